@@ -1,0 +1,28 @@
+/** Undoes a timer. Calling it twice, or after the timer fired, does nothing. */
+export type Cancel = () => void;
+
+/**
+ * The time, passed in wherever a rule depends on it. Rates and durations use `nowUs` (monotonic, integer
+ * microseconds, arbitrary origin); only what is shown or written to disk uses `wallMs`.
+ */
+export interface Clock {
+  /** Monotonic time in integer microseconds. */
+  nowUs(): number;
+  /** Wall time in milliseconds since the epoch. May jump. */
+  wallMs(): number;
+  /** Calls `callback` once after `delayMs`. */
+  after(delayMs: number, callback: () => void): Cancel;
+}
+
+/** The machine's clock. Its timers do not keep a process alive by themselves when `unref` is true. */
+export function systemClock({ unref = false }: { unref?: boolean } = {}): Clock {
+  return {
+    nowUs: () => Math.round(performance.now() * 1000),
+    wallMs: () => Date.now(),
+    after(delayMs, callback) {
+      const timer = setTimeout(callback, delayMs);
+      if (unref) timer.unref();
+      return () => clearTimeout(timer);
+    },
+  };
+}

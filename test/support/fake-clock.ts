@@ -1,0 +1,52 @@
+import type { Cancel, Clock } from "../../src/clock.ts";
+
+/** A clock that moves only when told to; timers fire in order of their time while it moves. */
+export class FakeClock implements Clock {
+  #nowUs = 0;
+  #wallOffsetMs: number;
+  #timers: { atUs: number; order: number; callback: () => void }[] = [];
+  #order = 0;
+
+  constructor(wallMs = Date.parse("2026-01-01T00:00:00Z")) {
+    this.#wallOffsetMs = wallMs;
+  }
+
+  nowUs(): number {
+    return this.#nowUs;
+  }
+
+  wallMs(): number {
+    return this.#wallOffsetMs + Math.floor(this.#nowUs / 1000);
+  }
+
+  /** Moves wall time without moving monotonic time, as an operator or ntpd would. */
+  setWall(ms: number): void {
+    this.#wallOffsetMs = ms - Math.floor(this.#nowUs / 1000);
+  }
+
+  after(delayMs: number, callback: () => void): Cancel {
+    const timer = { atUs: this.#nowUs + Math.round(delayMs * 1000), order: this.#order++, callback };
+    this.#timers.push(timer);
+    return () => {
+      this.#timers = this.#timers.filter((t) => t !== timer);
+    };
+  }
+
+  /** How many timers are waiting: a test's way to see that nothing leaked. */
+  get pendingTimers(): number {
+    return this.#timers.length;
+  }
+
+  /** Moves both clocks forward and fires what falls due on the way. */
+  advance(ms: number): void {
+    const end = this.#nowUs + Math.round(ms * 1000);
+    for (;;) {
+      const due = this.#timers.filter((t) => t.atUs <= end).sort((a, b) => a.atUs - b.atUs || a.order - b.order)[0];
+      if (due === undefined) break;
+      this.#timers = this.#timers.filter((t) => t !== due);
+      this.#nowUs = Math.max(this.#nowUs, due.atUs);
+      due.callback();
+    }
+    this.#nowUs = end;
+  }
+}
