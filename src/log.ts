@@ -1,0 +1,71 @@
+import { type DestinationStream, destination, type Logger as PinoLogger, pino, stdTimeFunctions } from "pino";
+import type { LogConfig } from "./config/types.ts";
+
+/** A structured logger: `log.info({ host }, "connected")`. */
+export type Logger = PinoLogger;
+
+const STDERR_FD = 2;
+
+/**
+ * Makes the program's logger. Every event is one line on stderr (or on `out`) with `time` (RFC 3339), `level`, `msg`
+ * and the event's fields, as JSON or as logfmt.
+ */
+export function createLogger({ level, format }: LogConfig, out: DestinationStream = stderr()): Logger {
+  const options = {
+    level,
+    base: null,
+    timestamp: stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  return pino(options, format === "json" ? out : logfmtStream(out));
+}
+
+function stderr(): DestinationStream {
+  const stream = destination({ fd: STDERR_FD, sync: true });
+  // Whoever read stderr is gone. There is no place left to say so, and serving metrics goes on.
+  stream.on("error", () => undefined);
+  return stream;
+}
+
+function logfmtStream(out: DestinationStream): DestinationStream {
+  return { write: (line) => out.write(`${toLogfmt(JSON.parse(line))}\n`) };
+}
+
+/**
+ * One event as `key=value` pairs: time, level and msg first. Values that hold anything but plain visible characters
+ * are quoted and escaped as in JSON, so that an event never takes more than one line; an error is its message; other
+ * nested values are JSON.
+ */
+export function toLogfmt(event: Readonly<Record<string, unknown>>): string {
+  const { time, level, msg, ...fields } = event;
+  return Object.entries({ time, level, msg, ...fields })
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key.replace(/[^\w.-]/g, "_")}=${logfmtValue(value)}`)
+    .join(" ");
+}
+
+function logfmtValue(value: unknown): string {
+  const text = plainText(value);
+  if (/^[!#-<>-~]+$/.test(text)) return text;
+  // JSON leaves DEL, C1 controls and the Unicode line separators as they are; a terminal does not.
+  return JSON.stringify(text).replace(
+    /[\u007f-\u009f\u2028\u2029]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+function plainText(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (isSerialisedError(value)) return value.message;
+  return JSON.stringify(value) ?? "undefined";
+}
+
+function isSerialisedError(value: unknown): value is { message: string } {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "stack" in value &&
+    "message" in value &&
+    typeof value.message === "string"
+  );
+}
