@@ -14,13 +14,14 @@ export interface VmInfo {
   /** comma-separated, ascending: "0,2,5" */
   readonly cpuids: string;
   readonly memoryLimitBytes: Int64;
+  /** at least 1 */
   readonly cpus: number;
   /** ms since the epoch */
   readonly startedMs: number | null;
 }
 
-/** All that is known about one VM now. A record is replaced by the next sample, never changed. */
-export interface VmRecord {
+/** What stays the same as long as a VM is known; made once, shared by all of its records. */
+export interface VmIdentity {
   readonly host: string;
   /** `user:sub`, empty at the root */
   readonly path: string;
@@ -28,24 +29,41 @@ export interface VmRecord {
   readonly vm: string;
   /** `user:sub:web`, `:web` at the root */
   readonly fullName: string;
-  /** pre-escaped exposition labels, without braces: `host="h",path="user",vm="web"`; made once per VM */
+  /** pre-escaped exposition labels, without braces: `host="h",path="user",vm="web"` */
   readonly labels: string;
+  /** the label of the group's primary, by the name rule: `web` for `web` and for `web-clone-2` */
+  readonly primary: string;
+  /** 0 for a primary */
+  readonly cloneId: number;
+  /** pre-escaped exposition labels of the group, and its key: `host="h",path="user",group="web"` */
+  readonly groupLabels: string;
+}
+
+/** All that is known about one VM now. A record is replaced by the next sample or info, never changed. */
+export interface VmRecord extends VmIdentity {
   readonly stats: Stats;
   /** arrival of the last sample, monotonic and wall */
   readonly arrivalUs: number;
   readonly arrivalWallMs: number;
+  /** the stats interval of its subscription when the last sample arrived */
+  readonly intervalUs: number;
   /** utime + stime of the last sample in microseconds; null where it is no safe integer */
   readonly cpuUs: number | null;
   /** the rate over the last stats interval, 0..100; null while there is none */
   readonly usagePercent: number | null;
-  /** counts lives: one more after each reset of the counters */
+  /** what rates are divided by; null while unikernel info is still expected to say (then there is no rate) */
+  readonly cpus: number | null;
+  /** counts lives: one more whenever rates need a new base (counters reset, `started` changed, back from the gone) */
   readonly life: number;
-  /** the first sample of this life */
+  /** the first sample of this life; null where its CPU time is unusable or no sample of it has arrived yet */
   readonly lifeStart: CpuPoint | null;
-  /** monotonic time of the first sample ever seen under this name */
+  /** monotonic time of the first sample ever seen under this name (since it was last gone) */
   readonly firstSeenUs: number;
+  /** restarts seen, the same one never twice */
   readonly restarts: number;
   readonly info: VmInfo | null;
+  /** the host's last unikernel info listed this VM */
+  readonly listed: boolean;
   /** unikernel infos in a row, asked for after the last sample arrived, that did not list this VM */
   readonly missedInfos: number;
 }
@@ -54,11 +72,18 @@ export interface VmRecord {
 export interface PolicyRecord {
   readonly host: string;
   readonly path: string;
+  /** pre-escaped exposition labels: `host="h",path="user"` */
+  readonly labels: string;
   readonly unikernels: Int64 | null;
   readonly memoryBytes: Int64 | null;
   readonly blockBytes: Int64 | null;
 }
 
+/**
+ * What `/metrics` says about a VM that is not gone: `fresh` has a gauge and was heard within stale_after; `warming` was
+ * heard, but has no gauge yet; `missing` is silent for stale_after or longer; `silent` for death_timeout or longer, and
+ * only unikernel info still lists it.
+ */
 export type MemberState = "fresh" | "warming" | "missing" | "silent";
 
 export interface GroupMember {
@@ -77,10 +102,50 @@ export interface Group {
   readonly group: string;
   /** pre-escaped exposition labels: `host="h",path="user",group="web"` */
   readonly labels: string;
+  /** the primary first, then the clones by id */
   readonly members: readonly GroupMember[];
   /** the primary is not alive */
   readonly orphaned: boolean;
   readonly clones: number;
   /** mean of the fresh members' gauges; null when no member is fresh */
   readonly usagePercent: number | null;
+}
+
+/** What the fleet knows about a host as a whole. */
+export interface HostRecord {
+  readonly host: string;
+  /** its statistics are arriving; the VMs of a host that is not live are not served */
+  readonly live: boolean;
+  /** its albatrossd has answered unikernel info at least once */
+  readonly infoAnswered: boolean;
+}
+
+/**
+ * The fleet at one moment: plain references to immutable records, so nothing that arrives later changes it. All lists
+ * are ordered by host, path and VM.
+ */
+export interface FleetSnapshot {
+  readonly nowUs: number;
+  readonly wallMs: number;
+  readonly hosts: readonly HostRecord[];
+  /** every VM that is not gone, on live hosts and others, stale or not: what groups and decisions see */
+  readonly vms: readonly VmRecord[];
+  /** the state of the VM at the same index of `vms` */
+  readonly states: readonly MemberState[];
+  /** the VMs that `/metrics` shows: on a live host and heard within stale_after (fresh and warming ones) */
+  readonly served: readonly VmRecord[];
+  /** the policies of live hosts */
+  readonly policies: readonly PolicyRecord[];
+  /** groups over `vms`; derived at the first call */
+  groups(): readonly Group[];
+  /** the groups that `/metrics` shows: those of live hosts */
+  servedGroups(): readonly Group[];
+}
+
+export interface SnapshotOptions {
+  /**
+   * Silence after which a VM is not served, in microseconds. `intervalUs` is the stats interval of the VM's own
+   * subscription, for a stale_after given in intervals.
+   */
+  staleAfterUs(host: string, intervalUs: number): number;
 }
