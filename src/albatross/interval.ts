@@ -1,0 +1,69 @@
+/** albatross-stats' default `--interval`, assumed until the stream has shown another. */
+export const DEFAULT_INTERVAL_US = 10_000_000;
+/** Messages of one burst follow each other within microseconds; a pause this long may be one between two bursts. */
+const PAUSE_US = 50_000;
+const GAPS_KEPT = 9;
+const GAPS_NEEDED = 3;
+const MIN_PROVISIONAL_US = 500_000;
+
+/**
+ * Learns on one connection how often albatross-stats ticks, from the gaps between its bursts.
+ *
+ * A burst begins with the first message after the last pause before a VM comes round again. So a hiccup inside a
+ * burst does not split it (no VM repeats after it), ticks that were queued during a stall and arrive at once are one
+ * burst (no pause between them), and a VM that is new or gone does not hide a tick.
+ */
+export class IntervalLearner {
+  #lastArrivalUs: number | null = null;
+  #burstStartUs = 0;
+  /** VMs of the current burst, up to the last pause. */
+  #seen = new Set<string>();
+  /** The last pause's end and the VMs since, while it is open whether a new burst began there. */
+  #pauseEndUs: number | null = null;
+  #seenSincePause = new Set<string>();
+  #gapsUs: number[] = [];
+
+  /** Takes note of a message about `vm` (any text that tells VMs apart) that arrived at `arrivalUs`, monotonic. */
+  message(vm: string, arrivalUs: number): void {
+    const lastUs = this.#lastArrivalUs;
+    this.#lastArrivalUs = arrivalUs;
+    if (lastUs === null) this.#burstStartUs = arrivalUs;
+    else if (arrivalUs - lastUs >= PAUSE_US) this.#pause(arrivalUs);
+
+    if (this.#pauseEndUs !== null && this.#seen.has(vm)) this.#beginBurst(this.#pauseEndUs);
+    (this.#pauseEndUs === null ? this.#seen : this.#seenSincePause).add(vm);
+  }
+
+  /** The median of the last nine gaps in µs (of an even number of gaps the lower one); null until there are three. */
+  get measuredUs(): number | null {
+    if (this.#gapsUs.length < GAPS_NEEDED) return null;
+    const sorted = [...this.#gapsUs].sort((a, b) => a - b);
+    return sorted[(sorted.length - 1) >> 1] ?? null;
+  }
+
+  /**
+   * The best guess so far in µs, for telling samples that were queued from samples of two ticks: as soon as one gap is
+   * known the smallest one, within 0.5 s to 10 s. With a daemon that ticks every second the 10 s that hold until three
+   * gaps are known would make one burst of the first five samples, and their rates would come late.
+   */
+  get provisionalUs(): number {
+    const measuredUs = this.measuredUs;
+    if (measuredUs !== null) return measuredUs;
+    return Math.min(DEFAULT_INTERVAL_US, Math.max(MIN_PROVISIONAL_US, Math.min(...this.#gapsUs)));
+  }
+
+  #pause(arrivalUs: number): void {
+    for (const vm of this.#seenSincePause) this.#seen.add(vm);
+    this.#seenSincePause.clear();
+    this.#pauseEndUs = arrivalUs;
+  }
+
+  #beginBurst(startUs: number): void {
+    this.#gapsUs.push(startUs - this.#burstStartUs);
+    if (this.#gapsUs.length > GAPS_KEPT) this.#gapsUs.shift();
+    this.#burstStartUs = startUs;
+    this.#seen = this.#seenSincePause;
+    this.#seenSincePause = new Set();
+    this.#pauseEndUs = null;
+  }
+}
