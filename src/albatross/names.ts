@@ -1,5 +1,77 @@
+import { WireError } from "./errors.ts";
+
 /** A unikernel's or a path's name as Albatross knows it: labels, lower-cased. `label` is null for a path. */
 export interface Name {
   readonly path: readonly string[];
   readonly label: string | null;
+}
+
+export const MAX_LABEL_LENGTH = 63;
+const LABEL = /^[a-zA-Z0-9.][a-zA-Z0-9.-]{0,62}$/;
+
+/** The root path `:`, which stands for every unikernel of a host. */
+export const ROOT: Name = { path: [], label: null };
+
+/** Whether `text` may be one part of a name: 1 to 63 of `[a-zA-Z0-9.-]`, not starting with `-`. */
+export function isValidLabel(text: string): boolean {
+  return LABEL.test(text);
+}
+
+/**
+ * Reads a name in any form Albatross takes: `:`, `user:`, `user:web`, `:web`, `web`, with or without a leading colon.
+ * Labels come back lower-cased. Throws a WireError "name", at byte `offset`, for anything else.
+ */
+export function parseName(text: string, offset = 0): Name {
+  if (text === ":") return ROOT;
+  const isPath = text.endsWith(":");
+  const labels = text.slice(text.startsWith(":") ? 1 : 0, isPath ? -1 : undefined).split(":");
+  for (let i = 0; i < labels.length; i++) {
+    const label = labels[i] ?? "";
+    if (!isValidLabel(label)) {
+      throw new WireError(
+        "name",
+        offset,
+        `name ${quote(text)}: label ${quote(label)} is not 1 to 63 of a-z, 0-9, "." and "-"`,
+      );
+    }
+    labels[i] = label.toLowerCase();
+  }
+  if (isPath) return { path: labels, label: null };
+  const label = labels.pop() ?? null;
+  return { path: labels, label };
+}
+
+/** The name in Albatross' own form: `:`, `user:`, `user:web`, `:web`. */
+export function formatName(name: Name): string {
+  return `${pathText(name.path)}:${name.label ?? ""}`;
+}
+
+/** A path without the trailing colon: `user:sub`, empty at the root. */
+export function pathText(path: readonly string[]): string {
+  return path.length === 1 ? (path[0] ?? "") : path.join(":");
+}
+
+/**
+ * The full name behind one that came in answer to `subscribed`. albatross-stats cuts the path of the subscribed name
+ * off the names it sends, and albatrossd answers a path query likewise. (albatrossd's answers to a query by name or at
+ * the root hold full names already: those need no resolving.)
+ */
+export function resolveName(subscribed: Name, relative: Name): Name {
+  if (subscribed.path.length === 0) return relative;
+  return { path: [...subscribed.path, ...relative.path], label: relative.label };
+}
+
+/** Whether a subscription at `slot` (root, path or unikernel) delivers the unikernel called `name`. */
+export function slotCovers(slot: Name, name: Name): boolean {
+  if (slot.label !== null) return slot.label === name.label && samePath(slot.path, name.path);
+  return slot.path.every((label, i) => label === name.path[i]);
+}
+
+function samePath(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((label, i) => label === b[i]);
+}
+
+/** Text from outside, safe and short enough for one line of an error. */
+function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

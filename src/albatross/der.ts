@@ -1,0 +1,269 @@
+import { WireError } from "./errors.ts";
+import type { Int64 } from "./messages.ts";
+
+export const Tag = {
+  boolean: 0x01,
+  integer: 0x02,
+  octetString: 0x04,
+  null: 0x05,
+  utf8String: 0x0c,
+  generalizedTime: 0x18,
+  sequence: 0x30,
+  set: 0x31,
+} as const;
+
+/** The identifier byte of an EXPLICIT or constructed IMPLICIT context tag below 31. */
+export function context(number: number): number {
+  return 0xa0 | number;
+}
+
+export const CONTEXT_CONSTRUCTED = 0xa0;
+/** The low five bits of a first identifier byte that announces more of them: tag numbers from 31 on. */
+export const HIGH_TAG = 0x1f;
+
+const MAX_INTEGER = 2n ** 62n - 1n;
+const MIN_INTEGER = -(2n ** 62n);
+
+/** A bigint as the Int64 it is: a number where that loses nothing. */
+export function toInt64(value: bigint): Int64 {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}
+
+/**
+ * Reads strict DER front to back. `pos` is the next byte, `end` the end of the innermost element entered; a field's
+ * name (`what`) goes into the error when it is not there. All reading methods throw WireError.
+ */
+export class DerReader {
+  readonly bytes: Uint8Array;
+  pos: number;
+  end: number;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+    this.pos = 0;
+    this.end = bytes.length;
+  }
+
+  /** Whether the innermost element holds more. */
+  more(): boolean {
+    return this.pos < this.end;
+  }
+
+  /** The next identifier byte, or -1 at the end of the innermost element. */
+  peek(): number {
+    return this.pos < this.end ? (this.bytes[this.pos] ?? -1) : -1;
+  }
+
+  /** Steps into a constructed element; the result belongs into `leave`. */
+  enter(tag: number, what: string): number {
+    const length = this.header(tag, what);
+    const outer = this.end;
+    this.end = this.pos + length;
+    return outer;
+  }
+
+  /** Steps out of the innermost element, which must be used up. */
+  leave(outer: number, what: string): void {
+    if (this.pos !== this.end) {
+      throw new WireError("message", this.pos, `${what}: expected its end, found ${this.describeNext()}`);
+    }
+    this.end = outer;
+  }
+
+  /** Reads an identifier that must be `tag`, and the length. The content starts at `pos` then. */
+  header(tag: number, what: string): number {
+    if (this.peek() !== tag) {
+      throw new WireError(
+        "message",
+        this.pos,
+        `${what}: expected ${tagName(tag)}, found ${this.describeNext()}`,
+      );
+    }
+    this.pos++;
+    return this.length(what);
+  }
+
+  /** Steps into a constructed element of class context, whatever its number; `outer` belongs into `leave`. */
+  enterContext(what: string): { number: number; outer: number } {
+    const number = this.contextTag(what);
+    const length = this.length(what);
+    const outer = this.end;
+    this.end = this.pos + length;
+    return { number, outer };
+  }
+
+  /** Reads a tag number of class context, constructed, in either form. */
+  private contextTag(what: string): number {
+    const first = this.peek();
+    if ((first & 0xe0) !== CONTEXT_CONSTRUCTED || first < 0) {
+      throw new WireError(
+        "message",
+        this.pos,
+        `${what}: expected a constructed context tag, found ${this.describeNext()}`,
+      );
+    }
+    const at = this.pos++;
+    if ((first & HIGH_TAG) !== HIGH_TAG) return first & HIGH_TAG;
+    let number = 0;
+    for (let i = 0; i < 4; i++) {
+      const byte = this.byte(what);
+      number = (number << 7) | (byte & 0x7f);
+      if (number === 0) break;
+      if (byte < 0x80) {
+        if (number < HIGH_TAG) break;
+        return number;
+      }
+    }
+    throw new WireError("der", at, `${what}: tag number not in its shortest form, or above 28 bits`);
+  }
+
+  /** Reads a length: definite, in its shortest form, not beyond the innermost element. */
+  length(what: string): number {
+    const at = this.pos;
+    const first = this.byte(what);
+    let length = first;
+    if (first >= 0x80) {
+      const count = first & 0x7f;
+      if (count === 0)
+        throw new WireError("der", at, `${what}: expected a definite length, found the indefinite form`);
+      if (count > 6) throw new WireError("der", at, `${what}: a length of ${count} bytes`);
+      length = 0;
+      for (let i = 0; i < count; i++) length = length * 256 + this.byte(what);
+      if (length < 0x80 || length < 256 ** (count - 1)) {
+        throw new WireError("der", at, `${what}: length ${length} is not in its shortest form`);
+      }
+    }
+    if (length > this.end - this.pos) {
+      throw new WireError("der", at, `${what}: expected ${length} bytes, found ${this.end - this.pos}`);
+    }
+    return length;
+  }
+
+  null(what: string): void {
+    const length = this.header(Tag.null, what);
+    if (length !== 0)
+      throw new WireError("der", this.pos, `${what}: expected an empty NULL, found ${length} bytes`);
+  }
+
+  boolean(what: string): boolean {
+    const length = this.header(Tag.boolean, what);
+    const byte = this.bytes[this.pos];
+    if (length !== 1 || (byte !== 0 && byte !== 0xff)) {
+      throw new WireError("der", this.pos, `${what}: expected a BOOLEAN of one byte, 00 or ff`);
+    }
+    this.pos++;
+    return byte === 0xff;
+  }
+
+  /** An INTEGER of up to 63 bits in its shortest form. */
+  integer(what: string): Int64 {
+    const length = this.header(Tag.integer, what);
+    const at = this.pos;
+    if (length === 0 || length > 8) {
+      throw new WireError("der", at, `${what}: expected an INTEGER of 1 to 8 bytes, found ${length}`);
+    }
+    const first = this.bytes[at] ?? 0;
+    const second = this.bytes[at + 1] ?? 0;
+    if (length > 1 && ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80))) {
+      throw new WireError("der", at, `${what}: INTEGER not in its shortest form`);
+    }
+    this.pos = at + length;
+    let number = first >= 0x80 ? first - 256 : first;
+    if (length <= 6) {
+      for (let i = at + 1; i < this.pos; i++) number = number * 256 + (this.bytes[i] ?? 0);
+      return number;
+    }
+    let big = BigInt(number);
+    for (let i = at + 1; i < this.pos; i++) big = (big << 8n) | BigInt(this.bytes[i] ?? 0);
+    if (big > MAX_INTEGER || big < MIN_INTEGER) {
+      throw new WireError("der", at, `${what}: INTEGER ${big} has more than 63 bits`);
+    }
+    return toInt64(big);
+  }
+
+  /** A big-endian 64-bit integer in an OCTET STRING of exactly 8 bytes. */
+  int64(what: string): Int64 {
+    const length = this.header(Tag.octetString, what);
+    if (length !== 8) {
+      throw new WireError("der", this.pos, `${what}: expected 8 bytes, found ${length}`);
+    }
+    const at = this.pos;
+    this.pos += 8;
+    const high = this.word(at);
+    const low = this.word(at + 4) >>> 0;
+    // high * 2^32 + low is exact while high has at most 21 bits and a sign.
+    const number = high * 4294967296 + low;
+    return Number.isSafeInteger(number) ? number : (BigInt(high) << 32n) | BigInt(low);
+  }
+
+  /** The bytes of an OCTET STRING, as a view of the message. */
+  octets(what: string): Uint8Array {
+    const length = this.header(Tag.octetString, what);
+    this.pos += length;
+    return this.bytes.subarray(this.pos - length, this.pos);
+  }
+
+  /** A UTF8String; bytes that are no UTF-8 become U+FFFD. */
+  utf8(what: string): string {
+    const length = this.header(Tag.utf8String, what);
+    this.pos += length;
+    return decodeUtf8(this.bytes, this.pos - length, this.pos);
+  }
+
+  /** Steps over one element of any kind and returns its identifier byte. */
+  skip(what: string): number {
+    const tag = this.peek();
+    if (tag < 0) throw new WireError("message", this.pos, `${what}: expected an element, found the end`);
+    if ((tag & HIGH_TAG) === HIGH_TAG) {
+      throw new WireError("der", this.pos, `${what}: found a tag number above 30`);
+    }
+    this.pos++;
+    this.pos += this.length(what);
+    return tag;
+  }
+
+  /** What comes next, for an error. */
+  describeNext(): string {
+    const tag = this.peek();
+    return tag < 0 ? "the end" : tagName(tag);
+  }
+
+  private byte(what: string): number {
+    if (this.pos >= this.end) throw new WireError("der", this.pos, `${what}: the message ends inside it`);
+    return this.bytes[this.pos++] ?? 0;
+  }
+
+  private word(at: number): number {
+    const { bytes } = this;
+    return (
+      ((bytes[at] ?? 0) << 24) |
+      ((bytes[at + 1] ?? 0) << 16) |
+      ((bytes[at + 2] ?? 0) << 8) |
+      (bytes[at + 3] ?? 0)
+    );
+  }
+}
+
+/** Text from the wire; what is no UTF-8 becomes U+FFFD. Never throws. */
+export function decodeUtf8(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString("utf8");
+}
+
+const TAG_NAMES: Record<number, string> = {
+  [Tag.boolean]: "BOOLEAN",
+  [Tag.integer]: "INTEGER",
+  [Tag.octetString]: "OCTET STRING",
+  [Tag.null]: "NULL",
+  [Tag.utf8String]: "UTF8String",
+  [Tag.generalizedTime]: "GeneralizedTime",
+  [Tag.sequence]: "SEQUENCE",
+  [Tag.set]: "SET",
+};
+
+function tagName(tag: number): string {
+  const name = TAG_NAMES[tag];
+  if (name !== undefined) return name;
+  if ((tag & 0xe0) === CONTEXT_CONSTRUCTED && tag !== 0xbf) return `[${tag & HIGH_TAG}]`;
+  return `tag 0x${tag.toString(16).padStart(2, "0")}`;
+}

@@ -1,0 +1,31 @@
+/**
+ * What kind of damage was found: `frame_length` a zero or negative length prefix, `frame_too_long` one above the
+ * maximum, `truncated` a stream that ends inside a frame, `der` bytes that are not strict DER, `version` another wire
+ * version, `name` an invalid unikernel or path name, `message` an unknown shape, missing or extra fields.
+ */
+export type WireErrorReason =
+  | "frame_length"
+  | "frame_too_long"
+  | "truncated"
+  | "der"
+  | "version"
+  | "name"
+  | "message";
+
+/**
+ * Bytes from the wire that cannot be understood. `offset` counts from the start of the stream for the three frame
+ * reasons and from the start of the message for the others; `detail` is the message without it.
+ */
+export class WireError extends Error {
+  readonly reason: WireErrorReason;
+  readonly offset: number;
+  readonly detail: string;
+
+  constructor(reason: WireErrorReason, offset: number, detail: string) {
+    super(`${detail} (at byte ${offset})`);
+    this.name = "WireError";
+    this.reason = reason;
+    this.offset = offset;
+    this.detail = detail;
+  }
+}

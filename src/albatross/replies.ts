@@ -1,0 +1,190 @@
+import { context, type DerReader, Tag } from "./der.ts";
+import type { DerWriter } from "./derWriter.ts";
+import { WireError } from "./errors.ts";
+import { readInfo, writeInfo } from "./info.ts";
+import type { InfoResult, Int64, NamedInfo, NamedPolicy, Success } from "./messages.ts";
+import { formatName, type Name, parseName } from "./names.ts";
+import { readPolicy, writePolicy } from "./policy.ts";
+
+const RESULT_TAGS: Record<Success["result"], number> = {
+  empty: 0,
+  string: 1,
+  policies: 2,
+  block_devices: 4,
+  unikernel_image: 6,
+  old_block_device_image: 7,
+  old_unikernel_info4: 9,
+  block_device_image: 10,
+  old_unikernel_info5: 11,
+  consoles: 12,
+  unikernel_info: 13,
+};
+
+/** Reads a name; throws a WireError "name" for an invalid one. */
+export function readName(reader: DerReader, what: string): Name {
+  const at = reader.pos;
+  return parseName(reader.utf8(what), at);
+}
+
+/** Reads what a successful command returned; throws a WireError "message" for a result Albatross 2.7 does not know. */
+export function readSuccess(reader: DerReader, dropArguments: boolean): Success {
+  const at = reader.pos;
+  const { number, outer } = reader.enterContext("result");
+  const success = readResult(reader, number, dropArguments);
+  if (success === null) throw new WireError("message", at, `result: there is no result [${number}]`);
+  reader.leave(outer, "result");
+  return success;
+}
+
+function readResult(reader: DerReader, number: number, dropArguments: boolean): Success | null {
+  switch (number) {
+    case RESULT_TAGS.empty:
+      reader.null("empty result");
+      return { type: "success", result: "empty" };
+    case RESULT_TAGS.string:
+      return { type: "success", result: "string", string: reader.utf8("result string") };
+    case RESULT_TAGS.policies:
+      return { type: "success", result: "policies", policies: readPolicies(reader) };
+    case RESULT_TAGS.block_devices:
+      return { type: "success", result: "block_devices", blockDevices: readBlockDevices(reader) };
+    case RESULT_TAGS.unikernel_image:
+      return { type: "success", result: "unikernel_image", ...readImage(reader) };
+    case RESULT_TAGS.old_block_device_image:
+      return { type: "success", result: "old_block_device_image", ...readImage(reader) };
+    case RESULT_TAGS.block_device_image:
+      return { type: "success", result: "block_device_image", compressed: reader.boolean("compressed") };
+    case RESULT_TAGS.old_unikernel_info4:
+      return readInfos(reader, "old_unikernel_info4", dropArguments);
+    case RESULT_TAGS.old_unikernel_info5:
+      return readInfos(reader, "old_unikernel_info5", dropArguments);
+    case RESULT_TAGS.unikernel_info:
+      return readInfos(reader, "unikernel_info", dropArguments);
+    case RESULT_TAGS.consoles:
+      return { type: "success", result: "consoles", names: readNames(reader) };
+    default:
+      return null;
+  }
+}
+
+function readInfos(reader: DerReader, result: InfoResult, dropArguments: boolean): Success {
+  const unikernels: NamedInfo[] = [];
+  const list = reader.enter(Tag.sequence, "unikernels");
+  while (reader.more()) {
+    const one = reader.enter(Tag.sequence, "unikernel");
+    unikernels.push({
+      name: readName(reader, "unikernel name"),
+      info: readInfo(reader, result, dropArguments),
+    });
+    reader.leave(one, "unikernel");
+  }
+  reader.leave(list, "unikernels");
+  return { type: "success", result, unikernels };
+}
+
+function readPolicies(reader: DerReader): NamedPolicy[] {
+  const policies: NamedPolicy[] = [];
+  const list = reader.enter(Tag.sequence, "policies");
+  while (reader.more()) {
+    const one = reader.enter(Tag.sequence, "policy entry");
+    policies.push({ name: readName(reader, "policy name"), policy: readPolicy(reader) });
+    reader.leave(one, "policy entry");
+  }
+  reader.leave(list, "policies");
+  return policies;
+}
+
+function readBlockDevices(reader: DerReader): { name: Name; size: Int64; active: boolean }[] {
+  const devices: { name: Name; size: Int64; active: boolean }[] = [];
+  const list = reader.enter(Tag.sequence, "block devices");
+  while (reader.more()) {
+    const one = reader.enter(Tag.sequence, "block device");
+    devices.push({
+      name: readName(reader, "block device name"),
+      size: reader.integer("block device size"),
+      active: reader.boolean("block device active"),
+    });
+    reader.leave(one, "block device");
+  }
+  reader.leave(list, "block devices");
+  return devices;
+}
+
+function readImage(reader: DerReader): { compressed: boolean; image: Uint8Array } {
+  const outer = reader.enter(Tag.sequence, "image");
+  const image = { compressed: reader.boolean("compressed"), image: reader.octets("image") };
+  reader.leave(outer, "image");
+  return image;
+}
+
+function readNames(reader: DerReader): Name[] {
+  const names: Name[] = [];
+  const list = reader.enter(Tag.sequence, "names");
+  while (reader.more()) names.push(readName(reader, "console name"));
+  reader.leave(list, "names");
+  return names;
+}
+
+export function writeSuccess(writer: DerWriter, success: Success): void {
+  const outer = writer.open(context(RESULT_TAGS[success.result]));
+  switch (success.result) {
+    case "empty":
+      writer.null();
+      break;
+    case "string":
+      writer.utf8(success.string);
+      break;
+    case "policies":
+      writeList(writer, success.policies, (w, { name, policy }) => {
+        w.utf8(formatName(name));
+        writePolicy(w, policy);
+      });
+      break;
+    case "unikernel_info":
+    case "old_unikernel_info4":
+    case "old_unikernel_info5":
+      writeList(writer, success.unikernels, (w, { name, info }) => {
+        w.utf8(formatName(name));
+        writeInfo(w, success.result, info);
+      });
+      break;
+    case "unikernel_image":
+    case "old_block_device_image": {
+      const image = writer.open(Tag.sequence);
+      writer.boolean(success.compressed);
+      writer.octets(success.image);
+      writer.close(image);
+      break;
+    }
+    case "block_device_image":
+      writer.boolean(success.compressed);
+      break;
+    case "block_devices":
+      writeList(writer, success.blockDevices, (w, { name, size, active }) => {
+        w.utf8(formatName(name));
+        w.integer(size);
+        w.boolean(active);
+      });
+      break;
+    case "consoles": {
+      const names = writer.open(Tag.sequence);
+      for (const name of success.names) writer.utf8(formatName(name));
+      writer.close(names);
+      break;
+    }
+  }
+  writer.close(outer);
+}
+
+function writeList<T>(
+  writer: DerWriter,
+  items: readonly T[],
+  write: (writer: DerWriter, item: T) => void,
+): void {
+  const list = writer.open(Tag.sequence);
+  for (const item of items) {
+    const one = writer.open(Tag.sequence);
+    write(writer, item);
+    writer.close(one);
+  }
+  writer.close(list);
+}
