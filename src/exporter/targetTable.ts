@@ -1,0 +1,141 @@
+import {
+  DECODE_ERROR_REASONS,
+  DISCONNECT_REASONS,
+  SLOT_STATES,
+  type SlotSnapshot,
+} from "../albatross/slotState.ts";
+import type { TargetSnapshot } from "../albatross/target.ts";
+import { labelPairs } from "../exposition/labels.ts";
+import { microsAsSeconds, millisAsSeconds } from "./numbers.ts";
+import type { Row } from "./row.ts";
+
+/** A target as the rows see it. */
+export interface TargetItem {
+  readonly labels: string;
+  readonly up: boolean;
+}
+
+/** One subscription of a target as the rows see it. */
+export interface SlotItem {
+  readonly labels: string;
+  readonly slot: SlotSnapshot;
+}
+
+export const targetRows: readonly Row<TargetItem, null>[] = [
+  {
+    name: "albatross_up",
+    type: "gauge",
+    help: "1 while statistics of the host arrive, 0 otherwise; then its VMs are not served.",
+    collector: null,
+    source: "state of the subscriptions",
+    influx: null,
+    unit: "0 or 1",
+    value: ({ up }) => (up ? 1 : 0),
+  },
+];
+
+export const slotRows: readonly Row<SlotItem, null>[] = [
+  {
+    name: "albatross_stats_messages_total",
+    type: "counter",
+    help: "Messages read from stat.sock.",
+    collector: null,
+    source: "stat.sock",
+    influx: null,
+    unit: "messages",
+    value: ({ slot }) => slot.messages,
+  },
+  {
+    name: "albatross_stats_bytes_total",
+    type: "counter",
+    help: "Bytes read from stat.sock.",
+    collector: null,
+    source: "stat.sock",
+    influx: null,
+    unit: "bytes",
+    value: ({ slot }) => slot.bytes,
+  },
+  {
+    name: "albatross_stats_decode_errors_total",
+    type: "counter",
+    help: "Frames and messages from stat.sock that could not be read, by what was wrong.",
+    collector: null,
+    source: "stat.sock",
+    influx: null,
+    unit: "errors",
+    by: "reason",
+    values: perKey(DECODE_ERROR_REASONS, (slot, reason) => slot.decodeErrors[reason]),
+  },
+  {
+    name: "albatross_stats_connects_total",
+    type: "counter",
+    help: "Connections made to stat.sock.",
+    collector: null,
+    source: "stat.sock",
+    influx: null,
+    unit: "connections",
+    value: ({ slot }) => slot.connects,
+  },
+  {
+    name: "albatross_stats_disconnects_total",
+    type: "counter",
+    help: "Connections to stat.sock that ended, by why.",
+    collector: null,
+    source: "stat.sock",
+    influx: null,
+    unit: "connections",
+    by: "reason",
+    values: perKey(DISCONNECT_REASONS, (slot, reason) => slot.disconnects[reason]),
+  },
+  {
+    name: "albatross_stats_last_message_timestamp_seconds",
+    type: "gauge",
+    help: "Wall time of the last statistics message. Absent before the first.",
+    collector: null,
+    source: "stat.sock",
+    influx: null,
+    unit: "seconds",
+    value: ({ slot }) => (slot.lastMessageWallMs === null ? null : millisAsSeconds(slot.lastMessageWallMs)),
+  },
+  {
+    name: "albatross_stats_interval_seconds",
+    type: "gauge",
+    help: "Time between two samples of a VM, as configured or learnt from the stream.",
+    collector: null,
+    source: "stats_interval of the target, or the gaps between bursts",
+    influx: null,
+    unit: "seconds",
+    value: ({ slot }) => microsAsSeconds(slot.intervalUs),
+  },
+  {
+    name: "albatross_stats_subscription_state",
+    type: "gauge",
+    help: "1 for the state that the subscription is in, 0 for the others.",
+    collector: null,
+    source: "state of the subscription",
+    influx: null,
+    unit: "0 or 1",
+    by: "state",
+    values: perKey(SLOT_STATES, (slot, state) => (slot.state === state ? 1 : 0)),
+  },
+];
+
+/** What the rows over targets walk. */
+export function targetItems(targets: readonly TargetSnapshot[]): TargetItem[] {
+  return targets.map(({ name, up }) => ({ labels: labelPairs({ host: name }), up }));
+}
+
+/** What the rows over subscriptions walk. The label `subscription` is the slot as text: `:`, `user:`. */
+export function slotItems(targets: readonly TargetSnapshot[]): SlotItem[] {
+  return targets.flatMap(({ name, slots }) =>
+    slots.map((slot) => ({ labels: labelPairs({ host: name, subscription: slot.slot }), slot })),
+  );
+}
+
+/** One value for each of a fixed set of label values, so that each has a series at all times. */
+function perKey<K extends string>(
+  keys: readonly K[],
+  value: (slot: SlotSnapshot, key: K) => number,
+): Record<string, (item: SlotItem) => number> {
+  return Object.fromEntries(keys.map((key) => [key, ({ slot }: SlotItem) => value(slot, key)]));
+}
