@@ -21,5 +21,5 @@ export interface Family<T = unknown> {
   readonly type: MetricType;
   readonly help: string;
   readonly items: readonly T[];
-  readonly emit: (item: T, out: SeriesSink) => void;
+  emit(item: T, out: SeriesSink): void;
 }

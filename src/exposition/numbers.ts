@@ -18,7 +18,12 @@ export function formatValue(value: Value): string {
  * is ever exported, are written without making a string: more than twice as fast.
  */
 export function writeValue(into: Uint8Array, at: number, value: Value): number {
-  if (typeof value === "number" && value >= 0 && value <= Number.MAX_SAFE_INTEGER && Math.floor(value) === value) {
+  if (
+    typeof value === "number" &&
+    value >= 0 &&
+    value <= Number.MAX_SAFE_INTEGER &&
+    Math.floor(value) === value
+  ) {
     return writeWhole(into, at, value);
   }
   return writeAscii(into, at, formatValue(value));

@@ -1,0 +1,54 @@
+import type { Registry } from "prom-client";
+import type { Family, MetricType } from "./family.ts";
+import { escapeLabelValue } from "./labels.ts";
+
+type MetricJson = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>[number];
+/** `metricName` is there for a histogram's series; the typings leave it out of the JSON form. */
+type ValueJson = MetricJson["values"][number] & { readonly metricName?: string };
+
+/**
+ * The metrics of a prom-client registry as families, with their values of this moment; exemplars are left out.
+ * They are taken as JSON because prom-client's own OpenMetrics rendering renames counters in the registry itself, so
+ * that the next text scrape gets wrong names. Throws on a metric type that the writer does not know (summaries).
+ */
+export async function familiesFromRegistry(registry: Pick<Registry, "getMetricsAsJSON">): Promise<Family[]> {
+  const metrics = await registry.getMetricsAsJSON();
+  return metrics.map(toFamily);
+}
+
+function toFamily(metric: MetricJson): Family<ValueJson> {
+  const type = metricType(metric);
+  const name = type === "counter" && !metric.name.endsWith("_total") ? `${metric.name}_total` : metric.name;
+  return {
+    name,
+    type,
+    help: metric.help,
+    items: metric.values,
+    emit(item, out) {
+      const suffix = item.metricName?.slice(metric.name.length) ?? "";
+      if (suffix === "") out.series(labelsOf(item), item.value);
+      else out.suffixed(suffix, labelsOf(item), item.value);
+    },
+  };
+}
+
+function metricType(metric: MetricJson): MetricType {
+  // The typings say an enum of numbers; what arrives is the name.
+  const type = String(metric.type);
+  if (type === "counter" || type === "gauge" || type === "histogram") return type;
+  throw new Error(`metric ${metric.name} is a ${type}: only counters, gauges and histograms are exposed`);
+}
+
+function labelsOf({ labels }: ValueJson): string {
+  return Object.entries(labels)
+    .filter(([, value]) => value !== undefined)
+    .map(
+      ([name, value]) => `${name}="${name === "le" ? bucketBound(value) : escapeLabelValue(String(value))}"`,
+    )
+    .join(",");
+}
+
+/** `1` as `1.0`, the form that OpenMetrics asks for and Prometheus 3 stores: the same series by either format. */
+function bucketBound(bound: string | number | undefined): string {
+  return Number.isInteger(bound) ? `${bound}.0` : String(bound);
+}

@@ -1,0 +1,136 @@
+import type { Family, SeriesSink, Value } from "./family.ts";
+import type { ExpositionFormat } from "./format.ts";
+import { escapeHelp } from "./labels.ts";
+import { MAX_VALUE_BYTES, writeAscii, writeValue } from "./numbers.ts";
+
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const SPACE = 0x20;
+const NEWLINE = 0x0a;
+const MAX_UTF8_BYTES_PER_CODE_UNIT = 3;
+/** Braces, the space and the newline of a line. */
+const PUNCTUATION_BYTES = 4;
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * Writes series as bytes into buffers of `chunkBytes`, one family after the other. Measured against joining strings
+ * and encoding them (270 ns a series) and against one `write` per joined line (270 ns), this is the fastest that needs
+ * no cache of encoded labels: the name is copied as bytes, labels are encoded by one native call, digits are written
+ * in place (140 ns).
+ */
+export class SeriesWriter implements SeriesSink {
+  readonly #format: ExpositionFormat;
+  readonly #chunkBytes: number;
+  #full: Buffer[] = [];
+  #chunk: Buffer = NOTHING;
+  #at = 0;
+  #pendingHeader: string | null = null;
+  #seriesName: Buffer = NOTHING;
+  #suffixedNames = new Map<string, Buffer>();
+  #series = 0;
+
+  constructor(format: ExpositionFormat, chunkBytes: number) {
+    this.#format = format;
+    this.#chunkBytes = chunkBytes;
+  }
+
+  /** How many series have been written. */
+  get seriesWritten(): number {
+    return this.#series;
+  }
+
+  /** Whether a buffer is full, so that whoever drives the writer should take it. */
+  get hasFullChunk(): boolean {
+    return this.#full.length > 0;
+  }
+
+  /** Begins a family. Its HELP and TYPE lines are written with its first series, so never without one. */
+  beginFamily(family: Pick<Family, "name" | "type" | "help">): void {
+    const name = family.name;
+    const isCounter = family.type === "counter";
+    if (isCounter && !name.endsWith("_total"))
+      throw new Error(`counter ${name}: a counter's name must end in _total`);
+    const familyName = isCounter && this.#format === "openmetrics" ? name.slice(0, -"_total".length) : name;
+    const help = escapeHelp(family.help, this.#format);
+    this.#pendingHeader = `# HELP ${familyName} ${help}\n# TYPE ${familyName} ${family.type}\n`;
+    this.#seriesName = Buffer.from(name);
+    this.#suffixedNames.clear();
+  }
+
+  series(labels: string, value: Value): void {
+    this.#beginLine(this.#seriesName, labels, MAX_VALUE_BYTES);
+    this.#at = writeValue(this.#chunk, this.#at, value);
+    this.#chunk[this.#at++] = NEWLINE;
+  }
+
+  text(labels: string, value: string): void {
+    this.#beginLine(this.#seriesName, labels, value.length * MAX_UTF8_BYTES_PER_CODE_UNIT);
+    this.#at = writeAscii(this.#chunk, this.#at, value);
+    this.#chunk[this.#at++] = NEWLINE;
+  }
+
+  suffixed(suffix: string, labels: string, value: Value): void {
+    this.#beginLine(this.#nameWith(suffix), labels, MAX_VALUE_BYTES);
+    this.#at = writeValue(this.#chunk, this.#at, value);
+    this.#chunk[this.#at++] = NEWLINE;
+  }
+
+  /** Writes a line that is no series. */
+  line(text: string): void {
+    this.#reserve(text.length * MAX_UTF8_BYTES_PER_CODE_UNIT + 1);
+    this.#at += this.#chunk.write(text, this.#at);
+    this.#chunk[this.#at++] = NEWLINE;
+  }
+
+  /** Takes the full buffers, oldest first; with `rest`, the one that is being filled too. */
+  take({ rest = false }: { rest?: boolean } = {}): Buffer[] {
+    if (rest) this.#endChunk(NOTHING);
+    const taken = this.#full;
+    this.#full = [];
+    return taken;
+  }
+
+  #beginLine(name: Buffer, labels: string, valueBytes: number): void {
+    if (this.#pendingHeader !== null) this.#writeHeader(this.#pendingHeader);
+    this.#series++;
+    this.#reserve(
+      name.length + labels.length * MAX_UTF8_BYTES_PER_CODE_UNIT + PUNCTUATION_BYTES + valueBytes,
+    );
+    const chunk = this.#chunk;
+    chunk.set(name, this.#at);
+    let at = this.#at + name.length;
+    if (labels !== "") {
+      chunk[at++] = OPEN_BRACE;
+      at += chunk.write(labels, at);
+      chunk[at++] = CLOSE_BRACE;
+    }
+    chunk[at++] = SPACE;
+    this.#at = at;
+  }
+
+  #writeHeader(header: string): void {
+    this.#pendingHeader = null;
+    this.#reserve(header.length * MAX_UTF8_BYTES_PER_CODE_UNIT);
+    this.#at += this.#chunk.write(header, this.#at);
+  }
+
+  #nameWith(suffix: string): Buffer {
+    const known = this.#suffixedNames.get(suffix);
+    if (known !== undefined) return known;
+    const name = Buffer.concat([this.#seriesName, Buffer.from(suffix)]);
+    this.#suffixedNames.set(suffix, name);
+    return name;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#at + bytes <= this.#chunk.length) return;
+    // A buffer of its own, not a slice of Node's shared pool: it is freed as soon as the socket has taken it.
+    this.#endChunk(Buffer.allocUnsafeSlow(Math.max(this.#chunkBytes, bytes)));
+  }
+
+  #endChunk(next: Buffer): void {
+    if (this.#at > 0) this.#full.push(this.#chunk.subarray(0, this.#at));
+    this.#chunk = next;
+    this.#at = 0;
+  }
+}

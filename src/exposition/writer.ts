@@ -1,0 +1,74 @@
+import { type Clock, systemClock } from "../clock.ts";
+import type { Family } from "./family.ts";
+import type { ExpositionFormat } from "./format.ts";
+import { SeriesWriter } from "./seriesWriter.ts";
+import { Turns } from "./turns.ts";
+
+/** What a rendering has written so far: read it when the rendering ends, however it ends. */
+export interface RenderTally {
+  series: number;
+  bytes: number;
+}
+
+export interface RenderOptions {
+  /** Shared by all that renders in this process, so that renderings at once do not add up to one long pause. */
+  readonly turns?: Turns;
+  /** Ends the rendering at its next slice, without an error. */
+  readonly signal?: AbortSignal;
+  readonly tally?: RenderTally;
+  /** Size of one buffer. The default keeps 40 scrapes at once below 20 MB and costs nothing against larger ones. */
+  readonly chunkBytes?: number;
+  readonly clock?: Clock;
+}
+
+const CHUNK_BYTES = 128 * 1024;
+/** A slice ends with its buffer, usually well below 1 ms; items that write little end theirs by time. */
+const SLICE_US = 5_000;
+/** Items between two looks at the clock. */
+const ITEMS_PER_LOOK = 128;
+
+/**
+ * Renders families as one exposition, as buffers that the consumer pulls: nothing is rendered ahead of what it has
+ * taken. Each slice of work is a turn of the event loop. Throws what a family's `emit` throws.
+ */
+export async function* renderExposition(
+  families: Iterable<Family>,
+  format: ExpositionFormat,
+  options: RenderOptions = {},
+): AsyncGenerator<Buffer, void, void> {
+  const { turns = new Turns(), signal, tally = { series: 0, bytes: 0 }, clock = systemClock() } = options;
+  const writer = new SeriesWriter(format, options.chunkBytes ?? CHUNK_BYTES);
+  let sliceEndUs = 0;
+  let untilLook = ITEMS_PER_LOOK;
+
+  const nextTurn = async () => {
+    await turns.next();
+    sliceEndUs = clock.nowUs() + SLICE_US;
+    untilLook = ITEMS_PER_LOOK;
+  };
+  const taken = (rest: boolean) => {
+    const chunks = writer.take({ rest });
+    tally.series = writer.seriesWritten;
+    for (const chunk of chunks) tally.bytes += chunk.length;
+    return chunks;
+  };
+
+  await nextTurn();
+  for (const family of families) {
+    writer.beginFamily(family);
+    for (const item of family.items) {
+      if (signal?.aborted) return;
+      family.emit(item, writer);
+      untilLook--;
+      if (!writer.hasFullChunk) {
+        if (untilLook > 0) continue;
+        untilLook = ITEMS_PER_LOOK;
+        if (clock.nowUs() < sliceEndUs) continue;
+      }
+      yield* taken(false);
+      await nextTurn();
+    }
+  }
+  if (format === "openmetrics") writer.line("# EOF");
+  yield* taken(true);
+}
