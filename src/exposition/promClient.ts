@@ -11,7 +11,7 @@ type ValueJson = MetricJson["values"][number] & { readonly metricName?: string }
  * They are taken as JSON because prom-client's own OpenMetrics rendering renames counters in the registry itself, so
  * that the next text scrape gets wrong names. Throws on a metric type that the writer does not know (summaries).
  */
-export async function familiesFromRegistry(registry: Pick<Registry, "getMetricsAsJSON">): Promise<Family[]> {
+export async function promClientFamilies(registry: Pick<Registry, "getMetricsAsJSON">): Promise<Family[]> {
   const metrics = await registry.getMetricsAsJSON();
   return metrics.map(toFamily);
 }

@@ -1,13 +1,13 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry, Summary } from "prom-client";
 import { expect, test } from "vitest";
 import type { ExpositionFormat } from "../../src/exposition/format.ts";
-import { familiesFromRegistry } from "../../src/exposition/promClient.ts";
+import { promClientFamilies } from "../../src/exposition/promClient.ts";
 import { renderExposition } from "../../src/exposition/writer.ts";
 import { collect } from "../support/collect.ts";
 import { parseExposition } from "../support/expositionParser.ts";
 
 async function scrape(registry: Registry, format: ExpositionFormat): Promise<string> {
-  const families = await familiesFromRegistry(registry);
+  const families = await promClientFamilies(registry);
   return Buffer.concat(await collect(renderExposition(families, format))).toString();
 }
 
@@ -86,5 +86,5 @@ test.each<ExpositionFormat>(["text", "openmetrics"])(
 test("a summary is refused by name", async () => {
   const registry = new Registry();
   new Summary({ name: "albatross_sizes", help: "Sizes.", registers: [registry] }).observe(1);
-  await expect(familiesFromRegistry(registry)).rejects.toThrow("albatross_sizes is a summary");
+  await expect(promClientFamilies(registry)).rejects.toThrow("albatross_sizes is a summary");
 });
