@@ -1,0 +1,167 @@
+import { z } from "zod";
+import { nearest } from "./nearest.ts";
+import type { Path } from "./problem.ts";
+import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
+
+/** Why a value was refused: what was found (by default the value itself) and what is allowed in its place. */
+export class Refused {
+  readonly allowed: string;
+  readonly found: string | undefined;
+
+  constructor(allowed: string, found?: string) {
+    this.allowed = allowed;
+    this.found = found;
+  }
+
+  /** The whole sentence: `"fast" is not allowed; allowed: ...`. */
+  about(value: unknown): string {
+    return `${this.found ?? describeValue(value)}; allowed: ${this.allowed}`;
+  }
+}
+
+/** Reads one value of the file. */
+export type Reader<T> = (value: unknown) => T | Refused;
+
+/** A schema for one value, whose only issue is what the reader says. */
+export function field<T>(read: Reader<T>): z.ZodType<T, unknown> {
+  return z.unknown().transform((value, context) => {
+    const result = read(value);
+    if (!(result instanceof Refused)) return result;
+    context.addIssue(result.about(value));
+    return z.NEVER;
+  });
+}
+
+function describeValue(value: unknown): string {
+  if (value === undefined) return "is missing";
+  if (value === null) return "has no value";
+  if (Array.isArray(value)) return "a list is not allowed";
+  if (typeof value === "object") return "a mapping is not allowed";
+  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  return `${text.length > 80 ? `${text.slice(0, 80)}...` : text} is not allowed`;
+}
+
+export const flag: Reader<boolean> = (value) =>
+  typeof value === "boolean" ? value : new Refused("true or false");
+
+/** A whole number within bounds, both included. */
+export function integer({
+  min,
+  max,
+  hint = "",
+}: {
+  min: number;
+  max: number;
+  hint?: string;
+}): Reader<number> {
+  const allowed = `a whole number from ${min} to ${max}${hint}`;
+  return (value) =>
+    typeof value === "number" && Number.isInteger(value) && value >= min && value <= max
+      ? value
+      : new Refused(allowed);
+}
+
+/** A number from 0 to 100. */
+export const percent: Reader<number> = (value) =>
+  typeof value === "number" && value >= 0 && value <= 100 ? value : new Refused("a number from 0 to 100");
+
+export function oneOf<T extends string>(choices: readonly T[]): Reader<T> {
+  return (value) => choices.find((choice) => choice === value) ?? new Refused(choices.join(", "));
+}
+
+/** Text on one line, without control characters, trimmed of nothing: what is written is what is meant. */
+export function text({ what, maxLength = 255 }: { what: string; maxLength?: number }): Reader<string> {
+  return (value) => {
+    if (typeof value !== "string" || value.length === 0 || value.length > maxLength) {
+      return new Refused(`${what}, 1 to ${maxLength} characters`);
+    }
+    return /\p{Cc}/u.test(value) ? new Refused(what, "control characters are not allowed") : value;
+  };
+}
+
+/** The longest delay that a timer of Node takes is 24.8 days. */
+const LONGEST_DURATION_MS = 24 * 86_400_000;
+
+/** A duration in ms within bounds, both included. A bare 0 is taken where 0 is allowed; other numbers need a unit. */
+export function duration({ min, max = LONGEST_DURATION_MS }: { min: number; max?: number }): Reader<number> {
+  const allowed = `a duration such as 500ms, 90s, 10m or 1h30m, from ${formatDuration(min)} to ${formatDuration(max)}`;
+  return (value) => {
+    if (value === 0 && min === 0) return 0;
+    if (typeof value === "number") return new Refused(allowed, `${value} has no unit`);
+    const ms = typeof value === "string" ? parseDuration(value) : null;
+    if (ms === null) return new Refused(allowed);
+    if (ms < min) return new Refused(allowed, `${value} is too short`);
+    return ms > max ? new Refused(allowed, `${value} is too long`) : ms;
+  };
+}
+
+/** A size in bytes within bounds, both included. */
+export function size({ min, max }: { min: number; max: number }): Reader<number> {
+  const allowed = `a size such as 512KiB or 64MiB, or a number of bytes, from ${formatSize(min)} to ${formatSize(max)}`;
+  return (value) => {
+    const bytes = typeof value === "string" ? parseSize(value) : value;
+    if (typeof bytes !== "number" || !Number.isInteger(bytes)) return new Refused(allowed);
+    if (bytes < min) return new Refused(allowed, `${value} is too small`);
+    return bytes > max ? new Refused(allowed, `${value} is too large`) : bytes;
+  };
+}
+
+/** A list of values; `what` names its items in the plural. */
+export function list<T>(item: z.ZodType<T, unknown>, what: string): z.ZodArray<z.ZodType<T, unknown>> {
+  return z.array(item, { error: ({ input }) => new Refused(`a list of ${what}`).about(input) });
+}
+
+/** Keys that people look for in one place and that stand in another: key -> where it stands. */
+type Elsewhere = Readonly<Record<string, string>>;
+
+/**
+ * A mapping with the keys of `shape` and no others. A section that is there but empty (`log:` with all its lines
+ * commented out) is as good as one that is absent.
+ */
+export function section<Shape extends z.ZodRawShape>(shape: Shape, elsewhere: Elsewhere = {}) {
+  const keys = Object.keys(shape);
+  const mapping = z.looseObject(shape, {
+    error: ({ input }) => new Refused(`a mapping with the keys ${keys.join(", ")}`).about(input),
+  });
+  return z
+    .preprocess((value) => value ?? {}, mapping)
+    .superRefine(
+      (value, context) => {
+        for (const key of Object.keys(value)) {
+          if (keys.includes(key)) continue;
+          context.addIssue({ code: "custom", path: [key], message: unknownKey(key, keys, elsewhere) });
+        }
+      },
+      { when: ({ value }) => isMapping(value) },
+    );
+}
+
+function unknownKey(key: string, keys: readonly string[], elsewhere: Elsewhere): string {
+  const allowed = `allowed: ${keys.join(", ")}`;
+  const place = Object.hasOwn(elsewhere, key) ? elsewhere[key] : undefined;
+  if (place !== undefined) return `unknown key: it stands ${place}; ${allowed}`;
+  const near = nearest(key, keys);
+  return near === null ? `unknown key; ${allowed}` : `unknown key, did you mean ${near}? ${allowed}`;
+}
+
+function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Tells of a problem at a path below the value that a rule looks at. */
+export type Report = (path: Path, message: string) => void;
+
+/**
+ * A rule between several keys of a mapping: runs when these keys are right, whatever is wrong elsewhere, so that one
+ * run tells of every error.
+ */
+export function rule<T>(keys: readonly string[], check: (value: T, report: Report) => void) {
+  return z.superRefine<T>(
+    (value, context) =>
+      check(value, (path, message) => context.addIssue({ code: "custom", path: [...path], message })),
+    {
+      when: ({ value, issues }) =>
+        isMapping(value) && !issues.some((issue) => keys.includes(String(issue.path?.[0] ?? ""))),
+    },
+  );
+}
