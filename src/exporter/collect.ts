@@ -3,7 +3,7 @@ import { compileGlobs } from "../config/glob.ts";
 import type { Config, ExporterConfig } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
 import type { FleetSnapshot, VmRecord } from "../fleet/types.ts";
-import { asFamily, type FactsOf, plainFamily } from "./families.ts";
+import { type FactsOf, plainFamily } from "./families.ts";
 import { groupRows } from "./groupTable.ts";
 import { policyRows } from "./policyTable.ts";
 import type { HostFacts, RowMeta } from "./row.ts";
@@ -40,10 +40,10 @@ export function collectFamilies({ snapshot, targets, config, counts }: CollectIn
   const slots = slotItems(targets);
   const groups = snapshot.servedGroups();
   return [
-    ...targetRows.filter(wants).map((row) => asFamily(plainFamily(row, targetsSeen))),
-    ...slotRows.filter(wants).map((row) => asFamily(plainFamily(row, slots))),
-    ...policyRows.filter(wants).map((row) => asFamily(plainFamily(row, snapshot.policies))),
-    ...groupRows.filter(wants).map((row) => asFamily(plainFamily(row, groups))),
+    ...targetRows.filter(wants).map((row) => plainFamily(row, targetsSeen)),
+    ...slotRows.filter(wants).map((row) => plainFamily(row, slots)),
+    ...policyRows.filter(wants).map((row) => plainFamily(row, snapshot.policies)),
+    ...groupRows.filter(wants).map((row) => plainFamily(row, groups)),
     ...vmFamilies(vms, {
       facts,
       wants,

@@ -74,11 +74,6 @@ export function plainFamily<T extends { readonly labels: string }>(
   return { ...head(row), items, emit: (item, out) => emit(item, item.labels, null, out) };
 }
 
-/** Families of different items in one list. Each emits only its own items, so what it takes may be forgotten. */
-export function asFamily<T>(family: Family<T>): Family {
-  return family as unknown as Family;
-}
-
 function head({ name, type, help }: RowMeta): Pick<Family, "name" | "type" | "help"> {
   return { name, type, help };
 }

@@ -2,7 +2,7 @@ import type { IfData, VmmStat } from "../albatross/messages.ts";
 import type { TargetOs } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
 import type { VmRecord } from "../fleet/types.ts";
-import { asFamily, type FactsOf, repeatedFamily, vmFamily } from "./families.ts";
+import { type FactsOf, repeatedFamily, vmFamily } from "./families.ts";
 import { LabelText } from "./labelText.ts";
 import type { LabelDoc, RowMeta } from "./row.ts";
 import { vmCpuRows } from "./vmCpu.ts";
@@ -48,9 +48,9 @@ export function vmFamilies(
   const devices = { parts: devicesOf, key: deviceName, label: deviceLabels, onDuplicates };
   const stats = { parts: vmmStatsOf, key: statName, label: statLabels, onDuplicates };
   return [
-    ...vmRows.filter(wants).map((row) => asFamily(vmFamily(row, itemsOf(row), facts))),
-    ...vmNetworkRows.filter(wants).map((row) => asFamily(repeatedFamily(row, itemsOf(row), facts, devices))),
-    ...vmmRows.filter(wants).map((row) => asFamily(repeatedFamily(row, itemsOf(row), facts, stats))),
+    ...vmRows.filter(wants).map((row) => vmFamily(row, itemsOf(row), facts)),
+    ...vmNetworkRows.filter(wants).map((row) => repeatedFamily(row, itemsOf(row), facts, devices)),
+    ...vmmRows.filter(wants).map((row) => repeatedFamily(row, itemsOf(row), facts, stats)),
   ];
 }
 

@@ -1,0 +1,17 @@
+/**
+ * Writes docs/metrics.md from the metric tables. With --check it writes nothing and exits 1 if the file differs.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { metricsDocument } from "../src/exporter/docs.ts";
+
+const file = new URL("../docs/metrics.md", import.meta.url);
+const wanted = metricsDocument();
+
+if (!process.argv.includes("--check")) {
+  writeFileSync(file, wanted);
+} else if (readFileSync(file, "utf8") !== wanted) {
+  console.error(
+    "docs/metrics.md does not say what the metric tables say: run `npm run docs` and commit the result",
+  );
+  process.exitCode = 1;
+}

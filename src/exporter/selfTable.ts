@@ -1,0 +1,85 @@
+/** What the exporter says about itself, without VM or group labels; prom-client holds the figures. */
+export interface SelfRow {
+  readonly name: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  readonly labels: readonly string[];
+  readonly unit: string;
+  /** left out by `web.disable_exporter_metrics` */
+  readonly runtime: boolean;
+}
+
+export const selfRows = {
+  buildInfo: {
+    name: "albatross_exporter_build_info",
+    type: "gauge",
+    help: "Always 1; the labels say what is running.",
+    labels: ["version", "nodeversion"],
+    unit: "1",
+    runtime: false,
+  },
+  reloadSuccessful: {
+    name: "albatross_exporter_config_last_reload_successful",
+    type: "gauge",
+    help: "1 if the configuration was taken the last time it was read, 0 if it was refused and the one before is in use.",
+    labels: [],
+    unit: "0 or 1",
+    runtime: false,
+  },
+  reloadSuccessTime: {
+    name: "albatross_exporter_config_last_reload_success_timestamp_seconds",
+    type: "gauge",
+    help: "Wall time at which a configuration was last taken.",
+    labels: [],
+    unit: "seconds",
+    runtime: false,
+  },
+  vmsDropped: {
+    name: "albatross_exporter_vms_dropped",
+    type: "gauge",
+    help: "VMs left out of the scrape because there are more than `exporter.max_vms`.",
+    labels: [],
+    unit: "VMs",
+    runtime: false,
+  },
+  duplicateSeries: {
+    name: "albatross_exporter_duplicate_series_total",
+    type: "counter",
+    help: "Series left out of scrapes because a device or stat before them on the same VM has an equal label.",
+    labels: [],
+    unit: "series",
+    runtime: false,
+  },
+  scrapeSeconds: {
+    name: "albatross_exporter_scrape_duration_seconds",
+    type: "histogram",
+    help: "Time from a scrape's request to the last byte of its response.",
+    labels: [],
+    unit: "seconds",
+    runtime: true,
+  },
+  scrapeSeries: {
+    name: "albatross_exporter_scrape_series",
+    type: "gauge",
+    help: "Series in the last scrape that was answered whole.",
+    labels: [],
+    unit: "series",
+    runtime: true,
+  },
+  scrapeTimeouts: {
+    name: "albatross_exporter_scrape_timeouts_total",
+    type: "counter",
+    help: "Responses cut because they were not taken within `web.write_timeout`, or Prometheus' scrape timeout if shorter.",
+    labels: [],
+    unit: "responses",
+    runtime: true,
+  },
+  scrapesRejected: {
+    name: "albatross_exporter_scrapes_rejected_total",
+    type: "counter",
+    help: "Scrapes answered 503 because `web.max_requests` of them were being served.",
+    labels: [],
+    unit: "requests",
+    runtime: true,
+  },
+} as const satisfies Record<string, SelfRow>;
