@@ -1,0 +1,21 @@
+import type { Command } from "commander";
+
+/** `check-config FILE`: is a configuration file right, and does every setting in it have an effect? */
+export function register(program: Command): void {
+  program
+    .command("check-config")
+    .description("check a configuration file: errors and warnings on stderr, exit 1 when there is an error")
+    .argument("<file>", "the file to check")
+    .action(async (file: string) => {
+      const { loadConfigFile } = await import("../config/load.ts");
+      const { formatProblem } = await import("../config/problem.ts");
+      const result = loadConfigFile(file);
+      if (!result.ok) {
+        for (const problem of result.problems) console.error(formatProblem(problem));
+        process.exitCode = 1;
+        return;
+      }
+      for (const warning of result.warnings) console.error(`${formatProblem(warning)} (warning)`);
+      console.log(`${file}: configuration is valid`);
+    });
+}

@@ -1,0 +1,53 @@
+import { Command } from "commander";
+import { nearest } from "../config/nearest.ts";
+import { buildInfo, versionText } from "../version.ts";
+import { register as checkConfig } from "./check-config.ts";
+import { register as serve } from "./serve.ts";
+
+const REGISTER = [serve, checkConfig];
+
+/** The command line. Wrong usage throws commander's CommanderError, its message already on stderr. */
+export function buildProgram(): Command {
+  const version = versionText(buildInfo());
+  const program = new Command("albatross-exporter")
+    .description("Prometheus exporter for the unikernels and VMs of Albatross hosts")
+    .version(version, "--version", "print what this program is")
+    .helpOption("-h, --help", "show help")
+    .helpCommand("help [command]", "show help for a command")
+    .enablePositionalOptions()
+    .allowExcessArguments()
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(oneLine(text)) });
+  for (const register of REGISTER) register(program);
+  for (const command of program.commands) command.allowExcessArguments(false);
+  program.commands
+    .find((command) => command.name() === "serve")
+    ?.version(version, "--version", "print what this program is");
+  program.hook("preAction", (_, command) => refuseStrayArguments(program, command));
+  return program;
+}
+
+/** `error: unknown option '--x'` and a hint on a second line become one line that names the program. */
+function oneLine(text: string): string {
+  return `albatross-exporter: ${text
+    .replace(/^error: /, "")
+    .trim()
+    .replace(/\s*\n\s*/g, " ")}\n`;
+}
+
+/** Words that no command took: an unknown command, or flags of `serve` before the name of another command. */
+function refuseStrayArguments(program: Command, command: Command): void {
+  const [word] = command === program ? program.args : [];
+  if (word !== undefined) {
+    const names = program.commands.map((known) => known.name());
+    const near = nearest(word, names);
+    program.error(
+      `unknown command '${word}'${near === null ? "" : `, did you mean ${near}?`} (commands: ${names.join(", ")})`,
+    );
+  }
+  if (command === program || command.name() === "serve") return;
+  const stray = program.options.find(
+    (option) => program.getOptionValueSource(option.attributeName()) === "cli",
+  );
+  if (stray !== undefined) program.error(`${stray.long} is a flag of serve, not of ${command.name()}`);
+}

@@ -1,0 +1,93 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { oneOf, type Reader, Refused } from "../config/fields.ts";
+import { listenAddress, telemetryPath } from "../config/listen.ts";
+import type { Overrides } from "../config/override.ts";
+import { LOG_FORMATS, LOG_LEVELS, maxRequests } from "../config/schema/file.ts";
+import type { ListenAddress, LogFormat, LogLevel } from "../config/types.ts";
+
+/** What the command line of `serve` says. */
+export interface ServeFlags extends Overrides {
+  readonly configFile?: string;
+}
+
+/** The flags as commander keeps them: by their long names, the part after the last dot in camelCase. */
+interface ParsedFlags {
+  readonly "config.file"?: string;
+  readonly "web.listenAddress"?: readonly ListenAddress[];
+  readonly "web.telemetryPath"?: string;
+  readonly "web.maxRequests"?: number;
+  readonly "web.disableExporterMetrics"?: true;
+  readonly "web.config.file"?: string | true;
+  readonly "log.level"?: LogLevel;
+  readonly "log.format"?: LogFormat;
+}
+
+/** Gives `command` the flags of `serve`. */
+export function addServeFlags(command: Command): Command {
+  const option = (flags: string, description: string) => new Option(flags, description);
+  return command
+    .addOption(
+      option("--config.file <file>", "configuration file (default: config.yaml here, if there is one)"),
+    )
+    .addOption(
+      option(
+        "--web.listen-address <address>",
+        "address to listen on such as :10042, may be repeated",
+      ).argParser((text, earlier: readonly ListenAddress[] = []) => [...earlier, read(listenAddress, text)]),
+    )
+    .addOption(
+      option("--web.telemetry-path <path>", "path of the metrics, /metrics unless told otherwise").argParser(
+        (text) => read(telemetryPath, text),
+      ),
+    )
+    .addOption(
+      option("--web.max-requests <count>", "scrapes served at once, 0 for no limit").argParser((text) =>
+        read(maxRequests, /^\d+$/.test(text) ? Number(text) : text),
+      ),
+    )
+    .addOption(
+      option("--web.disable-exporter-metrics", "leave out the metrics about the exporter's own process"),
+    )
+    .addOption(
+      option("--log.level <level>", `least level to log: ${LOG_LEVELS.join(", ")}`).argParser((text) =>
+        read(oneOf(LOG_LEVELS), text),
+      ),
+    )
+    .addOption(
+      option("--log.format <format>", `form of a log line: ${LOG_FORMATS.join(", ")}`).argParser((text) =>
+        read(oneOf(LOG_FORMATS), text),
+      ),
+    )
+    .addOption(option("--web.config.file [file]", "not built yet").hideHelp());
+}
+
+function read<T>(reader: Reader<T>, text: string | number): T {
+  const value = reader(text);
+  if (value instanceof Refused) throw new InvalidArgumentError(value.about(text));
+  return value;
+}
+
+/** The flags given to `serve`, before its name or after it; those after it win. */
+export function serveFlags(program: Command, serve: Command): ServeFlags {
+  const flags: ParsedFlags = { ...program.opts<ParsedFlags>(), ...serve.opts<ParsedFlags>() };
+  if (flags["web.config.file"] !== undefined) {
+    program.error(
+      "--web.config.file is not built yet: there is no TLS or authentication; listen on 127.0.0.1 behind a reverse proxy instead",
+    );
+  }
+  return withoutUndefined({
+    configFile: flags["config.file"],
+    listenAddresses: flags["web.listenAddress"],
+    telemetryPath: flags["web.telemetryPath"],
+    maxRequests: flags["web.maxRequests"],
+    disableExporterMetrics: flags["web.disableExporterMetrics"],
+    logLevel: flags["log.level"],
+    logFormat: flags["log.format"],
+  });
+}
+
+function withoutUndefined(
+  flags: { readonly [Key in keyof ServeFlags]: ServeFlags[Key] | undefined },
+): ServeFlags {
+  return Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,28 @@
+import { existsSync } from "node:fs";
+import { defaultConfig, loadConfigFile } from "../config/load.ts";
+import { type Overrides, override } from "../config/override.ts";
+import type { Problem } from "../config/problem.ts";
+import type { Config } from "../config/types.ts";
+
+/** Taken from the working directory when it is there and no other file is named. */
+export const USUAL_FILE = "config.yaml";
+
+export type Settings =
+  | {
+      readonly ok: true;
+      readonly config: Config;
+      readonly warnings: readonly Problem[];
+      readonly file: string | null;
+    }
+  | { readonly ok: false; readonly problems: readonly Problem[]; readonly file: string };
+
+/**
+ * The configuration that `serve` runs with: of the named file, else of config.yaml in the working directory if there
+ * is one, else the defaults; the command line's flags win over all of them.
+ */
+export function loadSettings(flags: Overrides & { readonly configFile?: string }): Settings {
+  const file = flags.configFile ?? (existsSync(USUAL_FILE) ? USUAL_FILE : null);
+  if (file === null) return { ok: true, config: override(defaultConfig(), flags), warnings: [], file };
+  const result = loadConfigFile(file);
+  return result.ok ? { ...result, config: override(result.config, flags), file } : { ...result, file };
+}
