@@ -1,0 +1,165 @@
+import type { Policy, Stats, UnikernelInfo } from "../albatross/messages.ts";
+import type { Name } from "../albatross/names.ts";
+import type { Clock } from "../clock.ts";
+import { type AssumedCpuWarning, HostVms } from "./hostVms.ts";
+import { Snapshot } from "./snapshot.ts";
+import type {
+  FleetSnapshot,
+  HostRecord,
+  MemberState,
+  PolicyRecord,
+  SnapshotOptions,
+  VmRecord,
+} from "./types.ts";
+
+/** Gone VMs are looked for this many times per `death_timeout`, as samples arrive and snapshots are taken. */
+const SWEEPS_PER_DEATH_TIMEOUT = 8;
+const MIN_SWEEP_GAP_US = 1_000_000;
+const DEFAULT_INFO_POLL_MS = 30_000;
+
+export interface FleetOptions {
+  readonly clock: Clock;
+  /** silence after which a VM is gone, and how long its restart count is remembered then */
+  readonly deathTimeoutMs: number;
+  /** how often unikernel info is asked for; default 30 s */
+  readonly infoPollMs?: number;
+  /** told at most once per host that a VM which was taken to have one CPU uses more */
+  readonly onAssumedCpu?: (warning: AssumedCpuWarning) => void;
+}
+
+/**
+ * What is known about the VMs of all hosts now. Samples and infos go in as they arrive; whoever reads takes a snapshot.
+ * No timers: VMs that are gone are let go as others are heard.
+ */
+export class Fleet {
+  readonly #clock: Clock;
+  readonly #infoPollUs: number;
+  readonly #onAssumedCpu: (warning: AssumedCpuWarning) => void;
+  readonly #hosts = new Map<string, HostVms>();
+  #deathTimeoutUs: number;
+  #sweptAtUs: number;
+
+  constructor({ clock, deathTimeoutMs, infoPollMs = DEFAULT_INFO_POLL_MS, onAssumedCpu }: FleetOptions) {
+    this.#clock = clock;
+    this.#deathTimeoutUs = deathTimeoutMs * 1000;
+    this.#infoPollUs = infoPollMs * 1000;
+    this.#onAssumedCpu = onAssumedCpu ?? (() => undefined);
+    this.#sweptAtUs = clock.nowUs();
+  }
+
+  /**
+   * Takes in one statistics message about the VM with this full name. `intervalUs` is the stats interval of the
+   * subscription it came by; `arrivalUs` is monotonic time, `arrivalWallMs` is only shown. The first sample of a host
+   * that was never heard of makes it live.
+   */
+  record(
+    host: string,
+    name: Name,
+    stats: Stats,
+    arrivalUs: number,
+    arrivalWallMs: number,
+    intervalUs: number,
+  ): void {
+    this.#host(host, true).record(name, { stats, arrivalUs, arrivalWallMs, intervalUs });
+    this.#sweepWhenDue(arrivalUs);
+  }
+
+  /**
+   * Takes in an answer of the host's albatrossd to unikernel info: the VMs of all polled slots together, with full names.
+   * `askedAtUs` is the monotonic time at which (the first of) the questions was sent.
+   */
+  recordInfo(
+    host: string,
+    entries: readonly { readonly name: Name; readonly info: UnikernelInfo }[],
+    askedAtUs: number,
+  ): void {
+    this.#host(host, false).recordInfo(entries, askedAtUs, this.#clock.nowUs());
+  }
+
+  /** Takes in all policies of a host; they replace the ones before. */
+  recordPolicies(host: string, entries: readonly { readonly name: Name; readonly policy: Policy }[]): void {
+    this.#host(host, false).recordPolicies(entries, this.#clock.nowUs());
+  }
+
+  /** Says whether a host's statistics are arriving. The VMs of a host that is not live are kept, but not served. */
+  setLive(host: string, up: boolean): void {
+    this.#host(host, up).live = up;
+  }
+
+  /** Drops all that is known about a host that is no target any more. */
+  removeHost(host: string): void {
+    this.#hosts.delete(host);
+  }
+
+  /** A new death_timeout, from now on, for every VM: the configuration was reloaded. */
+  setDeathTimeout(deathTimeoutMs: number): void {
+    this.#deathTimeoutUs = deathTimeoutMs * 1000;
+    for (const host of this.#hosts.values()) host.deathTimeoutUs = this.#deathTimeoutUs;
+  }
+
+  /** The hosts heard of so far, by name. */
+  hosts(): HostRecord[] {
+    return this.#sortedHosts().map(({ host, live, infoAnswered }) => ({ host, live, infoAnswered }));
+  }
+
+  /** The fleet as it is now. Costs one pass over the VMs; nothing that happens later changes it. */
+  snapshot(options: SnapshotOptions): FleetSnapshot {
+    const nowUs = this.#clock.nowUs();
+    this.#sweepWhenDue(nowUs);
+    const vms: VmRecord[] = [];
+    const states: MemberState[] = [];
+    const served: VmRecord[] = [];
+    const policies: PolicyRecord[] = [];
+    for (const host of this.#sortedHosts()) {
+      host.forEachAlive(nowUs, options, (record, state) => {
+        vms.push(record);
+        states.push(state);
+        if (host.live && (state === "fresh" || state === "warming")) served.push(record);
+      });
+      if (!host.live) continue;
+      for (const policy of host.policies(nowUs)) policies.push(policy);
+    }
+    return new Snapshot({
+      nowUs,
+      wallMs: this.#clock.wallMs(),
+      hosts: this.hosts(),
+      vms,
+      states,
+      served,
+      policies,
+    });
+  }
+
+  /** How many VMs are held, and how many of those gone are still remembered. */
+  get sizes(): { readonly vms: number; readonly departed: number } {
+    let vms = 0;
+    let departed = 0;
+    for (const { sizes } of this.#hosts.values()) {
+      vms += sizes.vms;
+      departed += sizes.departed;
+    }
+    return { vms, departed };
+  }
+
+  #host(name: string, liveIfNew: boolean): HostVms {
+    const known = this.#hosts.get(name);
+    if (known !== undefined) return known;
+    const host = new HostVms(name, liveIfNew, this.#deathTimeoutUs, {
+      infoPollUs: this.#infoPollUs,
+      onAssumedCpu: this.#onAssumedCpu,
+    });
+    this.#hosts.set(name, host);
+    return host;
+  }
+
+  #sortedHosts(): HostVms[] {
+    return [...this.#hosts.values()].sort((a, b) => (a.host < b.host ? -1 : 1));
+  }
+
+  #sweepWhenDue(nowUs: number): void {
+    const gapUs = Math.max(MIN_SWEEP_GAP_US, this.#deathTimeoutUs / SWEEPS_PER_DEATH_TIMEOUT);
+    if (nowUs - this.#sweptAtUs < gapUs) return;
+    this.#sweptAtUs = nowUs;
+    for (const host of this.#hosts.values()) host.sweep(nowUs);
+  }
+}

@@ -1,0 +1,208 @@
+import type { Stats } from "../albatross/messages.ts";
+import { cpuTimeUs, hasReset } from "./counters.ts";
+import { clampPercent, extendWindow, measuredPercent, type RateWindow, startWindow } from "./cpuUsage.ts";
+import { judgeInfo, judgeSample, NO_EVIDENCE, type RestartEvidence } from "./restarts.ts";
+import type { CpuPoint, VmIdentity, VmInfo, VmRecord } from "./types.ts";
+
+/** For how many polls a VM waits for unikernel info to list it, before it is taken to have one CPU. */
+const WARMING_POLLS = 2;
+/** The same as a time, for a vmmd that answered once and has stopped: two polls, and one for the second to fail. */
+const WARMING_POLL_INTERVALS = WARMING_POLLS + 1;
+
+/** One statistics message as it arrived. */
+export interface Sample {
+  readonly stats: Stats;
+  /** monotonic */
+  readonly arrivalUs: number;
+  readonly arrivalWallMs: number;
+  /** the stats interval of its subscription */
+  readonly intervalUs: number;
+}
+
+/** What a VM's host tells about unikernel info as such. */
+export interface InfoSource {
+  /** vmmd has answered at least once: a VM that it has not listed yet will be listed soon */
+  readonly infoAnswered: boolean;
+  readonly infoPollUs: number;
+}
+
+/** What is remembered of a VM that was gone and comes back. */
+export interface Remembered {
+  readonly restarts: number;
+  readonly life: number;
+}
+
+/** A VM's record, and what its next sample or info is compared with. Replaced by each of them, never changed. */
+export interface VmState {
+  readonly record: VmRecord;
+  /** null while this life has no sample with a usable CPU time */
+  readonly window: RateWindow | null;
+  readonly restarts: RestartEvidence;
+  /** info told of a restart: the next sample is the first of the new life, whatever it says */
+  readonly awaitsFirstSample: boolean;
+  /** infos asked for since the VM was first seen that did not list it, as long as none ever did */
+  readonly unlistedPolls: number;
+}
+
+/** A VM at its first sample, or at the first one after it was gone. */
+export function firstSample(
+  identity: VmIdentity,
+  sample: Sample,
+  info: VmInfo | null,
+  remembered: Remembered | null,
+  source: InfoSource,
+): VmState {
+  const { host, path, vm, fullName, labels, primary, cloneId, groupLabels } = identity;
+  const { stats, arrivalUs, arrivalWallMs, intervalUs } = sample;
+  const cpuUs = cpuTimeUs(stats.rusage);
+  const point = cpuPoint(cpuUs, arrivalUs);
+  return {
+    record: {
+      host,
+      path,
+      vm,
+      fullName,
+      labels,
+      primary,
+      cloneId,
+      groupLabels,
+      stats,
+      arrivalUs,
+      arrivalWallMs,
+      intervalUs,
+      cpuUs,
+      usagePercent: null,
+      cpus: knownCpus(info, 0, 0, source),
+      life: (remembered?.life ?? 0) + 1,
+      lifeStart: point,
+      firstSeenUs: arrivalUs,
+      restarts: remembered?.restarts ?? 0,
+      info,
+      listed: info !== null,
+      missedInfos: 0,
+    },
+    window: point === null ? null : startWindow(point),
+    restarts: NO_EVIDENCE,
+    awaitsFirstSample: false,
+    unlistedPolls: 0,
+  };
+}
+
+/** The VM one sample later. An arrival before the last one counts as simultaneous with it. */
+export function nextSample(state: VmState, sample: Sample, source: InfoSource): VmState {
+  const previous = state.record;
+  const { stats, arrivalWallMs, intervalUs } = sample;
+  const arrivalUs = Math.max(sample.arrivalUs, previous.arrivalUs);
+  const decreased = hasReset(previous.stats, stats);
+  const verdict = judgeSample(state.restarts, decreased, arrivalUs, intervalUs);
+  const cpuUs = cpuTimeUs(stats.rusage);
+  const point = cpuPoint(cpuUs, arrivalUs);
+  const window = nextWindow(decreased ? null : state.window, point, intervalUs);
+  const cpus = knownCpus(previous.info, state.unlistedPolls, arrivalUs - previous.firstSeenUs, source);
+  return {
+    record: {
+      ...previous,
+      stats,
+      arrivalUs,
+      arrivalWallMs,
+      intervalUs,
+      cpuUs,
+      usagePercent: gauge(window, cpus),
+      cpus,
+      life: decreased && !state.awaitsFirstSample ? previous.life + 1 : previous.life,
+      lifeStart: decreased || state.awaitsFirstSample ? point : previous.lifeStart,
+      restarts: verdict.counted ? previous.restarts + 1 : previous.restarts,
+      missedInfos: 0,
+    },
+    window,
+    restarts: verdict.evidence,
+    awaitsFirstSample: false,
+    unlistedPolls: state.unlistedPolls,
+  };
+}
+
+/** The VM after unikernel info listed it. */
+export function afterListing(state: VmState, info: VmInfo, askedAtUs: number): VmState {
+  const { record } = state;
+  const verdict = judgeInfo(state.restarts, hasStartedAnew(record.info, info), askedAtUs);
+  const listed = { info, listed: true, missedInfos: 0, cpus: info.cpus };
+  if (verdict.counted) {
+    // The samples so far may be of the process before: only the next one is known to be of the new life.
+    return {
+      record: {
+        ...record,
+        ...listed,
+        usagePercent: null,
+        life: record.life + 1,
+        lifeStart: null,
+        restarts: record.restarts + 1,
+      },
+      window: null,
+      restarts: verdict.evidence,
+      awaitsFirstSample: true,
+      unlistedPolls: state.unlistedPolls,
+    };
+  }
+  const isNews = info !== record.info || !record.listed || record.missedInfos > 0;
+  if (!isNews) return verdict.evidence === state.restarts ? state : { ...state, restarts: verdict.evidence };
+  return {
+    ...state,
+    record: { ...record, ...listed, usagePercent: gauge(state.window, info.cpus) },
+    restarts: verdict.evidence,
+  };
+}
+
+/** The VM after a unikernel info that did not list it. */
+export function afterOmission(state: VmState, askedAtUs: number, nowUs: number, source: InfoSource): VmState {
+  const { record } = state;
+  const isUnlistedPoll = record.info === null && askedAtUs >= record.firstSeenUs;
+  const unlistedPolls = isUnlistedPoll ? state.unlistedPolls + 1 : state.unlistedPolls;
+  const cpus = knownCpus(record.info, unlistedPolls, nowUs - record.firstSeenUs, source);
+  return {
+    ...state,
+    record: {
+      ...record,
+      listed: false,
+      missedInfos: askedAtUs > record.arrivalUs ? record.missedInfos + 1 : record.missedInfos,
+      cpus,
+      usagePercent: gauge(state.window, cpus),
+    },
+    unlistedPolls,
+  };
+}
+
+/** How many CPUs a VM has; null while unikernel info is expected to say so soon. */
+function knownCpus(
+  info: VmInfo | null,
+  unlistedPolls: number,
+  ageUs: number,
+  { infoAnswered, infoPollUs }: InfoSource,
+): number | null {
+  if (info !== null) return info.cpus;
+  if (!infoAnswered || unlistedPolls >= WARMING_POLLS) return 1;
+  return ageUs >= WARMING_POLL_INTERVALS * infoPollUs ? 1 : null;
+}
+
+function gauge(window: RateWindow | null, cpus: number | null): number | null {
+  if (window === null || cpus === null) return null;
+  const percent = measuredPercent(window, cpus);
+  return percent === null ? null : clampPercent(percent);
+}
+
+function cpuPoint(cpuUs: number | null, arrivalUs: number): CpuPoint | null {
+  return cpuUs === null ? null : { cpuUs, arrivalUs };
+}
+
+function nextWindow(
+  window: RateWindow | null,
+  point: CpuPoint | null,
+  intervalUs: number,
+): RateWindow | null {
+  if (point === null) return null;
+  return window === null ? startWindow(point) : extendWindow(window, point, intervalUs);
+}
+
+function hasStartedAnew(before: VmInfo | null, now: VmInfo): boolean {
+  if (before === null || before.startedMs === null || now.startedMs === null) return false;
+  return before.startedMs !== now.startedMs;
+}
