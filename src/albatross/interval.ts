@@ -67,3 +67,48 @@ export class IntervalLearner {
     this.#pauseEndUs = null;
   }
 }
+
+/** How far the configured interval may be from the measured one before somebody should be told. */
+const TOLERATED_RATIO = 1.5;
+
+/** The stats interval of one slot: configured, or learnt anew on each connection. */
+export class StatsInterval {
+  readonly #configuredUs: number | null;
+  #learner = new IntervalLearner();
+
+  constructor(configuredMs: number | "auto") {
+    this.#configuredUs = configuredMs === "auto" ? null : Math.round(configuredMs * 1000);
+  }
+
+  message(vm: string, arrivalUs: number): void {
+    this.#learner.message(vm, arrivalUs);
+  }
+
+  /** Forgets what was learnt: another connection may lead to a daemon with another interval. */
+  reconnected(): void {
+    this.#learner = new IntervalLearner();
+  }
+
+  /** Configured or measured, in µs; null when neither. */
+  get knownUs(): number | null {
+    return this.#configuredUs ?? this.#learner.measuredUs;
+  }
+
+  /** In µs: what is known, else the daemon's default of 10 s. */
+  get us(): number {
+    return this.knownUs ?? DEFAULT_INTERVAL_US;
+  }
+
+  /** In µs: what samples are judged by (see `IntervalLearner.provisionalUs`). */
+  get sampleUs(): number {
+    return this.#configuredUs ?? this.#learner.provisionalUs;
+  }
+
+  /** The measured interval in µs where the configured one is off by more than a factor of 1.5, else null. */
+  get contradictedByUs(): number | null {
+    const measuredUs = this.#learner.measuredUs;
+    if (this.#configuredUs === null || measuredUs === null) return null;
+    const ratio = measuredUs / this.#configuredUs;
+    return ratio > TOLERATED_RATIO || ratio < 1 / TOLERATED_RATIO ? measuredUs : null;
+  }
+}

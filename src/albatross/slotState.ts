@@ -21,14 +21,7 @@ export type SlotState = (typeof SLOT_STATES)[number];
  * by it before that, `timeout` no acknowledgement in time, `framing` the stream was damaged, `watchdog` it fell silent,
  * `blocked` a unikernel with the name of the path slot appeared.
  */
-export const DISCONNECT_REASONS = [
-  "closed",
-  "refused",
-  "timeout",
-  "framing",
-  "watchdog",
-  "blocked",
-] as const;
+export const DISCONNECT_REASONS = ["closed", "refused", "timeout", "framing", "watchdog", "blocked"] as const;
 export type DisconnectReason = (typeof DISCONNECT_REASONS)[number];
 
 const WIRE_ERROR_REASONS = [
