@@ -3,8 +3,9 @@ import { nearest } from "../config/nearest.ts";
 import { buildInfo, versionText } from "../version.ts";
 import { register as checkConfig } from "./check-config.ts";
 import { register as serve } from "./serve.ts";
+import { register as simulate } from "./simulate.ts";
 
-const REGISTER = [serve, checkConfig];
+const REGISTER = [serve, checkConfig, simulate];
 
 /** The command line. Wrong usage throws commander's CommanderError, its message already on stderr. */
 export function buildProgram(): Command {

@@ -1,0 +1,124 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { systemClock } from "../clock.ts";
+import { formatProblem } from "../config/problem.ts";
+import { formatDuration, parseDuration } from "../config/units.ts";
+import { BUILTIN_SCENARIOS } from "../simulator/builtin.ts";
+import type { Scenario } from "../simulator/model.ts";
+import { untilSignal } from "./untilSignal.ts";
+
+const DEFAULT_SCENARIO = "demo";
+
+interface SimulateOptions {
+  readonly socketDir?: string;
+  readonly interval?: number;
+  readonly seed?: number;
+  readonly printScenario?: true;
+}
+
+/** `simulate [SCENARIO] --socket-dir DIR`: an Albatross host made of code. */
+export function register(program: Command): void {
+  program
+    .command("simulate")
+    .summary("play an Albatross host: the same sockets, the same bytes, VMs that follow a scenario")
+    .description(
+      "Play an Albatross host: stat.sock and vmmd.sock in a directory, answering subscribe, unikernel info and " +
+        "policy info as the real daemons do, for VMs that follow a scenario. What happens is told on stderr; Ctrl-C ends it.",
+    )
+    .argument("[scenario]", "a scenario file, or the name of a built-in scenario", DEFAULT_SCENARIO)
+    .option("--socket-dir <dir>", "where to make the sockets; created if it does not exist")
+    .addOption(
+      new Option(
+        "--interval <duration>",
+        "time between two samples of a VM, instead of the scenario's",
+      ).argParser(intervalMs),
+    )
+    .addOption(
+      new Option("--seed <number>", "where the noise comes from, instead of the scenario's").argParser(seed),
+    )
+    .option("--print-scenario", "print the built-in scenario, as an example of the format, and exit")
+    .addHelpText("after", moreHelp)
+    .action(simulate);
+}
+
+function moreHelp(): string {
+  const builtin = Object.entries(BUILTIN_SCENARIOS).map(
+    ([name, { about }]) => `  ${name.padEnd(8)} ${about}`,
+  );
+  return `
+Built-in scenarios:
+${builtin.join("\n")}
+
+Example: a host to try the exporter on, and the exporter
+  albatross-exporter simulate demo --socket-dir /tmp/albatross
+  albatross-exporter --config.file config.yaml    # with targets: [{ name: demo, socket_dir: /tmp/albatross }]
+
+Example: a scenario of your own
+  albatross-exporter simulate demo --print-scenario > scenario.yaml
+  albatross-exporter simulate scenario.yaml --socket-dir /tmp/albatross --interval 2s`;
+}
+
+async function simulate(source: string, options: SimulateOptions, command: Command): Promise<void> {
+  if (options.printScenario) {
+    const builtin = BUILTIN_SCENARIOS[source];
+    if (builtin === undefined) command.error(`error: no built-in scenario is called '${source}'`);
+    process.stdout.write(builtin.yaml);
+    return;
+  }
+  const { socketDir } = options;
+  if (socketDir === undefined) command.error("error: required option '--socket-dir <dir>' not specified");
+  const scenario = await readScenario(source);
+  if (scenario === null) {
+    process.exitCode = 1;
+    return;
+  }
+  await play({ ...scenario, intervalMs: options.interval ?? scenario.intervalMs }, socketDir, options.seed);
+}
+
+async function play(scenario: Scenario, socketDir: string, seed: number | undefined): Promise<void> {
+  const { SimulatedHost } = await import("../simulator/host.ts");
+  const clock = systemClock();
+  const startedUs = clock.nowUs();
+  const host = new SimulatedHost(scenario, {
+    socketDir,
+    clock,
+    ...(seed === undefined ? {} : { seed }),
+    onEvent: (text) => console.error(`${elapsed(clock.nowUs() - startedUs)} ${text}`),
+  });
+  await host.start();
+  const { length } = host.vmNames;
+  console.error(
+    `${socketDir}: stat.sock and vmmd.sock are ready (${length} VM${length === 1 ? "" : "s"}, a sample every ${formatDuration(scenario.intervalMs)})`,
+  );
+  await untilSignal();
+  await host.stop();
+}
+
+/** The built-in scenario of that name, else the file; null when it is wrong, which has been said then. */
+async function readScenario(source: string): Promise<Scenario | null> {
+  const { loadScenario, loadScenarioFile } = await import("../simulator/scenarioFile.ts");
+  const builtin = BUILTIN_SCENARIOS[source];
+  const result = builtin === undefined ? loadScenarioFile(source) : loadScenario(source, builtin.yaml);
+  if (result.ok) return result.scenario;
+  for (const problem of result.problems) console.error(formatProblem(problem));
+  return null;
+}
+
+function intervalMs(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === null || ms < 100)
+    throw new InvalidArgumentError("allowed: a duration such as 500ms or 2s, from 100ms");
+  return ms;
+}
+
+function seed(text: string): number {
+  const number = Number(text);
+  if (!/^\d{1,10}$/.test(text) || number >= 2 ** 32) {
+    throw new InvalidArgumentError("allowed: a whole number from 0 to 4294967295");
+  }
+  return number;
+}
+
+/** Time since the start, in a column: `  25s`. */
+function elapsed(us: number): string {
+  return `${Math.floor(us / 1_000_000)}s`.padStart(6);
+}

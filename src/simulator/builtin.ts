@@ -1,0 +1,104 @@
+/** Scenarios that come with the program, as the YAML one would write: they are also the examples of the format. */
+export const BUILTIN_SCENARIOS: Readonly<Record<string, { readonly about: string; readonly yaml: string }>> =
+  {
+    demo: {
+      about:
+        "two minutes, over and over: user:web is overloaded, clones come and share its load, the load falls, they go",
+      yaml: `# What happens, in seconds:
+#   10-20  the load of user:web rises to more than one VM can do
+#   25-45  three clones are created, and each takes a part
+#   60-70  the load falls
+#   80-96  the clones are destroyed, the last first
+# Beside it user:db follows the tide, :hello idles, and ops:cron crashes every now and then.
+interval: 1s
+repeat_every: 2m
+seed: 42
+policies:
+  - path: ":"
+    bridges: [service, storage]
+  - path: "user:"
+    cpuids: [0, 1, 2, 3]
+    unikernels: 8
+    memory: 2048
+    block: 10240
+    bridges: [service, storage]
+  - path: "ops:"
+    cpuids: [0]
+    unikernels: 2
+    memory: 128
+vms:
+  - name: user:web
+    memory: 256
+    share_load_with_clones: true # the load is the whole group's, in percent of one VM
+    load:
+      sum:
+        - steps:
+            - { at: 0s, percent: 55 }
+            - { at: 70s, percent: -185 } # with the ramp below: back to 55
+        - ramp: { from: 0, to: 240, start: 10s, over: 10s }
+        - noise: { amplitude: 6, every: 2s }
+  - name: user:db
+    cpus: 2
+    memory: 512
+    interfaces: [service, storage]
+    load:
+      sum:
+        - sine: { mean: 45, amplitude: 30, period: 60s }
+        - noise: { amplitude: 3 }
+  - name: :hello
+    load: { noise: { mean: 4, amplitude: 3, every: 5s } }
+  - name: ops:cron
+    memory: 64
+    load: { steps: [{ at: 0s, percent: 5 }, { at: 30s, percent: 70 }, { at: 50s, percent: 5 }] }
+    crashes: [48s, 104s]
+    down_for: 2s
+events:
+  - { at: 25s, clone: user:web }
+  - { at: 35s, clone: user:web }
+  - { at: 45s, clone: user:web }
+  - { at: 80s, destroy: user:web-clone-3 }
+  - { at: 88s, destroy: user:web-clone-2 }
+  - { at: 96s, destroy: user:web-clone-1 }
+`,
+    },
+    load: {
+      about: "2,000 VMs at one sample a second each, for load tests",
+      yaml: `interval: 1s
+seed: 7
+vms:
+  - name: load:vm-{n}
+    count: 2000
+    load:
+      sum:
+        - sine: { mean: 50, amplitude: 30, period: 5m }
+        - noise: { amplitude: 15, every: 3s }
+`,
+    },
+    faults: {
+      about: "a host where everything goes wrong in turn, for trying out what a client makes of it",
+      yaml: `interval: 1s
+repeat_every: 4m
+vms:
+  - name: user:web
+    load: 60
+  - name: user:web-clone-1
+    load: 40
+  - name: :hello
+    load: 5
+    interfaces: [service, private]
+events:
+  - { at: 15s, misbehave: { type: stall, for: 6s } }
+  - { at: 30s, misbehave: { type: close } }
+  - { at: 45s, misbehave: { type: half_frame } }
+  - { at: 60s, misbehave: { type: garbage, bytes: 256 } }
+  - { at: 75s, misbehave: { type: frame_length, announced: 2147483647 } }
+  - { at: 90s, misbehave: { type: unknown_data } }
+  - { at: 95s, misbehave: { type: undecodable } }
+  - { at: 100s, misbehave: { type: device_name, vm: :hello, for: 10s } }
+  - { at: 115s, restart_albatrossd: true }
+  - { at: 150s, misbehave: { type: stat_gone, for: 5s } }
+  - { at: 165s, misbehave: { type: vmmd_gone, for: 35s } }
+  - { at: 205s, misbehave: { type: rival, slot: ":", for: 10s } }
+`,
+    },
+  };

@@ -1,0 +1,63 @@
+/** The ways a simulated host can misbehave. Where a fault says `slot`, null means every subscriber. */
+export type Fault = StatFault | VmmdFault;
+
+export type StatFault =
+  /** Random bytes into the stream: sooner or later they read as an impossible length. */
+  | { readonly type: "garbage"; readonly slot: string | null; readonly bytes: number }
+  /** A length prefix that announces this much (2147483647, 0, -1), and a few bytes after it. */
+  | { readonly type: "frame_length"; readonly slot: string | null; readonly announced: number }
+  /** A frame of the right length whose content is no message. */
+  | { readonly type: "undecodable"; readonly slot: string | null }
+  /** A data message of a kind that nobody knows. */
+  | { readonly type: "unknown_data"; readonly slot: string | null }
+  /** The next sample is cut in the middle, and nothing follows on that connection. */
+  | { readonly type: "half_frame"; readonly slot: string | null }
+  /** The daemon closes the connection. */
+  | { readonly type: "close"; readonly slot: string | null }
+  /** The subscriptions are forgotten, not closed: nothing comes any more. A new subscribe works. */
+  | { readonly type: "forget" }
+  /** While it lasts samples are held back; then they arrive at once. */
+  | { readonly type: "stall"; readonly slot: string | null }
+  /** While it lasts a subscribe is acknowledged and nothing follows. */
+  | { readonly type: "silent" }
+  /** While it lasts connections are taken and never answered. */
+  | { readonly type: "no_reply" }
+  /** While it lasts albatross-stats does not run: no socket. */
+  | { readonly type: "stat_gone" }
+  /** While it lasts all devices of this VM (null: of every VM) have a name that is not UTF-8. */
+  | { readonly type: "device_name"; readonly vm: string | null }
+  /** While it lasts another client takes the slot again as soon as it has lost it, or every `everyMs`. */
+  | { readonly type: "rival"; readonly slot: string; readonly everyMs: number | null };
+
+export type VmmdFault =
+  /** While it lasts albatrossd does not run: no socket. (Its VMs and albatross-stats carry on.) */
+  | { readonly type: "vmmd_gone" }
+  /** While it lasts commands are answered by closing. */
+  | { readonly type: "vmmd_close" }
+  /** While it lasts commands are answered by nothing at all. */
+  | { readonly type: "vmmd_no_reply" }
+  /** While it lasts commands are answered by random bytes. */
+  | { readonly type: "vmmd_garbage" }
+  /** While it lasts nobody but root may open the socket. */
+  | { readonly type: "vmmd_unreadable" };
+
+export type FaultType = Fault["type"];
+
+/** Faults that are over as soon as they have happened; the others last until they are ended. */
+export const MOMENTARY_FAULTS: ReadonlySet<FaultType> = new Set<FaultType>([
+  "garbage",
+  "frame_length",
+  "undecodable",
+  "unknown_data",
+  "half_frame",
+  "close",
+  "forget",
+]);
+
+/** One line for people. */
+export function describeFault(fault: Fault): string {
+  const details = Object.entries(fault)
+    .filter(([key, value]) => key !== "type" && value !== null)
+    .map(([key, value]) => ` ${key} ${value}`);
+  return `${fault.type}${details.join("")}`;
+}

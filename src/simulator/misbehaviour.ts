@@ -1,0 +1,186 @@
+import { context, Tag } from "../albatross/der.ts";
+import { DerWriter } from "../albatross/derWriter.ts";
+import { encodeFrame } from "../albatross/framing.ts";
+import { parseName } from "../albatross/names.ts";
+import type { Clock } from "../clock.ts";
+import type { Fault } from "./faults.ts";
+import { bytesFrom } from "./random.ts";
+import { Rival } from "./rival.ts";
+import type { StatDaemon } from "./statDaemon.ts";
+import type { SimulatedVm } from "./vm.ts";
+import type { VmmDaemon, VmmdTrouble } from "./vmmDaemon.ts";
+
+/** Ends a fault that lasts. Calling it twice, or for a fault that was momentary, does nothing. */
+export type EndFault = () => Promise<void>;
+
+export interface MisbehaviourOptions {
+  readonly stat: StatDaemon;
+  readonly vmmd: VmmDaemon;
+  readonly statPath: string;
+  readonly clock: Clock;
+  readonly seed: number;
+}
+
+/** Brings faults about and ends them. */
+export class Misbehaviour {
+  readonly #options: MisbehaviourOptions;
+  readonly #lasting = new Set<EndFault>();
+  /** VMs whose device names are spoilt; null is every VM. */
+  readonly #spoilt = new Set<string | null>();
+  /** So that no two faults send the same random bytes. */
+  #count = 0;
+
+  constructor(options: MisbehaviourOptions) {
+    this.#options = options;
+  }
+
+  /** Brings the fault about; a momentary one is over when this resolves. */
+  async begin(fault: Fault): Promise<EndFault> {
+    const undo = await this.#bringAbout(fault);
+    if (undo === null) return async () => undefined;
+    const end: EndFault = async () => {
+      if (this.#lasting.delete(end)) await undo();
+    };
+    this.#lasting.add(end);
+    return end;
+  }
+
+  /** Ends every fault that lasts. */
+  async endAll(): Promise<void> {
+    for (const end of [...this.#lasting]) await end();
+  }
+
+  /** Does it and returns how to undo it, or null when there is nothing to undo. */
+  async #bringAbout(fault: Fault): Promise<(() => void | Promise<void>) | null> {
+    const { stat, vmmd } = this.#options;
+    switch (fault.type) {
+      case "garbage":
+        this.#write(fault.slot, this.#random(fault.bytes));
+        return null;
+      case "frame_length":
+        this.#write(fault.slot, announcement(fault.announced, this.#random(8)));
+        return null;
+      case "undecodable":
+        this.#write(fault.slot, encodeFrame(Buffer.concat([Buffer.from([0]), this.#random(31)])));
+        return null;
+      case "unknown_data":
+        this.#write(fault.slot, unknownData());
+        return null;
+      case "half_frame":
+        for (const subscription of stat.subscriptions(fault.slot)) subscription.cutNext = true;
+        return null;
+      case "close":
+        for (const { socket } of stat.subscriptions(fault.slot)) socket.destroy();
+        return null;
+      case "forget":
+        stat.forget();
+        return null;
+      case "stall":
+        stat.stall(fault.slot);
+        return () => stat.resume(fault.slot);
+      case "silent":
+        stat.silent = true;
+        return () => {
+          stat.silent = false;
+        };
+      case "no_reply":
+        stat.mute = true;
+        return () => {
+          stat.mute = false;
+        };
+      case "stat_gone":
+        await stat.stop();
+        return () => stat.start();
+      case "device_name":
+        return this.#spoilDeviceNames(fault.vm);
+      case "rival":
+        return this.#startRival(fault.slot, fault.everyMs);
+      case "vmmd_gone":
+        await vmmd.stop();
+        return () => vmmd.start();
+      case "vmmd_close":
+        return this.#troubleVmmd("close");
+      case "vmmd_no_reply":
+        return this.#troubleVmmd("no_reply");
+      case "vmmd_garbage":
+        return this.#troubleVmmd("garbage");
+      case "vmmd_unreadable":
+        await vmmd.setReadable(false);
+        return () => vmmd.setReadable(true);
+    }
+  }
+
+  #write(slot: string | null, bytes: Buffer): void {
+    for (const { socket } of this.#options.stat.subscriptions(slot)) socket.write(bytes);
+  }
+
+  #random(length: number): Buffer {
+    this.#count++;
+    return bytesFrom(this.#options.seed + this.#count, length);
+  }
+
+  #troubleVmmd(trouble: VmmdTrouble): () => void {
+    const { vmmd } = this.#options;
+    vmmd.trouble = trouble;
+    return () => {
+      vmmd.trouble = null;
+    };
+  }
+
+  #startRival(slot: string, everyMs: number | null): () => void {
+    const { statPath, clock } = this.#options;
+    const rival = new Rival({ socketPath: statPath, slot: parseName(slot), clock, everyMs });
+    rival.start();
+    return () => rival.stop();
+  }
+
+  #spoilDeviceNames(vm: string | null): () => void {
+    const { stat } = this.#options;
+    this.#spoilt.add(vm);
+    stat.spoil = (frame, sample) =>
+      this.#spoilt.has(null) || this.#spoilt.has(sample.fullName) ? withoutUtf8(frame, sample) : frame;
+    return () => {
+      this.#spoilt.delete(vm);
+      if (this.#spoilt.size === 0) stat.spoil = null;
+    };
+  }
+}
+
+/** A length prefix and what comes after it, which need not be that much. */
+function announcement(length: number, bytes: Buffer): Buffer {
+  const prefix = Buffer.alloc(4);
+  prefix.writeInt32BE(length);
+  return Buffer.concat([prefix, bytes]);
+}
+
+/** The first byte of every device name becomes one that UTF-8 has no use for. The frame's length stays. */
+function withoutUtf8(frame: Buffer, vm: SimulatedVm): Buffer {
+  for (const device of vm.spec.interfaces) {
+    const name = Buffer.from(device);
+    const element = Buffer.concat([Buffer.from([Tag.utf8String, name.length]), name]);
+    // A unikernel's own name holds a colon and is no device's, so the first match is the device.
+    const at = frame.indexOf(element);
+    if (at >= 0) frame[at + 2] = 0xff;
+  }
+  return frame;
+}
+
+/** A data message under a tag that no Albatross has used. */
+function unknownData(): Buffer {
+  const writer = new DerWriter();
+  const wire = writer.open(Tag.sequence);
+  const header = writer.open(Tag.sequence);
+  writer.integer(5);
+  writer.int64(0);
+  writer.utf8(":");
+  writer.close(header);
+  const data = writer.open(context(3));
+  const unknown = writer.open(context(13));
+  const content = writer.open(Tag.sequence);
+  writer.utf8("a kind of data that does not exist yet");
+  writer.close(content);
+  writer.close(unknown);
+  writer.close(data);
+  writer.close(wire);
+  return encodeFrame(writer.finish());
+}

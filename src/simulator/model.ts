@@ -1,0 +1,121 @@
+/** A scenario once read: names parsed, durations in ms, templates unfolded, every default filled in. */
+import type { NamedPolicy } from "../albatross/messages.ts";
+import type { Name } from "../albatross/names.ts";
+import type { Curve } from "./curve.ts";
+import type { Fault } from "./faults.ts";
+
+/** The system whose way of filling the statistics is imitated (Linux leaves many fields at zero). */
+export type SimulatedOs = "linux" | "freebsd";
+
+/** The command tag under which albatrossd takes info: 19 since 2.7, 18 in 2.6, 15 in 2.4 and 2.5. */
+export type InfoVersion = 19 | 18 | 15;
+
+export interface Scenario {
+  /** Between two ticks of albatross-stats. */
+  readonly intervalMs: number;
+  readonly os: SimulatedOs;
+  readonly infoVersion: InfoVersion;
+  /** FreeBSD and Linux both send memory figures; a scenario may leave them out, as the grammar allows. */
+  readonly kinfoMem: boolean;
+  /** Hypervisor counters, as bhyve's vmm delivered them up to 2.7. */
+  readonly vmmStats: boolean;
+  readonly seed: number;
+  /** The timeline starts again after this long, and what its events did is undone. */
+  readonly repeatEveryMs: number | null;
+  readonly policies: readonly NamedPolicy[];
+  readonly vms: readonly VmSpec[];
+  readonly events: readonly ScenarioEvent[];
+}
+
+export interface VmSpec {
+  readonly name: Name;
+  readonly cpus: number;
+  readonly memoryMb: number;
+  readonly type: "solo5" | "bhyve";
+  readonly cpuids: readonly number[];
+  readonly load: Curve;
+  /** The load is that of the whole group: it is divided among this VM and its living clones. */
+  readonly shareLoadWithClones: boolean;
+  /** Names of the network devices, as the unikernel knows them. */
+  readonly interfaces: readonly string[];
+  readonly arguments: readonly string[];
+  /** Does albatrossd start it again when it exits? */
+  readonly onCrash: "restart" | "quit";
+  readonly startAtMs: number;
+  /** null: it stays. */
+  readonly stopAtMs: number | null;
+  readonly crashesAtMs: readonly number[];
+  readonly restartsAtMs: readonly number[];
+  /** How long a crash or a restart keeps it away. */
+  readonly downForMs: number;
+}
+
+export interface ScenarioEvent {
+  readonly atMs: number;
+  readonly action: ScenarioAction;
+}
+
+export type ScenarioAction =
+  /** Creates PRIMARY-clone-N, N one above the highest living one. */
+  | { readonly type: "clone"; readonly name: Name }
+  | { readonly type: "destroy"; readonly name: Name }
+  | { readonly type: "restart"; readonly name: Name }
+  | { readonly type: "crash"; readonly name: Name }
+  | { readonly type: "load"; readonly name: Name; readonly load: Curve }
+  | { readonly type: "restart_albatrossd" }
+  | { readonly type: "misbehave"; readonly fault: Fault; readonly forMs: number | null };
+
+/** Albatross writes "no limit" as OCaml's largest integer. */
+export const NO_LIMIT = 4611686018427387903n;
+
+/** A VM with everything but its name and load as most scenarios want it. */
+export function vmSpec(spec: Partial<VmSpec> & Pick<VmSpec, "name">): VmSpec {
+  return {
+    cpus: 1,
+    memoryMb: 32,
+    type: "solo5",
+    cpuids: Array.from({ length: spec.cpus ?? 1 }, (_, cpu) => cpu),
+    load: { type: "constant", percent: 0 },
+    shareLoadWithClones: false,
+    interfaces: ["service"],
+    arguments: [],
+    onCrash: "restart",
+    startAtMs: 0,
+    stopAtMs: null,
+    crashesAtMs: [],
+    restartsAtMs: [],
+    downForMs: 0,
+    ...spec,
+  };
+}
+
+/** A Linux host of 2.7 at albatross-stats' default interval, with the given VMs and no timeline. */
+export function scenarioOf(scenario: Partial<Scenario>): Scenario {
+  return {
+    intervalMs: 10_000,
+    os: "linux",
+    infoVersion: 19,
+    kinfoMem: true,
+    vmmStats: false,
+    seed: 1,
+    repeatEveryMs: null,
+    policies: [rootPolicy()],
+    vms: [],
+    events: [],
+    ...scenario,
+  };
+}
+
+/** albatrossd always has a policy for its root: what the machine has. */
+export function rootPolicy(): NamedPolicy {
+  return {
+    name: { path: [], label: null },
+    policy: {
+      cpuids: [0, 1, 2, 3],
+      unikernels: NO_LIMIT,
+      memory: 65_536,
+      block: 262_144,
+      bridges: ["service"],
+    },
+  };
+}

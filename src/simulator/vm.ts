@@ -1,0 +1,139 @@
+import { createHash } from "node:crypto";
+import type { Stats, UnikernelInfo } from "../albatross/messages.ts";
+import { formatName, type Name } from "../albatross/names.ts";
+import { type Curve, curveAt } from "./curve.ts";
+import type { Scenario, VmSpec } from "./model.ts";
+import { hashText, seedFor } from "./random.ts";
+import { statsOf, type Usage, type UsageShape } from "./usage.ts";
+
+/** The load of a VM over some time: its own curve, or its part of a group's. */
+export interface Load {
+  readonly curve: Curve;
+  readonly seed: number;
+  /** Among how many living VMs the curve is divided. */
+  readonly dividedBy: number;
+}
+
+/** Curves are sampled in the middle of steps no longer than this, so that a long interval follows a quick curve. */
+const LONGEST_STEP_US = 1_000_000;
+/** 100 % as the integer that loads are rounded to. */
+const FULL_LOAD = 100_000;
+
+/** One living VM: what it was made with, and the two times that all its counters come from. */
+export class SimulatedVm {
+  readonly spec: VmSpec;
+  readonly fullName: string;
+  /** The full name of the primary that this VM is, or is a clone of. */
+  readonly groupName: string;
+  /** Chance of its own, from the scenario's seed and the name. */
+  readonly seed: number;
+  #shape: UsageShape;
+  #info: UnikernelInfo | null = null;
+  #aliveUs = 0;
+  #cpuUs = 0;
+  /** CPU time not yet counted, in 1/FULL_LOAD of a microsecond. */
+  #remainder = 0;
+
+  constructor(spec: VmSpec, scenario: Scenario, startedMs: number) {
+    this.spec = spec;
+    this.fullName = formatName(spec.name);
+    this.groupName = groupNameOf(spec.name);
+    this.seed = seedFor(scenario.seed, this.fullName);
+    this.#shape = {
+      os: scenario.os,
+      kinfoMem: scenario.kinfoMem,
+      vmmStats: scenario.vmmStats,
+      cpus: spec.cpus,
+      memoryMb: spec.memoryMb,
+      interfaces: spec.interfaces,
+      // Between 8 and 39 of 256: a unikernel spends most of its time in itself.
+      systemShare: 8 + (this.seed % 32),
+      startedMs,
+    };
+  }
+
+  get usage(): Usage {
+    return { aliveUs: this.#aliveUs, cpuUs: this.#cpuUs };
+  }
+
+  /** Wall time of this life's start. */
+  get startedMs(): number {
+    return this.#shape.startedMs;
+  }
+
+  /** A new life: the process is another one, and all it counts starts at zero. */
+  restart(startedMs: number): void {
+    this.#aliveUs = 0;
+    this.#cpuUs = 0;
+    this.#remainder = 0;
+    this.#shape = { ...this.#shape, startedMs };
+    this.#info = null;
+  }
+
+  /** Lives through a stretch of scenario time under a load. Times are microseconds since the timeline's (re)start. */
+  live(fromUs: number, toUs: number, load: Load): void {
+    for (let us = fromUs; us < toUs; ) {
+      const stepUs = Math.min(LONGEST_STEP_US, toUs - us);
+      const percent = curveAt(load.curve, (us + stepUs / 2) / 1000, load.seed) / load.dividedBy;
+      const work = Math.round(Math.min(Math.max(percent, 0), 100) * (FULL_LOAD / 100));
+      const total = work * this.spec.cpus * stepUs + this.#remainder;
+      this.#cpuUs += Math.floor(total / FULL_LOAD);
+      this.#remainder = total % FULL_LOAD;
+      us += stepUs;
+    }
+    this.#aliveUs += toUs - fromUs;
+  }
+
+  stats(): Stats {
+    return statsOf(this.#shape, this.usage);
+  }
+
+  info(): UnikernelInfo {
+    this.#info ??= infoOf(this);
+    return this.#info;
+  }
+}
+
+function infoOf({ spec, fullName, groupName, startedMs }: SimulatedVm): UnikernelInfo {
+  return {
+    typ: spec.type,
+    startup: null,
+    failBehaviour: spec.onCrash === "restart" ? { type: "restart", exitCodes: null } : { type: "quit" },
+    cpuids: spec.cpuids,
+    memory: spec.memoryMb,
+    // A clone runs its primary's image. Of a bhyve VM albatrossd sends the name instead of a digest.
+    digest: spec.type === "bhyve" ? Buffer.from(fullName) : createHash("sha256").update(groupName).digest(),
+    blockDevices: [],
+    bridges: spec.interfaces.map((device) => ({
+      unikernelDevice: device,
+      hostDevice: device,
+      mac: macOf(fullName, device),
+    })),
+    argv: spec.arguments.length === 0 ? null : spec.arguments,
+    startedMs,
+    numcpus: spec.cpus,
+    linuxBootPartition: null,
+  };
+}
+
+const CLONE_NAME = /^(?<primary>.+)-clone-(?<id>[1-9][0-9]{0,8})$/;
+
+/** The label of a clone's primary and the clone's number; null for the label of a primary. */
+export function cloneOf(label: string): { readonly primary: string; readonly id: number } | null {
+  const match = CLONE_NAME.exec(label);
+  const primary = match?.groups?.["primary"];
+  if (primary === undefined || CLONE_NAME.test(primary)) return null;
+  return { primary, id: Number(match?.groups?.["id"]) };
+}
+
+/** The full name of the primary that a VM of this name is, or is a clone of. */
+export function groupNameOf({ path, label }: Name): string {
+  return formatName({ path, label: cloneOf(label ?? "")?.primary ?? label });
+}
+
+/** Albatross derives a bridge's address from the unikernel's name and the device, under its own prefix 00:80:41. */
+function macOf(fullName: string, device: string): string {
+  const hash = hashText(`${fullName}/${device}`);
+  const tail = [hash >>> 16, hash >>> 8, hash].map((byte) => (byte & 0xff).toString(16).padStart(2, "0"));
+  return `00:80:41:${tail.join(":")}`;
+}
