@@ -39,12 +39,10 @@ export async function* renderExposition(
   const { turns = new Turns(), signal, tally = { series: 0, bytes: 0 }, clock = systemClock() } = options;
   const writer = new SeriesWriter(format, options.chunkBytes ?? CHUNK_BYTES);
   let sliceEndUs = 0;
-  let untilLook = ITEMS_PER_LOOK;
 
   const nextTurn = async () => {
     await turns.next();
     sliceEndUs = clock.nowUs() + SLICE_US;
-    untilLook = ITEMS_PER_LOOK;
   };
   const taken = (rest: boolean) => {
     const chunks = writer.take({ rest });
@@ -56,19 +54,28 @@ export async function* renderExposition(
   await nextTurn();
   for (const family of families) {
     writer.beginFamily(family);
-    for (const item of family.items) {
+    let next = 0;
+    for (;;) {
       if (signal?.aborted) return;
-      family.emit(item, writer);
-      untilLook--;
-      if (!writer.hasFullChunk) {
-        if (untilLook > 0) continue;
-        untilLook = ITEMS_PER_LOOK;
-        if (clock.nowUs() < sliceEndUs) continue;
+      next = emitSome(family, next, writer);
+      if (writer.hasFullChunk || clock.nowUs() >= sliceEndUs) {
+        yield* taken(false);
+        await nextTurn();
       }
-      yield* taken(false);
-      await nextTurn();
+      if (next >= family.items.length) break;
     }
   }
   if (format === "openmetrics") writer.line("# EOF");
   yield* taken(true);
+}
+
+/** Emits items from `from` on until a buffer is full or it is time to look at the clock; returns where to go on. */
+function emitSome(family: Family, from: number, writer: SeriesWriter): number {
+  const { items } = family;
+  const end = Math.min(from + ITEMS_PER_LOOK, items.length);
+  for (let i = from; i < end; i++) {
+    family.emit(items[i], writer);
+    if (writer.hasFullChunk) return i + 1;
+  }
+  return end;
 }

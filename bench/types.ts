@@ -1,0 +1,9 @@
+/** One line of the bench's table. A row without a bound only informs. */
+export interface BenchRow {
+  readonly name: string;
+  readonly figure: number;
+  readonly unit: string;
+  /** What the figure is held to, as text: `>= 5`; empty when it only informs. */
+  readonly bound: string;
+  readonly ok: boolean;
+}
