@@ -1,0 +1,150 @@
+import { pathToFileURL } from "node:url";
+import { Counter, Gauge, Registry } from "prom-client";
+import type { Config } from "../src/config/types.ts";
+import { collectFamilies } from "../src/exporter/collect.ts";
+import type { Family, SeriesSink } from "../src/exposition/family.ts";
+import { renderExposition } from "../src/exposition/writer.ts";
+import type { Fleet } from "../src/fleet/fleet.ts";
+import { median, type Probed, probeRounds } from "./probe.ts";
+import { filledFleet, HOST } from "./scrapeFleet.ts";
+import type { BenchRow } from "./types.ts";
+
+const BESIDE_PROM_CLIENT = [100, 1_000, 10_000];
+const ALONE = 100_000;
+/** The size that the bounds are for. */
+const MEASURED = 10_000;
+
+const CONFIG: Pick<Config, "targets" | "exporter"> = {
+  targets: [
+    {
+      name: HOST,
+      socketDir: "/var/run/albatross/util",
+      subscribe: [":"],
+      statsIntervalMs: "auto",
+      os: "freebsd",
+      pageSizeBytes: 4096,
+      allowUncheckedPath: false,
+      displacedRetryMs: 300_000,
+      maxFrameBytes: { stat: 2 ** 20, vmmd: 2 ** 26 },
+    },
+  ],
+  exporter: {
+    collectors: {
+      cpu: true,
+      memory: true,
+      process: true,
+      network: true,
+      vmm: true,
+      info: true,
+      policy: true,
+    },
+    include: [],
+    exclude: [],
+    maxVms: 0,
+    staleAfter: { intervals: 3.5 },
+    unfilledFields: false,
+  },
+};
+
+/** A scrape from the fleet to the last byte, prom-client's own registry with the same series beside it. */
+export async function scrapeRows(): Promise<BenchRow[]> {
+  const rows: BenchRow[] = [];
+  for (const count of BESIDE_PROM_CLIENT) {
+    const fleet = filledFleet(count);
+    const ours = await probeRounds(() => scrape(fleet));
+    const theirs = await promClientRounds(scrapeFamilies(fleet));
+    rows.push(...ourRows(count, ours), ...comparison(count, ours, theirs));
+  }
+  const fleet = filledFleet(ALONE);
+  rows.push(...ourRows(ALONE, await probeRounds(() => scrape(fleet), { rounds: 3 })));
+  return rows;
+}
+
+function scrapeFamilies(fleet: Fleet): Family[] {
+  const snapshot = fleet.snapshot({ staleAfterUs: (_host, intervalUs) => 3.5 * intervalUs });
+  const counts = { vmsDropped: () => undefined, duplicateSeries: () => undefined };
+  return collectFamilies({ snapshot, targets: [], config: CONFIG, counts });
+}
+
+async function scrape(fleet: Fleet): Promise<number> {
+  const tally = { series: 0, bytes: 0 };
+  for await (const _ of renderExposition(scrapeFamilies(fleet), "text", { tally }));
+  return tally.series;
+}
+
+/** Its registry renders to a string; the response then encodes it. */
+async function promClientRounds(families: readonly Family[]): Promise<Probed<number>[]> {
+  const registry = new Registry();
+  for (const family of families) fill(registry, family);
+  return probeRounds(async () => Buffer.from(await registry.metrics()).length, { warmUp: 1, rounds: 3 });
+}
+
+const LABEL = /([a-z_]+)="([^"]*)"/g;
+
+/** Puts the series of a family into an instrument of prom-client. */
+function fill(registry: Registry, family: Family): void {
+  const series: { labels: Record<string, string>; value: number }[] = [];
+  const add = (labels: string, value: unknown) => {
+    const pairs = Array.from(labels.matchAll(LABEL), ([, name = "", text = ""]) => [name, text]);
+    series.push({ labels: Object.fromEntries(pairs), value: Number(value) });
+  };
+  const sink: SeriesSink = { series: add, text: add, suffixed: (_, labels, value) => add(labels, value) };
+  for (const item of family.items) family.emit(item, sink);
+  const [first] = series;
+  if (first === undefined) return;
+  const about = {
+    name: family.name,
+    help: family.help,
+    labelNames: Object.keys(first.labels),
+    registers: [registry],
+  };
+  if (family.type === "counter") {
+    const counter = new Counter(about);
+    for (const { labels, value } of series) counter.inc(labels, value);
+  } else {
+    const gauge = new Gauge(about);
+    for (const { labels, value } of series) gauge.set(labels, value);
+  }
+}
+
+function ourRows(count: number, rounds: readonly Probed<number>[]): BenchRow[] {
+  const name = `scrape of ${count.toLocaleString("en")} VMs`;
+  const series = rounds[0]?.result ?? 0;
+  const durationMs = median(rounds.map((round) => round.durationMs));
+  const blockMs = Math.max(...rounds.map((round) => round.longestBlockMs));
+  const memoryMb = Math.max(...rounds.map((round) => round.memoryAboveIdleMb));
+  return [
+    { name, figure: durationMs, unit: "ms", bound: "", ok: true },
+    { name: `${name}: series`, figure: series, unit: "", bound: "", ok: true },
+    { name: `${name}: a series`, figure: (durationMs * 1e6) / series, unit: "ns", bound: "", ok: true },
+    { name: `${name}: event loop blocked`, figure: blockMs, unit: "ms", bound: "< 25", ok: blockMs < 25 },
+    { name: `${name}: memory above idle`, figure: memoryMb, unit: "MB", bound: "< 150", ok: memoryMb < 150 },
+  ];
+}
+
+function comparison(
+  count: number,
+  ours: readonly Probed<number>[],
+  theirs: readonly Probed<number>[],
+): BenchRow[] {
+  const name = `scrape of ${count.toLocaleString("en")} VMs`;
+  const theirMs = median(theirs.map((round) => round.durationMs));
+  const ratio = theirMs / median(ours.map((round) => round.durationMs));
+  const bounded = count === MEASURED;
+  return [
+    { name: `${name}: prom-client`, figure: theirMs, unit: "ms", bound: "", ok: true },
+    {
+      name: `${name}: faster than prom-client`,
+      figure: ratio,
+      unit: "x",
+      bound: bounded ? ">= 7" : "",
+      ok: !bounded || ratio >= 7,
+    },
+  ];
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  console.table(
+    (await scrapeRows()).map(({ name, figure, ...rest }) => ({ name, figure: figure.toFixed(1), ...rest })),
+  );
+}
