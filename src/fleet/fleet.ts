@@ -49,8 +49,7 @@ export class Fleet {
 
   /**
    * Takes in one statistics message about the VM with this full name. `intervalUs` is the stats interval of the
-   * subscription it came by; `arrivalUs` is monotonic time, `arrivalWallMs` is only shown. The first sample of a host
-   * that was never heard of makes it live.
+   * subscription it came by; `arrivalUs` is monotonic time, `arrivalWallMs` is only shown.
    */
   record(
     host: string,
@@ -60,7 +59,7 @@ export class Fleet {
     arrivalWallMs: number,
     intervalUs: number,
   ): void {
-    this.#host(host, true).record(name, { stats, arrivalUs, arrivalWallMs, intervalUs });
+    this.#host(host).record(name, { stats, arrivalUs, arrivalWallMs, intervalUs });
     this.#sweepWhenDue(arrivalUs);
   }
 
@@ -73,17 +72,20 @@ export class Fleet {
     entries: readonly { readonly name: Name; readonly info: UnikernelInfo }[],
     askedAtUs: number,
   ): void {
-    this.#host(host, false).recordInfo(entries, askedAtUs, this.#clock.nowUs());
+    this.#host(host).recordInfo(entries, askedAtUs, this.#clock.nowUs());
   }
 
   /** Takes in all policies of a host; they replace the ones before. */
   recordPolicies(host: string, entries: readonly { readonly name: Name; readonly policy: Policy }[]): void {
-    this.#host(host, false).recordPolicies(entries, this.#clock.nowUs());
+    this.#host(host).recordPolicies(entries, this.#clock.nowUs());
   }
 
-  /** Says whether a host's statistics are arriving. The VMs of a host that is not live are kept, but not served. */
+  /**
+   * Says whether a host's statistics are arriving; a host nobody says anything about is live from its first sample on.
+   * The VMs of a host that is not live are kept, but not served.
+   */
   setLive(host: string, up: boolean): void {
-    this.#host(host, up).live = up;
+    this.#host(host).live = up;
   }
 
   /** Drops all that is known about a host that is no target any more. */
@@ -141,10 +143,10 @@ export class Fleet {
     return { vms, departed };
   }
 
-  #host(name: string, liveIfNew: boolean): HostVms {
+  #host(name: string): HostVms {
     const known = this.#hosts.get(name);
     if (known !== undefined) return known;
-    const host = new HostVms(name, liveIfNew, this.#deathTimeoutUs, {
+    const host = new HostVms(name, this.#deathTimeoutUs, {
       infoPollUs: this.#infoPollUs,
       onAssumedCpu: this.#onAssumedCpu,
     });

@@ -48,8 +48,6 @@ interface DepartedVm extends Remembered {
 /** The VMs of one host. Its maps change with every message; the records in them never do. */
 export class HostVms {
   readonly host: string;
-  /** the host's statistics are arriving */
-  live: boolean;
   deathTimeoutUs: number;
   readonly infoPollUs: number;
   readonly #onAssumedCpu: (warning: AssumedCpuWarning) => void;
@@ -59,14 +57,24 @@ export class HostVms {
   /** the last answer to unikernel info; null as long as vmmd has never answered */
   #lastInfo: { readonly askedAtUs: number; readonly vms: ReadonlyMap<string, VmInfo> } | null = null;
   #policies: { readonly atUs: number; readonly records: readonly PolicyRecord[] } | null = null;
+  #saidLive: boolean | null = null;
+  #heard = false;
   #warnedOfCpus = false;
 
-  constructor(host: string, live: boolean, deathTimeoutUs: number, options: HostVmsOptions) {
+  constructor(host: string, deathTimeoutUs: number, options: HostVmsOptions) {
     this.host = host;
-    this.live = live;
     this.deathTimeoutUs = deathTimeoutUs;
     this.infoPollUs = options.infoPollUs;
     this.#onAssumedCpu = options.onAssumedCpu;
+  }
+
+  /** The host's statistics are arriving: as was said last, else whether any ever did. */
+  get live(): boolean {
+    return this.#saidLive ?? this.#heard;
+  }
+
+  set live(up: boolean) {
+    this.#saidLive = up;
   }
 
   /** albatrossd has answered unikernel info at least once. */
@@ -77,6 +85,7 @@ export class HostVms {
   /** Takes one sample in. A name without a label is a path's, not a VM's, and is ignored. */
   record(name: Name, sample: Sample): void {
     if (name.label === null) return;
+    this.#heard = true;
     const fullName = formatName(name);
     const slot = this.#slots.get(fullName);
     if (slot === undefined) {

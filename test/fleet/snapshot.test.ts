@@ -1,0 +1,62 @@
+import { expect, test } from "vitest";
+import { TestFleet } from "./testFleet.ts";
+
+test("a snapshot is ordered by host, path and VM, whatever came first", () => {
+  const fleet = new TestFleet();
+  fleet.sample(":z", 0, {}, "b").sample("user:b", 0).sample("user:a", 0).sample(":z", 0).sample(":a", 0);
+  fleet.snapshot();
+  fleet.sample("user:aa", 0).sample("a:x", 0);
+  expect(fleet.snapshot().vms.map(({ host, fullName }) => `${host} ${fullName}`)).toEqual(
+    ["h :a", "h :z", "h a:x", "h user:a", "h user:aa", "h user:b", "b :z"].sort(),
+  );
+});
+
+test("a record names its VM and its group, with labels that are escaped already", () => {
+  const record = new TestFleet().sample("user:sub:web-clone-2", 0, {}, 'h"1').snapshot().vms[0];
+  expect(record).toMatchObject({
+    host: 'h"1',
+    path: "user:sub",
+    vm: "web-clone-2",
+    fullName: "user:sub:web-clone-2",
+    labels: 'host="h\\"1",path="user:sub",vm="web-clone-2"',
+    primary: "web",
+    cloneId: 2,
+    groupLabels: 'host="h\\"1",path="user:sub",group="web"',
+  });
+});
+
+test("labels are made once per VM", () => {
+  const fleet = new TestFleet().sample(":web", 0);
+  const { labels } = fleet.vm(":web");
+  expect(fleet.at(10).sample(":web", 1).vm(":web").labels).toBe(labels);
+});
+
+test("a snapshot taken before is not changed by samples, infos, departures or liveness after it", () => {
+  const fleet = new TestFleet({ deathTimeoutS: 100 }).info({ ":web": {}, ":db": {} });
+  fleet.sample(":web", 0).sample(":db", 0).at(10).sample(":web", 5).sample(":db", 1);
+  const before = fleet.snapshot();
+  const copy = structuredClone({ ...before, vms: before.vms, served: before.served });
+  fleet
+    .at(20)
+    .sample(":web", 1)
+    .info({ ":web": { startedMs: 5, numcpus: 3 } })
+    .at(50)
+    .info({ ":web": { startedMs: 6 } });
+  fleet.fleet.setLive("h", false);
+  fleet.at(500).snapshot();
+  expect(structuredClone({ ...before, vms: before.vms, served: before.served })).toEqual(copy);
+  // groups are derived when asked for, even late: from what the snapshot holds
+  const groups = before
+    .servedGroups()
+    .map(({ group, usagePercent, members }) => [group, usagePercent, members[0]?.state]);
+  expect(groups).toEqual([
+    ["db", 10, "fresh"],
+    ["web", 50, "fresh"],
+  ]);
+});
+
+test("an info that says nothing new leaves the records as they are", () => {
+  const fleet = new TestFleet().info({ ":web": {} }).sample(":web", 0);
+  const record = fleet.vm(":web");
+  expect(fleet.at(1).info({ ":web": {} }).vm(":web")).toBe(record);
+});

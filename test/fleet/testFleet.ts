@@ -1,0 +1,94 @@
+import type { Policy, Rusage, UnikernelInfo } from "../../src/albatross/messages.ts";
+import { parseName } from "../../src/albatross/names.ts";
+import { Fleet } from "../../src/fleet/fleet.ts";
+import type { AssumedCpuWarning } from "../../src/fleet/hostVms.ts";
+import type { FleetSnapshot, Group, MemberState, VmRecord } from "../../src/fleet/types.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { makeInfo, makeStats } from "../support/stats.ts";
+
+const HOST = "h";
+
+/** A fleet with the design's defaults (interval 10 s, stale after 35 s, dead after 15 min), driven in seconds. */
+export class TestFleet {
+  readonly clock = new FakeClock();
+  readonly warnings: AssumedCpuWarning[] = [];
+  readonly fleet: Fleet;
+  intervalUs = 10e6;
+  staleAfterS = 35;
+
+  constructor({ deathTimeoutS = 900 }: { deathTimeoutS?: number } = {}) {
+    this.fleet = new Fleet({
+      clock: this.clock,
+      deathTimeoutMs: deathTimeoutS * 1000,
+      onAssumedCpu: (warning) => this.warnings.push(warning),
+    });
+  }
+
+  /** Moves on to `seconds` after the start. */
+  at(seconds: number): this {
+    this.clock.advance(seconds * 1000 - this.clock.nowUs() / 1000);
+    return this;
+  }
+
+  /** A sample arrives now: `cpuS` seconds of CPU time used so far. */
+  sample(vm: string, cpuS: number, fields: Partial<Rusage> = {}, host = HOST): this {
+    const stats = makeStats(Math.round(cpuS * 1e6), fields);
+    const { clock } = this;
+    this.fleet.record(host, parseName(vm), stats, clock.nowUs(), clock.wallMs(), this.intervalUs);
+    return this;
+  }
+
+  /** Unikernel info answers now, listing these VMs; asked for just now or at `askedAtS`. */
+  info(vms: Readonly<Record<string, Partial<UnikernelInfo>>>, askedAtS?: number): this {
+    const entries = Object.entries(vms).map(([vm, info]) => ({ name: parseName(vm), info: makeInfo(info) }));
+    const askedAtUs = askedAtS === undefined ? this.clock.nowUs() : askedAtS * 1e6;
+    this.fleet.recordInfo(HOST, entries, askedAtUs);
+    return this;
+  }
+
+  policies(policies: Readonly<Record<string, Partial<Policy>>>, host = HOST): this {
+    const none: Policy = { cpuids: [], unikernels: 0, memory: 0, block: null, bridges: [] };
+    const entries = Object.entries(policies).map(([path, policy]) => ({
+      name: parseName(path),
+      policy: { ...none, ...policy },
+    }));
+    this.fleet.recordPolicies(host, entries);
+    return this;
+  }
+
+  snapshot(): FleetSnapshot {
+    return this.fleet.snapshot({ staleAfterUs: () => this.staleAfterS * 1e6 });
+  }
+
+  find(vm: string): VmRecord | undefined {
+    return this.snapshot().vms.find(({ fullName }) => fullName === vm);
+  }
+
+  /** The VM's record; throws where the VM is gone or was never known. */
+  vm(vm: string): VmRecord {
+    const record = this.find(vm);
+    if (record === undefined) throw new Error(`${vm} is not in the fleet`);
+    return record;
+  }
+
+  gauge(vm: string): number | null {
+    return this.vm(vm).usagePercent;
+  }
+
+  state(vm: string): MemberState | "gone" {
+    const { vms, states } = this.snapshot();
+    return states[vms.findIndex(({ fullName }) => fullName === vm)] ?? "gone";
+  }
+
+  served(): string[] {
+    return this.snapshot().served.map(({ fullName }) => fullName);
+  }
+
+  group(label: string): Group {
+    const group = this.snapshot()
+      .groups()
+      .find((g) => g.group === label);
+    if (group === undefined) throw new Error(`there is no group ${label}`);
+    return group;
+  }
+}

@@ -1,0 +1,92 @@
+import { describe, expect, test } from "vitest";
+import type { Policy } from "../../src/albatross/messages.ts";
+import { parseName } from "../../src/albatross/names.ts";
+import { isSameInfo, policyRecordFrom, vmInfoFrom } from "../../src/fleet/vmInfo.ts";
+import { makeInfo } from "../support/stats.ts";
+
+describe("what is kept of unikernel info", () => {
+  test("the digest of a solo5 image is hex", () => {
+    const digest = Uint8Array.from([0x00, 0xab, 0xff]);
+    expect(vmInfoFrom(makeInfo({ digest })).digest).toBe("00abff");
+  });
+
+  test("the digest of a bhyve VM is its name, as text", () => {
+    const bhyve = (digest: Buffer) => vmInfoFrom(makeInfo({ typ: "bhyve", digest })).digest;
+    expect(bhyve(Buffer.from("debian"))).toBe("debian");
+    expect(bhyve(Buffer.from([0x61, 0xff]))).toBe("a\uFFFD");
+  });
+
+  test("cpuids are ascending as numbers", () => {
+    expect(vmInfoFrom(makeInfo({ cpuids: [10, 2n ** 60n, 0, 2] })).cpuids).toBe("0,2,10,1152921504606846976");
+    expect(vmInfoFrom(makeInfo({ cpuids: [] })).cpuids).toBe("");
+  });
+
+  test("memory is bytes, and keeps every digit", () => {
+    expect(vmInfoFrom(makeInfo({ memory: 512 })).memoryLimitBytes).toBe(536_870_912);
+    expect(vmInfoFrom(makeInfo({ memory: 2n ** 61n + 1n })).memoryLimitBytes).toBe(2n ** 81n + 2n ** 20n);
+  });
+
+  test.each([
+    [1, 1],
+    [4, 4],
+    [0, 1],
+    [-2, 1],
+    [2n ** 60n, 1],
+  ])("%s CPUs are taken as %i", (numcpus, cpus) => {
+    expect(vmInfoFrom(makeInfo({ numcpus })).cpus).toBe(cpus);
+  });
+
+  test("arguments are not kept", () => {
+    const info = vmInfoFrom(makeInfo({ argv: ["--password=hunter2"] }));
+    expect(JSON.stringify(info)).not.toContain("hunter2");
+    expect(Object.keys(info).sort()).toEqual(
+      ["cpuids", "cpus", "digest", "memoryLimitBytes", "startedMs", "type"].sort(),
+    );
+  });
+
+  test("two infos are the same when every kept field is", () => {
+    const info = makeInfo({ startedMs: 5 });
+    expect(isSameInfo(vmInfoFrom(info), vmInfoFrom({ ...info, argv: ["x"] }))).toBe(true);
+    for (const change of [
+      { startedMs: 6 },
+      { numcpus: 2 },
+      { memory: 33 },
+      { cpuids: [1] },
+      { typ: "bhyve" as const },
+    ]) {
+      expect(isSameInfo(vmInfoFrom(info), vmInfoFrom({ ...info, ...change }))).toBe(false);
+    }
+  });
+});
+
+describe("a policy", () => {
+  const policy: Policy = { cpuids: [], unikernels: 10, memory: 4096, block: 10_240, bridges: [] };
+
+  test("has its limits in base units", () => {
+    expect(policyRecordFrom("h", parseName("user:"), policy)).toEqual({
+      host: "h",
+      path: "user",
+      labels: 'host="h",path="user"',
+      unikernels: 10,
+      memoryBytes: 4_294_967_296,
+      blockBytes: 10_737_418_240,
+    });
+  });
+
+  test("of the root has an empty path", () => {
+    expect(policyRecordFrom("h", parseName(":"), policy).path).toBe("");
+  });
+
+  test("has no limit where it says 2^62-1, and none on block space where it says nothing", () => {
+    const max = 2n ** 62n - 1n;
+    const unlimited = { ...policy, unikernels: max, memory: max, block: max };
+    const none = { unikernels: null, memoryBytes: null, blockBytes: null };
+    expect(policyRecordFrom("h", parseName(":"), unlimited)).toMatchObject(none);
+    expect(policyRecordFrom("h", parseName(":"), { ...policy, block: null }).blockBytes).toBeNull();
+  });
+
+  test("keeps a huge limit that is one", () => {
+    const { unikernels } = policyRecordFrom("h", parseName(":"), { ...policy, unikernels: 2n ** 62n - 2n });
+    expect(unikernels).toBe(2n ** 62n - 2n);
+  });
+});

@@ -1,0 +1,86 @@
+import type { IfData, Int64, Rusage, Stats, UnikernelInfo } from "../../src/albatross/messages.ts";
+
+const RUSAGE: Rusage = {
+  utimeSec: 0,
+  utimeUsec: 0,
+  stimeSec: 0,
+  stimeUsec: 0,
+  maxrss: 0,
+  ixrss: 0,
+  idrss: 0,
+  isrss: 0,
+  minflt: 0,
+  majflt: 0,
+  nswap: 0,
+  inblock: 0,
+  outblock: 0,
+  msgsnd: 0,
+  msgrcv: 0,
+  nsignals: 0,
+  nvcsw: 0,
+  nivcsw: 0,
+};
+
+const INTERFACE: IfData = {
+  bridge: "service",
+  flags: 0,
+  sendLength: 0,
+  maxSendLength: 0,
+  sendDrops: 0,
+  mtu: 1500,
+  baudrate: 0,
+  inputPackets: 0,
+  inputErrors: 0,
+  outputPackets: 0,
+  outputErrors: 0,
+  collisions: 0,
+  inputBytes: 0,
+  outputBytes: 0,
+  inputMcast: 0,
+  outputMcast: 0,
+  inputDropped: 0,
+  outputDropped: 0,
+};
+
+const INFO: UnikernelInfo = {
+  typ: "solo5",
+  startup: null,
+  failBehaviour: { type: "quit" },
+  cpuids: [0],
+  memory: 32,
+  digest: Buffer.alloc(32),
+  blockDevices: [],
+  bridges: [],
+  argv: null,
+  startedMs: null,
+  numcpus: 1,
+  linuxBootPartition: null,
+};
+
+/** A resource usage in which only what is given is not zero. */
+export function makeRusage(fields: Partial<Rusage> = {}): Rusage {
+  return { ...RUSAGE, ...fields };
+}
+
+/** A sample with this CPU time, half of it user, half system, and everything else zero unless given. */
+export function makeStats(cpuUs = 0, fields: Partial<Rusage> = {}): Stats {
+  const systemUs = Math.floor(cpuUs / 2);
+  const userUs = cpuUs - systemUs;
+  const times: Partial<Record<keyof Rusage, Int64>> = {
+    utimeSec: Math.floor(userUs / 1e6),
+    utimeUsec: userUs % 1e6,
+    stimeSec: Math.floor(systemUs / 1e6),
+    stimeUsec: systemUs % 1e6,
+  };
+  return { rusage: makeRusage({ ...times, ...fields }), kinfoMem: null, vmm: null, ifdata: [] };
+}
+
+/** A network interface in which only what is given is not zero (and the MTU is 1500). */
+export function makeInterface(fields: Partial<IfData> = {}): IfData {
+  return { ...INTERFACE, ...fields };
+}
+
+/** What albatrossd says about a small solo5 unikernel, but for the fields given. */
+export function makeInfo(fields: Partial<UnikernelInfo> = {}): UnikernelInfo {
+  return { ...INFO, ...fields };
+}
