@@ -6,6 +6,7 @@ import { WireError } from "./errors.ts";
 import type { Header, Message, Payload } from "./messages.ts";
 import { formatName } from "./names.ts";
 import { readName, readSuccess, writeSuccess } from "./replies.ts";
+import { decodeUsualStats } from "./statsFast.ts";
 
 export * from "./constructors.ts";
 
@@ -25,6 +26,11 @@ export interface DecodeOptions {
  * Throws a WireError "der", "version", "name" or "message", never anything else.
  */
 export function decodeMessage(frame: Uint8Array, options: DecodeOptions = {}): Message {
+  return decodeUsualStats(frame) ?? decodeAnyMessage(frame, options);
+}
+
+/** As `decodeMessage`, without the short cut for statistics: the rule that the short cut is tested against. */
+export function decodeAnyMessage(frame: Uint8Array, options: DecodeOptions = {}): Message {
   const reader = new DerReader(frame);
   const outer = reader.enter(Tag.sequence, "message");
   if (reader.end !== outer) {

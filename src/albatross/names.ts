@@ -22,23 +22,27 @@ export function isValidLabel(text: string): boolean {
  * Labels come back lower-cased. Throws a WireError "name", at byte `offset`, for anything else.
  */
 export function parseName(text: string, offset = 0): Name {
+  const name = tryParseName(text);
+  if (name === null) {
+    throw new WireError(
+      "name",
+      offset,
+      `name ${quote(text)}: expected labels of 1 to 63 letters, digits, "." or "-" (not first), joined by ":"`,
+    );
+  }
+  return name;
+}
+
+/** As `parseName`, but null for what is no name. */
+export function tryParseName(text: string): Name | null {
   if (text === ":") return ROOT;
   const isPath = text.endsWith(":");
-  const labels = text.slice(text.startsWith(":") ? 1 : 0, isPath ? -1 : undefined).split(":");
-  for (let i = 0; i < labels.length; i++) {
-    const label = labels[i] ?? "";
-    if (!isValidLabel(label)) {
-      throw new WireError(
-        "name",
-        offset,
-        `name ${quote(text)}: label ${quote(label)} is not 1 to 63 of a-z, 0-9, "." and "-"`,
-      );
-    }
-    labels[i] = label.toLowerCase();
+  const path: string[] = [];
+  for (const label of text.slice(text.startsWith(":") ? 1 : 0, isPath ? -1 : undefined).split(":")) {
+    if (!isValidLabel(label)) return null;
+    path.push(label.toLowerCase());
   }
-  if (isPath) return { path: labels, label: null };
-  const label = labels.pop() ?? null;
-  return { path: labels, label };
+  return isPath ? { path, label: null } : { path, label: path.pop() ?? null };
 }
 
 /** The name in Albatross' own form: `:`, `user:`, `user:web`, `:web`. */

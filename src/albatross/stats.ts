@@ -29,7 +29,7 @@ export function readStats(reader: DerReader): Stats {
  */
 export function readStatsByStructure(reader: DerReader): Stats | null {
   try {
-    reader.enter(Tag.sequence, "statistics");
+    const outer = reader.enter(Tag.sequence, "statistics");
     const rusage = readRusage(reader);
     const ifdata = readIfdata(reader);
     let kinfoMem: KinfoMem | null = null;
@@ -40,10 +40,13 @@ export function readStatsByStructure(reader: DerReader): Stats | null {
       if ((tag & 0xe0) !== CONTEXT_CONSTRUCTED) continue;
       const end = reader.pos;
       reader.pos = start;
-      kinfoMem ??= attempt(reader, end, readTaggedKinfo);
-      vmm ??= attempt(reader, end, readTaggedVmm);
+      const kinfo: KinfoMem | null = kinfoMem === null ? attempt(reader, end, readTaggedKinfo) : null;
+      if (kinfo !== null) kinfoMem = kinfo;
+      else vmm ??= attempt(reader, end, readTaggedVmm);
       reader.pos = end;
     }
+    reader.leave(outer, "statistics");
+    reader.leave(outer, "statistics' tag");
     return { rusage, kinfoMem, vmm, ifdata };
   } catch (error) {
     if (error instanceof WireError) return null;

@@ -1,0 +1,64 @@
+interface Entry<T> {
+  readonly key: DataView;
+  readonly value: T;
+}
+
+const FNV_OFFSET_BASIS = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
+
+/**
+ * Values made from short runs of bytes that come again and again: the names of unikernels and devices. Each run has two
+ * places it may take, from others if need be, so whatever a peer sends, the table keeps no more than `slots` values.
+ */
+export class InternTable<T> {
+  readonly #entries: (Entry<T> | undefined)[];
+  readonly #mask: number;
+  readonly #maxKeyBytes: number;
+  readonly #make: (bytes: Uint8Array) => T | null;
+
+  /** `slots` is a power of two; runs longer than `maxKeyBytes` and values that are null are made anew each time. */
+  constructor(slots: number, maxKeyBytes: number, make: (bytes: Uint8Array) => T | null) {
+    this.#entries = new Array<Entry<T> | undefined>(slots).fill(undefined);
+    this.#mask = slots - 1;
+    this.#maxKeyBytes = maxKeyBytes;
+    this.#make = make;
+  }
+
+  /** The value for the bytes of `view` from `start` to `end`, or null when they make none. */
+  get(view: DataView, start: number, end: number): T | null {
+    const hash = hashOf(view, start, end);
+    const slot = (hash ^ (hash >>> 15)) & this.#mask;
+    const entry = this.#entries[slot];
+    if (entry !== undefined && isSame(entry.key, view, start, end)) return entry.value;
+    const second = this.#entries[slot ^ 1];
+    if (second !== undefined && isSame(second.key, view, start, end)) return second.value;
+    const bytes = new Uint8Array(view.buffer, start, end - start).slice();
+    const value = this.#make(bytes);
+    if (value !== null && bytes.length <= this.#maxKeyBytes) {
+      this.#entries[entry === undefined ? slot : slot ^ 1] = { key: new DataView(bytes.buffer), value };
+    }
+    return value;
+  }
+}
+
+/** FNV-1a, over words instead of bytes as far as they reach. */
+function hashOf(view: DataView, start: number, end: number): number {
+  let hash = FNV_OFFSET_BASIS;
+  let i = start;
+  for (; i + 4 <= end; i += 4) hash = Math.imul(hash ^ view.getInt32(i), FNV_PRIME);
+  for (; i < end; i++) hash = Math.imul(hash ^ view.getUint8(i), FNV_PRIME);
+  return hash;
+}
+
+function isSame(key: DataView, view: DataView, start: number, end: number): boolean {
+  const length = end - start;
+  if (key.byteLength !== length) return false;
+  let i = 0;
+  for (; i + 4 <= length; i += 4) {
+    if (key.getInt32(i) !== view.getInt32(start + i)) return false;
+  }
+  for (; i < length; i++) {
+    if (key.getUint8(i) !== view.getUint8(start + i)) return false;
+  }
+  return true;
+}
