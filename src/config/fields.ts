@@ -86,9 +86,8 @@ const LONGEST_DURATION_MS = 24 * 86_400_000;
 export function duration({ min, max = LONGEST_DURATION_MS }: { min: number; max?: number }): Reader<number> {
   const allowed = `a duration such as 500ms, 90s, 10m or 1h30m, from ${formatDuration(min)} to ${formatDuration(max)}`;
   return (value) => {
-    if (value === 0 && min === 0) return 0;
-    if (typeof value === "number") return new Refused(allowed, `${value} has no unit`);
-    const ms = typeof value === "string" ? parseDuration(value) : null;
+    if (typeof value === "number" && value !== 0) return new Refused(allowed, `${value} has no unit`);
+    const ms = typeof value === "string" ? parseDuration(value) : value === 0 ? 0 : null;
     if (ms === null) return new Refused(allowed);
     if (ms < min) return new Refused(allowed, `${value} is too short`);
     return ms > max ? new Refused(allowed, `${value} is too long`) : ms;

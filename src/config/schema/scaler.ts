@@ -34,7 +34,7 @@ const mode: Reader<"dry_run"> = (value) => {
 /** 100 as the upper threshold could never be exceeded, for usage ends there. */
 const upThreshold: Reader<number> = (value) => {
   const read = percent(value);
-  const allowed = "a number from 0 to 100, below 100";
+  const allowed = "a number of at least 0 and below 100";
   if (read === 100) return new Refused(allowed, "100 can never be exceeded");
   return read instanceof Refused ? new Refused(allowed) : read;
 };
@@ -97,14 +97,18 @@ function checkBound(
 }
 
 const optionalSettings = z.object(settings).partial().shape;
-const underScaler = (keys: readonly string[]) => Object.fromEntries(keys.map((key) => [key, "under scaler"]));
-const SCALER_ONLY = underScaler([
-  "poll_interval",
-  "mode",
-  "max_scale_ups_per_tick",
-  "state_file",
-  "decision_log",
-]);
+
+// Where people look for a key in vain, and where it is.
+const SCALER_ONLY = Object.fromEntries(
+  ["poll_interval", "mode", "max_scale_ups_per_tick", "state_file", "decision_log"].map((key) => [
+    key,
+    "under scaler",
+  ]),
+);
+const SETTINGS_ONLY = {
+  ...Object.fromEntries(Object.keys(settings).map((key) => [key, "in scaler.defaults and in policies"])),
+  death_timeout: "in scaler.defaults",
+};
 
 const defaultsSection = section(
   { ...optionalSettings, death_timeout: field(positive).default(DEFAULT_DEATH_TIMEOUT_MS) },
@@ -128,17 +132,21 @@ const policySection = section(
 
 /** The section `scaler`. */
 export function scalerSection(): z.ZodType<ScalerConfig, unknown> {
-  return section({
-    poll_interval: field(duration({ min: 100 })).default(60_000),
-    mode: field(mode).default("dry_run"),
-    max_scale_ups_per_tick: field(integer({ min: 1, max: 1000 })).default(1),
-    state_file: field(statePath).default("scaler-state.json"),
-    decision_log: field(statePath).default("decisions.ndjson"),
-    decision_log_max_size: field(size({ min: 4096, max: 2 ** 40 })).default(10 * 2 ** 20),
-    decision_log_files: field(integer({ min: 1, max: 100 })).default(5),
-    defaults: defaultsSection,
-    policies: list(policySection, "policies").default([]),
-  })
+  const keys = section(
+    {
+      poll_interval: field(duration({ min: 100 })).default(60_000),
+      mode: field(mode).default("dry_run"),
+      max_scale_ups_per_tick: field(integer({ min: 1, max: 1000 })).default(1),
+      state_file: field(statePath).default("scaler-state.json"),
+      decision_log: field(statePath).default("decisions.ndjson"),
+      decision_log_max_size: field(size({ min: 4096, max: 2 ** 40 })).default(10 * 2 ** 20),
+      decision_log_files: field(integer({ min: 1, max: 100 })).default(5),
+      defaults: defaultsSection,
+      policies: list(policySection, "policies").default([]),
+    },
+    SETTINGS_ONLY,
+  );
+  return keys
     .check(
       rule<{ defaults: GivenSettings; policies: readonly GivenSettings[] }>(
         ["defaults", "policies"],

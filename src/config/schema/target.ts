@@ -18,7 +18,7 @@ import { defaultSocketDir, type Machine } from "../machine.ts";
 import type { TargetConfig, TargetOs } from "../types.ts";
 
 const SLOTS =
-  'slots such as ":" (everything), "user:" (one path) or "user:web" (one unikernel), of labels of a-z, 0-9, "." and "-"';
+  'slots such as ":" (everything), "user:" (one path) or "user:web" (one unikernel), of labels of 1 to 63 of a-z, 0-9, "." and "-"';
 
 /** A slot in Albatross' own form. */
 const slot: Reader<string> = (value) => {
@@ -45,6 +45,9 @@ const pageSize: Reader<number> = (value) => {
     : new Refused("a power of two from 512 to 4194304, in bytes, as getconf PAGESIZE prints it");
 };
 
+// A socket's path ends at 103 characters on FreeBSD and 107 on Linux; "/stat.sock" is ten of them.
+const SOCKET_DIR_LENGTH = 93;
+
 // A longer frame than 1 GiB would not be statistics or info but an image, which nothing here asks for.
 const frameBytes = size({ min: 1024, max: 2 ** 30 });
 
@@ -52,7 +55,9 @@ const frameBytes = size({ min: 1024, max: 2 ** 30 });
 export function targetSection(machine: Machine): z.ZodType<TargetConfig, unknown> {
   return section({
     name: field(text({ what: "a name for the label host, unique among the targets" })),
-    socket_dir: field(text({ what: "the directory of stat.sock and vmmd.sock", maxLength: 90 })).optional(),
+    socket_dir: field(
+      text({ what: "the directory of stat.sock and vmmd.sock", maxLength: SOCKET_DIR_LENGTH }),
+    ).optional(),
     subscribe: list(field(slot), SLOTS).default([":"]),
     stats_interval: field(statsInterval).default("auto"),
     os: field(oneOf<TargetOs>(["linux", "freebsd"])).default(machine.os),

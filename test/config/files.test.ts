@@ -1,0 +1,50 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { configToYaml } from "../../src/config/dump.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import type { Machine } from "../../src/config/machine.ts";
+import { formatProblem, type Problem } from "../../src/config/problem.ts";
+
+const machine: Machine = { os: "linux", pageSizeBytes: 4096 };
+const here = import.meta.dirname;
+
+function yamlFiles(folder: string): string[] {
+  return readdirSync(`${here}/${folder}`).filter((name) => name.endsWith(".yaml"));
+}
+
+/** The problems of a file as they are printed, with the file's bare name. */
+function lines(problems: readonly Problem[]): string {
+  return problems.map((problem) => `${formatProblem(problem)}\n`).join("");
+}
+
+function load(folder: string, name: string) {
+  return loadConfig(name, readFileSync(`${here}/${folder}/${name}`, "utf8"), machine);
+}
+
+describe("a file with errors is refused with exactly the errors in the text file beside it", () => {
+  test.each(yamlFiles("bad"))("%s", async (name) => {
+    const result = load("bad", name);
+    if (result.ok) expect.fail(`${name} was accepted`);
+    await expect(lines(result.problems)).toMatchFileSnapshot(`bad/${name.replace(".yaml", ".txt")}`);
+  });
+});
+
+describe("a correct file gives the configuration and the warnings in the text files beside it", () => {
+  test.each(yamlFiles("good"))("%s", async (name) => {
+    const result = load("good", name);
+    if (!result.ok) expect.fail(lines(result.problems));
+    await expect(configToYaml(result.config)).toMatchFileSnapshot(
+      `good/${name.replace(".yaml", ".in-force.txt")}`,
+    );
+    await expect(lines(result.warnings)).toMatchFileSnapshot(
+      `good/${name.replace(".yaml", ".warnings.txt")}`,
+    );
+  });
+
+  test.each(yamlFiles("good"))("what %s puts in force reads back as the same configuration", (name) => {
+    const result = load("good", name);
+    if (!result.ok) expect.fail(lines(result.problems));
+    const again = loadConfig(name, configToYaml(result.config), machine);
+    expect(again).toMatchObject({ ok: true, config: result.config });
+  });
+});
