@@ -1,0 +1,69 @@
+import { context, type DerReader, Tag } from "./der.ts";
+import type { DerWriter } from "./derWriter.ts";
+import type { StatsCommand } from "./messages.ts";
+import { writeTaggedNull } from "./tagged.ts";
+
+/** Reads the statistics command with this tag number; null when there is none. */
+export function readStatsCommand(reader: DerReader, number: number): StatsCommand | null {
+  switch (number) {
+    case 0:
+      return readStatsAdd(reader);
+    case 1:
+      reader.null("stats remove");
+      return { class: "stats", command: "remove" };
+    case 2:
+      reader.null("stats subscribe");
+      return { class: "stats", command: "subscribe" };
+    case 3:
+      reader.null("stats initial");
+      return { class: "stats", command: "initial" };
+    default:
+      return null;
+  }
+}
+
+function readStatsAdd(reader: DerReader): StatsCommand {
+  const outer = reader.enter(Tag.sequence, "stats add");
+  const vmmdev = reader.utf8("vmmdev");
+  const pid = reader.integer("pid");
+  const taps: { bridge: string; tap: string }[] = [];
+  const list = reader.enter(Tag.sequence, "taps");
+  while (reader.more()) {
+    const one = reader.enter(Tag.sequence, "tap");
+    taps.push({ bridge: reader.utf8("tap's bridge"), tap: reader.utf8("tap") });
+    reader.leave(one, "tap");
+  }
+  reader.leave(list, "taps");
+  reader.leave(outer, "stats add");
+  return { class: "stats", command: "add", vmmdev, pid, taps };
+}
+
+export function writeStatsCommand(writer: DerWriter, command: StatsCommand): void {
+  switch (command.command) {
+    case "remove":
+      writeTaggedNull(writer, 1);
+      break;
+    case "subscribe":
+      writeTaggedNull(writer, 2);
+      break;
+    case "initial":
+      writeTaggedNull(writer, 3);
+      break;
+    case "add": {
+      const outer = writer.open(context(0));
+      const add = writer.open(Tag.sequence);
+      writer.utf8(command.vmmdev);
+      writer.integer(command.pid);
+      const taps = writer.open(Tag.sequence);
+      for (const { bridge, tap } of command.taps) {
+        const one = writer.open(Tag.sequence);
+        writer.utf8(bridge);
+        writer.utf8(tap);
+        writer.close(one);
+      }
+      writer.close(taps);
+      writer.close(add);
+      writer.close(outer);
+    }
+  }
+}
