@@ -93,7 +93,9 @@ function syntaxProblem(document: Document, error: YAMLError, positionAt: Positio
   if (error.code === "DUPLICATE_KEY") {
     return { position, path: pathOfKey(document, error.pos[0]), text: "key given twice; allowed: once" };
   }
-  return { position, path: [], text: `not valid YAML: ${syntaxText(error)}` };
+  // How deep is too deep depends on the stack; the line says enough.
+  const place = error.code === "RESOURCE_EXHAUSTION" ? { line: position.line, column: 1 } : position;
+  return { position: place, path: [], text: `not valid YAML: ${syntaxText(error)}` };
 }
 
 /** The library's words, but for where they speak to a programmer. */
