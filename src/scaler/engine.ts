@@ -1,0 +1,65 @@
+import type { ScalerConfig } from "../config/types.ts";
+import type { FleetSnapshot } from "../fleet/types.ts";
+import { type Bases, observe } from "./observe.ts";
+import { policyLookup } from "./policies.ts";
+import { type GroupKey, groupKey, type RememberedGroup, tick } from "./tick.ts";
+import type { Evaluation } from "./types.ts";
+
+/** All that the scaler remembers between two ticks. Times are monotonic, of this process. */
+export interface Memory {
+  readonly groups: ReadonlyMap<GroupKey, RememberedGroup>;
+  readonly bases: Bases;
+}
+
+export const NO_MEMORY: Memory = { groups: new Map(), bases: { tickUs: null, points: new Map() } };
+
+/**
+ * The rules applied to the fleet, tick after tick. Live and in a backtest it is the same; it has no clock, no files and
+ * carries nothing out.
+ */
+export class Engine {
+  #config: ScalerConfig;
+  #policyOf: ReturnType<typeof policyLookup>;
+  #memory: Memory;
+
+  constructor(config: ScalerConfig, memory: Memory = NO_MEMORY) {
+    this.#config = config;
+    this.#policyOf = policyLookup(config);
+    this.#memory = memory;
+  }
+
+  /** What is remembered after the last tick; replaced by the next, never changed. */
+  get memory(): Memory {
+    return this.#memory;
+  }
+
+  /** Other policies from the next tick on; what is remembered stays. */
+  reconfigure(config: ScalerConfig): void {
+    this.#config = config;
+    this.#policyOf = policyLookup(config);
+  }
+
+  /**
+   * Evaluates every group of the snapshot, once, at the snapshot's time. `firstSampleUs` is when the first samples
+   * arrived: where the windows of the first tick begin.
+   */
+  tick(snapshot: FleetSnapshot, firstSampleUs: number): readonly Evaluation[] {
+    const { groups, bases } = this.#memory;
+    const observed = observe({
+      snapshot,
+      bases,
+      firstSampleUs,
+      policyOf: this.#policyOf,
+      stateOf: (group) => groups.get(groupKey(group))?.state ?? null,
+    });
+    const result = tick({
+      observations: observed.observations,
+      policyOf: this.#policyOf,
+      states: groups,
+      nowMs: snapshot.nowUs / 1000,
+      maxScaleUpsPerTick: this.#config.maxScaleUpsPerTick,
+    });
+    this.#memory = { groups: result.states, bases: observed.bases };
+    return result.evaluations;
+  }
+}

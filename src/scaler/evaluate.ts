@@ -1,0 +1,317 @@
+/**
+ * One group, one tick: what was measured, what is remembered, what is allowed -> what to do, and why.
+ * Pure: no clock, no I/O, and no knowledge of where the numbers came from. The numbers in the comments are the
+ * design's steps under "Deciding"; they run in that order.
+ */
+import { cloneName } from "./names.ts";
+import type {
+  Averages,
+  Decision,
+  Evaluation,
+  GroupPolicy,
+  GroupState,
+  HoldReason,
+  Observation,
+  Outstanding,
+  Scale,
+} from "./types.ts";
+
+export interface EvaluateInput {
+  /** null when no policy matches */
+  readonly policy: GroupPolicy | null;
+  readonly observation: Observation;
+  readonly state: GroupState;
+  /** on the clock that the state's times are of, in milliseconds */
+  readonly nowMs: number;
+  /** false when the host's scale-ups of this tick are used up */
+  readonly scaleUpAllowed: boolean;
+}
+
+export interface EvaluateResult {
+  readonly state: GroupState;
+  readonly evaluation: Evaluation;
+}
+
+/** Decides for one group at one tick. Never throws; changes nothing it was given. */
+export function evaluate(input: EvaluateInput): EvaluateResult {
+  const { policy, observation, nowMs } = input;
+  const averages = average(observation);
+  const cloneIds = observation.members
+    .flatMap((m) => (m.cloneId > 0 ? [m.cloneId] : []))
+    .sort((a, b) => a - b);
+  const remembered = rememberClones(input.state, cloneIds, policy, nowMs);
+
+  // 1. nothing may be decided at all
+  const barred = whyBarred(policy, observation, averages);
+  if (policy === null || barred !== null) {
+    const state = { ...remembered, highTicks: 0, lowTicks: 0 };
+    return finish(input, averages, cloneIds, state, hold(barred ?? "no_policy"));
+  }
+
+  // 2., 3.
+  const high = averages.forUp !== null && averages.forUp > policy.scaleUpThresholdPercent;
+  const low =
+    cloneIds.length > 0 && averages.forDown !== null && averages.forDown < policy.scaleDownThresholdPercent;
+  const bounds = outOfBounds(cloneIds.length, policy);
+
+  // 4.
+  const settled = settleOutstanding(remembered, cloneIds, { high, low, bounds });
+
+  // 5.
+  if (settled.lastActionMs !== null && nowMs < settled.lastActionMs + policy.cooldownPeriodMs) {
+    return finish(input, averages, cloneIds, { ...settled, highTicks: 0, lowTicks: 0 }, hold("cooldown"));
+  }
+
+  // 6.
+  const counted: GroupState = {
+    ...settled,
+    highTicks: high ? settled.highTicks + 1 : 0,
+    lowTicks: low ? settled.lowTicks + 1 : 0,
+  };
+
+  const wanted = decide(input, policy, averages, cloneIds, counted, bounds);
+  if (wanted.decision === "hold") return finish(input, averages, cloneIds, counted, wanted);
+
+  // 11. a paused group keeps its counters; nothing begins
+  if (policy.paused) {
+    return finish(input, averages, cloneIds, counted, { decision: "hold", reason: "paused", would: wanted });
+  }
+  return finish(input, averages, cloneIds, act(counted, wanted, observation.group, policy, nowMs), wanted);
+}
+
+/** Steps 7 to 10. */
+function decide(
+  input: EvaluateInput,
+  policy: GroupPolicy,
+  averages: Averages,
+  cloneIds: readonly number[],
+  state: GroupState,
+  bounds: "above" | "below" | null,
+): Decision {
+  // 7. one bad evaluation may be a person at work: only the second in a row is repaired
+  const repairDue = bounds !== null && input.state.outOfBounds === bounds;
+  if (repairDue && state.outstanding?.reason !== REPAIR[bounds].reason) {
+    if (state.outstanding?.decision === REPAIR[bounds].decision) return hold("outstanding");
+    return bounds === "above"
+      ? chooseVictim(input, policy, averages, state, "above_max")
+      : chooseClone(input, cloneIds, state, "below_min");
+  }
+  // 8.
+  if (state.highTicks >= policy.scaleUpTriggerTicks) {
+    if (cloneIds.length >= policy.maxClones) return hold("at_max");
+    if (state.outstanding?.decision === "scale_up") return hold("outstanding");
+    return chooseClone(input, cloneIds, state, "overloaded");
+  }
+  // 9.
+  if (state.lowTicks >= policy.scaleDownTriggerTicks) {
+    if (cloneIds.length <= policy.minClones) return hold("at_min");
+    if (state.outstanding?.decision === "scale_down") return hold("outstanding");
+    return chooseVictim(input, policy, averages, state, "underloaded");
+  }
+  // 10.
+  if (isIncomplete(policy, averages)) return hold("incomplete_data");
+  if (state.highTicks > 0) return hold("pending_up");
+  if (state.lowTicks > 0) return hold("pending_down");
+  return hold("normal");
+}
+
+const REPAIR = {
+  above: { decision: "scale_down", reason: "above_max" },
+  below: { decision: "scale_up", reason: "below_min" },
+} as const;
+
+/** Which hold of step 1 applies, the first in its order; null when the group may be decided on. */
+function whyBarred(
+  policy: GroupPolicy | null,
+  observation: Observation,
+  averages: Averages,
+): HoldStep1 | null {
+  if (policy === null) return "no_policy";
+  if (!policy.enabled) return "disabled";
+  if (!observation.hostLive || averages.fresh === null) return "no_data";
+  if (!observation.members.some((m) => m.cloneId === 0)) return "orphaned";
+  return null;
+}
+type HoldStep1 = "no_policy" | "disabled" | "no_data" | "orphaned";
+
+/** Means of one pass over the members; silent ones are in none of them. */
+function average(observation: Observation): Averages {
+  let sum = 0;
+  let fresh = 0;
+  let unknown = 0;
+  for (const member of observation.members) {
+    if (member.usagePercent !== null) {
+      sum += member.usagePercent;
+      fresh += 1;
+    } else if (member.state !== "silent") unknown += 1;
+  }
+  const members = fresh + unknown;
+  return {
+    fresh: fresh === 0 ? null : sum / fresh,
+    forUp: members === 0 ? null : sum / members,
+    forDown: members === 0 ? null : (sum + 100 * unknown) / members,
+    members,
+  };
+}
+
+/** The state with this tick's clones: a clone that came or went resets both counters; expired tombstones are dropped. */
+function rememberClones(
+  state: GroupState,
+  cloneIds: readonly number[],
+  policy: GroupPolicy | null,
+  nowMs: number,
+): GroupState {
+  const known = state.knownClones;
+  const changed = known !== null && !sameIds(known, cloneIds);
+  return {
+    ...state,
+    highTicks: changed ? 0 : state.highTicks,
+    lowTicks: changed ? 0 : state.lowTicks,
+    tombstones: state.tombstones.filter((t) => nowMs < t.untilMs),
+    madeHere: state.madeHere.filter((id) => cloneIds.includes(id)),
+    knownClones: cloneIds,
+    outOfBounds: policy === null ? null : outOfBounds(cloneIds.length, policy),
+  };
+}
+
+function sameIds(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((id, i) => id === b[i]);
+}
+
+function outOfBounds(clones: number, policy: GroupPolicy): "above" | "below" | null {
+  if (clones > policy.maxClones) return "above";
+  return clones < policy.minClones ? "below" : null;
+}
+
+/** Step 4: an outstanding decision ends when it has happened or when nobody needs it any more. */
+function settleOutstanding(
+  state: GroupState,
+  cloneIds: readonly number[],
+  now: { high: boolean; low: boolean; bounds: "above" | "below" | null },
+): GroupState {
+  const { outstanding } = state;
+  if (outstanding === null) return state;
+  const { cloneId } = outstanding;
+  const alive = cloneIds.includes(cloneId);
+  if (outstanding.decision === "scale_up" ? alive : !alive) {
+    return {
+      ...state,
+      outstanding: null,
+      highTicks: 0,
+      lowTicks: 0,
+      madeHere: outstanding.decision === "scale_up" ? [...state.madeHere, cloneId] : state.madeHere,
+    };
+  }
+  return isStillWanted(outstanding, now) ? state : { ...state, outstanding: null };
+}
+
+function isStillWanted(
+  outstanding: Outstanding,
+  now: { high: boolean; low: boolean; bounds: "above" | "below" | null },
+): boolean {
+  switch (outstanding.reason) {
+    case "overloaded":
+      return now.high;
+    case "underloaded":
+      return now.low;
+    case "above_max":
+      return now.bounds === "above";
+    case "below_min":
+      return now.bounds === "below";
+  }
+}
+
+function idOf(group: string, clone: string): number {
+  return Number(clone.slice(`${group}-clone-`.length));
+}
+
+/** The holds and the name of step 8. */
+function chooseClone(
+  input: EvaluateInput,
+  cloneIds: readonly number[],
+  state: GroupState,
+  reason: "overloaded" | "below_min",
+): Decision {
+  const highest = Math.max(0, ...cloneIds, ...state.tombstones.map((t) => t.cloneId));
+  const clone = cloneName(input.observation.group, highest + 1);
+  if (clone === null) return hold("name_too_long");
+  // a paused group acts on nothing, so it takes no part in the host's limit
+  if (!input.scaleUpAllowed && input.policy?.paused !== true) return hold("host_limit");
+  return { decision: "scale_up", reason, clone };
+}
+
+/** The holds and the victim of step 9. */
+function chooseVictim(
+  input: EvaluateInput,
+  policy: GroupPolicy,
+  averages: Averages,
+  state: GroupState,
+  reason: "underloaded" | "above_max",
+): Decision {
+  const { forDown, members: n } = averages;
+  const afterwards = forDown === null || n < 2 ? 0 : (forDown * n) / (n - 1);
+  if (afterwards > policy.scaleUpThresholdPercent) return hold("would_overload");
+  const removable = input.observation.members
+    .filter((m) => m.cloneId > 0 && (policy.adoptClones || state.madeHere.includes(m.cloneId)))
+    .sort((a, b) => Number(b.state === "silent") - Number(a.state === "silent") || b.cloneId - a.cloneId);
+  const victim = removable[0];
+  if (victim === undefined) return hold("not_ours");
+  return { decision: "scale_down", reason, clone: victim.vm };
+}
+
+/** What a scale decision leaves behind: counters at 0, a cooldown, the decision outstanding, a tombstone for a victim. */
+function act(state: GroupState, scale: Scale, group: string, policy: GroupPolicy, nowMs: number): GroupState {
+  const cloneId = idOf(group, scale.clone);
+  return {
+    ...state,
+    highTicks: 0,
+    lowTicks: 0,
+    lastActionMs: nowMs,
+    outstanding: { ...scale, cloneId, sinceMs: nowMs },
+    tombstones:
+      scale.decision === "scale_up"
+        ? state.tombstones
+        : [
+            ...state.tombstones.filter((t) => t.cloneId !== cloneId),
+            { cloneId, untilMs: nowMs + policy.deathTimeoutMs },
+          ],
+  };
+}
+
+/** The members that are measured are beyond a threshold, the average damped by the others is not. */
+function isIncomplete(policy: GroupPolicy, { fresh, forUp, forDown }: Averages): boolean {
+  if (fresh === null || forUp === null || forDown === null) return false;
+  return (
+    (fresh > policy.scaleUpThresholdPercent && forUp <= policy.scaleUpThresholdPercent) ||
+    (fresh < policy.scaleDownThresholdPercent && forDown >= policy.scaleDownThresholdPercent)
+  );
+}
+
+function hold(reason: Exclude<HoldReason, "paused">): Decision {
+  return { decision: "hold", reason };
+}
+
+function finish(
+  input: EvaluateInput,
+  averages: Averages,
+  cloneIds: readonly number[],
+  state: GroupState,
+  decision: Decision,
+): EvaluateResult {
+  const { policy, observation } = input;
+  return {
+    state,
+    evaluation: {
+      observation,
+      policy,
+      decision,
+      averages,
+      clones: cloneIds.length,
+      highTicks: state.highTicks,
+      lowTicks: state.lowTicks,
+      cooldownUntilMs:
+        policy === null || state.lastActionMs === null ? null : state.lastActionMs + policy.cooldownPeriodMs,
+      outstanding: state.outstanding,
+    },
+  };
+}

@@ -1,0 +1,99 @@
+/** One tick over all groups: every group evaluated once, and the hosts' limits on scale-ups kept. Pure. */
+import { type EvaluateResult, evaluate } from "./evaluate.ts";
+import {
+  type Evaluation,
+  FRESH_STATE,
+  type GroupPolicy,
+  type GroupState,
+  type Observation,
+} from "./types.ts";
+
+export type GroupKey = string;
+
+/** Identifies a group across ticks. The parts hold no slash. */
+export function groupKey(group: { host: string; path: string; group: string }): GroupKey {
+  return `${group.host}/${group.path}/${group.group}`;
+}
+
+export interface TickInput {
+  readonly observations: readonly Observation[];
+  /** null when no policy matches the group */
+  readonly policyOf: (group: { host: string; path: string; group: string }) => GroupPolicy | null;
+  readonly states: ReadonlyMap<GroupKey, RememberedGroup>;
+  readonly nowMs: number;
+  readonly maxScaleUpsPerTick: number;
+}
+
+export interface RememberedGroup {
+  readonly host: string;
+  readonly path: string;
+  readonly group: string;
+  readonly state: GroupState;
+}
+
+export interface TickResult {
+  /** one per observation, in their order */
+  readonly evaluations: readonly Evaluation[];
+  readonly states: ReadonlyMap<GroupKey, RememberedGroup>;
+}
+
+/** Evaluates every observed group; a group that is remembered but not observed keeps only what must outlive it. */
+export function tick(input: TickInput): TickResult {
+  const results = input.observations.map((observation) => evaluateOne(input, observation, true));
+  for (const index of beyondHostLimit(results, input.maxScaleUpsPerTick)) {
+    const observation = input.observations[index];
+    if (observation !== undefined) results[index] = evaluateOne(input, observation, false);
+  }
+  const states = new Map<GroupKey, RememberedGroup>();
+  for (const { state, evaluation } of results) {
+    const { host, path, group } = evaluation.observation;
+    states.set(groupKey(evaluation.observation), { host, path, group, state });
+  }
+  for (const [key, remembered] of input.states) {
+    if (states.has(key)) continue;
+    const state = afterAbsence(remembered.state, input.policyOf(remembered), input.nowMs);
+    if (state !== null) states.set(key, { ...remembered, state });
+  }
+  return { evaluations: results.map((r) => r.evaluation), states };
+}
+
+function evaluateOne(input: TickInput, observation: Observation, scaleUpAllowed: boolean): EvaluateResult {
+  return evaluate({
+    policy: input.policyOf(observation),
+    observation,
+    state: input.states.get(groupKey(observation))?.state ?? FRESH_STATE,
+    nowMs: input.nowMs,
+    scaleUpAllowed,
+  });
+}
+
+/** Indexes of the scale-ups that their host's limit leaves out: the most overloaded groups go first. */
+function beyondHostLimit(results: readonly EvaluateResult[], limit: number): number[] {
+  const byHost = new Map<string, number[]>();
+  results.forEach(({ evaluation }, index) => {
+    if (evaluation.decision.decision !== "scale_up") return;
+    const { host } = evaluation.observation;
+    const indexes = byHost.get(host);
+    if (indexes === undefined) byHost.set(host, [index]);
+    else indexes.push(index);
+  });
+  const load = (index: number) => results[index]?.evaluation.averages.forUp ?? 0;
+  return [...byHost.values()].flatMap((indexes) => indexes.sort((a, b) => load(b) - load(a)).slice(limit));
+}
+
+/** What is kept of a group that is absent at a tick: its cooldown and tombstones until they are over; then null. */
+function afterAbsence(state: GroupState, policy: GroupPolicy | null, nowMs: number): GroupState | null {
+  const tombstones = state.tombstones.filter((t) => nowMs < t.untilMs);
+  const cooling =
+    state.lastActionMs !== null && policy !== null && nowMs < state.lastActionMs + policy.cooldownPeriodMs;
+  if (!cooling && tombstones.length === 0) return null;
+  return {
+    ...state,
+    highTicks: 0,
+    lowTicks: 0,
+    tombstones,
+    madeHere: [],
+    knownClones: null,
+    outOfBounds: null,
+  };
+}

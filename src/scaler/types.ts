@@ -1,0 +1,130 @@
+import type { PolicySettings } from "../config/types.ts";
+
+/** The scaler's values. All of them are immutable; a new state is made from an old one. */
+
+/** What holds for one group: its policy's keys over the defaults. `deathTimeoutMs` is also how long a tombstone lasts. */
+export type GroupPolicy = PolicySettings & { readonly deathTimeoutMs: number };
+
+export type ObservedState = "fresh" | "warming" | "missing" | "silent";
+
+/** One member at one tick. `usagePercent` is there exactly when the member is fresh. */
+export interface MemberObservation {
+  readonly vm: string;
+  /** 0 for the primary */
+  readonly cloneId: number;
+  readonly state: ObservedState;
+  readonly usagePercent: number | null;
+}
+
+/** What was measured of one group at one tick, wherever the numbers came from. Members that are gone are not in it. */
+export interface Observation {
+  readonly host: string;
+  readonly path: string;
+  /** the primary's label */
+  readonly group: string;
+  readonly hostLive: boolean;
+  readonly members: readonly MemberObservation[];
+}
+
+export type ScaleReason = "overloaded" | "underloaded" | "above_max" | "below_min";
+
+export const HOLD_REASONS = [
+  "no_policy",
+  "disabled",
+  "no_data",
+  "orphaned",
+  "cooldown",
+  "at_max",
+  "at_min",
+  "outstanding",
+  "name_too_long",
+  "host_limit",
+  "would_overload",
+  "not_ours",
+  "paused",
+  "incomplete_data",
+  "pending_up",
+  "pending_down",
+  "normal",
+] as const;
+export type HoldReason = (typeof HOLD_REASONS)[number];
+
+export interface ScaleUp {
+  readonly decision: "scale_up";
+  readonly reason: "overloaded" | "below_min";
+  /** the clone to create */
+  readonly clone: string;
+}
+export interface ScaleDown {
+  readonly decision: "scale_down";
+  readonly reason: "underloaded" | "above_max";
+  /** the clone to remove */
+  readonly clone: string;
+}
+export type Scale = ScaleUp | ScaleDown;
+export type Hold =
+  | { readonly decision: "hold"; readonly reason: Exclude<HoldReason, "paused"> }
+  | { readonly decision: "hold"; readonly reason: "paused"; readonly would: Scale };
+export type Decision = Scale | Hold;
+
+/** A scale decision that has been taken and neither carried out nor overtaken by events. */
+export type Outstanding = Scale & { readonly cloneId: number; readonly sinceMs: number };
+
+/** The id of a clone that was decided to go; it is not given again before `untilMs`. */
+export interface Tombstone {
+  readonly cloneId: number;
+  readonly untilMs: number;
+}
+
+/** What is remembered of a group between two ticks. Times are the scaler's own clock's, in milliseconds. */
+export interface GroupState {
+  readonly highTicks: number;
+  readonly lowTicks: number;
+  readonly lastActionMs: number | null;
+  readonly outstanding: Outstanding | null;
+  readonly tombstones: readonly Tombstone[];
+  /** ids of live clones that came as this scaler had asked */
+  readonly madeHere: readonly number[];
+  /** ids of the clones at the last evaluation, ascending; null before the first */
+  readonly knownClones: readonly number[] | null;
+  /** on which side of its bounds the clone count was at the last evaluation */
+  readonly outOfBounds: "above" | "below" | null;
+}
+
+export const FRESH_STATE: GroupState = {
+  highTicks: 0,
+  lowTicks: 0,
+  lastActionMs: null,
+  outstanding: null,
+  tombstones: [],
+  madeHere: [],
+  knownClones: null,
+  outOfBounds: null,
+};
+
+/** Means over the members in percent; null where there is nothing to take a mean of. */
+export interface Averages {
+  /** over the fresh members */
+  readonly fresh: number | null;
+  /** over fresh, warming and missing members, the latter two as 0 */
+  readonly forUp: number | null;
+  /** the same with them as 100 */
+  readonly forDown: number | null;
+  /** members in `forUp` and `forDown` */
+  readonly members: number;
+}
+
+/** One evaluation: the decision and everything that led to it. */
+export interface Evaluation {
+  readonly observation: Observation;
+  readonly policy: GroupPolicy | null;
+  readonly decision: Decision;
+  readonly averages: Averages;
+  /** clones alive at this tick, silent ones included */
+  readonly clones: number;
+  /** counters after this evaluation */
+  readonly highTicks: number;
+  readonly lowTicks: number;
+  readonly cooldownUntilMs: number | null;
+  readonly outstanding: Outstanding | null;
+}
