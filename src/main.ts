@@ -1,9 +1,5 @@
 #!/usr/bin/env node
-import { CommanderError } from "commander";
-import { buildProgram } from "./commands/program.ts";
-
-const EXIT_FAILURE = 1;
-const EXIT_USAGE = 2;
+import { exitCodeOf, runCommandLine } from "./commands/program.ts";
 
 // Whoever read the output has what they wanted (`decode FILE | head`).
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -16,15 +12,4 @@ process.on("uncaughtException", (error) => {
   process.exit(exitCodeOf(error));
 });
 
-try {
-  await buildProgram().parseAsync();
-} catch (error) {
-  process.exitCode = exitCodeOf(error);
-}
-
-/** Says what went wrong on one line, unless commander already has. */
-function exitCodeOf(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
-  console.error(`albatross-exporter: ${error instanceof Error ? error.message : String(error)}`);
-  return EXIT_FAILURE;
-}
+process.exitCode = await runCommandLine(process.argv.slice(2));

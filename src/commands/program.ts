@@ -1,11 +1,34 @@
-import { Command } from "commander";
+import { Command, CommanderError } from "commander";
 import { nearest } from "../config/nearest.ts";
 import { buildInfo, versionText } from "../version.ts";
 import { register as checkConfig } from "./check-config.ts";
+import { register as decode } from "./decode.ts";
 import { register as serve } from "./serve.ts";
 import { register as simulate } from "./simulate.ts";
 
-const REGISTER = [serve, checkConfig, simulate];
+const REGISTER = [serve, checkConfig, decode, simulate];
+
+const EXIT_FAILURE = 1;
+const EXIT_USAGE = 2;
+
+/** Does what the command line says. Resolves to the exit code once the command is done; its errors are on stderr. */
+export async function runCommandLine(args: readonly string[]): Promise<number> {
+  try {
+    process.exitCode = 0;
+    await buildProgram().parseAsync(args, { from: "user" });
+    // A command says with the process' exit code that it failed.
+    return Number(process.exitCode);
+  } catch (error) {
+    return exitCodeOf(error);
+  }
+}
+
+/** Says what went wrong on one line, unless commander already has. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  console.error(`albatross-exporter: ${error instanceof Error ? error.message : String(error)}`);
+  return EXIT_FAILURE;
+}
 
 /** The command line. Wrong usage throws commander's CommanderError, its message already on stderr. */
 export function buildProgram(): Command {
