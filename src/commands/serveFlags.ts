@@ -1,14 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { oneOf, type Reader, Refused } from "../config/fields.ts";
 import { listenAddress, telemetryPath } from "../config/listen.ts";
-import type { Overrides } from "../config/override.ts";
 import { LOG_FORMATS, LOG_LEVELS, maxRequests } from "../config/schema/file.ts";
 import type { ListenAddress, LogFormat, LogLevel } from "../config/types.ts";
-
-/** What the command line of `serve` says. */
-export interface ServeFlags extends Overrides {
-  readonly configFile?: string;
-}
+import type { ServeFlags } from "../serve/settings.ts";
 
 /** The flags as commander keeps them: by their long names, the part after the last dot in camelCase. */
 interface ParsedFlags {

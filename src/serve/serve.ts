@@ -1,7 +1,6 @@
-import type { ServeFlags } from "../commands/serveFlags.ts";
 import { formatProblem } from "../config/problem.ts";
 import { createLogger } from "../log.ts";
-import { loadSettings } from "./settings.ts";
+import { loadSettings, type ServeFlags } from "./settings.ts";
 
 /** Serves metrics until it is told to stop. Resolves to the process' exit code. */
 export async function serveUntilStopped(flags: ServeFlags): Promise<number> {
