@@ -8,7 +8,8 @@ import type { HostFacts, PlainRow, Row, RowMeta } from "./row.ts";
 /** Tells what the configuration says of a record's host. */
 export type FactsOf = (host: string) => HostFacts;
 
-type Emit<T, H> = (item: T, labels: string, host: H, out: SeriesSink) => void;
+/** `more` are labels that follow the item's own; see SeriesSink. */
+type Emit<T, H> = (item: T, labels: string, more: string, host: H, out: SeriesSink) => void;
 
 /** A family over VMs: every series of a row carries the VM's labels first. */
 export function vmFamily(row: Row<VmRecord>, vms: readonly VmRecord[], facts: FactsOf): Family<VmRecord> {
@@ -17,7 +18,7 @@ export function vmFamily(row: Row<VmRecord>, vms: readonly VmRecord[], facts: Fa
   return {
     ...head(row),
     items: vms,
-    emit: (vm, out) => emit(vm, vm.labels, facts(vm.host), out),
+    emit: (vm, out) => emit(vm, vm.labels, "", facts(vm.host), out),
   };
 }
 
@@ -46,7 +47,7 @@ export function repeatedFamily<P>(
       const [first] = all;
       if (first === undefined) return;
       const host = facts(vm.host);
-      emit(first, vm.labels + label.of(key(first)), host, out);
+      emit(first, vm.labels, label.of(key(first)), host, out);
       if (all.length === 1) return;
       const seen = new Set<string>([label.of(key(first))]);
       let duplicates = 0;
@@ -56,7 +57,7 @@ export function repeatedFamily<P>(
         if (seen.has(text)) duplicates++;
         else {
           seen.add(text);
-          emit(part, vm.labels + text, host, out);
+          emit(part, vm.labels, text, host, out);
         }
       }
       if (duplicates > 0) onDuplicates(duplicates);
@@ -71,7 +72,7 @@ export function plainFamily<T extends { readonly labels: string }>(
 ): Family<T> {
   if ("emit" in row) return { ...head(row), items, emit: row.emit };
   const emit = emitPlain(row);
-  return { ...head(row), items, emit: (item, out) => emit(item, item.labels, null, out) };
+  return { ...head(row), items, emit: (item, out) => emit(item, item.labels, "", null, out) };
 }
 
 function head({ name, type, help }: RowMeta): Pick<Family, "name" | "type" | "help"> {
@@ -81,20 +82,20 @@ function head({ name, type, help }: RowMeta): Pick<Family, "name" | "type" | "he
 function emitPlain<T, H>(row: PlainRow<T, H>): Emit<T, H> {
   if ("value" in row) {
     const { value } = row;
-    return (item, labels, host, out) => write(out, labels, value(item, host));
+    return (item, labels, more, host, out) => write(out, labels, more, value(item, host));
   }
   // the label's text is put together here once and not for every series
   const values = Object.entries(row.values).map(([name, value]) => ({
-    suffix: `,${row.by}="${name}"`,
+    label: `,${row.by}="${name}"`,
     value,
   }));
-  return (item, labels, host, out) => {
-    for (const { suffix, value } of values) write(out, labels + suffix, value(item, host));
+  return (item, labels, more, host, out) => {
+    for (const { label, value } of values) write(out, labels, more + label, value(item, host));
   };
 }
 
-function write(out: SeriesSink, labels: string, sample: Sample): void {
+function write(out: SeriesSink, labels: string, more: string, sample: Sample): void {
   if (sample === null) return;
-  if (typeof sample === "string") out.text(labels, sample);
-  else out.series(labels, sample);
+  if (typeof sample === "string") out.text(labels, sample, more);
+  else out.series(labels, sample, more);
 }

@@ -3,11 +3,15 @@ export type Value = number | bigint;
 
 export type MetricType = "counter" | "gauge" | "histogram";
 
-/** Where a family's series go. `labels` are already escaped, without braces: `a="b",c="d"`, or empty. */
+/**
+ * Where a family's series go. `labels` are already escaped, without braces: `a="b",c="d"`, or empty. `more` is what
+ * follows them, for labels of which there are few and which come again and again: `,kind="minor"`. Joining the two
+ * would cost as much as writing the whole line.
+ */
 export interface SeriesSink {
-  series(labels: string, value: Value): void;
+  series(labels: string, value: Value, more?: string): void;
   /** A value that is already text, for what neither a number nor a bigint holds exactly (seconds with microseconds). */
-  text(labels: string, value: string): void;
+  text(labels: string, value: string, more?: string): void;
   /** A series whose name is the family's plus `suffix`: `_bucket`, `_sum`, `_count` of a histogram. */
   suffixed(suffix: string, labels: string, value: Value): void;
 }

@@ -11,6 +11,8 @@ const MAX_UTF8_BYTES_PER_CODE_UNIT = 3;
 /** Braces, the space and the newline of a line. */
 const PUNCTUATION_BYTES = 4;
 const NOTHING = Buffer.alloc(0);
+/** Far more device names and the like than hosts have; what a hostile peer invents beyond it is encoded each time. */
+const MAX_KEPT_LABELS = 1_000;
 
 /**
  * Writes series as bytes into buffers of `chunkBytes`, one family after the other. Measured against joining strings
@@ -27,6 +29,8 @@ export class SeriesWriter implements SeriesSink {
   #pendingHeader: string | null = null;
   #seriesName: Buffer = NOTHING;
   #suffixedNames = new Map<string, Buffer>();
+  /** Encoded labels that follow an item's own, such as `,kind="minor"`. */
+  readonly #moreLabels = new Map<string, Buffer>();
   #series = 0;
 
   constructor(format: ExpositionFormat, chunkBytes: number) {
@@ -57,20 +61,20 @@ export class SeriesWriter implements SeriesSink {
     this.#suffixedNames.clear();
   }
 
-  series(labels: string, value: Value): void {
-    this.#beginLine(this.#seriesName, labels, MAX_VALUE_BYTES);
+  series(labels: string, value: Value, more = ""): void {
+    this.#beginLine(this.#seriesName, labels, more, MAX_VALUE_BYTES);
     this.#at = writeValue(this.#chunk, this.#at, value);
     this.#chunk[this.#at++] = NEWLINE;
   }
 
-  text(labels: string, value: string): void {
-    this.#beginLine(this.#seriesName, labels, value.length * MAX_UTF8_BYTES_PER_CODE_UNIT);
+  text(labels: string, value: string, more = ""): void {
+    this.#beginLine(this.#seriesName, labels, more, value.length * MAX_UTF8_BYTES_PER_CODE_UNIT);
     this.#at = writeAscii(this.#chunk, this.#at, value);
     this.#chunk[this.#at++] = NEWLINE;
   }
 
   suffixed(suffix: string, labels: string, value: Value): void {
-    this.#beginLine(this.#nameWith(suffix), labels, MAX_VALUE_BYTES);
+    this.#beginLine(this.#nameWith(suffix), labels, "", MAX_VALUE_BYTES);
     this.#at = writeValue(this.#chunk, this.#at, value);
     this.#chunk[this.#at++] = NEWLINE;
   }
@@ -90,18 +94,22 @@ export class SeriesWriter implements SeriesSink {
     return taken;
   }
 
-  #beginLine(name: Buffer, labels: string, valueBytes: number): void {
+  #beginLine(name: Buffer, labels: string, more: string, valueBytes: number): void {
     if (this.#pendingHeader !== null) this.#writeHeader(this.#pendingHeader);
     this.#series++;
-    this.#reserve(
-      name.length + labels.length * MAX_UTF8_BYTES_PER_CODE_UNIT + PUNCTUATION_BYTES + valueBytes,
-    );
+    const labelsLength = labels.length + more.length;
+    this.#reserve(name.length + labelsLength * MAX_UTF8_BYTES_PER_CODE_UNIT + PUNCTUATION_BYTES + valueBytes);
     const chunk = this.#chunk;
     chunk.set(name, this.#at);
     let at = this.#at + name.length;
     if (labels !== "") {
       chunk[at++] = OPEN_BRACE;
       at += chunk.write(labels, at);
+      if (more !== "") {
+        const encoded = this.#encodedMore(more);
+        chunk.set(encoded, at);
+        at += encoded.length;
+      }
       chunk[at++] = CLOSE_BRACE;
     }
     chunk[at++] = SPACE;
@@ -112,6 +120,14 @@ export class SeriesWriter implements SeriesSink {
     this.#pendingHeader = null;
     this.#reserve(header.length * MAX_UTF8_BYTES_PER_CODE_UNIT);
     this.#at += this.#chunk.write(header, this.#at);
+  }
+
+  #encodedMore(more: string): Buffer {
+    const known = this.#moreLabels.get(more);
+    if (known !== undefined) return known;
+    const encoded = Buffer.from(more);
+    if (this.#moreLabels.size < MAX_KEPT_LABELS) this.#moreLabels.set(more, encoded);
+    return encoded;
   }
 
   #nameWith(suffix: string): Buffer {
