@@ -2,7 +2,7 @@ import type { z } from "zod";
 import { formatName } from "../../albatross/names.ts";
 import { duration, field, integer, oneOf, rule, section } from "../../config/fields.ts";
 import { type Fault, type FaultType, MOMENTARY_FAULTS } from "../faults.ts";
-import { number, slotName, vmName } from "./readers.ts";
+import { slotName, vmName } from "./readers.ts";
 
 /** Beside `type` and, for those that last, `for`. */
 const KEYS: Record<FaultType, readonly ("slot" | "bytes" | "announced" | "vm" | "every")[]> = {
@@ -45,7 +45,7 @@ export const misbehaviour: z.ZodType<{ fault: Fault; forMs: number | null }, unk
   type: field(oneOf(TYPES)),
   slot: field(slotName).optional(),
   bytes: field(integer({ min: 1, max: MAX_GARBAGE_BYTES })).optional(),
-  announced: field(number({ min: -(2 ** 31), max: TWO_GB, what: "a length" })).optional(),
+  announced: field(integer({ min: -(2 ** 31), max: TWO_GB })).optional(),
   vm: field(vmName).transform(formatName).optional(),
   every: field(duration({ min: 10 })).optional(),
   for: field(duration({ min: 1 })).optional(),

@@ -109,10 +109,7 @@ export const scenarioSchema: z.ZodType<Scenario, unknown> = section({
 })
   .check(
     rule<ScenarioKeys>(["vms"], ({ vms }, report) => checkNames(vms, report)),
-    rule<ScenarioKeys>(["vms", "events"], ({ vms, events }, report) =>
-      checkEventVms(vms.flat(), events, report),
-    ),
-    rule<ScenarioKeys>(["events", "repeat_every"], (keys, report) => checkEventTimes(keys, report)),
+    rule<ScenarioKeys>(["vms", "events", "repeat_every"], (keys, report) => checkEvents(keys, report)),
   )
   .transform((scenario) => ({
     intervalMs: scenario.interval,
@@ -138,9 +135,12 @@ function checkNames(entries: readonly (readonly VmSpec[])[], report: Report): vo
 }
 
 /** An event may be about a VM of the scenario or about a clone of one, which another event may make. */
-function checkEventVms(vms: readonly VmSpec[], events: readonly ScenarioEvent[], report: Report): void {
-  const names = new Set(vms.map(({ name }) => formatName(name)));
-  events.forEach(({ action }, index) => {
+function checkEvents({ vms, events, repeat_every: endMs }: ScenarioKeys, report: Report): void {
+  const names = new Set(vms.flat().map(({ name }) => formatName(name)));
+  events.forEach(({ atMs, action }, index) => {
+    if (endMs !== undefined && atMs >= endMs) {
+      report(["events", index, "at"], "never comes; allowed: times before repeat_every");
+    }
     if (!("name" in action)) return;
     const name = formatName(action.name);
     if (names.has(name) || names.has(groupNameOf(action.name))) return;
@@ -149,12 +149,5 @@ function checkEventVms(vms: readonly VmSpec[], events: readonly ScenarioEvent[],
       ["events", index, ...path],
       `no VM is called ${name}; allowed: a VM of the scenario or a clone of one`,
     );
-  });
-}
-
-function checkEventTimes({ events, repeat_every: endMs }: ScenarioKeys, report: Report): void {
-  events.forEach(({ atMs }, index) => {
-    if (endMs !== undefined && atMs >= endMs)
-      report(["events", index, "at"], "never comes; allowed: times before repeat_every");
   });
 }

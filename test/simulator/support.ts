@@ -1,0 +1,177 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { decodeMessage, encodeMessage, subscribeCommand } from "../../src/albatross/codec.ts";
+import { encodeFrame, FrameReader } from "../../src/albatross/framing.ts";
+import type { Message, Stats } from "../../src/albatross/messages.ts";
+import { formatName, parseName } from "../../src/albatross/names.ts";
+import { SimulatedHost } from "../../src/simulator/host.ts";
+import { type Scenario, scenarioOf, type VmSpec, vmSpec } from "../../src/simulator/model.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+
+/** How long a test waits for bytes that are on their way through a local socket. */
+const PATIENCE_MS = 5_000;
+const MAX_FRAME_BYTES = 16 * 1_048_576;
+
+/** A directory that goes away with the test. */
+export async function socketDir(): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), "albatross-"));
+  onTestFinished(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+export function vm(name: string, spec: Partial<VmSpec> & { readonly percent?: number } = {}): VmSpec {
+  const { percent = 0, ...rest } = spec;
+  return vmSpec({ load: { type: "constant", percent }, ...rest, name: parseName(name) });
+}
+
+export interface Running {
+  readonly host: SimulatedHost;
+  readonly clock: FakeClock;
+  readonly dir: string;
+  readonly statPath: string;
+  readonly vmmdPath: string;
+  readonly events: string[];
+}
+
+/** A host on a fake clock, with 1 s between ticks, that stops with the test. */
+export async function startHost(scenario: Partial<Scenario> = {}): Promise<Running> {
+  const dir = await socketDir();
+  const clock = new FakeClock();
+  const events: string[] = [];
+  const host = new SimulatedHost(scenarioOf({ intervalMs: 1_000, ...scenario }), {
+    socketDir: dir,
+    clock,
+    onEvent: (text) => events.push(text),
+  });
+  await host.start();
+  onTestFinished(() => host.stop());
+  return { host, clock, dir, statPath: join(dir, "stat.sock"), vmmdPath: join(dir, "vmmd.sock"), events };
+}
+
+/** A plain client of one of the daemons: what it hears, and a way to wait for it. */
+export class Client {
+  readonly socket: Socket;
+  readonly messages: Message[] = [];
+  /** Every byte heard. */
+  bytes = Buffer.alloc(0);
+  /** Why the stream could not be read any further. */
+  damage: unknown = null;
+  closed = false;
+  readonly #reader = new FrameReader(MAX_FRAME_BYTES);
+  #waiters: (() => void)[] = [];
+
+  constructor(path: string) {
+    this.socket = connect(path);
+    this.socket.on("data", (chunk: Buffer) => this.#take(chunk));
+    this.socket.on("error", () => undefined); // `close` follows
+    this.socket.on("close", () => {
+      this.closed = true;
+      this.#wake();
+    });
+    onTestFinished(() => {
+      this.socket.destroy();
+    });
+  }
+
+  send(message: Message): this {
+    this.socket.write(encodeFrame(encodeMessage(message)));
+    return this;
+  }
+
+  /** Waits until it has been so, or fails saying what was waited for. */
+  async until(what: string, condition: () => boolean): Promise<void> {
+    const deadline = Date.now() + PATIENCE_MS;
+    while (!condition()) {
+      const left = deadline - Date.now();
+      if (left <= 0)
+        throw new Error(`${what}: heard ${this.messages.length} messages, closed ${this.closed}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left);
+        this.#waiters.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+  }
+
+  async count(messages: number): Promise<readonly Message[]> {
+    await this.until(`${messages} messages`, () => this.messages.length >= messages);
+    return this.messages;
+  }
+
+  end(): Promise<void> {
+    return this.until("the connection to be closed", () => this.closed);
+  }
+
+  /** Whether nothing more comes than has come, once what the host has sent by now has arrived. */
+  async isQuiet(): Promise<boolean> {
+    const before = this.bytes.length;
+    await settle();
+    return this.bytes.length === before;
+  }
+
+  #take(chunk: Buffer): void {
+    this.bytes = Buffer.concat([this.bytes, chunk]);
+    try {
+      if (this.damage === null) {
+        this.#reader.push(chunk, (frame) => this.messages.push(decodeMessage(Buffer.from(frame))));
+      }
+    } catch (error) {
+      this.damage = error;
+    }
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const wake of waiters) wake();
+  }
+}
+
+/**
+ * Lets what is under way between sockets of this process arrive, for tests of what does not come. What must come is
+ * waited for (`until`, `eventually`).
+ */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Waits until something outside a connection is so: a socket that is made or goes. */
+export async function eventually(what: string, condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + PATIENCE_MS;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${PATIENCE_MS} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** A client that has subscribed and heard so. */
+export async function subscriber(path: string, slot: string): Promise<Client> {
+  const client = new Client(path).send(subscribeCommand(parseName(slot)));
+  await client.count(1);
+  return client;
+}
+
+/** The samples among the messages, by the name in their header. */
+export function samples(messages: readonly Message[]): { readonly name: string; readonly stats: Stats }[] {
+  return messages.flatMap(({ header, payload }) =>
+    payload.type === "data" && payload.data === "stats"
+      ? [{ name: formatName(header.name), stats: payload.stats }]
+      : [],
+  );
+}
+
+/** CPU time in a sample, microseconds. */
+export function cpuUs({ rusage }: Pick<Stats, "rusage">): number {
+  return (
+    Number(rusage.utimeSec) * 1_000_000 +
+    Number(rusage.utimeUsec) +
+    Number(rusage.stimeSec) * 1_000_000 +
+    Number(rusage.stimeUsec)
+  );
+}
