@@ -204,6 +204,11 @@ export class DerReader {
     return this.bytes.subarray(this.pos - length, this.pos);
   }
 
+  /** The bytes of an OCTET STRING, copied, for what outlives the message. */
+  octetsCopy(what: string): Uint8Array {
+    return copyOf(this.octets(what));
+  }
+
   /** A UTF8String; bytes that are no UTF-8 become U+FFFD. */
   utf8(what: string): string {
     const length = this.header(Tag.utf8String, what);
@@ -219,7 +224,8 @@ export class DerReader {
       throw new WireError("der", this.pos, `${what}: found a tag number above 30`);
     }
     this.pos++;
-    this.pos += this.length(what);
+    const length = this.length(what);
+    this.pos += length;
     return tag;
   }
 
@@ -243,6 +249,11 @@ export class DerReader {
       (bytes[at + 3] ?? 0)
     );
   }
+}
+
+/** A copy in memory of its own. (A Buffer's `slice` is a view, and its pool would keep more alive.) */
+export function copyOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
 }
 
 /** Text from the wire; what is no UTF-8 becomes U+FFFD. Never throws. */

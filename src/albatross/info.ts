@@ -37,7 +37,7 @@ export function readInfo(reader: DerReader, shape: InfoResult, dropArguments: bo
   const failBehaviour = readFailBehaviour(reader);
   const cpuids = current ? readIntegers(reader, Tag.set, "cpuids") : [reader.integer("cpuid")];
   const memory = reader.integer("memory");
-  const digest = reader.octets("digest").slice();
+  const digest = reader.octetsCopy("digest");
   const blockDevices = readOptionalSet(reader, BLOCKS, "block devices", readBlockDevice);
   const bridges = readOptionalSet(reader, BRIDGES, "bridges", readBridge);
   const argv = readArguments(reader, dropArguments);

@@ -11,11 +11,23 @@ export function statsToJson(stats: Stats): JsonObject {
 }
 
 function rusageToJson(rusage: Rusage): JsonObject {
-  const { utimeSec, utimeUsec, stimeSec, stimeUsec, ...counters } = rusage;
   return {
-    utime: timevalToJson(utimeSec, utimeUsec),
-    stime: timevalToJson(stimeSec, stimeUsec),
-    ...Object.fromEntries(Object.entries(counters).map(([key, value]) => [key, String(value)])),
+    utime: timevalToJson(rusage.utimeSec, rusage.utimeUsec),
+    stime: timevalToJson(rusage.stimeSec, rusage.stimeUsec),
+    maxrss: String(rusage.maxrss),
+    ixrss: String(rusage.ixrss),
+    idrss: String(rusage.idrss),
+    isrss: String(rusage.isrss),
+    minflt: String(rusage.minflt),
+    majflt: String(rusage.majflt),
+    nswap: String(rusage.nswap),
+    inblock: String(rusage.inblock),
+    outblock: String(rusage.outblock),
+    msgsnd: String(rusage.msgsnd),
+    msgrcv: String(rusage.msgrcv),
+    nsignals: String(rusage.nsignals),
+    nvcsw: String(rusage.nvcsw),
+    nivcsw: String(rusage.nivcsw),
   };
 }
 

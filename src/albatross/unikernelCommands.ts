@@ -1,4 +1,4 @@
-import { context, type DerReader } from "./der.ts";
+import { context, copyOf, type DerReader } from "./der.ts";
 import type { DerWriter } from "./derWriter.ts";
 import type { UnikernelCommand } from "./messages.ts";
 import { writeTaggedInteger, writeTaggedNull } from "./tagged.ts";
@@ -43,8 +43,9 @@ function readRestartArguments(reader: DerReader): Uint8Array | null {
   const outer = reader.enter(context(1), "restart arguments");
   const start = reader.pos;
   reader.skip("restart arguments");
+  const { pos: end } = reader;
   reader.leave(outer, "restart arguments");
-  return reader.bytes.slice(start, reader.pos);
+  return copyOf(reader.bytes.subarray(start, end));
 }
 
 export function writeUnikernelCommand(writer: DerWriter, command: UnikernelCommand): void {
