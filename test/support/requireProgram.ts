@@ -1,0 +1,20 @@
+import { spawnSync } from "node:child_process";
+
+/** The Debian package that each program comes in. */
+const PACKAGES = {
+  promtool: "prometheus",
+  amtool: "prometheus-alertmanager",
+  prometheus: "prometheus",
+} as const;
+
+/**
+ * Whether a program that is not part of the project is installed, for `test.skipIf(!requireProgram("promtool"))`. Says
+ * loudly what is missing where tests may do without it; throws under CI=true, where they may not.
+ */
+export function requireProgram(program: keyof typeof PACKAGES): boolean {
+  if (spawnSync(program, ["--version"], { stdio: "ignore" }).error === undefined) return true;
+  const message = `${program} is not installed (Debian: apt-get install ${PACKAGES[program]})`;
+  if (process.env["CI"] === "true") throw new Error(message);
+  console.warn(`SKIPPED: ${message}`);
+  return false;
+}
