@@ -44,25 +44,43 @@ export function repeatedFamily<P>(
     items: vms,
     emit: (vm, out) => {
       const all = parts(vm);
-      const [first] = all;
-      if (first === undefined) return;
+      if (all.length === 0) return;
       const host = facts(vm.host);
-      emit(first, vm.labels, label.of(key(first)), host, out);
-      if (all.length === 1) return;
-      const seen = new Set<string>([label.of(key(first))]);
+      const seen = new SeenTexts();
       let duplicates = 0;
-      for (let i = 1; i < all.length; i++) {
-        const part = all[i] as P; // i is within the array
+      for (const part of all) {
         const text = label.of(key(part));
-        if (seen.has(text)) duplicates++;
-        else {
-          seen.add(text);
-          emit(part, vm.labels, text, host, out);
-        }
+        if (seen.add(text)) emit(part, vm.labels, text, host, out);
+        else duplicates++;
       }
       if (duplicates > 0) onDuplicates(duplicates);
     },
   };
+}
+
+/** Beyond this many a set finds a text faster than looking through a list does. */
+const FEW_TEXTS = 8;
+
+/** A set of texts, of which there are nearly always one or two; then it costs next to nothing to make. */
+class SeenTexts {
+  #first: string | null = null;
+  #few: string[] | null = null;
+  #many: Set<string> | null = null;
+
+  /** Says whether the text is new. */
+  add(text: string): boolean {
+    if (this.#first === null) {
+      this.#first = text;
+      return true;
+    }
+    if (this.#first === text) return false;
+    if (this.#many !== null) return this.#many.size < this.#many.add(text).size;
+    this.#few ??= [];
+    if (this.#few.includes(text)) return false;
+    this.#few.push(text);
+    if (this.#few.length > FEW_TEXTS) this.#many = new Set(this.#few);
+    return true;
+  }
 }
 
 /** A family over anything that carries its labels and whose rows need no host facts. */

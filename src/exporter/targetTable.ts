@@ -25,9 +25,9 @@ export const targetRows: readonly Row<TargetItem, null>[] = [
   {
     name: "albatross_up",
     type: "gauge",
-    help: "1 while statistics of the host arrive, 0 otherwise; then its VMs are not served.",
+    help: "1 while at least one subscription to the host's statistics is open, else 0 and its VMs are not served.",
     collector: null,
-    source: "state of the subscriptions",
+    source: "states of the subscriptions",
     influx: null,
     unit: "0 or 1",
     value: ({ up }) => (up ? 1 : 0),

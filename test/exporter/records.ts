@@ -7,6 +7,7 @@ import {
   zeroCounts,
 } from "../../src/albatross/slotState.ts";
 import type { TargetSnapshot } from "../../src/albatross/target.ts";
+import { VMMD_ERROR_REASONS } from "../../src/albatross/vmmd.ts";
 import type { Config, ExporterConfig, TargetConfig } from "../../src/config/types.ts";
 import { type CollectCounts, collectFamilies } from "../../src/exporter/collect.ts";
 import type { Family } from "../../src/exposition/family.ts";
@@ -198,7 +199,15 @@ export function slotSnapshot(slot: string, change: Partial<SlotSnapshot> = {}): 
 }
 
 export function targetSnapshot(name: string, change: Partial<TargetSnapshot> = {}): TargetSnapshot {
-  return { name, up: true, infoReadable: true, slots: [slotSnapshot(":")], ...change };
+  return {
+    name,
+    up: true,
+    infoReadable: true,
+    infoError: null,
+    infoErrors: zeroCounts(VMMD_ERROR_REASONS),
+    slots: [slotSnapshot(":")],
+    ...change,
+  };
 }
 
 export const EXPORTER: ExporterConfig = {

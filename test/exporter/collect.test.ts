@@ -1,0 +1,188 @@
+import { describe, expect, it } from "vitest";
+import type { ExporterConfig } from "../../src/config/types.ts";
+import { collectFamilies } from "../../src/exporter/collect.ts";
+import {
+  Counts,
+  config,
+  DISTINCT_KINFO,
+  DISTINCT_RUSAGE,
+  device,
+  exposition,
+  policy,
+  record,
+  SOLO5_INFO,
+  seriesOf,
+  snapshot,
+  stats,
+  target,
+  targetSnapshot,
+} from "./records.ts";
+
+const vms = [
+  record("local", "", "hello"),
+  record("local", "user", "db", { usagePercent: 10 }),
+  record("local", "user", "web", { usagePercent: 90 }),
+  record("local", "user", "web-clone-1", { usagePercent: 30 }),
+];
+
+/** The names of the VMs that have series, and how many the cap left out. */
+async function shown(exporter: Partial<ExporterConfig>): Promise<{ names: string[]; dropped: number }> {
+  const counts = new Counts();
+  const text = await exposition({ vms }, config([target("local", "linux")], exporter), { counts });
+  const names = seriesOf(text, "albatross_vm_restarts_total{").map(
+    (line) => /vm="([^"]*)"/.exec(line)?.[1] ?? "",
+  );
+  return { names, dropped: counts.dropped };
+}
+
+describe("filters", () => {
+  it.each<[string, Partial<ExporterConfig>, string[]]>([
+    ["none take every VM", {}, ["hello", "db", "web", "web-clone-1"]],
+    ["include takes whole full names", { include: ["user:web"] }, ["web"]],
+    ["a VM at the root is :name", { include: [":*"] }, ["hello"]],
+    ["any of several globs takes a VM", { include: [":hello", "user:d?"] }, ["hello", "db"]],
+    ["exclude leaves out", { exclude: ["*-clone-*"] }, ["hello", "db", "web"]],
+    ["exclude wins over include", { include: ["user:*"], exclude: ["user:web*"] }, ["db"]],
+  ])("%s", async (_sentence, exporter, names) => {
+    expect(await shown(exporter)).toEqual({ names, dropped: 0 });
+  });
+
+  it("do not touch groups", async () => {
+    const text = await exposition({ vms }, config([target("local", "linux")], { exclude: ["*"] }));
+    expect(seriesOf(text, "albatross_vm_")).toEqual([]);
+    expect(seriesOf(text, "albatross_group_cpu_usage_percent{")).toEqual([
+      'albatross_group_cpu_usage_percent{host="local",path="user",group="db"} 10',
+      'albatross_group_cpu_usage_percent{host="local",path="user",group="web"} 60',
+    ]);
+  });
+});
+
+describe("the cap on VMs", () => {
+  it.each<[string, Partial<ExporterConfig>, string[], number]>([
+    ["0 is none", { maxVms: 0 }, ["hello", "db", "web", "web-clone-1"], 0],
+    ["as many as there are drops none", { maxVms: 4 }, ["hello", "db", "web", "web-clone-1"], 0],
+    ["drops the last ones and counts them", { maxVms: 3 }, ["hello", "db", "web"], 1],
+    ["counts only what passes the filters", { include: ["user:*"], maxVms: 1 }, ["db"], 2],
+  ])("%s", async (_sentence, exporter, names, dropped) => {
+    expect(await shown(exporter)).toEqual({ names, dropped });
+  });
+});
+
+describe("collectors", () => {
+  const full = {
+    vms: [
+      record("local", "user", "web", {
+        usagePercent: 1,
+        info: SOLO5_INFO,
+        stats: stats({
+          rusage: DISTINCT_RUSAGE,
+          kinfoMem: DISTINCT_KINFO,
+          ifdata: [device("service")],
+          vmm: [{ key: "a", value: 1 }],
+        }),
+      }),
+    ],
+    policies: [policy("local", "user", { unikernels: 1, memoryBytes: 1, blockBytes: 1 })],
+    targets: [targetSnapshot("local")],
+  };
+  const familyNames = async (exporter: Partial<ExporterConfig>) => {
+    const text = await exposition(full, config([target("local", "freebsd")], exporter));
+    return seriesOf(text, "# TYPE ").map((line) => line.split(" ")[2] ?? "");
+  };
+  const all = { cpu: true, memory: true, process: true, network: true, vmm: true, info: true, policy: true };
+
+  it.each<[keyof typeof all, RegExp, number]>([
+    ["cpu", /^albatross_vm_cpu_/, 3],
+    ["memory", /^albatross_vm_memory_(?!limit)/, 7],
+    ["process", /^albatross_vm_(.*_faults|context|swaps|block|ipc|signals|start|last|restarts)/, 10],
+    ["network", /^albatross_vm_network_/, 17],
+    ["vmm", /^albatross_vm_vmm_stat$/, 1],
+    ["info", /^albatross_vm_(info|memory_limit_bytes|cpus)$/, 3],
+    ["policy", /^albatross_policy_/, 3],
+  ])("%s switched off takes its families and no others", async (name, pattern, count) => {
+    const before = await familyNames({});
+    const without = await familyNames({ collectors: { ...all, [name]: false } });
+    expect(before.filter((family) => pattern.test(family))).toHaveLength(count);
+    expect(without).toEqual(before.filter((family) => !pattern.test(family)));
+  });
+
+  it("switched off all leave targets and groups", async () => {
+    const none = {
+      cpu: false,
+      memory: false,
+      process: false,
+      network: false,
+      vmm: false,
+      info: false,
+      policy: false,
+    };
+    const names = await familyNames({ collectors: none });
+    expect(names.every((family) => /^albatross_(up|stats_|group_)/.test(family))).toBe(true);
+    expect(names).toContain("albatross_group_clones");
+  });
+});
+
+describe("hosts of different systems in one scrape", () => {
+  const sample = stats({ rusage: DISTINCT_RUSAGE, kinfoMem: DISTINCT_KINFO });
+  const two = {
+    vms: [record("bsd", "", "web", { stats: sample }), record("linux", "", "web", { stats: sample })],
+  };
+  const targets = [target("bsd", "freebsd", 16_384), target("linux", "linux", 4096)];
+
+  it("have pages of their own size", async () => {
+    const text = await exposition(two, config(targets));
+    expect(seriesOf(text, "albatross_vm_memory_resident_bytes{")).toEqual([
+      `albatross_vm_memory_resident_bytes{host="bsd",path="",vm="web"} ${201 * 16_384}`,
+      `albatross_vm_memory_resident_bytes{host="linux",path="",vm="web"} ${201 * 4096}`,
+    ]);
+  });
+
+  it("have the fields that their system fills", async () => {
+    const text = await exposition(two, config(targets));
+    expect(seriesOf(text, "albatross_vm_memory_max_resident_bytes{")).toEqual([
+      `albatross_vm_memory_max_resident_bytes{host="bsd",path="",vm="web"} ${4097 * 1024}`,
+    ]);
+    expect(seriesOf(text, "albatross_vm_start_time_seconds{")).toEqual([
+      'albatross_vm_start_time_seconds{host="bsd",path="",vm="web"} 1767225600.123456',
+    ]);
+  });
+
+  it("without kinfo_mem have a resident size on Linux only, from maxrss", async () => {
+    const bare = stats({ rusage: DISTINCT_RUSAGE });
+    const text = await exposition(
+      { vms: [record("bsd", "", "web", { stats: bare }), record("linux", "", "web", { stats: bare })] },
+      config(targets),
+    );
+    expect(seriesOf(text, "albatross_vm_memory_resident_bytes{")).toEqual([
+      `albatross_vm_memory_resident_bytes{host="linux",path="",vm="web"} ${4097 * 4096}`,
+    ]);
+  });
+});
+
+it("works out nothing before the families are written", () => {
+  const broken = record("local", "", "web");
+  Object.defineProperty(broken, "stats", {
+    get() {
+      throw new Error("read too early");
+    },
+  });
+  const input = {
+    snapshot: snapshot({ vms: [broken] }),
+    targets: [],
+    config: config([target("local", "linux")]),
+    counts: new Counts(),
+  };
+  expect(() => collectFamilies(input)).not.toThrow();
+});
+
+it("a VM with thousands of devices, equal ones among them, is written without its scrape slowing down with their square", async () => {
+  const many = Array.from({ length: 8_000 }, (_, index) => device(`tap${index % 4_000}`));
+  const counts = new Counts();
+  const text = await exposition(
+    { vms: [record("local", "", "web", { stats: stats({ ifdata: many }) })] },
+    config([target("local", "freebsd")]),
+    { counts },
+  );
+  expect(seriesOf(text, "albatross_vm_network_mtu_bytes{")).toHaveLength(4_000);
+  expect(counts.duplicates).toBe(4_000 * 17);
+});
