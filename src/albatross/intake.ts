@@ -23,6 +23,7 @@ export class Intake {
   readonly #log: Log;
   /** Reasons that were logged already: one line each, the counters tell the rest. */
   readonly #logged = new Set<DecodeErrorReason>();
+  #warnedOfInterval = false;
 
   samples = 0;
   readonly decodeErrors = zeroCounts<DecodeErrorReason>(DECODE_ERROR_REASONS);
@@ -89,8 +90,19 @@ export class Intake {
       return;
     }
     this.#interval.message(vm, arrival.us);
+    if (!this.#warnedOfInterval) this.#checkInterval();
     this.samples++;
     this.lastSample = arrival;
     this.#take(name, stats, arrival, this.#interval.sampleUs);
+  }
+
+  #checkInterval(): void {
+    const measuredUs = this.#interval.contradictedByUs;
+    if (measuredUs === null) return;
+    this.#warnedOfInterval = true;
+    this.#log.warn(
+      { configuredSeconds: this.#interval.us / 1e6, measuredSeconds: measuredUs / 1e6 },
+      "stats_interval is not what the daemon does: usage and staleness will be off",
+    );
   }
 }

@@ -1,7 +1,7 @@
 import type { Cancel, Clock } from "../clock.ts";
 import { Backoff } from "./backoff.ts";
 import { type Arrival, Connection, type ConnectionEnd, type Dial } from "./connection.ts";
-import { Displacement } from "./displacement.ts";
+import { Displacement, describeDisplacement } from "./displacement.ts";
 import type { Permission } from "./guard.ts";
 import { Intake, type TakeSample } from "./intake.ts";
 import { StatsInterval } from "./interval.ts";
@@ -17,6 +17,7 @@ import {
   zeroCounts,
 } from "./slotState.ts";
 import { describeSocketError, isDaemonAbsent } from "./socketError.ts";
+import { Trouble, type TroubleEnd } from "./trouble.ts";
 
 /** From the attempt to connect to the acknowledged subscription. */
 const SUBSCRIBE_TIMEOUT_MS = 10_000;
@@ -62,20 +63,12 @@ type Phase =
       proved: boolean;
     };
 
-/** What is wrong; `kind` tells whether it is still the same. */
-interface Trouble {
-  readonly kind: string;
-  readonly text: string;
-  /** An acknowledged subscription ends it; otherwise only one that holds does. */
-  readonly untilSubscribed: boolean;
-}
-
 /** One slot of albatross-stats, on one connection at a time: subscribes, and again whenever that ended. */
 export class Subscription {
   readonly slot: string;
   readonly #options: SubscriptionOptions;
   readonly #clock: Clock;
-  readonly #log: Log;
+  readonly #trouble: Trouble;
   readonly #backoff: Backoff;
   readonly #displacement = new Displacement();
   readonly #interval: StatsInterval;
@@ -84,9 +77,6 @@ export class Subscription {
 
   #phase: Phase = { type: "stopped" };
   #timer: Cancel | null = null;
-  #displaced = false;
-  #trouble: Trouble | null = null;
-  #warnedOfInterval = false;
 
   #bytes = 0;
   #connects = 0;
@@ -96,7 +86,7 @@ export class Subscription {
     this.slot = formatName(options.slot);
     this.#options = options;
     this.#clock = options.clock;
-    this.#log = options.log;
+    this.#trouble = new Trouble(options.log);
     this.#backoff = new Backoff(options.random);
     this.#interval = new StatsInterval(options.statsIntervalMs);
     this.#silence = new Silence(this.#interval);
@@ -159,14 +149,14 @@ export class Subscription {
       disconnects: { ...this.#disconnects },
       lastMessageWallMs: this.#intake.lastSample?.wallMs ?? null,
       intervalUs: this.#interval.us,
-      lastError: this.#trouble?.text ?? null,
+      lastError: this.#trouble.text,
     };
   }
 
   #state(): SlotState {
     const phase = this.#phase;
     if (phase.type === "stopped" || phase.type === "blocked") return phase.type;
-    if (this.#displaced) return "displaced";
+    if (this.#displacement.displaced) return "displaced";
     switch (phase.type) {
       case "asking":
       case "connecting":
@@ -199,7 +189,7 @@ export class Subscription {
         return;
       case "blocked":
         this.#enter({ type: "blocked" });
-        this.#complain("blocked", permission.reason, { untilSubscribed: true });
+        this.#trouble.is("blocked", permission.reason, { until: "subscribed" });
         return;
       case "open":
         this.#connect();
@@ -255,20 +245,11 @@ export class Subscription {
   #acknowledged(connection: Connection, arrival: Arrival): void {
     this.#enter({ type: "subscribed", connection, sinceUs: arrival.us, proved: false });
     this.#watch();
-    if (this.#trouble?.untilSubscribed) this.#trouble = null;
-    if (this.#trouble === null) this.#log.info({}, "subscribed");
+    this.#trouble.subscribed();
   }
 
   #delivered(arrival: Arrival): void {
     this.#silence.delivered();
-    const contradictedByUs = this.#interval.contradictedByUs;
-    if (contradictedByUs !== null && !this.#warnedOfInterval) {
-      this.#warnedOfInterval = true;
-      this.#log.warn(
-        { configuredSeconds: this.#interval.us / 1e6, measuredSeconds: contradictedByUs / 1e6 },
-        "stats_interval is not what the daemon does; usage and staleness will be off",
-      );
-    }
     const phase = this.#phase;
     if (phase.type === "subscribed" && arrival.us - phase.sinceUs >= this.#interval.us) this.#proved(phase);
   }
@@ -278,9 +259,8 @@ export class Subscription {
     if (phase.proved) return;
     phase.proved = true;
     this.#backoff.reset();
-    this.#displaced = false;
-    if (this.#trouble !== null) this.#log.info({}, "receiving again");
-    this.#trouble = null;
+    this.#displacement.held();
+    this.#trouble.held();
   }
 
   /** Looks whether the silence has become suspicious, and when to look again. */
@@ -309,9 +289,12 @@ export class Subscription {
   #ended(end: ConnectionEnd): void {
     switch (end.type) {
       case "unreachable":
-        // Whoever closed the connections before was the daemon on its way out, not a rival.
-        if (isDaemonAbsent(end.code)) this.#forgiveRivals();
-        this.#retry(end.code, describeSocketError(end.code, this.#options.socketPath, this.#options), true);
+        if (isDaemonAbsent(end.code)) this.#displacement.daemonGone();
+        this.#retry(
+          end.code,
+          describeSocketError(end.code, this.#options.socketPath, this.#options),
+          "subscribed",
+        );
         return;
       case "damaged":
         this.#intake.reject(end.error.reason, end.error.message);
@@ -322,11 +305,6 @@ export class Subscription {
         if (this.#phase.type === "subscribed") this.#lost("closed", "the daemon closed the subscription");
         else this.#lost("refused", "the daemon closed the connection without acknowledging the subscription");
     }
-  }
-
-  #forgiveRivals(): void {
-    this.#displacement.reset();
-    this.#displaced = false;
   }
 
   #disconnect(reason: DisconnectReason, text: string): void {
@@ -340,33 +318,24 @@ export class Subscription {
   #lost(reason: DisconnectReason, text: string): void {
     if (this.#phase.type !== "connecting" || this.#phase.opened) this.#disconnects[reason]++;
     this.#silence.ended({ forSilence: reason === "watchdog" });
-    if (reason === "closed" && this.#displacement.closed(this.#clock.nowUs()) && !this.#displaced) {
-      this.#displaced = true;
-      this.#retry("displaced", displacedText(this.slot, this.#options.displacedRetryMs), false);
+    if (reason === "closed" && this.#displacement.closed(this.#clock.nowUs())) {
+      this.#retry("displaced", describeDisplacement(this.slot, this.#options.displacedRetryMs), "held");
     } else if (reason === "blocked") {
       this.#attempt();
     } else {
-      this.#retry(reason, text, reason === "refused" || reason === "timeout");
+      this.#retry(reason, text, reason === "refused" || reason === "timeout" ? "subscribed" : "held");
     }
   }
 
   /** Waits for the next attempt. */
-  #retry(kind: string, text: string, untilSubscribed: boolean): void {
+  #retry(kind: string, text: string, until: TroubleEnd): void {
     this.#enter({ type: "waiting" });
-    this.#after(this.#displaced ? this.#options.displacedRetryMs : this.#backoff.nextMs(), () =>
+    this.#after(this.#displacement.displaced ? this.#options.displacedRetryMs : this.#backoff.nextMs(), () =>
       this.#attempt(),
     );
     // Who is displaced is closed again at most attempts. That was said once.
-    if (this.#displaced && kind === "closed") return;
-    this.#complain(kind, text, { untilSubscribed });
-  }
-
-  /** Says what is wrong: once, however many attempts it outlasts. */
-  #complain(kind: string, text: string, { untilSubscribed }: { untilSubscribed: boolean }): void {
-    const known = this.#trouble?.kind === kind;
-    this.#trouble = { kind, text, untilSubscribed };
-    if (known) this.#log.debug({}, text);
-    else this.#log.warn({}, text);
+    if (this.#displacement.displaced && kind === "closed") return;
+    this.#trouble.is(kind, text, { until });
   }
 
   #after(ms: number, callback: () => void): void {
@@ -376,11 +345,4 @@ export class Subscription {
       callback();
     });
   }
-}
-
-function displacedText(slot: string, retryMs: number): string {
-  return (
-    `displaced: another client keeps taking the slot ${slot} (usually albatross-influx or mollymawk, which both take ` +
-    `the root); subscribe to path slots such as "user:", which live beside others; trying again every ${retryMs / 1000} s`
-  );
 }

@@ -51,11 +51,21 @@ describe("closes by the daemon mean a rival", () => {
     expect(verdicts.slice(0, -1)).not.toContain(true);
   });
 
+  test("are noticed once, until a subscription holds", () => {
+    const displacement = new Displacement();
+    const verdicts = [0, 1, 2, 3].map((minute) => displacement.closed(minute * MINUTE));
+    expect(verdicts).toEqual([false, false, true, false]);
+    expect(displacement.displaced).toBe(true);
+    displacement.held();
+    expect(displacement.displaced).toBe(false);
+    expect(displacement.closed(4 * MINUTE)).toBe(true);
+  });
+
   test("not when the daemon itself had gone in between", () => {
     const displacement = new Displacement();
     displacement.closed(0);
     displacement.closed(1);
-    displacement.reset();
+    displacement.daemonGone();
     expect(displacement.closed(2)).toBe(false);
   });
 });
