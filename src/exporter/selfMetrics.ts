@@ -15,6 +15,15 @@ const BADLY_NAMED = [
 /** From a small host's millisecond to the scrape timeout that Prometheus has by default. */
 const SCRAPE_SECONDS_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10];
 
+const SCRAPE_OUTCOMES = ["ok", "timeout", "aborted", "rejected", "error"] as const;
+
+/** How a scrape ended; what it took counts when it was answered whole. */
+export interface ScrapeResult {
+  readonly outcome: (typeof SCRAPE_OUTCOMES)[number];
+  readonly durationSeconds: number;
+  readonly series: number;
+}
+
 /** The exporter's own metrics: every instrument without a VM or group label is prom-client's. */
 export class SelfMetrics implements CollectCounts {
   /** what the program is and how it was configured: served at all times */
@@ -31,11 +40,14 @@ export class SelfMetrics implements CollectCounts {
     buckets: SCRAPE_SECONDS_BUCKETS,
   });
   readonly #scrapeSeries = new Gauge(this.#about(selfRows.scrapeSeries));
-  readonly #scrapeTimeouts = new Counter(this.#about(selfRows.scrapeTimeouts));
-  readonly #scrapesRejected = new Counter(this.#about(selfRows.scrapesRejected));
+  readonly #scrapes = new Counter(this.#about(selfRows.scrapes));
+  readonly #streamClientsDropped = new Counter(this.#about(selfRows.streamClientsDropped));
 
-  constructor({ version }: { version: string }) {
-    new Gauge(this.#about(selfRows.buildInfo)).set({ version, nodeversion: process.version }, 1);
+  /** A revision that is not known is an empty label. */
+  constructor({ version, revision }: { version: string; revision: string | null }) {
+    const build = { version, revision: revision ?? "", nodeversion: process.versions.node };
+    new Gauge(this.#about(selfRows.buildInfo)).set(build, 1);
+    for (const outcome of SCRAPE_OUTCOMES) this.#scrapes.inc({ outcome }, 0);
     collectDefaultMetrics({ register: this.#runtime });
     for (const name of BADLY_NAMED) this.#runtime.removeSingleMetric(name);
   }
@@ -54,20 +66,17 @@ export class SelfMetrics implements CollectCounts {
     this.#duplicateSeries.inc(series);
   }
 
-  /** A scrape was answered whole. */
-  scrapeServed(durationSeconds: number, series: number): void {
+  /** A scrape is over. */
+  finished({ outcome, durationSeconds, series }: ScrapeResult): void {
+    this.#scrapes.inc({ outcome });
+    if (outcome !== "ok") return;
     this.#scrapeSeconds.observe(durationSeconds);
     this.#scrapeSeries.set(series);
   }
 
-  /** A response was cut because it was not taken in time. */
-  scrapeTimedOut(): void {
-    this.#scrapeTimeouts.inc();
-  }
-
-  /** A scrape was answered 503. */
-  scrapeRejected(): void {
-    this.#scrapesRejected.inc();
+  /** A client of the stream did not keep up. */
+  streamDropped(): void {
+    this.#streamClientsDropped.inc();
   }
 
   /** The families as they stand. `runtime: false` is `web.disable_exporter_metrics`. */

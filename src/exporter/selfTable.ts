@@ -14,7 +14,7 @@ export const selfRows = {
     name: "albatross_exporter_build_info",
     type: "gauge",
     help: "Always 1; the labels say what is running.",
-    labels: ["version", "nodeversion"],
+    labels: ["version", "revision", "nodeversion"],
     unit: "1",
     runtime: false,
   },
@@ -53,7 +53,7 @@ export const selfRows = {
   scrapeSeconds: {
     name: "albatross_exporter_scrape_duration_seconds",
     type: "histogram",
-    help: "Time from a scrape's request to the last byte of its response.",
+    help: "Time from a scrape's request to the last byte of its response, for those answered whole.",
     labels: [],
     unit: "seconds",
     runtime: true,
@@ -66,20 +66,20 @@ export const selfRows = {
     unit: "series",
     runtime: true,
   },
-  scrapeTimeouts: {
-    name: "albatross_exporter_scrape_timeouts_total",
+  scrapes: {
+    name: "albatross_exporter_scrapes_total",
     type: "counter",
-    help: "Responses cut because they were not taken within `web.write_timeout`, or Prometheus' scrape timeout if shorter.",
-    labels: [],
-    unit: "responses",
+    help: "Scrapes by outcome: ok; timeout, cut because not taken within `web.write_timeout` or Prometheus' scrape timeout if shorter; aborted by the client; rejected, 503 because `web.max_requests` were being served; error.",
+    labels: ["outcome"],
+    unit: "scrapes",
     runtime: true,
   },
-  scrapesRejected: {
-    name: "albatross_exporter_scrapes_rejected_total",
+  streamClientsDropped: {
+    name: "albatross_exporter_stream_clients_dropped_total",
     type: "counter",
-    help: "Scrapes answered 503 because `web.max_requests` of them were being served.",
+    help: "Clients of /api/v1/stream that were cut because they did not keep up.",
     labels: [],
-    unit: "requests",
+    unit: "clients",
     runtime: true,
   },
 } as const satisfies Record<string, SelfRow>;

@@ -14,8 +14,15 @@ import type { Family } from "../../src/exposition/family.ts";
 import type { ExpositionFormat } from "../../src/exposition/format.ts";
 import { labelPairs } from "../../src/exposition/labels.ts";
 import { renderExposition } from "../../src/exposition/writer.ts";
-import { deriveGroups, splitCloneName } from "../../src/fleet/groups.ts";
-import type { FleetSnapshot, MemberState, PolicyRecord, VmInfo, VmRecord } from "../../src/fleet/types.ts";
+import type {
+  FleetSnapshot,
+  Group,
+  GroupMember,
+  MemberState,
+  PolicyRecord,
+  VmInfo,
+  VmRecord,
+} from "../../src/fleet/types.ts";
 
 const WALL_MS = Date.parse("2026-01-01T00:01:40.250Z");
 
@@ -114,7 +121,7 @@ export const SOLO5_INFO: VmInfo = {
 
 /** A VM as the fleet would know it; `path` is `user` or empty. */
 export function record(host: string, path: string, vm: string, change: Partial<VmRecord> = {}): VmRecord {
-  const { primary, cloneId } = splitCloneName(vm);
+  const [primary = vm, cloneId = "0"] = vm.split("-clone-");
   return {
     host,
     path,
@@ -122,7 +129,7 @@ export function record(host: string, path: string, vm: string, change: Partial<V
     fullName: `${path}:${vm}`,
     labels: labelPairs({ host, path, vm }),
     primary,
-    cloneId,
+    cloneId: Number(cloneId),
     groupLabels: labelPairs({ host, path, group: primary }),
     stats: stats(),
     arrivalUs: 100_000_000,
@@ -156,7 +163,7 @@ export function snapshot({ vms = [], unserved = [], policies = [] }: SnapshotPar
     ...vms.map(({ usagePercent }): MemberState => (usagePercent === null ? "warming" : "fresh")),
     ...unserved.map(({ state }) => state),
   ];
-  const groups = deriveGroups(all, (_, index) => states[index] ?? "missing");
+  const groups = groupsOf(all.map((vm, index) => ({ record: vm, state: states[index] ?? "missing" })));
   return {
     nowUs: 100_000_000,
     wallMs: WALL_MS,
@@ -168,6 +175,32 @@ export function snapshot({ vms = [], unserved = [], policies = [] }: SnapshotPar
     groups: () => groups,
     servedGroups: () => groups,
   };
+}
+
+/** VMs next to each other under the same group labels are a group; the first of them may be its primary. */
+function groupsOf(members: readonly { record: VmRecord; state: MemberState }[]): Group[] {
+  const groups: Group[] = [];
+  for (const { groupLabels } of new Map(members.map(({ record: vm }) => [vm.groupLabels, vm])).values()) {
+    const own = members
+      .filter(({ record: vm }) => vm.groupLabels === groupLabels)
+      .map(({ record: vm, state }): GroupMember => {
+        return { record: vm, state, cloneId: vm.cloneId, role: vm.cloneId === 0 ? "primary" : "clone" };
+      });
+    const rates = own.flatMap(({ record: vm, state }) => (state === "fresh" ? (vm.usagePercent ?? []) : []));
+    const [first] = own;
+    if (first === undefined) continue;
+    groups.push({
+      host: first.record.host,
+      path: first.record.path,
+      group: first.record.primary,
+      labels: groupLabels,
+      members: own,
+      orphaned: first.role === "clone",
+      clones: own.filter(({ role }) => role === "clone").length,
+      usagePercent: rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0) / rates.length,
+    });
+  }
+  return groups;
 }
 
 export function policy(host: string, path: string, limits: Partial<PolicyRecord>): PolicyRecord {
