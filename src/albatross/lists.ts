@@ -1,13 +1,69 @@
 import { type DerReader, Tag } from "./der.ts";
 import type { DerWriter } from "./derWriter.ts";
+import { WireError } from "./errors.ts";
 import type { Int64 } from "./messages.ts";
+
+/**
+ * Far more than any host has of anything. A message of 64 MiB holds three million empty entries, which would become
+ * gigabytes of objects.
+ */
+const MAX_ELEMENTS = 262_144;
+
+/**
+ * Reads a SEQUENCE OF or SET OF, one element per call of `read`. Throws a WireError "message" for more than 262,144.
+ */
+export function readList<T>(
+  reader: DerReader,
+  tag: number,
+  what: string,
+  read: (reader: DerReader) => T,
+): T[] {
+  const elements: T[] = [];
+  const outer = reader.enter(tag, what);
+  while (reader.more()) {
+    if (elements.length === MAX_ELEMENTS) {
+      throw new WireError("message", reader.pos, `${what}: expected at most ${MAX_ELEMENTS}, found more`);
+    }
+    elements.push(read(reader));
+  }
+  reader.leave(outer, what);
+  return elements;
+}
+
+/** Reads a SEQUENCE OF or SET OF SEQUENCE; `read` reads what is inside one. */
+export function readEntries<T>(
+  reader: DerReader,
+  tag: number,
+  what: string,
+  read: (reader: DerReader) => T,
+): T[] {
+  return readList(reader, tag, what, (r) => {
+    const outer = r.enter(Tag.sequence, what);
+    const entry = read(r);
+    r.leave(outer, what);
+    return entry;
+  });
+}
+
+/** Writes a SEQUENCE OF or SET OF SEQUENCE, in the order given as Albatross does; `write` writes what is inside one. */
+export function writeEntries<T>(
+  writer: DerWriter,
+  tag: number,
+  entries: readonly T[],
+  write: (writer: DerWriter, entry: T) => void,
+): void {
+  const outer = writer.open(tag);
+  for (const entry of entries) {
+    const one = writer.open(Tag.sequence);
+    write(writer, entry);
+    writer.close(one);
+  }
+  writer.close(outer);
+}
 
 /** Reads a SEQUENCE OF or SET OF INTEGER as the set that it is: ascending, each once. */
 export function readIntegers(reader: DerReader, tag: number, what: string): Int64[] {
-  const integers: Int64[] = [];
-  const outer = reader.enter(tag, what);
-  while (reader.more()) integers.push(reader.integer(what));
-  reader.leave(outer, what);
+  const integers = readList(reader, tag, what, (r) => r.integer(what));
   return [...new Set(integers)].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
@@ -19,11 +75,7 @@ export function writeIntegers(writer: DerWriter, tag: number, integers: readonly
 
 /** Reads a SEQUENCE OF UTF8String. */
 export function readTexts(reader: DerReader, what: string): string[] {
-  const texts: string[] = [];
-  const outer = reader.enter(Tag.sequence, what);
-  while (reader.more()) texts.push(reader.utf8(what));
-  reader.leave(outer, what);
-  return texts;
+  return readList(reader, Tag.sequence, what, (r) => r.utf8(what));
 }
 
 export function writeTexts(writer: DerWriter, texts: readonly string[]): void {

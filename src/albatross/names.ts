@@ -6,7 +6,8 @@ export interface Name {
   readonly label: string | null;
 }
 
-export const MAX_LABEL_LENGTH = 63;
+/** Albatross names files after unikernels, so no name is longer than a file's may be (255); this is well beyond. */
+const MAX_NAME_LENGTH = 1024;
 const LABEL = /^[a-zA-Z0-9.][a-zA-Z0-9.-]{0,62}$/;
 
 /** The root path `:`, which stands for every unikernel of a host. */
@@ -27,7 +28,7 @@ export function parseName(text: string, offset = 0): Name {
     throw new WireError(
       "name",
       offset,
-      `name ${quote(text)}: expected labels of 1 to 63 letters, digits, "." or "-" (not first), joined by ":"`,
+      `name ${quote(text)}: expected labels of 1 to 63 letters, digits, "." or "-" (not first), joined by ":", ${MAX_NAME_LENGTH} in all`,
     );
   }
   return name;
@@ -36,6 +37,7 @@ export function parseName(text: string, offset = 0): Name {
 /** As `parseName`, but null for what is no name. */
 export function tryParseName(text: string): Name | null {
   if (text === ":") return ROOT;
+  if (text.length > MAX_NAME_LENGTH) return null;
   const isPath = text.endsWith(":");
   const path: string[] = [];
   for (const label of text.slice(text.startsWith(":") ? 1 : 0, isPath ? -1 : undefined).split(":")) {

@@ -2,7 +2,8 @@ import { context, type DerReader, Tag } from "./der.ts";
 import type { DerWriter } from "./derWriter.ts";
 import { WireError } from "./errors.ts";
 import { readInfo, writeInfo } from "./info.ts";
-import type { InfoResult, Int64, NamedInfo, NamedPolicy, Success } from "./messages.ts";
+import { readEntries, readList, writeEntries } from "./lists.ts";
+import type { InfoResult, Int64, NamedPolicy, Success } from "./messages.ts";
 import { formatName, type Name, parseName } from "./names.ts";
 import { readPolicy, writePolicy } from "./policy.ts";
 
@@ -44,9 +45,17 @@ function readResult(reader: DerReader, number: number, dropArguments: boolean): 
     case RESULT_TAGS.string:
       return { type: "success", result: "string", string: reader.utf8("result string") };
     case RESULT_TAGS.policies:
-      return { type: "success", result: "policies", policies: readPolicies(reader) };
+      return {
+        type: "success",
+        result: "policies",
+        policies: readEntries(reader, Tag.sequence, "policies", readNamedPolicy),
+      };
     case RESULT_TAGS.block_devices:
-      return { type: "success", result: "block_devices", blockDevices: readBlockDevices(reader) };
+      return {
+        type: "success",
+        result: "block_devices",
+        blockDevices: readEntries(reader, Tag.sequence, "block devices", readBlockDevice),
+      };
     case RESULT_TAGS.unikernel_image:
       return { type: "success", result: "unikernel_image", ...readImage(reader) };
     case RESULT_TAGS.old_block_device_image:
@@ -60,53 +69,34 @@ function readResult(reader: DerReader, number: number, dropArguments: boolean): 
     case RESULT_TAGS.unikernel_info:
       return readInfos(reader, "unikernel_info", dropArguments);
     case RESULT_TAGS.consoles:
-      return { type: "success", result: "consoles", names: readNames(reader) };
+      return {
+        type: "success",
+        result: "consoles",
+        names: readList(reader, Tag.sequence, "consoles", (r) => readName(r, "console name")),
+      };
     default:
       return null;
   }
 }
 
 function readInfos(reader: DerReader, result: InfoResult, dropArguments: boolean): Success {
-  const unikernels: NamedInfo[] = [];
-  const list = reader.enter(Tag.sequence, "unikernels");
-  while (reader.more()) {
-    const one = reader.enter(Tag.sequence, "unikernel");
-    unikernels.push({
-      name: readName(reader, "unikernel name"),
-      info: readInfo(reader, result, dropArguments),
-    });
-    reader.leave(one, "unikernel");
-  }
-  reader.leave(list, "unikernels");
+  const unikernels = readEntries(reader, Tag.sequence, "unikernels", (r) => ({
+    name: readName(r, "unikernel name"),
+    info: readInfo(r, result, dropArguments),
+  }));
   return { type: "success", result, unikernels };
 }
 
-function readPolicies(reader: DerReader): NamedPolicy[] {
-  const policies: NamedPolicy[] = [];
-  const list = reader.enter(Tag.sequence, "policies");
-  while (reader.more()) {
-    const one = reader.enter(Tag.sequence, "policy entry");
-    policies.push({ name: readName(reader, "policy name"), policy: readPolicy(reader) });
-    reader.leave(one, "policy entry");
-  }
-  reader.leave(list, "policies");
-  return policies;
+function readNamedPolicy(reader: DerReader): NamedPolicy {
+  return { name: readName(reader, "policy name"), policy: readPolicy(reader) };
 }
 
-function readBlockDevices(reader: DerReader): { name: Name; size: Int64; active: boolean }[] {
-  const devices: { name: Name; size: Int64; active: boolean }[] = [];
-  const list = reader.enter(Tag.sequence, "block devices");
-  while (reader.more()) {
-    const one = reader.enter(Tag.sequence, "block device");
-    devices.push({
-      name: readName(reader, "block device name"),
-      size: reader.integer("block device size"),
-      active: reader.boolean("block device active"),
-    });
-    reader.leave(one, "block device");
-  }
-  reader.leave(list, "block devices");
-  return devices;
+function readBlockDevice(reader: DerReader): { name: Name; size: Int64; active: boolean } {
+  return {
+    name: readName(reader, "block device name"),
+    size: reader.integer("block device size"),
+    active: reader.boolean("block device active"),
+  };
 }
 
 function readImage(reader: DerReader): { compressed: boolean; image: Uint8Array } {
@@ -114,14 +104,6 @@ function readImage(reader: DerReader): { compressed: boolean; image: Uint8Array 
   const image = { compressed: reader.boolean("compressed"), image: reader.octets("image") };
   reader.leave(outer, "image");
   return image;
-}
-
-function readNames(reader: DerReader): Name[] {
-  const names: Name[] = [];
-  const list = reader.enter(Tag.sequence, "names");
-  while (reader.more()) names.push(readName(reader, "console name"));
-  reader.leave(list, "names");
-  return names;
 }
 
 export function writeSuccess(writer: DerWriter, success: Success): void {
@@ -134,7 +116,7 @@ export function writeSuccess(writer: DerWriter, success: Success): void {
       writer.utf8(success.string);
       break;
     case "policies":
-      writeList(writer, success.policies, (w, { name, policy }) => {
+      writeEntries(writer, Tag.sequence, success.policies, (w, { name, policy }) => {
         w.utf8(formatName(name));
         writePolicy(w, policy);
       });
@@ -142,7 +124,7 @@ export function writeSuccess(writer: DerWriter, success: Success): void {
     case "unikernel_info":
     case "old_unikernel_info4":
     case "old_unikernel_info5":
-      writeList(writer, success.unikernels, (w, { name, info }) => {
+      writeEntries(writer, Tag.sequence, success.unikernels, (w, { name, info }) => {
         w.utf8(formatName(name));
         writeInfo(w, success.result, info);
       });
@@ -159,7 +141,7 @@ export function writeSuccess(writer: DerWriter, success: Success): void {
       writer.boolean(success.compressed);
       break;
     case "block_devices":
-      writeList(writer, success.blockDevices, (w, { name, size, active }) => {
+      writeEntries(writer, Tag.sequence, success.blockDevices, (w, { name, size, active }) => {
         w.utf8(formatName(name));
         w.integer(size);
         w.boolean(active);
@@ -173,18 +155,4 @@ export function writeSuccess(writer: DerWriter, success: Success): void {
     }
   }
   writer.close(outer);
-}
-
-function writeList<T>(
-  writer: DerWriter,
-  items: readonly T[],
-  write: (writer: DerWriter, item: T) => void,
-): void {
-  const list = writer.open(Tag.sequence);
-  for (const item of items) {
-    const one = writer.open(Tag.sequence);
-    write(writer, item);
-    writer.close(one);
-  }
-  writer.close(list);
 }

@@ -1,6 +1,7 @@
 import { CONTEXT_CONSTRUCTED, context, type DerReader, Tag } from "./der.ts";
 import type { DerWriter } from "./derWriter.ts";
 import { WireError } from "./errors.ts";
+import { readEntries, writeEntries } from "./lists.ts";
 import type { IfData, Int64, KinfoMem, Rusage, Stats, VmmStat } from "./messages.ts";
 
 const VMM = context(0);
@@ -11,7 +12,7 @@ export function readStats(reader: DerReader): Stats {
   const outer = reader.enter(Tag.sequence, "statistics");
   const rusage = readRusage(reader);
   const ifdata = readIfdata(reader);
-  const vmm = reader.peek() === VMM ? readExplicitVmm(reader) : null;
+  const vmm = reader.peek() === VMM ? readTaggedVmm(reader, VMM) : null;
   let kinfoMem: KinfoMem | null = null;
   if (reader.peek() === KINFO_MEM) {
     const around = reader.enter(KINFO_MEM, "kinfo_mem");
@@ -90,20 +91,11 @@ function readTaggedVmm(reader: DerReader, tag: number): VmmStat[] {
   return vmm;
 }
 
-function readExplicitVmm(reader: DerReader): VmmStat[] {
-  return readTaggedVmm(reader, VMM);
-}
-
 function readVmm(reader: DerReader): VmmStat[] {
-  const vmm: VmmStat[] = [];
-  const outer = reader.enter(Tag.sequence, "vmm");
-  while (reader.more()) {
-    const around = reader.enter(Tag.sequence, "vmm counter");
-    vmm.push({ key: reader.utf8("vmm key"), value: reader.int64("vmm value") });
-    reader.leave(around, "vmm counter");
-  }
-  reader.leave(outer, "vmm");
-  return vmm;
+  return readEntries(reader, Tag.sequence, "vmm", (r) => ({
+    key: r.utf8("vmm key"),
+    value: r.int64("vmm value"),
+  }));
 }
 
 function readRusage(reader: DerReader): Rusage {
@@ -156,16 +148,11 @@ function readKinfoFields(reader: DerReader): KinfoMem {
 }
 
 function readIfdata(reader: DerReader): IfData[] {
-  const ifdata: IfData[] = [];
-  const outer = reader.enter(Tag.sequence, "ifdata");
-  while (reader.more()) ifdata.push(readInterface(reader));
-  reader.leave(outer, "ifdata");
-  return ifdata;
+  return readEntries(reader, Tag.sequence, "ifdata", readInterface);
 }
 
 function readInterface(reader: DerReader): IfData {
-  const outer = reader.enter(Tag.sequence, "interface");
-  const ifdata: IfData = {
+  return {
     bridge: reader.utf8("bridge"),
     flags: readInt32(reader, "flags"),
     sendLength: readInt32(reader, "send_length"),
@@ -185,8 +172,6 @@ function readInterface(reader: DerReader): IfData {
     inputDropped: reader.int64("input_dropped"),
     outputDropped: reader.int64("output_dropped"),
   };
-  reader.leave(outer, "interface");
-  return ifdata;
 }
 
 /** A C int: Albatross' own codec keeps the low 32 bits, signed. */
@@ -200,9 +185,7 @@ function readInt32(reader: DerReader, what: string): number {
 export function writeStats(writer: DerWriter, stats: Stats): void {
   const outer = writer.open(Tag.sequence);
   writeRusage(writer, stats.rusage);
-  const ifdata = writer.open(Tag.sequence);
-  for (const one of stats.ifdata) writeInterface(writer, one);
-  writer.close(ifdata);
+  writeEntries(writer, Tag.sequence, stats.ifdata, writeInterface);
   if (stats.vmm !== null) writeVmm(writer, stats.vmm);
   if (stats.kinfoMem !== null) writeKinfoMem(writer, stats.kinfoMem);
   writer.close(outer);
@@ -251,19 +234,14 @@ function writeKinfoMem(writer: DerWriter, kinfo: KinfoMem): void {
 
 function writeVmm(writer: DerWriter, vmm: readonly VmmStat[]): void {
   const outer = writer.open(VMM);
-  const list = writer.open(Tag.sequence);
-  for (const { key, value } of vmm) {
-    const one = writer.open(Tag.sequence);
-    writer.utf8(key);
-    writer.int64(value);
-    writer.close(one);
-  }
-  writer.close(list);
+  writeEntries(writer, Tag.sequence, vmm, (w, { key, value }) => {
+    w.utf8(key);
+    w.int64(value);
+  });
   writer.close(outer);
 }
 
 function writeInterface(writer: DerWriter, one: IfData): void {
-  const outer = writer.open(Tag.sequence);
   writer.utf8(one.bridge);
   writer.integer(one.flags);
   writer.integer(one.sendLength);
@@ -282,5 +260,4 @@ function writeInterface(writer: DerWriter, one: IfData): void {
   writer.int64(one.outputMcast);
   writer.int64(one.inputDropped);
   writer.int64(one.outputDropped);
-  writer.close(outer);
 }

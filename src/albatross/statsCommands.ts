@@ -1,5 +1,6 @@
 import { context, type DerReader, Tag } from "./der.ts";
 import type { DerWriter } from "./derWriter.ts";
+import { readEntries, writeEntries } from "./lists.ts";
 import type { StatsCommand } from "./messages.ts";
 import { writeTaggedNull } from "./tagged.ts";
 
@@ -26,14 +27,10 @@ function readStatsAdd(reader: DerReader): StatsCommand {
   const outer = reader.enter(Tag.sequence, "stats add");
   const vmmdev = reader.utf8("vmmdev");
   const pid = reader.integer("pid");
-  const taps: { bridge: string; tap: string }[] = [];
-  const list = reader.enter(Tag.sequence, "taps");
-  while (reader.more()) {
-    const one = reader.enter(Tag.sequence, "tap");
-    taps.push({ bridge: reader.utf8("tap's bridge"), tap: reader.utf8("tap") });
-    reader.leave(one, "tap");
-  }
-  reader.leave(list, "taps");
+  const taps = readEntries(reader, Tag.sequence, "taps", (r) => ({
+    bridge: r.utf8("tap's bridge"),
+    tap: r.utf8("tap"),
+  }));
   reader.leave(outer, "stats add");
   return { class: "stats", command: "add", vmmdev, pid, taps };
 }
@@ -54,14 +51,10 @@ export function writeStatsCommand(writer: DerWriter, command: StatsCommand): voi
       const add = writer.open(Tag.sequence);
       writer.utf8(command.vmmdev);
       writer.integer(command.pid);
-      const taps = writer.open(Tag.sequence);
-      for (const { bridge, tap } of command.taps) {
-        const one = writer.open(Tag.sequence);
-        writer.utf8(bridge);
-        writer.utf8(tap);
-        writer.close(one);
-      }
-      writer.close(taps);
+      writeEntries(writer, Tag.sequence, command.taps, (w, { bridge, tap }) => {
+        w.utf8(bridge);
+        w.utf8(tap);
+      });
       writer.close(add);
       writer.close(outer);
     }

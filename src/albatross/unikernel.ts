@@ -2,7 +2,7 @@
 import { context, type DerReader, Tag } from "./der.ts";
 import type { DerWriter } from "./derWriter.ts";
 import { WireError } from "./errors.ts";
-import { readIntegers, readTexts, writeIntegers, writeTexts } from "./lists.ts";
+import { readEntries, readIntegers, readTexts, writeEntries, writeIntegers, writeTexts } from "./lists.ts";
 import type { FailBehaviour } from "./messages.ts";
 
 const MAC_BYTES = 6;
@@ -90,25 +90,18 @@ export function writeArguments(writer: DerWriter, argv: readonly string[] | null
   writer.close(outer);
 }
 
-/** Reads an EXPLICIT SET OF under `tag`, one element per call of `read`; an absent one is empty. */
+/** Reads an EXPLICIT SET OF SEQUENCE under `tag`; an absent one is empty. */
 export function readOptionalSet<T>(
   reader: DerReader,
   tag: number,
   what: string,
   read: (reader: DerReader) => T,
 ): T[] {
-  const elements: T[] = [];
-  if (reader.peek() !== tag) return elements;
+  if (reader.peek() !== tag) return [];
   const outer = reader.enter(tag, what);
-  const set = reader.enter(Tag.set, what);
-  while (reader.more()) {
-    const one = reader.enter(Tag.sequence, what);
-    elements.push(read(reader));
-    reader.leave(one, what);
-  }
-  reader.leave(set, what);
+  const entries = readEntries(reader, Tag.set, what, read);
   reader.leave(outer, what);
-  return elements;
+  return entries;
 }
 
 /** Writes an EXPLICIT SET OF SEQUENCE under `tag`, in the order given as Albatross does; an empty one is left out. */
@@ -120,13 +113,7 @@ export function writeOptionalSet<T>(
 ): void {
   if (elements.length === 0) return;
   const outer = writer.open(tag);
-  const set = writer.open(Tag.set);
-  for (const element of elements) {
-    const one = writer.open(Tag.sequence);
-    write(writer, element);
-    writer.close(one);
-  }
-  writer.close(set);
+  writeEntries(writer, Tag.set, elements, write);
   writer.close(outer);
 }
 

@@ -281,6 +281,23 @@ describe("data under other tags", () => {
   });
 });
 
+describe("what would cost too much memory", () => {
+  const listOf = (count: number, element: string) => Buffer.from(element.repeat(count), "hex");
+
+  test.each<[string, Buffer]>([
+    ["300,000 console names", element(0xac, element(0x30, listOf(300_000, "0c0161")))],
+    [
+      "300,000 empty policies",
+      element(0xa2, element(0x30, listOf(300_000, "300f0c0161300a30000201000201003000"))),
+    ],
+  ])("%s are refused", (_, result) => {
+    const header = encodeMessage(successEmpty(makeHeader(ROOT))).subarray(2, 20);
+    expect(() => decodeMessage(element(0x30, header, element(0xa1, result)))).toThrow(
+      expect.objectContaining({ reason: "message", detail: expect.stringContaining("at most 262144") }),
+    );
+  });
+});
+
 describe("errors", () => {
   test.each([
     ["version-6", "version", 4, "version: expected 5, found 6"],

@@ -51,6 +51,7 @@ describe("parsing", () => {
     "\ufffd",
     `${LONGEST}a`,
     `${LONGEST}a:b`,
+    `${"a:".repeat(512)}b`,
   ])("%j is refused", (text) => {
     expect(() => parseName(text, 17)).toThrow(expect.objectContaining({ reason: "name", offset: 17 }));
     expect(() => parseName(text)).toThrow(WireError);

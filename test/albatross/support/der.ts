@@ -4,7 +4,11 @@ export function element(tag: number, ...contents: readonly Uint8Array[]): Buffer
   const { length } = content;
   if (length < 0x80) return Buffer.concat([Buffer.from([tag, length]), content]);
   if (length < 0x100) return Buffer.concat([Buffer.from([tag, 0x81, length]), content]);
-  return Buffer.concat([Buffer.from([tag, 0x82, length >> 8, length & 0xff]), content]);
+  if (length < 0x10000) return Buffer.concat([Buffer.from([tag, 0x82, length >> 8, length & 0xff]), content]);
+  return Buffer.concat([
+    Buffer.from([tag, 0x83, length >> 16, (length >> 8) & 0xff, length & 0xff]),
+    content,
+  ]);
 }
 
 /** The elements inside an element that is right DER, headers included. */
