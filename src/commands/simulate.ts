@@ -99,7 +99,10 @@ async function readScenario(source: string): Promise<Scenario | null> {
   const builtin = BUILTIN_SCENARIOS[source];
   const result = builtin === undefined ? loadScenarioFile(source) : loadScenario(source, builtin.yaml);
   if (result.ok) return result.scenario;
-  for (const problem of result.problems) console.error(formatProblem(problem));
+  for (const problem of result.problems) {
+    const hint = problem.position === null ? ` (built in: ${Object.keys(BUILTIN_SCENARIOS).join(", ")})` : "";
+    console.error(`${formatProblem(problem)}${hint}`);
+  }
   return null;
 }
 

@@ -1,0 +1,107 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { loadScenario } from "../../src/simulator/scenarioFile.ts";
+import { eventually, samples, socketDir, subscriber } from "../simulator/support.ts";
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly output: { stdout: string; stderr: string };
+}
+
+function simulate(...args: string[]): Running {
+  const child = spawn(process.execPath, ["--import", "tsx", "src/main.ts", "simulate", ...args]);
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+  });
+  const output = { stdout: "", stderr: "" };
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+    output.stdout += text;
+  });
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    output.stderr += text;
+  });
+  return { child, output };
+}
+
+async function exitCode({ child }: Running): Promise<number | null> {
+  await once(child, "close");
+  return child.exitCode;
+}
+
+describe("simulate", () => {
+  test.each(["SIGINT", "SIGTERM"] as const)(
+    "serves the scenario until %s, and removes its sockets then",
+    async (signal) => {
+      const dir = await socketDir();
+      const scenario = join(dir, "scenario.yaml");
+      writeFileSync(
+        scenario,
+        "interval: 10s\nvms: [{ name: user:web, load: 50 }]\nevents: [{ at: 300ms, clone: user:web }]\n",
+      );
+      const running = simulate(scenario, "--socket-dir", dir, "--interval", "500ms");
+      await eventually("ready", () => running.output.stderr.includes("stat.sock and vmmd.sock are ready"));
+      const client = await subscriber(join(dir, "stat.sock"), ":");
+      await client.count(3);
+      expect(samples(client.messages).map(({ name }) => name)).toEqual(["user:web", "user:web-clone-1"]);
+      const ended = exitCode(running);
+      running.child.kill(signal);
+      expect(await ended).toBe(0);
+      expect([existsSync(join(dir, "stat.sock")), existsSync(join(dir, "vmmd.sock"))]).toEqual([
+        false,
+        false,
+      ]);
+      const lines = running.output.stderr.trimEnd().split("\n");
+      expect(lines[0]).toBe(`${dir}: stat.sock and vmmd.sock are ready (1 VM, a sample every 500ms)`);
+      expect(lines.slice(1).toSorted()).toEqual([
+        "    0s a client subscribes to :",
+        "    0s user:web-clone-1 is created",
+      ]);
+    },
+  );
+
+  test("prints a built-in scenario that it would take itself", async () => {
+    const running = simulate("demo", "--print-scenario");
+    expect(await exitCode(running)).toBe(0);
+    expect(loadScenario("demo.yaml", running.output.stdout).ok).toBe(true);
+  });
+
+  test.each([
+    {
+      name: "a file that is not there",
+      args: ["no/such.yaml", "--socket-dir", "x"],
+      code: 1,
+      stderr: "no/such.yaml: no such file (built in: demo, load, faults)",
+    },
+    {
+      name: "a wrong scenario",
+      args: ["test/fixtures/scenarios/bad/twice.yaml", "--socket-dir", "x"],
+      code: 1,
+      stderr: "twice.yaml:2:1: interval: key given twice",
+    },
+    {
+      name: "no socket directory",
+      args: ["demo"],
+      code: 2,
+      stderr: "required option '--socket-dir <dir>' not specified",
+    },
+    {
+      name: "a wrong interval",
+      args: ["demo", "--socket-dir", "x", "--interval", "2"],
+      code: 2,
+      stderr: "allowed: a duration such as 500ms or 2s, from 100ms",
+    },
+    {
+      name: "a wrong seed",
+      args: ["demo", "--socket-dir", "x", "--seed", "-3"],
+      code: 2,
+      stderr: "allowed: a whole number from 0 to 4294967295",
+    },
+  ])("refuses $name with exit code $code", async ({ args, code, stderr }) => {
+    const running = simulate(...args);
+    expect(await exitCode(running)).toBe(code);
+    expect(running.output.stderr).toContain(stderr);
+  });
+});
