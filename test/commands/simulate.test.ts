@@ -55,10 +55,8 @@ describe("simulate", () => {
       ]);
       const lines = running.output.stderr.trimEnd().split("\n");
       expect(lines[0]).toBe(`${dir}: stat.sock and vmmd.sock are ready (1 VM, a sample every 500ms)`);
-      expect(lines.slice(1).toSorted()).toEqual([
-        "    0s a client subscribes to :",
-        "    0s user:web-clone-1 is created",
-      ]);
+      const told = lines.slice(1).map((line) => line.replace(/^ +\d+s /, ""));
+      expect(told.toSorted()).toEqual(["a client subscribes to :", "user:web-clone-1 is created"]);
     },
   );
 
