@@ -6,18 +6,40 @@ export type Logger = PinoLogger;
 
 const STDERR_FD = 2;
 
+/** A logger, and the way to change how it logs while it is in use. */
+export interface Logging {
+  readonly log: Logger;
+  change(config: LogConfig): void;
+}
+
 /**
  * Makes the program's logger. Every event is one line on stderr (or on `out`) with `time` (RFC 3339), `level`, `msg`
  * and the event's fields, as JSON or as logfmt.
  */
-export function createLogger({ level, format }: LogConfig, out: DestinationStream = stderr()): Logger {
+export function createLogging(config: LogConfig, out: DestinationStream = stderr()): Logging {
+  let { format } = config;
+  const formatted: DestinationStream = {
+    write: (line) => out.write(format === "json" ? line : `${toLogfmt(JSON.parse(line))}\n`),
+  };
   const options = {
-    level,
+    level: config.level,
     base: null,
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  return pino(options, format === "json" ? out : logfmtStream(out));
+  const log = pino(options, formatted);
+  return {
+    log,
+    change(next) {
+      log.level = next.level;
+      format = next.format;
+    },
+  };
+}
+
+/** A logger that goes on as it began. */
+export function createLogger(config: LogConfig, out?: DestinationStream): Logger {
+  return createLogging(config, out).log;
 }
 
 function stderr(): DestinationStream {
@@ -25,10 +47,6 @@ function stderr(): DestinationStream {
   // Whoever read stderr is gone. There is no place left to say so, and serving metrics goes on.
   stream.on("error", () => undefined);
   return stream;
-}
-
-function logfmtStream(out: DestinationStream): DestinationStream {
-  return { write: (line) => out.write(`${toLogfmt(JSON.parse(line))}\n`) };
 }
 
 /**

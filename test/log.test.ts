@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createLogger, toLogfmt } from "../src/log.ts";
+import { createLogger, createLogging, toLogfmt } from "../src/log.ts";
 
 function capture(format: "logfmt" | "json", level: "debug" | "info" = "info") {
   const lines: string[] = [];
@@ -49,4 +49,17 @@ test("what is below the level is not written", () => {
   const loud = capture("logfmt", "debug");
   loud.log.debug("shown");
   expect([quiet.lines.length, loud.lines.length]).toEqual([0, 1]);
+});
+
+test("level and format change while it is in use", () => {
+  const lines: string[] = [];
+  const { log, change } = createLogging(
+    { level: "info", format: "logfmt" },
+    { write: (line) => lines.push(line) },
+  );
+  change({ level: "debug", format: "json" });
+  log.debug("now");
+  change({ level: "warn", format: "json" });
+  log.info("hidden");
+  expect(lines.map((line) => JSON.parse(line).msg)).toEqual(["now"]);
 });

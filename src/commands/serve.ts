@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { addServeFlags, serveFlags } from "./serveFlags.ts";
+import { untilSignal } from "./untilSignal.ts";
 
 /** `serve`, which is also what runs without a command. */
 export function register(program: Command): void {
@@ -11,6 +12,7 @@ export function register(program: Command): void {
 
 async function run(program: Command, serve: Command): Promise<void> {
   const flags = serveFlags(program, serve);
-  const { serveUntilStopped } = await import("../serve/serve.ts");
-  process.exitCode = await serveUntilStopped(flags);
+  const stop = untilSignal();
+  const { serve: serveUntil } = await import("../serve/serve.ts");
+  process.exitCode = await serveUntil({ flags, stop });
 }

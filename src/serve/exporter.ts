@@ -1,0 +1,150 @@
+import type { TargetSink } from "../albatross/target.ts";
+import type { Clock } from "../clock.ts";
+import { configToYaml } from "../config/dump.ts";
+import type { Config } from "../config/types.ts";
+import { collectFamilies } from "../exporter/collect.ts";
+import { SelfMetrics } from "../exporter/selfMetrics.ts";
+import type { Family } from "../exposition/family.ts";
+import { Fleet } from "../fleet/fleet.ts";
+import type { FleetSnapshot } from "../fleet/types.ts";
+import type { Logger } from "../log.ts";
+import type { BuildInfo } from "../version.ts";
+import { createApp } from "../web/app.ts";
+import { Broadcast } from "../web/broadcast.ts";
+import type { WebDeps } from "../web/deps.ts";
+import { Hosts } from "./hosts.ts";
+import { Listeners } from "./listeners.ts";
+import { StreamLines } from "./streamLines.ts";
+import { groupViews, vmViews } from "./views.ts";
+
+export interface ExporterOptions {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly build: BuildInfo;
+}
+
+/** The whole running program: targets into the fleet, the fleet onto the web. */
+export class Exporter {
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #fleet: Fleet;
+  readonly #hosts: Hosts;
+  readonly #listeners: Listeners;
+  readonly #stream = new Broadcast<string>();
+  readonly #lines: StreamLines;
+  readonly #metrics: SelfMetrics;
+  #config: Config;
+  #ready = false;
+
+  constructor({ config, clock, log, build }: ExporterOptions) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#log = log;
+    this.#metrics = new SelfMetrics(build);
+    this.#lines = new StreamLines(this.#stream, clock);
+    this.#fleet = new Fleet({
+      clock,
+      deathTimeoutMs: config.scaler.defaults.deathTimeoutMs,
+      onAssumedCpu: (warning) =>
+        log.warn({ ...warning }, "a VM taken to have one CPU uses more: is unikernel info out of reach?"),
+    });
+    this.#hosts = new Hosts({
+      clock,
+      log,
+      sinkOf: (host) => this.#sinkOf(host),
+      forget: (host) => this.#fleet.removeHost(host),
+    });
+    this.#listeners = new Listeners({ app: createApp(this.#webDeps(build)), clock, log });
+  }
+
+  /** Listens and begins to read the targets. Throws a ListenError, nothing begun, when an address cannot be had. */
+  async start(): Promise<void> {
+    await this.#listeners.apply(this.#config.web.listenAddresses);
+    await this.#hosts.apply(this.#config.targets);
+    this.#metrics.configRead(true, this.#clock.wallMs());
+    this.#ready = true;
+    for (const { url } of this.#listeners.addresses) {
+      this.#log.info({ url: `${url}${this.#config.web.telemetryPath}` }, "serving metrics");
+    }
+  }
+
+  /** Where it can be reached: `http://127.0.0.1:10042`. */
+  get urls(): readonly string[] {
+    return this.#listeners.addresses.map(({ url }) => url);
+  }
+
+  /** Puts another configuration in force. Throws a ListenError, with the one before in force, when an address cannot be had. */
+  async change(config: Config): Promise<void> {
+    await this.#listeners.apply(config.web.listenAddresses);
+    this.#config = config;
+    this.#fleet.setDeathTimeout(config.scaler.defaults.deathTimeoutMs);
+    await this.#hosts.apply(config.targets);
+    this.#metrics.configRead(true, this.#clock.wallMs());
+  }
+
+  /** A configuration was read and could not be taken: counted, the one before stays. */
+  changeRefused(): void {
+    this.#metrics.configRead(false, this.#clock.wallMs());
+  }
+
+  /** Finishes the responses on the way, within the web server's deadline, then leaves the hosts. */
+  async stop(): Promise<void> {
+    this.#ready = false;
+    this.#stream.close();
+    await this.#listeners.stop();
+    await this.#hosts.stop();
+  }
+
+  #sinkOf(host: string): TargetSink {
+    return {
+      sample: (name, stats, arrivalUs, arrivalWallMs, intervalUs) => {
+        this.#fleet.record(host, name, stats, arrivalUs, arrivalWallMs, intervalUs);
+        this.#lines.sample(host, name, stats, arrivalUs);
+      },
+      info: (entries, askedAtUs) => {
+        this.#fleet.recordInfo(host, entries, askedAtUs);
+        this.#lines.info(host, entries);
+      },
+      policies: (entries) => this.#fleet.recordPolicies(host, entries),
+      live: (up) => this.#fleet.setLive(host, up),
+    };
+  }
+
+  #webDeps({ version, revision }: BuildInfo): WebDeps {
+    return {
+      clock: this.#clock,
+      log: this.#log,
+      build: { version, ...(revision === null ? {} : { revision }) },
+      settings: () => this.#config.web,
+      collect: () => this.#collect(),
+      targets: () => this.#hosts.snapshots(),
+      vms: () => vmViews(this.#snapshot()),
+      groups: () => groupViews(this.#snapshot()),
+      stream: this.#stream,
+      configText: () => configToYaml(this.#config),
+      ready: () => this.#ready,
+      scrapes: this.#metrics,
+      streamDropped: () => this.#metrics.streamDropped(),
+    };
+  }
+
+  async #collect(): Promise<Family[]> {
+    const families = collectFamilies({
+      snapshot: this.#snapshot(),
+      targets: this.#hosts.snapshots(),
+      config: this.#config,
+      counts: this.#metrics,
+    });
+    const own = await this.#metrics.families({ runtime: !this.#config.web.disableExporterMetrics });
+    return [...own, ...families];
+  }
+
+  #snapshot(): FleetSnapshot {
+    const { staleAfter } = this.#config.exporter;
+    return this.#fleet.snapshot({
+      staleAfterUs: (_, intervalUs) =>
+        "ms" in staleAfter ? staleAfter.ms * 1000 : staleAfter.intervals * intervalUs,
+    });
+  }
+}
