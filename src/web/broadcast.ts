@@ -1,0 +1,48 @@
+import type { Cancel } from "../clock.ts";
+
+export interface Subscriber<T> {
+  /** `topic` is undefined for what concerns everyone. Must not throw. */
+  next(message: T, topic: string | undefined): void;
+  /** Nothing will follow. */
+  end(): void;
+}
+
+/** Passes on to all subscribers what is published, at once and without keeping any of it. */
+export class Broadcast<T> {
+  readonly #subscribers = new Set<Subscriber<T>>();
+  #closed = false;
+
+  /** False while publishing would reach nobody: then making the message is not worth it. */
+  get hasSubscribers(): boolean {
+    return this.#subscribers.size > 0;
+  }
+
+  get subscribers(): number {
+    return this.#subscribers.size;
+  }
+
+  /** A subscriber to a closed broadcast is ended at once. */
+  subscribe(subscriber: Subscriber<T>): Cancel {
+    if (this.#closed) {
+      subscriber.end();
+      return () => undefined;
+    }
+    this.#subscribers.add(subscriber);
+    return () => {
+      this.#subscribers.delete(subscriber);
+    };
+  }
+
+  publish(message: T, topic?: string): void {
+    for (const subscriber of this.#subscribers) subscriber.next(message, topic);
+  }
+
+  /** Ends all subscribers, now and later. */
+  close(): void {
+    this.#closed = true;
+    for (const subscriber of this.#subscribers) {
+      this.#subscribers.delete(subscriber);
+      subscriber.end();
+    }
+  }
+}

@@ -1,0 +1,145 @@
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
+import { connect, type Socket } from "node:net";
+import { zeroCounts } from "../../src/albatross/slotState.ts";
+import type { SlotSnapshot, TargetSnapshot } from "../../src/albatross/target.ts";
+import { DECODE_ERROR_REASONS, DISCONNECT_REASONS, VMMD_ERROR_REASONS } from "../../src/albatross/target.ts";
+import { createLogger } from "../../src/log.ts";
+import { createApp } from "../../src/web/app.ts";
+import { Broadcast } from "../../src/web/broadcast.ts";
+import type { FinishedScrape, WebDeps } from "../../src/web/deps.ts";
+import { startServer } from "../../src/web/server.ts";
+import { FakeClock } from "./fake-clock.ts";
+
+/** The web side on a port of its own on 127.0.0.1, with a clock that stands still and what it told its observers. */
+export interface RunningWeb {
+  readonly port: number;
+  readonly url: string;
+  readonly clock: FakeClock;
+  readonly stream: Broadcast<string>;
+  readonly scrapes: FinishedScrape[];
+  /** Lines of the log. */
+  readonly log: string[];
+  streamsDropped(): number;
+  stop(): Promise<void>;
+}
+
+export async function startWeb(overrides: Partial<WebDeps> = {}): Promise<RunningWeb> {
+  const clock = new FakeClock();
+  const stream = new Broadcast<string>();
+  const scrapes: FinishedScrape[] = [];
+  const lines: string[] = [];
+  let dropped = 0;
+  const log = createLogger({ level: "debug", format: "logfmt" }, { write: (line) => void lines.push(line) });
+  const deps: WebDeps = {
+    clock,
+    log,
+    build: { version: "1.2.3" },
+    settings: () => ({ telemetryPath: "/metrics", maxRequests: 40, writeTimeoutMs: 30_000 }),
+    collect: () => [],
+    targets: () => [],
+    vms: () => [],
+    groups: () => [],
+    stream,
+    configText: () => "targets: []\n",
+    ready: () => true,
+    scrapes: { finished: (scrape) => void scrapes.push(scrape) },
+    streamDropped: () => void dropped++,
+    ...overrides,
+  };
+  const server = await startServer({
+    app: createApp(deps),
+    listenAddresses: [{ host: "127.0.0.1", port: 0 }],
+    clock,
+    log,
+  });
+  const port = server.addresses[0]?.port ?? 0;
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    clock,
+    stream,
+    scrapes,
+    log: lines,
+    streamsDropped: () => dropped,
+    stop: async () => {
+      stream.close();
+      const stopped = server.stop();
+      clock.advance(10_000);
+      await stopped;
+    },
+  };
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+interface RequestOptions {
+  readonly method?: string;
+  readonly headers?: Record<string, string>;
+}
+
+/** Opens a request and resolves with the response once its headers are there. The body is for the caller to read. */
+export function open(
+  url: string,
+  { method = "GET", headers = {} }: RequestOptions = {},
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    httpRequest(url, { method, headers, agent: false }, resolve).once("error", reject).end();
+  });
+}
+
+/** The whole answer, as it was sent: nothing is decompressed. Rejects when the connection is cut. */
+export async function ask(url: string, options?: RequestOptions): Promise<Answer> {
+  const response = await open(url, options);
+  const pieces: Buffer[] = [];
+  for await (const piece of response) pieces.push(piece);
+  return { status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(pieces) };
+}
+
+/** A connection that has asked for `path` and reads no more than its first buffer by itself. */
+export async function connectWithoutReading(port: number, path: string): Promise<Socket> {
+  const socket = connect({ host: "127.0.0.1", port });
+  await new Promise((resolve) => socket.once("connect", resolve));
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: test\r\n\r\n`);
+  return socket;
+}
+
+/** Waits for something that other parts of the process or the kernel will make true soon. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  const giveUpAt = Date.now() + 10_000;
+  while (!condition()) {
+    if (Date.now() > giveUpAt) throw new Error(`still not so after 10 s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+export function slotSnapshot(slot: Partial<SlotSnapshot> = {}): SlotSnapshot {
+  return {
+    slot: ":",
+    state: "receiving",
+    messages: 1_234,
+    bytes: 561_470,
+    connects: 1,
+    decodeErrors: zeroCounts(DECODE_ERROR_REASONS),
+    disconnects: zeroCounts(DISCONNECT_REASONS),
+    lastMessageWallMs: Date.parse("2026-01-01T00:00:00Z") - 3_000,
+    intervalUs: 10_000_000,
+    lastError: null,
+    ...slot,
+  };
+}
+
+export function targetSnapshot(target: Partial<TargetSnapshot> = {}): TargetSnapshot {
+  return {
+    name: "local",
+    up: true,
+    infoReadable: true,
+    infoError: null,
+    infoErrors: zeroCounts(VMMD_ERROR_REASONS),
+    slots: [slotSnapshot()],
+    ...target,
+  };
+}

@@ -1,0 +1,129 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { Turns } from "../../src/exposition/turns.ts";
+import { jsonPieces } from "../../src/web/jsonPieces.ts";
+import { collect } from "../support/collect.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { ask, open, type RunningWeb, startWeb, targetSnapshot, until } from "../support/web.ts";
+
+let web: RunningWeb;
+
+describe("the API", () => {
+  afterEach(() => web.stop());
+
+  test.each([
+    { route: "targets", data: [targetSnapshot()] },
+    { route: "vms", data: [{ vm: "web", minflt: "9223372036854775808" }, { vm: "db" }] },
+    { route: "groups", data: [{ group: "web", clones: 2 }] },
+    { route: "status/config", data: { yaml: "targets: []\n" } },
+    { route: "status/buildinfo", data: { version: "1.2.3", revision: "abc", nodeVersion: process.version } },
+  ])("answers /api/v1/$route as Prometheus does", async ({ route, data }) => {
+    web = await startWeb({
+      targets: () => [targetSnapshot()],
+      vms: () => [{ vm: "web", minflt: 2n ** 63n }, { vm: "db" }],
+      groups: () => [{ group: "web", clones: 2 }],
+      build: { version: "1.2.3", revision: "abc" },
+    });
+    const { status, headers, body } = await ask(`${web.url}/api/v1/${route}`);
+    expect(status).toBe(200);
+    expect(headers["content-type"]).toBe("application/json; charset=utf-8");
+    expect(headers["cache-control"]).toBe("no-store");
+    expect(JSON.parse(body.toString())).toEqual({ status: "success", data });
+    const head = await ask(`${web.url}/api/v1/${route}`, { method: "HEAD" });
+    expect(head.status).toBe(200);
+    expect(head.headers["content-type"]).toBe("application/json; charset=utf-8");
+    expect(head.body.length).toBe(0);
+  });
+
+  test("answers with an empty list where there is nothing", async () => {
+    web = await startWeb();
+    const { body } = await ask(`${web.url}/api/v1/vms`);
+    expect(JSON.parse(body.toString())).toEqual({ status: "success", data: [] });
+  });
+
+  test.each(["/api", "/api/", "/api/v1", "/api/v1/nothing", "/api/v2/vms", "/api/v1/vms/"])(
+    "answers %s with a JSON error",
+    async (path) => {
+      web = await startWeb();
+      const { status, headers, body } = await ask(`${web.url}${path}`, { headers: { Accept: "text/html" } });
+      expect(status).toBe(404);
+      expect(headers["content-type"]).toBe("application/json; charset=utf-8");
+      expect(JSON.parse(body.toString())).toEqual({
+        status: "error",
+        errorType: "not_found",
+        error: `there is no ${path}`,
+      });
+    },
+  );
+
+  test("answers a failure of its provider with a JSON error, and logs it", async () => {
+    web = await startWeb({
+      groups: () => {
+        throw new Error("no snapshot");
+      },
+    });
+    const { status, body } = await ask(`${web.url}/api/v1/groups`);
+    expect(status).toBe(500);
+    expect(JSON.parse(body.toString())).toMatchObject({ status: "error", errorType: "internal" });
+    expect(web.log.join("")).toContain("no snapshot");
+  });
+
+  test("cuts a list whose provider fails in the middle, and logs it", async () => {
+    web = await startWeb({
+      vms: function* () {
+        for (let i = 0; i < 20_000; i++) yield { vm: `web-clone-${i}` };
+        throw new Error("the record is gone");
+      },
+    });
+    await expect(ask(`${web.url}/api/v1/vms`)).rejects.toThrow("aborted");
+    await until(() => web.log.join("").includes("the record is gone"), "the failure was logged");
+  });
+
+  test("makes no more of a list once its client is gone", async () => {
+    let made = 0;
+    web = await startWeb({
+      vms: function* () {
+        for (; made < 1_000_000; made++) yield { vm: `web-clone-${made}` };
+      },
+    });
+    const response = await open(`${web.url}/api/v1/vms`);
+    response.once("error", () => {});
+    response.destroy();
+    await until(() => web.clock.pendingTimers === 0, "the delivery ended");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(made).toBeLessThan(1_000_000);
+  });
+});
+
+describe("a long list", () => {
+  class CountingTurns extends Turns {
+    taken = 0;
+    override next() {
+      this.taken++;
+      return super.next();
+    }
+  }
+  const signal = new AbortController().signal;
+
+  test("comes in pieces of bounded size, each a turn of the event loop", async () => {
+    const turns = new CountingTurns();
+    const items = Array.from({ length: 10_000 }, (_, i) => ({ vm: `web-clone-${i}`, path: "größe" }));
+    const pieces = await collect(jsonPieces(items, { turns, signal, clock: new FakeClock() }));
+    expect(JSON.parse(Buffer.concat(pieces).toString())).toEqual({ status: "success", data: items });
+    expect(pieces.length).toBeGreaterThan(5);
+    expect(turns.taken).toBe(pieces.length);
+    expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThan(100_000);
+  });
+
+  test("gives way by time where items take long to make", async () => {
+    const turns = new CountingTurns();
+    const clock = new FakeClock();
+    function* slow() {
+      for (let i = 0; i < 640; i++) {
+        clock.advance(1);
+        yield i;
+      }
+    }
+    await collect(jsonPieces(slow(), { turns, signal, clock }));
+    expect(turns.taken).toBe(1 + 640 / 64);
+  });
+});

@@ -1,0 +1,155 @@
+import type { RequestListener, ServerResponse } from "node:http";
+import { Agent, request } from "node:http";
+import { connect } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import type { ListenAddress } from "../../src/config/types.ts";
+import { createLogger } from "../../src/log.ts";
+import { ListenError, startServer, type WebServer } from "../../src/web/server.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { ask, connectWithoutReading, until } from "../support/web.ts";
+
+const log = createLogger({ level: "error", format: "logfmt" }, { write: () => {} });
+const hello: RequestListener = (_request, response) => response.end("hello");
+const servers: { server: WebServer; clock: FakeClock }[] = [];
+
+afterEach(async () => {
+  for (const { server, clock } of servers.splice(0)) {
+    const stopped = server.stop();
+    clock.advance(60_000);
+    await stopped;
+  }
+});
+
+async function start(
+  app: RequestListener,
+  listenAddresses: ListenAddress[] = [{ host: "127.0.0.1", port: 0 }],
+) {
+  const clock = new FakeClock();
+  const server = await startServer({ app, listenAddresses, clock, log });
+  servers.push({ server, clock });
+  const address = server.addresses[0] ?? { host: null, port: 0, url: "" };
+  return { server, clock, ...address };
+}
+
+describe("listening", () => {
+  test("happens on every address, and says the ports that the system chose", async () => {
+    const { server } = await start(hello, [
+      { host: "127.0.0.1", port: 0 },
+      { host: "127.0.0.2", port: 0 },
+    ]);
+    expect(server.addresses.map(({ host }) => host)).toEqual(["127.0.0.1", "127.0.0.2"]);
+    for (const { host, port, url } of server.addresses) {
+      expect(port).toBeGreaterThan(0);
+      expect(url).toBe(`http://${host}:${port}`);
+      expect((await ask(url)).body.toString()).toBe("hello");
+    }
+  });
+
+  test("without a host reaches every address", async () => {
+    const { port, url } = await start(hello, [{ host: null, port: 0 }]);
+    expect(url).toBe(`http://127.0.0.1:${port}`);
+    expect((await ask(`http://127.0.0.2:${port}`)).body.toString()).toBe("hello");
+  });
+
+  test("on an address in use fails with its name and a way out, and leaves no other address open", async () => {
+    const { port } = await start(hello);
+    const wanted = await start(hello);
+    await wanted.server.stop();
+    const addresses = [
+      { host: "127.0.0.1", port: wanted.port },
+      { host: "127.0.0.1", port },
+    ];
+    const error = await start(hello, addresses).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ListenError);
+    expect(error).toMatchObject({ code: "EADDRINUSE", address: `127.0.0.1:${port}` });
+    expect(String(error)).toContain(
+      `cannot listen on 127.0.0.1:${port}: another program listens there already`,
+    );
+    expect(String(error)).toContain("--web.listen-address");
+    await start(hello, [{ host: "127.0.0.1", port: wanted.port }]);
+  });
+
+  test("on an address that this machine does not have fails with its name", async () => {
+    await expect(start(hello, [{ host: "192.0.2.1", port: 10_042 }])).rejects.toThrow(
+      "cannot listen on 192.0.2.1:10042: this machine does not have that address",
+    );
+  });
+});
+
+describe("stopping", () => {
+  /** Answers the first half at once and leaves the rest to the test. */
+  function halfway() {
+    const responses: ServerResponse[] = [];
+    const app: RequestListener = (_request, response) => {
+      response.write("half");
+      responses.push(response);
+    };
+    return { app, responses };
+  }
+
+  test("lets a response in flight finish and takes no new connection", async () => {
+    const { app, responses } = halfway();
+    const { server, clock, url, port } = await start(app);
+    const answer = ask(url);
+    await until(() => responses.length === 1, "the request arrived");
+    let isStopped = false;
+    const stopped = server.stop().then(() => {
+      isStopped = true;
+    });
+    const refused = await new Promise((resolve) =>
+      connect({ host: "127.0.0.1", port }).once("error", resolve),
+    );
+    expect(refused).toMatchObject({ code: "ECONNREFUSED" });
+    expect(isStopped).toBe(false);
+    responses[0]?.end(" and half");
+    expect((await answer).body.toString()).toBe("half and half");
+    await stopped;
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  test("does not wait for connections that are kept alive, idle now or after their answer", async () => {
+    const { app, responses } = halfway();
+    const { server, url } = await start((incoming, response) => {
+      if (incoming.url === "/quick") response.end("quick");
+      else app(incoming, response);
+    });
+    const agent = new Agent({ keepAlive: true });
+    const get = (path: string) =>
+      new Promise<void>((resolve, reject) => {
+        request(`${url}${path}`, { agent }, (response) => response.resume().once("end", resolve))
+          .once("error", reject)
+          .end();
+      });
+    await get("/quick");
+    const slow = get("/slow");
+    const alsoQuick = get("/quick");
+    await alsoQuick;
+    await until(() => responses.length === 1, "the request arrived");
+    const stopped = server.stop();
+    responses[0]?.end();
+    await slow;
+    await stopped;
+    agent.destroy();
+  });
+
+  test("cuts at the deadline what has not finished", async () => {
+    const { app, responses } = halfway();
+    const { server, clock, port } = await start(app);
+    const socket = await connectWithoutReading(port, "/");
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.resume();
+    await until(() => responses.length === 1, "the request arrived");
+    const stopped = server.stop({ deadlineMs: 1_000 });
+    clock.advance(999);
+    expect(socket.destroyed).toBe(false);
+    clock.advance(1);
+    await stopped;
+    await closed;
+  });
+
+  test("a second time is as good as once", async () => {
+    const { server } = await start(hello);
+    await Promise.all([server.stop(), server.stop()]);
+    await server.stop();
+  });
+});

@@ -1,0 +1,122 @@
+import type { IncomingMessage } from "node:http";
+import { createInterface } from "node:readline";
+import { afterEach, expect, test } from "vitest";
+import { ask, connectWithoutReading, open, type RunningWeb, startWeb, until } from "../support/web.ts";
+
+let web: RunningWeb;
+
+afterEach(() => web.stop());
+
+/** Opens the stream and waits until it is subscribed. */
+async function listen(query = "", subscribers = 1): Promise<IncomingMessage> {
+  const response = await open(`${web.url}/api/v1/stream${query}`);
+  await until(() => web.stream.subscribers === subscribers, "the client subscribed");
+  return response;
+}
+
+async function linesOf(response: IncomingMessage): Promise<string[]> {
+  const lines: string[] = [];
+  for await (const line of createInterface({ input: response })) lines.push(line);
+  return lines;
+}
+
+test("each published line reaches every client, and closing the broadcast ends the response", async () => {
+  web = await startWeb();
+  const one = await listen();
+  const two = await listen("", 2);
+  expect(one.statusCode).toBe(200);
+  expect(one.headers["content-type"]).toBe("application/x-ndjson; charset=utf-8");
+  web.stream.publish('{"vm":"größe"}', "a");
+  await new Promise((resolve) => setImmediate(resolve));
+  web.stream.publish('{"n":2}');
+  web.stream.close();
+  expect(await linesOf(one)).toEqual(['{"vm":"größe"}', '{"n":2}']);
+  expect(await linesOf(two)).toEqual(['{"vm":"größe"}', '{"n":2}']);
+});
+
+test.each([
+  { query: "?host=a", lines: ["of a", "of all"] },
+  { query: "?host=a&host=b", lines: ["of a", "of b", "of all"] },
+  { query: "?host=none", lines: ["of all"] },
+  { query: "?other=a", lines: ["of a", "of b", "of all"] },
+])("$query leaves out other hosts' lines", async ({ query, lines }) => {
+  web = await startWeb();
+  const response = await listen(query);
+  web.stream.publish("of a", "a");
+  web.stream.publish("of b", "b");
+  web.stream.publish("of all");
+  web.stream.close();
+  expect(await linesOf(response)).toEqual(lines);
+});
+
+test("a client that goes away is forgotten", async () => {
+  web = await startWeb({ streamLimits: { maxClients: 1, maxBacklogBytes: 1_000 } });
+  const response = await listen();
+  response.destroy();
+  await until(() => web.stream.subscribers === 0, "the client was forgotten");
+  await listen();
+});
+
+test("more clients than allowed are sent away", async () => {
+  web = await startWeb({ streamLimits: { maxClients: 1, maxBacklogBytes: 1_000 } });
+  await listen();
+  const { status, headers, body } = await ask(`${web.url}/api/v1/stream`);
+  expect(status).toBe(503);
+  expect(headers["content-type"]).toBe("application/json; charset=utf-8");
+  expect(JSON.parse(body.toString())).toEqual({
+    status: "error",
+    errorType: "unavailable",
+    error: "1 clients read the stream already",
+  });
+});
+
+test("a client that does not keep up is dropped with a last line, and the others are not", async () => {
+  web = await startWeb({ streamLimits: { maxClients: 2, maxBacklogBytes: 100_000 } });
+  const fast = await listen();
+  const fastLines = linesOf(fast);
+  const slow = await connectWithoutReading(web.port, "/api/v1/stream");
+  await until(() => web.stream.subscribers === 2, "the slow client subscribed");
+  const line = `"${"x".repeat(20_000)}"`;
+  let published = 0;
+  while (web.streamsDropped() === 0) {
+    expect(published).toBeLessThan(10_000);
+    web.stream.publish(line);
+    published++;
+    // Both get to write what was published; only one of them reads.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  const received: Buffer[] = [];
+  slow.on("data", (piece) => received.push(piece));
+  await new Promise((resolve) => slow.once("end", resolve));
+  slow.destroy();
+  const text = Buffer.concat(received).toString();
+  const last = /(\{"event":"dropped".*\})\n/.exec(text)?.[1] ?? "";
+  expect(JSON.parse(last)).toMatchObject({ event: "dropped", reason: "slow client" });
+  web.stream.close();
+  expect(await fastLines).toHaveLength(published);
+  expect(web.log.join("")).toContain("does not keep up");
+});
+
+test("a dropped client that does not read its last line is cut", async () => {
+  web = await startWeb({ streamLimits: { maxClients: 1, maxBacklogBytes: 100_000 } });
+  const slow = await connectWithoutReading(web.port, "/api/v1/stream");
+  await until(() => web.stream.subscribers === 1, "the client subscribed");
+  const line = "x".repeat(90_000);
+  while (web.streamsDropped() === 0) {
+    web.stream.publish(line);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  expect(web.stream.subscribers).toBe(1);
+  expect(web.clock.pendingTimers).toBe(1);
+  web.clock.advance(5_000);
+  await until(() => web.stream.subscribers === 0, "the connection was cut");
+  slow.destroy();
+});
+
+test("HEAD does not subscribe", async () => {
+  web = await startWeb();
+  const { status, headers } = await ask(`${web.url}/api/v1/stream`, { method: "HEAD" });
+  expect(status).toBe(200);
+  expect(headers["content-type"]).toBe("application/x-ndjson; charset=utf-8");
+  expect(web.stream.subscribers).toBe(0);
+});
