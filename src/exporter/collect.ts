@@ -3,10 +3,11 @@ import { compileGlobs } from "../config/glob.ts";
 import type { Config, ExporterConfig } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
 import type { FleetSnapshot, VmRecord } from "../fleet/types.ts";
-import { type FactsOf, plainFamily } from "./families.ts";
+import { plainFamily } from "./families.ts";
 import { groupRows } from "./groupTable.ts";
+import { factsFrom } from "./hostFacts.ts";
 import { policyRows } from "./policyTable.ts";
-import type { HostFacts, RowMeta } from "./row.ts";
+import type { RowMeta } from "./row.ts";
 import { slotItems, slotRows, targetItems, targetRows } from "./targetTable.ts";
 import { vmFamilies } from "./vmTable.ts";
 
@@ -33,7 +34,7 @@ export interface CollectCounts {
 export function collectFamilies({ snapshot, targets, config, counts }: CollectInput): Family[] {
   const { exporter } = config;
   const wants = (row: RowMeta) => row.collector === null || exporter.collectors[row.collector];
-  const facts = factsFrom(config);
+  const facts = factsFrom(config.targets);
   const { vms, dropped } = selectVms(snapshot.served, exporter);
   counts.vmsDropped(dropped);
   const targetsSeen = targetItems(targets);
@@ -91,23 +92,4 @@ function nameFilter(exporter: ExporterConfig): NameFilter {
   };
   nameFilters.set(exporter, filter);
   return filter;
-}
-
-/** A target that the configuration no longer has may still have VMs for a moment after a reload. */
-const UNKNOWN_HOST: HostFacts = { os: "linux", pageSizeBytes: 4096 };
-
-/** VMs come ordered by host, so nearly every call asks for the same host as the one before. */
-function factsFrom({ targets }: Pick<Config, "targets">): FactsOf {
-  const byHost = new Map<string, HostFacts>(
-    targets.map(({ name, os, pageSizeBytes }) => [name, { os, pageSizeBytes }]),
-  );
-  let lastHost: string | null = null;
-  let last = UNKNOWN_HOST;
-  return (host) => {
-    if (host !== lastHost) {
-      lastHost = host;
-      last = byHost.get(host) ?? UNKNOWN_HOST;
-    }
-    return last;
-  };
 }

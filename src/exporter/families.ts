@@ -1,12 +1,10 @@
 /** Rows become families: who walks the items, which labels each series gets, and what happens to equal ones. */
 import type { Family, SeriesSink } from "../exposition/family.ts";
 import type { VmRecord } from "../fleet/types.ts";
+import type { FactsOf } from "./hostFacts.ts";
 import type { LabelText } from "./labelText.ts";
 import type { Sample } from "./numbers.ts";
-import type { HostFacts, PlainRow, Row, RowMeta } from "./row.ts";
-
-/** Tells what the configuration says of a record's host. */
-export type FactsOf = (host: string) => HostFacts;
+import type { PlainRow, Row, RowMeta } from "./row.ts";
 
 /** `more` are labels that follow the item's own; see SeriesSink. */
 type Emit<T, H> = (item: T, labels: string, more: string, host: H, out: SeriesSink) => void;

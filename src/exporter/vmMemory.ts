@@ -1,3 +1,4 @@
+import type { Value } from "../exposition/family.ts";
 import type { VmRecord } from "../fleet/types.ts";
 import { times, unsigned } from "./numbers.ts";
 import type { HostFacts, Row } from "./row.ts";
@@ -14,10 +15,7 @@ export const vmMemoryRows: readonly Row<VmRecord>[] = [
     source: "kinfo_mem.rss; on Linux without kinfo_mem rusage.maxrss",
     influx: "kinfo_mem: rss; on Linux also resource_usage: maxrss",
     unit: "bytes",
-    value: ({ stats: { kinfoMem, rusage } }, host) => {
-      if (kinfoMem !== null) return times(kinfoMem.rss, host.pageSizeBytes);
-      return host.os === "linux" ? times(rusage.maxrss, host.pageSizeBytes) : null;
-    },
+    value: residentBytes,
   },
   {
     name: "albatross_vm_memory_virtual_bytes",
@@ -91,6 +89,12 @@ export const vmMemoryRows: readonly Row<VmRecord>[] = [
     },
   },
 ];
+
+/** The current resident set; null where the sample does not say. */
+export function residentBytes({ stats: { kinfoMem, rusage } }: VmRecord, host: HostFacts): Value | null {
+  if (kinfoMem !== null) return times(kinfoMem.rss, host.pageSizeBytes);
+  return host.os === "linux" ? times(rusage.maxrss, host.pageSizeBytes) : null;
+}
 
 function maxrssUnitBytes(host: HostFacts): number {
   return host.os === "linux" ? host.pageSizeBytes : KIB;
