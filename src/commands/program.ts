@@ -1,13 +1,14 @@
 import { Command, CommanderError } from "commander";
 import { nearest } from "../config/nearest.ts";
 import { buildInfo, versionText } from "../version.ts";
+import { register as backtest } from "./backtest.ts";
 import { register as checkConfig } from "./check-config.ts";
 import { register as decode } from "./decode.ts";
 import { register as demo } from "./demo.ts";
 import { register as serve } from "./serve.ts";
 import { register as simulate } from "./simulate.ts";
 
-const REGISTER = [serve, checkConfig, decode, simulate, demo];
+const REGISTER = [serve, checkConfig, decode, simulate, demo, backtest];
 
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;

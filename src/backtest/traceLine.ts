@@ -1,0 +1,181 @@
+/**
+ * One line of a trace. Lines that `record` wrote are read by one pattern that takes out just what a replay needs, since
+ * parsing the whole JSON costs five times as much; every other line goes through JSON.parse.
+ */
+import { type Name, parseName } from "../albatross/names.ts";
+
+export interface SampleEvent {
+  readonly kind: "sample";
+  readonly timeMs: number;
+  readonly host: string;
+  readonly name: Name;
+  readonly utimeSec: number;
+  readonly utimeUsec: number;
+  readonly stimeSec: number;
+  readonly stimeUsec: number;
+  /** 0 where the line does not say */
+  readonly minflt: number;
+  readonly nvcsw: number;
+}
+
+export interface InfoEvent {
+  readonly kind: "info";
+  readonly timeMs: number;
+  readonly host: string;
+  readonly vms: readonly { readonly name: Name; readonly cpus: number; readonly startedMs: number | null }[];
+}
+
+export interface TickEvent {
+  readonly kind: "tick";
+  readonly timeMs: number;
+}
+
+export type TraceEvent = SampleEvent | InfoEvent | TickEvent;
+
+const INT = `"(-?\\d{1,19})"`;
+const TIME = `\\{"sec":${INT},"usec":(\\d{1,9})\\}`;
+/** A sample as messageToJson orders its fields, up to the last field that is needed. */
+const RECORDED_SAMPLE = new RegExp(
+  `^\\{"time":"([^"\\\\]+)","host":"([^"\\\\]+)","header":\\{"version":5,"sequence":"-?\\d+","name":"([^"\\\\]+)",` +
+    `"path":\\[[^\\]]*\\],"label":[^,}]+\\},"payload":\\{"type":"data","data":"stats","rusage":\\{"utime":${TIME},` +
+    `"stime":${TIME},"maxrss":"-?\\d+","ixrss":"-?\\d+","idrss":"-?\\d+","isrss":"-?\\d+","minflt":${INT},` +
+    `"majflt":"-?\\d+","nswap":"-?\\d+","inblock":"-?\\d+","outblock":"-?\\d+","msgsnd":"-?\\d+","msgrcv":"-?\\d+",` +
+    `"nsignals":"-?\\d+","nvcsw":${INT},"nivcsw":"-?\\d+"\\}.*\\}\\}$`,
+);
+
+/** Names and times repeat from line to line; what was last read of them is kept for this many. */
+const MAX_NAMES = 100_000;
+
+/** Reads the lines of one trace. Holds caches, nothing else. */
+export class TraceLineReader {
+  readonly #names = new Map<string, Name>();
+  #timeText = "";
+  #timeMs = Number.NaN;
+
+  /** What a line says; null for one that is neither a sample, an info nor a tick. Never throws. */
+  read(line: string): TraceEvent | null {
+    return this.#readRecorded(line) ?? this.#readAny(line);
+  }
+
+  #readRecorded(line: string): SampleEvent | null {
+    const match = RECORDED_SAMPLE.exec(line);
+    if (match === null) return null;
+    const [, time = "", host = "", nameText = "", uSec, uUsec, sSec, sUsec, minflt, nvcsw] = match;
+    const timeMs = this.#time(time);
+    const name = this.#name(nameText);
+    if (Number.isNaN(timeMs) || name === null) return null;
+    return {
+      kind: "sample",
+      timeMs,
+      host,
+      name,
+      utimeSec: Number(uSec),
+      utimeUsec: Number(uUsec),
+      stimeSec: Number(sSec),
+      stimeUsec: Number(sUsec),
+      minflt: Number(minflt),
+      nvcsw: Number(nvcsw),
+    };
+  }
+
+  #readAny(line: string): TraceEvent | null {
+    const json = parseJson(line);
+    const timeText = json?.["time"];
+    if (json === null || typeof timeText !== "string") return null;
+    const timeMs = this.#time(timeText);
+    if (Number.isNaN(timeMs)) return null;
+    if (json["event"] === "tick") return { kind: "tick", timeMs };
+    const host = json["host"];
+    if (typeof host !== "string") return null;
+    if (json["event"] === "info") return this.#info(timeMs, host, json["vms"]);
+    return this.#sample(timeMs, host, json);
+  }
+
+  #sample(timeMs: number, host: string, json: JsonObject): SampleEvent | null {
+    const nameText = object(json["header"])?.["name"];
+    const rusage = object(object(json["payload"])?.["rusage"]);
+    const utime = object(rusage?.["utime"]);
+    const stime = object(rusage?.["stime"]);
+    const name = typeof nameText === "string" ? this.#name(nameText) : null;
+    const times = [utime?.["sec"], utime?.["usec"], stime?.["sec"], stime?.["usec"]].map(integer);
+    const [utimeSec, utimeUsec, stimeSec, stimeUsec] = times;
+    if (name === null || utimeSec == null || utimeUsec == null || stimeSec == null || stimeUsec == null) {
+      return null;
+    }
+    const minflt = integer(rusage?.["minflt"]) ?? 0;
+    const nvcsw = integer(rusage?.["nvcsw"]) ?? 0;
+    return { kind: "sample", timeMs, host, name, utimeSec, utimeUsec, stimeSec, stimeUsec, minflt, nvcsw };
+  }
+
+  #info(timeMs: number, host: string, vms: unknown): InfoEvent | null {
+    if (!Array.isArray(vms)) return null;
+    const entries = vms.flatMap((entry: unknown) => {
+      const vm = object(entry);
+      const name = typeof vm?.["name"] === "string" ? this.#name(vm["name"]) : null;
+      if (vm === null || name === null) return [];
+      const started = vm["started"];
+      const startedMs = typeof started === "string" ? Date.parse(started) : null;
+      const cpus = integer(vm["cpus"]);
+      return [
+        {
+          name,
+          cpus: cpus !== null && cpus >= 1 ? cpus : 1,
+          startedMs: Number.isNaN(startedMs) ? null : startedMs,
+        },
+      ];
+    });
+    return { kind: "info", timeMs, host, vms: entries };
+  }
+
+  #time(text: string): number {
+    if (text !== this.#timeText) {
+      this.#timeText = text;
+      this.#timeMs = Date.parse(text);
+    }
+    return this.#timeMs;
+  }
+
+  /** The unikernel of this name, null for a path or for what is no name. */
+  #name(text: string): Name | null {
+    const known = this.#names.get(text);
+    if (known !== undefined) return known;
+    const name = unikernelName(text);
+    if (name !== null && this.#names.size < MAX_NAMES) this.#names.set(text, name);
+    return name;
+  }
+}
+
+function unikernelName(text: string): Name | null {
+  try {
+    const name = parseName(text);
+    return name.label === null ? null : name;
+  } catch {
+    // a line whose name Albatross would not take is no sample
+    return null;
+  }
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+function object(value: unknown): JsonObject | null {
+  return isObject(value) ? value : null;
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function parseJson(line: string): JsonObject | null {
+  try {
+    return object(JSON.parse(line));
+  } catch {
+    // a line that is no JSON is no sample; the caller counts it
+    return null;
+  }
+}
+
+/** 64-bit values are strings in a trace, others numbers. */
+function integer(value: unknown): number | null {
+  const number = typeof value === "string" && /^-?\d{1,19}$/.test(value) ? Number(value) : value;
+  return typeof number === "number" && Number.isInteger(number) ? number : null;
+}

@@ -1,0 +1,93 @@
+/** `--set key=value`: the configuration with other values, several of one key to compare them. */
+import { parseDocument } from "yaml";
+import { loadConfig } from "../config/load.ts";
+import type { ScalerConfig } from "../config/types.ts";
+
+/** A `--set` that cannot be followed; the message says which and why. */
+export class SettingError extends Error {
+  override readonly name = "SettingError";
+}
+
+export interface Variant {
+  /** what was set, in the order of the command line; empty for the file as it is */
+  readonly set: Readonly<Record<string, string>>;
+  readonly config: ScalerConfig;
+}
+
+const SCALER_KEYS = ["poll_interval", "max_scale_ups_per_tick"];
+const DEFAULTS_ONLY_KEYS = ["death_timeout"];
+const POLICY_KEYS = [
+  "scale_up_threshold_percent",
+  "scale_up_trigger_ticks",
+  "scale_down_threshold_percent",
+  "scale_down_trigger_ticks",
+  "cooldown_period",
+  "warmup_period",
+  "min_clones",
+  "max_clones",
+  "adopt_clones",
+  "enabled",
+  "paused",
+];
+/** What `--set` takes. */
+export const SETTABLE_KEYS: readonly string[] = [...POLICY_KEYS, ...DEFAULTS_ONLY_KEYS, ...SCALER_KEYS];
+
+const MAX_VARIANTS = 50;
+
+/**
+ * The configurations to try: a key given more than once is tried with each of its values, in every combination with
+ * the other keys. `text` is the configuration file's, which must be valid by itself. Throws SettingError.
+ */
+export function variants(file: string, text: string, settings: readonly string[]): readonly Variant[] {
+  const values = new Map<string, string[]>();
+  for (const setting of settings) {
+    const [key, value] = parseSetting(setting);
+    values.set(key, [...(values.get(key) ?? []), value]);
+  }
+  let sets: Record<string, string>[] = [{}];
+  for (const [key, choices] of values) {
+    sets = sets.flatMap((set) => choices.map((value) => ({ ...set, [key]: value })));
+  }
+  if (sets.length > MAX_VARIANTS) {
+    throw new SettingError(
+      `--set: ${sets.length} combinations to compare; at most ${MAX_VARIANTS} are allowed`,
+    );
+  }
+  return sets.map((set) => ({ set, config: configWith(file, text, set) }));
+}
+
+function parseSetting(setting: string): [string, string] {
+  const at = setting.indexOf("=");
+  const key = setting.slice(0, Math.max(at, 0)).trim();
+  if (at === -1 || !SETTABLE_KEYS.includes(key)) {
+    throw new SettingError(
+      `--set ${setting}: expected KEY=VALUE with KEY one of ${SETTABLE_KEYS.join(", ")}`,
+    );
+  }
+  return [key, setting.slice(at + 1).trim()];
+}
+
+/** Sets each key where it holds for every group: in the defaults, and in the policies that have their own value. */
+function configWith(file: string, text: string, set: Readonly<Record<string, string>>): ScalerConfig {
+  const document = parseDocument(text.trim() === "" ? "{}" : text);
+  for (const [key, value] of Object.entries(set)) {
+    const parsed: unknown = parseDocument(value).toJS();
+    if (SCALER_KEYS.includes(key)) {
+      document.setIn(["scaler", key], parsed);
+      continue;
+    }
+    document.setIn(["scaler", "defaults", key], parsed);
+    const policies: unknown = document.getIn(["scaler", "policies"]);
+    const count =
+      typeof policies === "object" && policies !== null && "items" in policies ? policies.items : [];
+    for (let i = 0; i < (Array.isArray(count) ? count.length : 0); i++) {
+      if (document.hasIn(["scaler", "policies", i, key]))
+        document.setIn(["scaler", "policies", i, key], parsed);
+    }
+  }
+  const result = loadConfig(file, document.toString());
+  if (result.ok) return result.config.scaler;
+  const settings = Object.entries(set).map(([key, value]) => `--set ${key}=${value}`);
+  const problems = result.problems.map(({ path, text }) => `${path}: ${text}`);
+  throw new SettingError(`${settings.join(" ")}: ${problems.join("; ")}`);
+}

@@ -1,0 +1,64 @@
+import { existsSync } from "node:fs";
+import { type Command, Option } from "commander";
+import { SETTABLE_KEYS } from "../backtest/variants.ts";
+
+/** `backtest TRACE...`: what would the scaler have done? */
+export function register(program: Command): void {
+  program
+    .command("backtest")
+    .description("run the scaler over recorded traces and print what it would have done")
+    .argument(
+      "<trace...>",
+      "trace files as `record` writes them, merged by time; `-` is stdin, .gz is unpacked",
+    )
+    .option("--config.file <file>", "configuration with the policies (default: config.yaml if it is there)")
+    .addOption(new Option("--format <format>", "how to print").choices(["table", "json"]).default("table"))
+    .option("--all", "print every evaluation, not only scale decisions and changes of hold", false)
+    .addOption(
+      new Option("--ticks <when>", "tick every poll_interval, or where the trace says that the scaler ticked")
+        .choices(["poll", "trace"])
+        .default("poll"),
+    )
+    .option(
+      "--set <key=value>",
+      "try another value; of one key given twice or more, compare the values",
+      append,
+      [],
+    )
+    .addHelpText(
+      "after",
+      `
+Ticks fall at the first sample's time + k x poll_interval, up to the last sample's time. The run starts from an empty
+state and touches no file. A trace line needs no more than time, host, header.name and rusage's utime and stime; lines
+that are no samples are skipped and counted; time going back within a file is an error.
+
+Keys of --set: ${SETTABLE_KEYS.join(", ")}.
+JSON: {decisions: [{time, host, path, group, decision, reason, clone, average_percent, average_for_up_percent,
+average_for_down_percent, clones, high_ticks, low_ticks, would}], ticks, evaluations, summary}; with values compared
+{runs: [{set, ...the same}]}.
+
+Examples:
+  albatross-exporter backtest --config.file config.yaml trace.ndjson.gz
+  albatross-exporter backtest --set scale_up_threshold_percent=80 --set scale_up_threshold_percent=90 trace.ndjson`,
+    )
+    .action(async (traces: string[], options: Options) => {
+      const { runBacktest } = await import("../backtest/run.ts");
+      const file = options["config.file"] ?? (existsSync("config.yaml") ? "config.yaml" : null);
+      process.exitCode = await runBacktest(
+        { traces, file, format: options.format, all: options.all, ticks: options.ticks, set: options.set },
+        { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr },
+      );
+    });
+}
+
+interface Options {
+  readonly "config.file"?: string;
+  readonly format: "table" | "json";
+  readonly all: boolean;
+  readonly ticks: "poll" | "trace";
+  readonly set: readonly string[];
+}
+
+function append(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
