@@ -15,10 +15,24 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   fleet: ["albatross", "exposition"],
   exporter: ["albatross", "fleet", "exposition"],
   scaler: ["albatross", "fleet", "exposition"],
+  backtest: ["albatross", "config", "fleet", "exposition", "scaler"],
   simulator: ["albatross", "config"],
+  demo: ["albatross", "config", "simulator"],
   web: ["albatross", "config", "fleet", "exposition", "exporter", "scaler"],
   serve: ["albatross", "config", "fleet", "exposition", "exporter", "scaler", "web"],
-  commands: ["albatross", "config", "fleet", "exposition", "exporter", "scaler", "web", "serve", "simulator"],
+  commands: [
+    "albatross",
+    "config",
+    "fleet",
+    "exposition",
+    "exporter",
+    "scaler",
+    "web",
+    "serve",
+    "simulator",
+    "demo",
+    "backtest",
+  ],
 };
 const FOLDERS = Object.keys(ALLOWED);
 

@@ -41,7 +41,9 @@ export class FakeClock implements Clock {
   advance(ms: number): void {
     const end = this.#nowUs + Math.round(ms * 1000);
     for (;;) {
-      const due = this.#timers.filter((t) => t.atUs <= end).sort((a, b) => a.atUs - b.atUs || a.order - b.order)[0];
+      const due = this.#timers
+        .filter((t) => t.atUs <= end)
+        .sort((a, b) => a.atUs - b.atUs || a.order - b.order)[0];
       if (due === undefined) break;
       this.#timers = this.#timers.filter((t) => t !== due);
       this.#nowUs = Math.max(this.#nowUs, due.atUs);
