@@ -5,7 +5,7 @@ import { encodeFrame } from "../../src/albatross/framing.ts";
 import { parseName } from "../../src/albatross/names.ts";
 import type { TargetOptions } from "../../src/albatross/target.ts";
 import type { TargetConfig } from "../../src/config/types.ts";
-import { eventually } from "../support/eventually.ts";
+import { eventually, settle } from "../support/eventually.ts";
 import type { Peer } from "../support/scripted-daemon.ts";
 import { makeStats } from "../support/stats.ts";
 import { acknowledge, sampleOf, TestHost } from "./support/host.ts";
@@ -152,6 +152,21 @@ describe("the stats interval", () => {
     expect(host.slot().intervalUs).toBe(S);
   });
 
+  test("is learnt anew on the next connection", async () => {
+    const peer = await subscribed();
+    for (let tick = 0; tick < 4; tick++) {
+      await host.burst(peer, "user:web");
+      host.clock.advance(1_000);
+    }
+    expect(host.slot().intervalUs).toBe(S);
+    peer.close();
+    await host.state("backoff");
+    expect(host.slot().intervalUs).toBe(S);
+    host.clock.advance(1_000);
+    await host.state("subscribed");
+    expect(host.slot().intervalUs).toBe(10 * S);
+  });
+
   test("is what is configured, with one warning when that is far off", async () => {
     const peer = await subscribed({ statsIntervalMs: 10_000 });
     for (let tick = 0; tick < 10; tick++) {
@@ -268,6 +283,31 @@ describe("a daemon that does not acknowledge", () => {
     expect(host.slot().lastError).toContain("unexpected command");
     expect(host.log.with("refused")).toHaveLength(1);
     expect(host.log.with("displaced")).toEqual([]);
+  });
+
+  test("but refuses is not listened to any more", async () => {
+    testHost();
+    host.stat.onRequest = (peer, { header }) => peer.send(failureReply(header, "no"), sampleOf("user:web"));
+    await host.start("stat");
+    await host.state("backoff");
+    await settle();
+    expect(host.sink.samples).toEqual([]);
+  });
+
+  test("is tried soon again once a subscription has held", async () => {
+    testHost();
+    host.stat.onRequest = (peer) => peer.close();
+    await host.start("stat");
+    await host.pass(60_000);
+    host.stat.onRequest = acknowledge;
+    await host.passUntil("subscribed", () => host.target.snapshot().up);
+    const peer = await host.stat.peer(host.stat.peers.length);
+    host.clock.advance(10_000);
+    await host.burst(peer, "user:web");
+    peer.close();
+    await host.state("backoff");
+    host.clock.advance(1_000);
+    await host.state("subscribed");
   });
 
   test("closing without a word is a refusal, too", async () => {

@@ -316,6 +316,20 @@ describe("the watchdog", () => {
     expect(host.slot().disconnects.watchdog).toBe(1);
   });
 
+  test("gives unikernels three intervals after albatrossd was away, too", async () => {
+    testHost({ statsIntervalMs: 20_000 }, "user:web");
+    await host.nextInfo(() => void host.start("stat", "vmmd"));
+    await host.vmmd.stop();
+    await host.pass(60_000);
+    expect(host.target.snapshot().infoReadable).toBe(false);
+    await host.vmmd.start();
+    await host.nextInfo(() => host.clock.advance(30_000));
+    await host.pass(55_000);
+    expect(host.slot().disconnects.watchdog).toBe(0);
+    await host.pass(10_000);
+    expect(host.slot().disconnects.watchdog).toBe(1);
+  });
+
   test("without info goes by what the slot has ever delivered", async () => {
     await forgotten({}, "stat");
     host.clock.advance(6_000);
