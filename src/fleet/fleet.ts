@@ -2,15 +2,8 @@ import type { Policy, Stats, UnikernelInfo } from "../albatross/messages.ts";
 import type { Name } from "../albatross/names.ts";
 import type { Clock } from "../clock.ts";
 import { type AssumedCpuWarning, HostVms } from "./hostVms.ts";
-import { Snapshot } from "./snapshot.ts";
-import type {
-  FleetSnapshot,
-  HostRecord,
-  MemberState,
-  PolicyRecord,
-  SnapshotOptions,
-  VmRecord,
-} from "./types.ts";
+import { Snapshot, SnapshotBuilder } from "./snapshot.ts";
+import type { FleetSnapshot, HostRecord, SnapshotOptions } from "./types.ts";
 
 /** Gone VMs are looked for this many times per `death_timeout`, as samples arrive and snapshots are taken. */
 const SWEEPS_PER_DEATH_TIMEOUT = 8;
@@ -108,28 +101,9 @@ export class Fleet {
   snapshot(options: SnapshotOptions): FleetSnapshot {
     const nowUs = this.#clock.nowUs();
     this.#sweepWhenDue(nowUs);
-    const vms: VmRecord[] = [];
-    const states: MemberState[] = [];
-    const served: VmRecord[] = [];
-    const policies: PolicyRecord[] = [];
-    for (const host of this.#sortedHosts()) {
-      host.forEachAlive(nowUs, options, (record, state) => {
-        vms.push(record);
-        states.push(state);
-        if (host.live && (state === "fresh" || state === "warming")) served.push(record);
-      });
-      if (!host.live) continue;
-      for (const policy of host.policies(nowUs)) policies.push(policy);
-    }
-    return new Snapshot({
-      nowUs,
-      wallMs: this.#clock.wallMs(),
-      hosts: this.hosts(),
-      vms,
-      states,
-      served,
-      policies,
-    });
+    const parts = new SnapshotBuilder(this.sizes.vms);
+    for (const host of this.#sortedHosts()) host.collect(nowUs, options, parts);
+    return new Snapshot(nowUs, this.#clock.wallMs(), this.hosts(), parts.finish());
   }
 
   /** How many VMs are held, and how many of those gone are still remembered. */

@@ -18,53 +18,83 @@ export function splitCloneName(label: string): { readonly primary: string; reado
 }
 
 /**
- * The groups of these VMs, in the order of their first members. Every VM is in exactly one group; a group lives as long
- * as its members do.
+ * The groups of these VMs, in their order. `vms` stand in the order of the fleet (host, path, primary, clone id), so that
+ * a group is a run of them; `starts` are the indices at which one begins. Every VM is in exactly one group, and a group
+ * lives as long as its members do. Members and averages are worked out when somebody asks.
  */
 export function deriveGroups(
-  records: readonly VmRecord[],
-  memberState: (record: VmRecord, index: number) => MemberState,
+  vms: readonly VmRecord[],
+  states: readonly MemberState[],
+  starts: readonly number[],
 ): Group[] {
-  const membersByGroup = new Map<string, GroupMember[]>();
-  for (const [index, record] of records.entries()) {
-    const member: GroupMember = {
+  return starts.map((start, i) => new RunOfVms(vms, states, start, starts[i + 1] ?? vms.length));
+}
+
+/** A group as a run of a snapshot's VMs: the primary first if there is one, then clones by id. */
+class RunOfVms implements Group {
+  readonly #vms: readonly VmRecord[];
+  readonly #states: readonly MemberState[];
+  readonly #start: number;
+  readonly #end: number;
+  #members: readonly GroupMember[] | null = null;
+
+  constructor(vms: readonly VmRecord[], states: readonly MemberState[], start: number, end: number) {
+    this.#vms = vms;
+    this.#states = states;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  get host(): string {
+    return this.#first.host;
+  }
+
+  get path(): string {
+    return this.#first.path;
+  }
+
+  get group(): string {
+    return this.#first.primary;
+  }
+
+  get labels(): string {
+    return this.#first.groupLabels;
+  }
+
+  get orphaned(): boolean {
+    return this.#first.cloneId !== 0;
+  }
+
+  get clones(): number {
+    const members = this.#end - this.#start;
+    return this.orphaned ? members : members - 1;
+  }
+
+  get members(): readonly GroupMember[] {
+    this.#members ??= this.#vms.slice(this.#start, this.#end).map((record, i) => ({
       record,
       role: record.cloneId === 0 ? "primary" : "clone",
       cloneId: record.cloneId,
-      state: memberState(record, index),
-    };
-    const members = membersByGroup.get(record.groupLabels);
-    if (members === undefined) membersByGroup.set(record.groupLabels, [member]);
-    else members.push(member);
+      state: this.#states[this.#start + i] ?? "missing",
+    }));
+    return this.#members;
   }
-  return Array.from(membersByGroup.values(), groupOf);
-}
 
-function groupOf(members: GroupMember[]): Group {
-  if (members.length > 1) members.sort((a, b) => a.cloneId - b.cloneId);
-  const [first] = members;
-  if (first === undefined) throw new Error("a group has at least one member");
-  const { host, path, primary, groupLabels } = first.record;
-  const orphaned = first.role !== "primary";
-  return {
-    host,
-    path,
-    group: primary,
-    labels: groupLabels,
-    members,
-    orphaned,
-    clones: orphaned ? members.length : members.length - 1,
-    usagePercent: meanGauge(members),
-  };
-}
-
-function meanGauge(members: readonly GroupMember[]): number | null {
-  let sum = 0;
-  let fresh = 0;
-  for (const { state, record } of members) {
-    if (state !== "fresh" || record.usagePercent === null) continue;
-    sum += record.usagePercent;
-    fresh += 1;
+  get usagePercent(): number | null {
+    let sum = 0;
+    let fresh = 0;
+    for (let i = this.#start; i < this.#end; i++) {
+      const percent = this.#vms[i]?.usagePercent ?? null;
+      if (percent === null || this.#states[i] !== "fresh") continue;
+      sum += percent;
+      fresh += 1;
+    }
+    return fresh === 0 ? null : sum / fresh;
   }
-  return fresh === 0 ? null : sum / fresh;
+
+  get #first(): VmRecord {
+    const first = this.#vms[this.#start];
+    if (first === undefined) throw new Error("a group has at least one member");
+    return first;
+  }
 }

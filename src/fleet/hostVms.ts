@@ -3,8 +3,9 @@ import { formatName, type Name, pathText } from "../albatross/names.ts";
 import { labelPairs } from "../exposition/labels.ts";
 import { measuredPercent } from "./cpuUsage.ts";
 import { splitCloneName } from "./groups.ts";
-import { SortedList } from "./sortedList.ts";
+import type { SnapshotBuilder } from "./snapshot.ts";
 import type { MemberState, PolicyRecord, SnapshotOptions, VmIdentity, VmInfo, VmRecord } from "./types.ts";
+import { VmIndex } from "./vmIndex.ts";
 import { isSameInfo, policyRecordFrom, vmInfoFrom } from "./vmInfo.ts";
 import {
   afterListing,
@@ -35,24 +36,18 @@ export interface HostVmsOptions {
   readonly onAssumedCpu: (warning: AssumedCpuWarning) => void;
 }
 
-/** A VM's place in the index. */
-interface VmSlot {
-  state: VmState;
-}
-
 /** What outlives a VM for `death_timeout`. */
 interface DepartedVm extends Remembered {
   readonly goneAtUs: number;
 }
 
-/** The VMs of one host. Its maps change with every message; the records in them never do. */
+/** The VMs of one host. Its index changes with every message; the records in it never do. */
 export class HostVms {
   readonly host: string;
   deathTimeoutUs: number;
   readonly infoPollUs: number;
   readonly #onAssumedCpu: (warning: AssumedCpuWarning) => void;
-  readonly #slots = new Map<string, VmSlot>();
-  readonly #ordered = new SortedList<VmSlot>(byPathAndVm);
+  readonly #vms = new VmIndex();
   readonly #departed = new Map<string, DepartedVm>();
   /** the last answer to unikernel info; null as long as vmmd has never answered */
   #lastInfo: { readonly askedAtUs: number; readonly vms: ReadonlyMap<string, VmInfo> } | null = null;
@@ -87,21 +82,21 @@ export class HostVms {
     if (name.label === null) return;
     this.#heard = true;
     const fullName = formatName(name);
-    const slot = this.#slots.get(fullName);
-    if (slot === undefined) {
+    const id = this.#vms.find(fullName);
+    const before = id === undefined ? undefined : this.#vms.get(id);
+    if (id === undefined || before === undefined) {
       const identity = identify(this.host, pathText(name.path), name.label, fullName);
-      const added = { state: this.#welcome(identity, sample) };
-      this.#slots.set(fullName, added);
-      this.#ordered.add(added);
+      this.#vms.add(this.#welcome(identity, sample));
       return;
     }
-    const goneAtUs = this.#goneSince(slot.state.record, sample.arrivalUs);
+    const goneAtUs = this.#goneSince(before.record, sample.arrivalUs);
     if (goneAtUs === null) {
-      slot.state = nextSample(slot.state, sample, this);
-      this.#checkAssumedCpus(slot.state);
+      const state = nextSample(before, sample, this);
+      this.#vms.replace(id, state);
+      this.#checkAssumedCpus(state);
     } else {
-      this.#remember(slot.state.record, goneAtUs);
-      slot.state = this.#welcome(slot.state.record, sample);
+      this.#remember(before.record, goneAtUs);
+      this.#vms.replace(id, this.#welcome(before.record, sample));
     }
   }
 
@@ -112,62 +107,75 @@ export class HostVms {
     nowUs: number,
   ): void {
     if (this.#lastInfo !== null && askedAtUs < this.#lastInfo.askedAtUs) return;
-    const vms = new Map<string, VmInfo>();
+    const infos = new Map<string, VmInfo>();
     for (const { name, info } of entries) {
       const fullName = formatName(name);
-      const known = this.#slots.get(fullName)?.state.record.info ?? this.#lastInfo?.vms.get(fullName);
+      const known = this.#lastInfo?.vms.get(fullName);
       const said = vmInfoFrom(info);
-      vms.set(fullName, known !== undefined && isSameInfo(known, said) ? known : said);
+      infos.set(fullName, known !== undefined && isSameInfo(known, said) ? known : said);
     }
-    this.#lastInfo = { askedAtUs, vms };
+    this.#lastInfo = { askedAtUs, vms: infos };
 
-    for (const [fullName, slot] of this.#slots) {
-      const info = vms.get(fullName);
-      if (info === undefined) {
-        slot.state = afterOmission(slot.state, askedAtUs, nowUs, this);
-        this.#checkAssumedCpus(slot.state);
-      } else {
-        slot.state = afterListing(slot.state, info, askedAtUs);
-      }
+    const gone: VmState[] = [];
+    for (const [id, before] of this.#vms.entries()) {
+      const info = infos.get(before.record.fullName);
+      const state =
+        info === undefined
+          ? afterOmission(before, askedAtUs, nowUs, this)
+          : afterListing(before, info, askedAtUs);
+      if (state !== before) this.#vms.replace(id, state);
+      this.#checkAssumedCpus(state);
+      if (this.#goneSince(state.record, nowUs) !== null) gone.push(state);
     }
-    this.#dropGone(nowUs, () => nowUs);
+    for (const { record } of gone) this.#remember(record, nowUs);
+    this.#vms.remove(gone);
   }
 
   /** Replaces the host's policies by these. */
   recordPolicies(entries: readonly { readonly name: Name; readonly policy: Policy }[], nowUs: number): void {
     const records = entries.map(({ name, policy }) => policyRecordFrom(this.host, name, policy));
-    records.sort((a, b) => compareText(a.path, b.path));
+    records.sort((a, b) => (a.path < b.path ? -1 : 1));
     this.#policies = { atUs: nowUs, records };
   }
 
-  /** The host's policies by path; none once vmmd has not repeated them for `death_timeout`. */
-  policies(nowUs: number): readonly PolicyRecord[] {
-    if (this.#policies === null || nowUs - this.#policies.atUs >= this.deathTimeoutUs) return [];
-    return this.#policies.records;
-  }
-
-  /** Calls `visit` for every VM that is not gone, by path and label. */
-  forEachAlive(
-    nowUs: number,
-    { staleAfterUs }: SnapshotOptions,
-    visit: (record: VmRecord, state: MemberState) => void,
-  ): void {
-    for (const { state } of this.#ordered.items()) {
-      const { record } = state;
-      const silenceUs = nowUs - record.arrivalUs;
-      if (silenceUs >= this.deathTimeoutUs) {
-        if (this.#goneSince(record, nowUs) === null) visit(record, "silent");
-      } else if (silenceUs >= staleAfterUs(this.host, record.intervalUs)) {
-        visit(record, "missing");
-      } else {
-        visit(record, record.usagePercent === null ? "warming" : "fresh");
+  /** Adds this host's VMs that are not gone, their groups and its policies to a snapshot. */
+  collect(nowUs: number, { staleAfterUs }: SnapshotOptions, snapshot: SnapshotBuilder): void {
+    const { order, records, arrivalUs, intervalUs, hasGauge } = this.#vms.columns();
+    let isGroupStart = false;
+    let intervalOfStale = -1;
+    let staleUs = 0;
+    for (let i = 0; i < order.ids.length; i++) {
+      const id = order.ids[i] ?? 0;
+      const record = records[id];
+      if (record === undefined) throw new Error("a VM in the order has no record");
+      if (order.startsGroup[i] === 1) isGroupStart = true;
+      const interval = intervalUs[id] ?? 0;
+      if (interval !== intervalOfStale) {
+        intervalOfStale = interval;
+        staleUs = staleAfterUs(this.host, interval);
       }
+      const silenceUs = nowUs - (arrivalUs[id] ?? 0);
+      if (silenceUs >= this.deathTimeoutUs && this.#goneSince(record, nowUs) !== null) continue;
+
+      const state = this.#stateOf(silenceUs, staleUs, hasGauge[id] === 1);
+      const isServed = this.live && (state === "fresh" || state === "warming");
+      snapshot.add(record, state, isGroupStart, isServed);
+      isGroupStart = false;
     }
+    if (!this.live) return;
+    for (const policy of this.#currentPolicies(nowUs)) snapshot.policies.push(policy);
   }
 
   /** Lets go of the VMs that are gone, and of what is remembered of VMs gone for `death_timeout`. */
   sweep(nowUs: number): void {
-    this.#dropGone(nowUs, (goneAtUs) => goneAtUs);
+    const gone: VmState[] = [];
+    for (const state of this.#vms.silentFor(this.deathTimeoutUs, nowUs)) {
+      const goneAtUs = this.#goneSince(state.record, nowUs);
+      if (goneAtUs === null) continue;
+      this.#remember(state.record, goneAtUs);
+      gone.push(state);
+    }
+    this.#vms.remove(gone);
     for (const [fullName, { goneAtUs }] of this.#departed) {
       if (nowUs - goneAtUs >= this.deathTimeoutUs) this.#departed.delete(fullName);
     }
@@ -175,7 +183,7 @@ export class HostVms {
 
   /** How many VMs are held, and how many are only remembered. */
   get sizes(): { readonly vms: number; readonly departed: number } {
-    return { vms: this.#slots.size, departed: this.#departed.size };
+    return { vms: this.#vms.size, departed: this.#departed.size };
   }
 
   #welcome(identity: VmIdentity, sample: Sample): VmState {
@@ -200,16 +208,16 @@ export class HostVms {
     return nowUs < unlistedAtUs ? null : Math.max(silentAtUs, unlistedAtUs);
   }
 
-  #dropGone(nowUs: number, rememberedFrom: (goneAtUs: number) => number): void {
-    let dropped = 0;
-    for (const { state } of this.#slots.values()) {
-      const goneAtUs = this.#goneSince(state.record, nowUs);
-      if (goneAtUs === null) continue;
-      this.#remember(state.record, rememberedFrom(goneAtUs));
-      this.#slots.delete(state.record.fullName);
-      dropped += 1;
-    }
-    if (dropped > 0) this.#ordered.retain(({ state }) => this.#slots.has(state.record.fullName));
+  #stateOf(silenceUs: number, staleUs: number, hasGauge: boolean): MemberState {
+    if (silenceUs >= this.deathTimeoutUs) return "silent";
+    if (silenceUs >= staleUs) return "missing";
+    return hasGauge ? "fresh" : "warming";
+  }
+
+  /** The host's policies by path; none once vmmd has not repeated them for `death_timeout`. */
+  #currentPolicies(nowUs: number): readonly PolicyRecord[] {
+    if (this.#policies === null || nowUs - this.#policies.atUs >= this.deathTimeoutUs) return [];
+    return this.#policies.records;
   }
 
   #remember({ fullName, restarts, life }: VmRecord, goneAtUs: number): void {
@@ -237,13 +245,4 @@ function identify(host: string, path: string, vm: string, fullName: string): VmI
     cloneId,
     groupLabels: labelPairs({ host, path, group: primary }),
   };
-}
-
-function byPathAndVm({ state: a }: VmSlot, { state: b }: VmSlot): number {
-  return compareText(a.record.path, b.record.path) || compareText(a.record.vm, b.record.vm);
-}
-
-function compareText(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }

@@ -121,8 +121,8 @@ export interface HostRecord {
 }
 
 /**
- * The fleet at one moment: plain references to immutable records, so nothing that arrives later changes it. All lists
- * are ordered by host, path and VM.
+ * The fleet at one moment: plain references to immutable records, so nothing that arrives later changes it. VMs are
+ * ordered by host, path, primary and clone id (`web`, `web-clone-2`, `web-clone-10`, `web-server`), groups likewise.
  */
 export interface FleetSnapshot {
   readonly nowUs: number;

@@ -12,7 +12,7 @@ const NO_LIMIT = 2n ** 62n - 1n;
 export function vmInfoFrom(info: UnikernelInfo): VmInfo {
   return {
     type: info.typ,
-    digest: Buffer.from(info.digest).toString(info.typ === "solo5" ? "hex" : "utf8"),
+    digest: digestText(info),
     cpuids: [...info.cpuids].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0)).join(","),
     memoryLimitBytes: megabytes(info.memory),
     cpus: typeof info.numcpus === "number" && info.numcpus >= 1 ? info.numcpus : 1,
@@ -45,12 +45,16 @@ export function policyRecordFrom(host: string, name: Name, policy: Policy): Poli
   };
 }
 
+function digestText({ typ, digest }: UnikernelInfo): string {
+  const bytes = Buffer.from(digest.buffer, digest.byteOffset, digest.byteLength);
+  return bytes.toString(typ === "solo5" ? "hex" : "utf8");
+}
+
 function isNoLimit(limit: Int64): boolean {
   return BigInt(limit) === NO_LIMIT;
 }
 
 function megabytes(count: Int64): Int64 {
-  const bytes = BigInt(count) * BigInt(BYTES_PER_MB);
-  const asNumber = Number(bytes);
-  return Number.isSafeInteger(asNumber) ? asNumber : bytes;
+  const bytes = Number(count) * BYTES_PER_MB;
+  return Number.isSafeInteger(bytes) ? bytes : BigInt(count) * BigInt(BYTES_PER_MB);
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { deriveGroups, splitCloneName } from "../../src/fleet/groups.ts";
+import { splitCloneName } from "../../src/fleet/groups.ts";
 import { TestFleet } from "./testFleet.ts";
 
 describe("the name rule", () => {
@@ -122,8 +122,7 @@ describe("groups", () => {
       fc.property(names, (vms) => {
         const fleet = new TestFleet();
         for (const vm of vms) fleet.sample(vm, 0);
-        const { vms: records } = fleet.snapshot();
-        const groups = deriveGroups(records, () => "fresh");
+        const groups = fleet.snapshot().groups();
         const members = groups.flatMap((group) => group.members.map(({ record }) => record.fullName));
         expect(members.sort()).toEqual(vms.sort());
         for (const group of groups) {

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { VmRecord } from "../../src/fleet/types.ts";
 import { TestFleet } from "./testFleet.ts";
 
 interface Step {
@@ -86,6 +87,40 @@ describe("whatever samples arrive", () => {
           else {
             expect(usagePercent).toBeGreaterThanOrEqual(Math.min(...gauges) - 1e-9);
             expect(usagePercent).toBeLessThanOrEqual(Math.max(...gauges) + 1e-9);
+          }
+        }
+      }),
+    );
+  });
+
+  test("groups and served VMs follow from the VMs that are not gone and their states", () => {
+    const host = fc.constantFrom("h", "other");
+    const label = fc.constantFrom("a", "a-clone-1", "a-clone-2", "a-clone-10", "b-clone-3", "c", "ab");
+    const event = fc.record({ gapS: fc.constantFrom(0, 1, 10, 20, 40, 70), host, label, live: fc.boolean() });
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 40 }), (events) => {
+        const fleet = new TestFleet({ deathTimeoutS: 60 });
+        let nowS = 0;
+        for (const { gapS: gap, label: vmLabel, live, host: on } of events) {
+          nowS += gap;
+          fleet.at(nowS).sample(`:${vmLabel}`, nowS, {}, on);
+          fleet.fleet.setLive("other", live);
+          const snapshot = fleet.snapshot();
+          const { vms, states } = snapshot;
+          expect(vms.every(({ arrivalUs }) => snapshot.nowUs - arrivalUs < 60e6)).toBe(true);
+          const isServed = (vm: VmRecord, i: number) =>
+            (vm.host !== "other" || live) && ["fresh", "warming"].includes(states[i] ?? "");
+          expect(snapshot.served).toEqual(vms.filter(isServed));
+
+          const keys = [...new Set(vms.map(({ groupLabels }) => groupLabels))];
+          expect(snapshot.groups().map(({ labels }) => labels)).toEqual(keys);
+          for (const group of snapshot.groups()) {
+            const members = vms.filter(({ groupLabels }) => groupLabels === group.labels);
+            const ids = members.map(({ cloneId }) => cloneId);
+            expect(group.members.map(({ record }) => record)).toEqual(members);
+            expect(ids).toEqual([...ids].sort((a, b) => a - b));
+            expect(group.orphaned).toBe(!ids.includes(0));
+            expect(group.clones).toBe(ids.filter((id) => id > 0).length);
           }
         }
       }),

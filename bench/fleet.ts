@@ -1,0 +1,265 @@
+import { pathToFileURL } from "node:url";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { decodeMessage, encodeMessage, statsMessage } from "../src/albatross/codec.ts";
+import { encodeFrame, FrameReader } from "../src/albatross/framing.ts";
+import type { IfData, Rusage, Stats, UnikernelInfo } from "../src/albatross/messages.ts";
+import type { Name } from "../src/albatross/names.ts";
+import type { Clock } from "../src/clock.ts";
+import { Fleet } from "../src/fleet/fleet.ts";
+import { median } from "./probe.ts";
+import type { BenchRow } from "./types.ts";
+
+const HOST = "host-1";
+const INTERVAL_US = 10_000_000;
+const VMS = 10_000;
+const MANY_VMS = 100_000;
+const ROUNDS = 21;
+const WARM_UP = 5;
+const VMS_PER_GROUP = 4;
+/** What a socket hands over at once. */
+const CHUNK_BYTES = 65_536;
+const OPTIONS = { staleAfterUs: (_: string, intervalUs: number) => 3.5 * intervalUs };
+
+/** What a sample costs on its way from bytes to the fleet, a snapshot and its groups, and the memory that a VM takes. */
+export function fleetRows(): BenchRow[] {
+  const perSampleUs = samplesThroughTheWire();
+  const recordUs = samplesIntoTheFleet();
+  // a sample of each VM once per interval: microseconds of work per microsecond of time
+  const corePercent = (100 * perSampleUs * VMS) / INTERVAL_US;
+  return [
+    row("record one sample, 10,000 VMs", recordUs, "us"),
+    row("frame, decode and record one sample, 10,000 VMs", perSampleUs, "us"),
+    row("10,000 VMs, one sample each per 10 s", corePercent, "% of a core", 5),
+    ...snapshotRows(VMS),
+    ...snapshotRows(MANY_VMS, 25),
+    row("memory per VM with one interface", bytesPerVm(), "bytes"),
+  ];
+}
+
+function row(name: string, figure: number, unit: string, below?: number): BenchRow {
+  const bound = below === undefined ? "" : `< ${below}`;
+  return { name, figure, unit, bound, ok: below === undefined || figure < below };
+}
+
+/** Microseconds per sample from the bytes of one burst to the records. */
+function samplesThroughTheWire(): number {
+  const { fleet, clock } = emptyFleet();
+  const names = vmNames(VMS);
+  return medianPerItem(VMS, (round) => {
+    const stream = Buffer.concat(
+      names.map((name, i) => encodeFrame(encodeMessage(statsMessage(name, stats(i, round))))),
+    );
+    const reader = new FrameReader(1_048_576);
+    clock.step(INTERVAL_US);
+    return () => {
+      for (let at = 0; at < stream.length; at += CHUNK_BYTES) {
+        reader.push(stream.subarray(at, at + CHUNK_BYTES), (frame) => {
+          const { header, payload } = decodeMessage(frame);
+          if (payload.type !== "data" || payload.data !== "stats") throw new Error("not a sample");
+          fleet.record(HOST, header.name, payload.stats, clock.nowUs(), clock.wallMs(), INTERVAL_US);
+        });
+      }
+    };
+  });
+}
+
+/** Microseconds per sample in `record` alone. */
+function samplesIntoTheFleet(): number {
+  const { fleet, clock } = emptyFleet();
+  const names = vmNames(VMS);
+  return medianPerItem(VMS, (round) => {
+    const burst = names.map((_, i) => stats(i, round));
+    clock.step(INTERVAL_US);
+    return () => {
+      for (const [i, name] of names.entries()) {
+        const sample = burst[i];
+        if (sample === undefined) throw new Error("a sample for each name");
+        fleet.record(HOST, name, sample, clock.nowUs(), clock.wallMs(), INTERVAL_US);
+      }
+    };
+  });
+}
+
+function snapshotRows(count: number, boundMs?: number): BenchRow[] {
+  const { fleet, clock } = emptyFleet();
+  fill(fleet, clock, count);
+  const snapshotUs = medianPerItem(1, () => () => fleet.snapshot(OPTIONS));
+  const infoUs = infoIntoTheFleet(fleet, clock, count);
+  const groupsUs = medianPerItem(1, () => {
+    const snapshot = fleet.snapshot(OPTIONS);
+    return () => snapshot.groups();
+  });
+  const vms = `${count.toLocaleString("en")} VMs`;
+  return [
+    row(`snapshot of ${vms}`, snapshotUs / 1000, "ms", boundMs),
+    row(`groups of ${vms}`, groupsUs / 1000, "ms", boundMs),
+    row(`unikernel info of ${vms}`, infoUs / 1000, "ms"),
+  ];
+}
+
+/** Microseconds that an answer to unikernel info takes. */
+function infoIntoTheFleet(fleet: Fleet, clock: Clock, count: number): number {
+  const entries = vmNames(count).map((name) => ({ name, info: INFO }));
+  return medianPerItem(1, () => () => fleet.recordInfo(HOST, entries, clock.nowUs()));
+}
+
+/** Heap that the fleet holds per VM: record, sample, index. Samples are decoded from bytes, as they are in life. */
+function bytesPerVm(): number {
+  const { fleet, clock } = emptyFleet();
+  const before = heapAfterCollection();
+  fill(fleet, clock, VMS);
+  const after = heapAfterCollection();
+  if (fleet.sizes.vms !== VMS) throw new Error("the fleet lost VMs");
+  return (after - before) / VMS;
+}
+
+function fill(fleet: Fleet, clock: SteppedClock, count: number): void {
+  for (const round of [1, 2]) {
+    clock.step(INTERVAL_US);
+    for (const [i, name] of vmNames(count).entries()) {
+      const { header, payload } = decodeMessage(encodeMessage(statsMessage(name, stats(i, round))));
+      if (payload.type !== "data" || payload.data !== "stats") throw new Error("not a sample");
+      fleet.record(HOST, header.name, payload.stats, clock.nowUs(), clock.wallMs(), INTERVAL_US);
+    }
+  }
+}
+
+/** The median over rounds of the time that `prepare`'s result takes, in microseconds per item. */
+function medianPerItem(items: number, prepare: (round: number) => () => void): number {
+  const perItem: number[] = [];
+  for (let round = 0; round < WARM_UP + ROUNDS; round++) {
+    const work = prepare(round);
+    const start = performance.now();
+    work();
+    if (round >= WARM_UP) perItem.push(((performance.now() - start) * 1000) / items);
+  }
+  return median(perItem);
+}
+
+interface SteppedClock extends Clock {
+  step(us: number): void;
+}
+
+function emptyFleet(): { readonly fleet: Fleet; readonly clock: SteppedClock } {
+  let nowUs = 0;
+  const clock: SteppedClock = {
+    nowUs: () => nowUs,
+    wallMs: () => Math.floor(nowUs / 1000),
+    after: () => {
+      throw new Error("the fleet sets no timers");
+    },
+    step: (us) => {
+      nowUs += us;
+    },
+  };
+  return { fleet: new Fleet({ clock, deathTimeoutMs: 900_000 }), clock };
+}
+
+function vmNames(count: number): Name[] {
+  return Array.from({ length: count }, (_, i) => {
+    const primary = `web${Math.floor(i / VMS_PER_GROUP)}`;
+    const clone = i % VMS_PER_GROUP;
+    return { path: [`user${i % 50}`], label: clone === 0 ? primary : `${primary}-clone-${clone}` };
+  });
+}
+
+/** A sample with kinfo_mem and one interface: the 455-byte message, more or less. */
+function stats(vm: number, round: number): Stats {
+  const grown = vm * 1000 + round * 12_345;
+  return {
+    rusage: { ...RUSAGE, utimeSec: 10 * round, utimeUsec: vm, stimeSec: round, minflt: grown, nvcsw: grown },
+    kinfoMem: {
+      vsize: 6_799_360,
+      rss: 1411 + vm,
+      tsize: 1,
+      dsize: 1130,
+      ssize: 1130,
+      runtime: grown * 1e6,
+      cow: vm,
+      startSec: 1_795_343_131,
+      startUsec: 755_570,
+    },
+    vmm: null,
+    ifdata: [
+      {
+        ...INTERFACE,
+        inputPackets: grown,
+        outputPackets: grown,
+        inputBytes: grown * 1e6,
+        outputBytes: grown * 1e6,
+      },
+    ],
+  };
+}
+
+const INFO: UnikernelInfo = {
+  typ: "solo5",
+  startup: null,
+  failBehaviour: { type: "quit" },
+  cpuids: [0],
+  memory: 32,
+  digest: Buffer.alloc(32, 0xab),
+  blockDevices: [],
+  bridges: [],
+  argv: null,
+  startedMs: 1_795_343_131_000,
+  numcpus: 1,
+  linuxBootPartition: null,
+};
+
+const RUSAGE: Rusage = {
+  utimeSec: 0,
+  utimeUsec: 0,
+  stimeSec: 0,
+  stimeUsec: 0,
+  maxrss: 1411,
+  ixrss: 0,
+  idrss: 0,
+  isrss: 0,
+  minflt: 0,
+  majflt: 1,
+  nswap: 0,
+  inblock: 0,
+  outblock: 0,
+  msgsnd: 0,
+  msgrcv: 0,
+  nsignals: 0,
+  nvcsw: 0,
+  nivcsw: 18,
+};
+
+const INTERFACE: IfData = {
+  bridge: "service",
+  flags: 4163,
+  sendLength: 0,
+  maxSendLength: 0,
+  sendDrops: 0,
+  mtu: 1500,
+  baudrate: 0,
+  inputPackets: 0,
+  inputErrors: 0,
+  outputPackets: 0,
+  outputErrors: 0,
+  collisions: 0,
+  inputBytes: 0,
+  outputBytes: 0,
+  inputMcast: 0,
+  outputMcast: 0,
+  inputDropped: 0,
+  outputDropped: 0,
+};
+
+function heapAfterCollection(): number {
+  setFlagsFromString("--expose-gc");
+  const collect: () => void = runInNewContext("gc");
+  collect();
+  collect();
+  return process.memoryUsage().heapUsed;
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  console.table(
+    fleetRows().map(({ name, figure, ...rest }) => ({ name, figure: figure.toFixed(3), ...rest })),
+  );
+}
