@@ -142,10 +142,14 @@ export async function settle(): Promise<void> {
 }
 
 /** Waits until something outside a connection is so: a socket that is made or goes. */
-export async function eventually(what: string, condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
+export async function eventually(
+  what: string,
+  condition: () => boolean,
+  patienceMs = PATIENCE_MS,
+): Promise<void> {
+  const deadline = Date.now() + patienceMs;
   while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${PATIENCE_MS} ms`);
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${patienceMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }

@@ -1,0 +1,92 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { eventually } from "../simulator/support.ts";
+
+/** What is promised to whoever tries it on a fresh clone. */
+const PROMISED_MS = 15_000;
+
+interface Demo {
+  readonly child: ChildProcess;
+  /** What it has printed. */
+  output: string;
+  /** Where its exporter serves. */
+  readonly url: string;
+  /** Where its sockets are. */
+  readonly dir: string;
+}
+
+async function startDemo(...args: string[]): Promise<Demo> {
+  const child = spawn(process.execPath, ["--import", "tsx", "src/main.ts", "demo", ...args]);
+  onTestFinished(async () => {
+    if (child.exitCode !== null) return;
+    // Not SIGKILL: that would leave the exporter behind.
+    child.kill("SIGTERM");
+    await once(child, "close");
+  });
+  const demo = { child, output: "", url: "", dir: "" };
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+    demo.output += text;
+  });
+  child.stderr?.pipe(process.stderr);
+  await eventually("the URL", () => /http:\S+\/metrics/.test(demo.output), PROMISED_MS);
+  const url = /(http:\S+)\/metrics/.exec(demo.output)?.[1] ?? "";
+  return Object.assign(demo, { url, dir: / runs in (\S+),/.exec(demo.output)?.[1] ?? "" });
+}
+
+async function metrics({ url }: Demo): Promise<string> {
+  return (await fetch(`${url}/metrics`)).text();
+}
+
+/** The value of one series, by its name and some of its labels. */
+function seriesValue(exposition: string, metric: string, ...labels: string[]): number {
+  const line = exposition
+    .split("\n")
+    .find((one) => one.startsWith(`${metric}{`) && labels.every((label) => one.includes(label)));
+  return line === undefined ? Number.NaN : Number(line.split(" ").at(-1));
+}
+
+describe("the demo", () => {
+  test("serves CPU % per VM, group averages and clone counts within 15 s, as the scenario has them", async () => {
+    const startedMs = Date.now();
+    const demo = await startDemo("--port", "0");
+    let exposition = "";
+    while (Number.isNaN(seriesValue(exposition, "albatross_vm_cpu_usage_percent", 'vm="db"'))) {
+      expect(Date.now() - startedMs).toBeLessThan(PROMISED_MS);
+      await new Promise((resolve) => setTimeout(resolve, 250));
+      exposition = await metrics(demo);
+    }
+    expect(
+      seriesValue(exposition, "albatross_vm_cpu_usage_percent", 'path="user"', 'vm="web"'),
+    ).toBeGreaterThan(40);
+    expect(seriesValue(exposition, "albatross_vm_cpu_usage_percent", 'path=""', 'vm="hello"')).toBeLessThan(
+      10,
+    );
+    const db = seriesValue(exposition, "albatross_group_cpu_usage_percent", 'path="user"', 'group="db"');
+    expect(db).toBeGreaterThan(30);
+    expect(db).toBeLessThan(90);
+    expect(seriesValue(exposition, "albatross_group_clones", 'path="user"', 'group="web"')).toBe(0);
+    expect(seriesValue(exposition, "albatross_vm_cpus", 'vm="db"')).toBe(2);
+    await eventually("a line about the groups", () => /user:web +\d+ %/.test(demo.output));
+
+    const closed = once(demo.child, "close");
+    demo.child.kill("SIGINT");
+    expect(await closed).toEqual([0, null]);
+    expect(existsSync(demo.dir)).toBe(false);
+    await expect(fetch(`${demo.url}/metrics`)).rejects.toThrow(TypeError);
+  }, 40_000);
+
+  test("says so when its port is taken, and takes another", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    onTestFinished(() => {
+      server.close();
+    });
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const demo = await startDemo("--port", String(port));
+    expect(demo.output).toContain(`Port ${port} is taken: using ${new URL(demo.url).port}.`);
+    expect((await fetch(`${demo.url}/-/ready`)).status).toBe(200);
+  }, 40_000);
+});
