@@ -174,6 +174,8 @@ export class Target {
     if (live === this.#live) return;
     this.#live = live;
     this.#sink.live(live);
+    // The daemons start together: with one there, the other need not wait for the next poll.
+    if (live && this.#infoReadable === false) this.#poll.ask();
   }
 
   #answered({ askedAtUs, slots, policies }: InfoRound): void {

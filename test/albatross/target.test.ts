@@ -98,6 +98,15 @@ describe("unikernel info", () => {
     expect(host.log.with("can be read again")).toHaveLength(1);
   });
 
+  test("is asked at once when albatross-stats comes up: albatrossd came with it", async () => {
+    testHost({}, "user:web");
+    await host.start();
+    await eventually("unavailable", () => host.sink.unavailable.length === 1);
+    await host.stat.start();
+    await host.vmmd.start();
+    await host.passUntil("unikernel info", () => host.sink.infos.length === 1, 8_000);
+  });
+
   test("is all or nothing: when one slot's question fails there is no answer", async () => {
     testHost({ subscribe: ["a:", "b:"] }, "a:web", "b:web");
     host.vmmd.onRequest = (peer, message) => {
