@@ -38,14 +38,16 @@ export class Listeners {
         !kept.some((listener) => formatListenAddress(listener.address) === formatListenAddress(address)),
     );
     // `127.0.0.1:80` cannot be had while `:80` is held: what is in the way goes first, and comes back on failure.
-    const inTheWay = given.filter(({ address }) => added.some(({ port }) => port === address.port));
+    const inTheWay = given.filter(({ server }) =>
+      server.addresses.some((bound) => added.some(({ port }) => port === bound.port)),
+    );
     for (const { server } of inTheWay) void server.stop();
     const started: Listener[] = [];
     try {
       for (const address of added) started.push(await this.#listen(address));
     } catch (error) {
       for (const { server } of started) void server.stop();
-      const back = await Promise.all(inTheWay.map(({ address }) => this.#listen(address)));
+      const back = await Promise.all(inTheWay.map((listener) => this.#listenAgain(listener)));
       this.#listening = [...this.#listening.filter((listener) => !inTheWay.includes(listener)), ...back];
       throw error;
     }
@@ -64,5 +66,10 @@ export class Listeners {
 
   async #listen(address: ListenAddress): Promise<Listener> {
     return { address, server: await startServer({ ...this.#options, listenAddresses: [address] }) };
+  }
+
+  /** Where it was, also if the system had chosen the port. */
+  async #listenAgain({ address, server }: Listener): Promise<Listener> {
+    return { address, server: await startServer({ ...this.#options, listenAddresses: server.addresses }) };
   }
 }

@@ -1,0 +1,202 @@
+import { writeFile } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { Serving, startSimulatedHost, temporaryFolder, until } from "../support/serving.ts";
+
+const RELOADED = "albatross_exporter_config_last_reload_successful";
+
+function configFor(folder: string, more = ""): string {
+  return `targets: [{ name: demo, socket_dir: ${folder} }]\nweb: { listen_addresses: ["127.0.0.1:0"] }\n${more}`;
+}
+
+test("it serves what a host says, lets its VMs be asked for, and ends with 0 on SIGTERM", async () => {
+  const folder = await temporaryFolder();
+  await startSimulatedHost(folder, 3);
+  const serving = await Serving.start(folder, configFor(folder));
+  const usage = 'albatross_vm_cpu_usage_percent{host="demo",path="load",vm="vm-2"}';
+  const percent = await until(
+    "a CPU usage",
+    () => serving.metric(usage),
+    (value) => value !== undefined,
+  );
+  expect(percent).toBeGreaterThan(40);
+  expect(percent).toBeLessThan(60);
+  expect(await serving.metric('albatross_up{host="demo"}')).toBe(1);
+  expect(JSON.parse(await serving.get("/api/v1/vms")).data.map((vm: { name: string }) => vm.name)).toEqual([
+    "load:vm-1",
+    "load:vm-2",
+    "load:vm-3",
+  ]);
+  expect(JSON.parse(await serving.get("/api/v1/groups")).data).toHaveLength(3);
+  expect(JSON.parse(await serving.get("/api/v1/status/config")).data.yaml).toContain(`socket_dir: ${folder}`);
+  serving.signal("SIGTERM");
+  expect(await serving.exited).toBe(0);
+  expect(serving.events.at(-1)).toMatchObject({ level: "info", msg: "stopped" });
+});
+
+describe("SIGHUP", () => {
+  test("with a broken file keeps everything running, says what is wrong, and a right one is taken", async () => {
+    const folder = await temporaryFolder();
+    await startSimulatedHost(folder, 1);
+    const serving = await Serving.start(folder, configFor(folder));
+    const connects = 'albatross_stats_connects_total{host="demo",subscription=":"}';
+    await until(
+      "a subscription",
+      () => serving.metric(connects),
+      (value) => value === 1,
+    );
+    expect(await serving.metric(RELOADED)).toBe(1);
+
+    await writeFile(serving.configFile, "targets: [{ name: demo }]\nweb: { max_request: 3 }\n");
+    serving.signal("SIGHUP");
+    await serving.logged("configuration not reloaded: the one before stays in force");
+    expect(serving.events).toContainEqual(
+      expect.objectContaining({
+        problem: expect.stringContaining(":2:8: web.max_request: unknown key, did you mean"),
+      }),
+    );
+    expect(await serving.metric(RELOADED)).toBe(0);
+    expect(await serving.metric(connects)).toBe(1);
+
+    const none = `${folder}/none`;
+    await writeFile(
+      serving.configFile,
+      `targets: [{ name: demo, socket_dir: ${folder} }, { name: new, socket_dir: ${none} }]\nweb: { listen_addresses: ["127.0.0.1:0"], telemetry_path: /m }\n`,
+    );
+    serving.signal("SIGHUP");
+    await serving.logged("configuration reloaded");
+    const metrics = await serving.get("/m");
+    expect(metrics).toContain(`\n${RELOADED} 1\n`);
+    expect(metrics).toContain('\nalbatross_up{host="new"} 0\n');
+    // A target that did not change keeps its connection.
+    expect(metrics).toContain(`\n${connects} 1\n`);
+    expect(await serving.get("/metrics")).toContain("There is nothing at /metrics");
+
+    await writeFile(serving.configFile, `targets: [{ name: new, socket_dir: ${none} }]\n`);
+    serving.signal("SIGTERM");
+    expect(await serving.exited).toBe(0);
+  });
+
+  test("with an address that cannot be had changes nothing", async () => {
+    const folder = await temporaryFolder();
+    const taken = createServer().listen(0, "127.0.0.1");
+    onTestFinished(() => void taken.close());
+    await new Promise((resolve) => {
+      taken.once("listening", resolve);
+    });
+    const { port } = taken.address() as { port: number };
+    const serving = await Serving.start(folder, configFor(folder));
+    await writeFile(serving.configFile, `web: { listen_addresses: ["127.0.0.1:0", "127.0.0.1:${port}"] }\n`);
+    serving.signal("SIGHUP");
+    const [event] = await serving.logged("configuration not reloaded: the one before stays in force");
+    expect(event?.["reason"]).toContain(`cannot listen on 127.0.0.1:${port}`);
+    expect(await serving.metric(RELOADED)).toBe(0);
+    expect(await serving.metric('albatross_up{host="demo"}')).toBe(0);
+  });
+
+  test("moves to another address while the old one's port is wanted otherwise", async () => {
+    const folder = await temporaryFolder();
+    const serving = await Serving.start(folder, `web: { listen_addresses: ["127.0.0.1:0"] }\n`);
+    const { port } = new URL(serving.url);
+    await writeFile(serving.configFile, `web: { listen_addresses: ["localhost:${port}"] }\n`);
+    serving.signal("SIGHUP");
+    await serving.logged("configuration reloaded");
+    expect(await (await fetch(`http://localhost:${port}/-/ready`)).text()).toContain("is ready");
+  });
+
+  test("stays at the old address when none of the new ones can be had in its place", async () => {
+    const folder = await temporaryFolder();
+    const serving = await Serving.start(folder, `web: { listen_addresses: ["127.0.0.1:0"] }\n`);
+    const { port } = new URL(serving.url);
+    await writeFile(serving.configFile, `web: { listen_addresses: ["localhost:${port}", "192.0.2.1:1"] }\n`);
+    serving.signal("SIGHUP");
+    await serving.logged("configuration not reloaded: the one before stays in force");
+    expect(await serving.metric(RELOADED)).toBe(0);
+  });
+
+  test("does not override the command line", async () => {
+    const folder = await temporaryFolder();
+    const serving = await Serving.start(folder, configFor(folder), ["--web.telemetry-path", "/flag"]);
+    await writeFile(
+      serving.configFile,
+      `web: { listen_addresses: ["127.0.0.1:0"], telemetry_path: /file }\n`,
+    );
+    serving.signal("SIGHUP");
+    await serving.logged("configuration reloaded");
+    expect(await serving.get("/flag")).toContain(`\n${RELOADED} 1\n`);
+  });
+});
+
+describe("SIGTERM", () => {
+  /** A scrape whose response is far larger than what the sockets hold on the way. */
+  async function bigScrape() {
+    const folder = await temporaryFolder();
+    await startSimulatedHost(folder, 4_000);
+    const serving = await Serving.start(folder, configFor(folder));
+    await until(
+      "all VMs",
+      () => serving.get("/metrics"),
+      (text) => text.includes('vm="vm-4000"'),
+    );
+    const { port } = new URL(serving.url);
+    const socket = connect(Number(port), "127.0.0.1");
+    onTestFinished(() => void socket.destroy());
+    socket.write("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text\r\n\r\n");
+    await new Promise((resolve) => {
+      socket.once("readable", resolve);
+    });
+    return { serving, socket };
+  }
+
+  test("in the middle of a scrape finishes it", async () => {
+    const { serving, socket } = await bigScrape();
+    serving.signal("SIGTERM");
+    await serving.logged("stopping");
+    let text = "";
+    for await (const chunk of socket.setEncoding("latin1")) text += chunk;
+    expect(text.length).toBeGreaterThan(10_000_000);
+    expect(text.slice(-30)).toMatch(/# EOF\n\r\n0\r\n\r\n$/);
+    expect(await serving.exited).toBe(0);
+  });
+
+  test("does not wait for a client that has stopped reading: it ends with 0 within 5 s", async () => {
+    const { serving } = await bigScrape();
+    const startedAt = performance.now();
+    serving.signal("SIGTERM");
+    expect(await serving.exited).toBe(0);
+    expect(performance.now() - startedAt).toBeLessThan(5000);
+  });
+});
+
+test("SIGINT ends it as SIGTERM does", async () => {
+  const serving = await Serving.start(
+    await temporaryFolder(),
+    `web: { listen_addresses: ["127.0.0.1:0"] }\n`,
+  );
+  serving.signal("SIGINT");
+  expect(await serving.exited).toBe(0);
+});
+
+test("an address that cannot be had is one line and exit code 1", async () => {
+  const folder = await temporaryFolder();
+  const serving = await Serving.start(folder, `web: { listen_addresses: ["127.0.0.1:0"] }\n`);
+  const { host } = new URL(serving.url);
+  const second = await Serving.launch(folder, `web: { listen_addresses: ["${host}"] }\n`);
+  expect(await second.exited).toBe(1);
+  expect(second.events.at(-1)).toMatchObject({
+    level: "error",
+    msg: expect.stringContaining(`cannot listen on ${host}`),
+  });
+});
+
+test("a socket directory that does not exist is no reason not to run", async () => {
+  const folder = await temporaryFolder();
+  const serving = await Serving.start(folder, configFor(`${folder}/later`));
+  expect(await serving.metric('albatross_up{host="demo"}')).toBe(0);
+  await startSimulatedHost(`${folder}/later`, 1, 100);
+  await until(
+    "the host",
+    () => serving.metric('albatross_up{host="demo"}'),
+    (up) => up === 1,
+  );
+});

@@ -1,0 +1,172 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { onTestFinished } from "vitest";
+import { parseName } from "../../src/albatross/names.ts";
+import { systemClock } from "../../src/clock.ts";
+import { SimulatedHost } from "../../src/simulator/host.ts";
+import { scenarioOf, vmSpec } from "../../src/simulator/model.ts";
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+const PATIENCE_MS = 15_000;
+
+/** A directory that goes away with the test. */
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "serving-"));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A simulated host in `folder`, on the machine's clock, with `count` VMs `load:vm-1` and so on; stops with the test. */
+export async function startSimulatedHost(
+  folder: string,
+  count: number,
+  intervalMs = 500,
+): Promise<SimulatedHost> {
+  const vms = Array.from({ length: count }, (_, index) =>
+    vmSpec({ name: parseName(`load:vm-${index + 1}`), load: { type: "constant", percent: 50 } }),
+  );
+  const host = new SimulatedHost(scenarioOf({ intervalMs, vms }), {
+    socketDir: folder,
+    clock: systemClock(),
+  });
+  await host.start();
+  onTestFinished(() => host.stop());
+  return host;
+}
+
+/** The program as `serve` in a process of its own, its log as JSON; ends with the test. */
+export class Serving {
+  readonly configFile: string;
+  /** Events of the log so far. */
+  readonly events: Record<string, unknown>[] = [];
+  /** Lines on stderr that are no events. */
+  readonly otherLines: string[] = [];
+  readonly exited: Promise<number | null>;
+  readonly #child: ChildProcess;
+  #watchers: (() => void)[] = [];
+  #running = true;
+
+  private constructor(configFile: string, args: readonly string[]) {
+    this.configFile = configFile;
+    this.#child = spawn(
+      process.execPath,
+      [
+        "--import",
+        import.meta.resolve("tsx"),
+        MAIN,
+        "--config.file",
+        configFile,
+        "--log.format",
+        "json",
+        ...args,
+      ],
+      { stdio: ["ignore", "ignore", "pipe"] },
+    );
+    let rest = "";
+    this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        if (line.startsWith("{")) this.events.push(JSON.parse(line));
+        else this.otherLines.push(line);
+      }
+      this.#look();
+    });
+    this.exited = new Promise((resolve) => {
+      this.#child.once("close", (code) => {
+        this.#running = false;
+        resolve(code);
+        this.#look();
+      });
+    });
+  }
+
+  /** Starts it with this configuration and waits until it serves. */
+  static async start(folder: string, config: string, args: readonly string[] = []): Promise<Serving> {
+    const serving = await Serving.launch(folder, config, args);
+    await serving.logged("serving metrics");
+    return serving;
+  }
+
+  /** The same without waiting for anything. */
+  static async launch(folder: string, config: string, args: readonly string[] = []): Promise<Serving> {
+    const configFile = join(folder, "config.yaml");
+    await writeFile(configFile, config);
+    const serving = new Serving(configFile, args);
+    onTestFinished(async () => {
+      serving.signal("SIGKILL");
+      await serving.exited;
+    });
+    return serving;
+  }
+
+  /** Resolves with the events whose message is `msg`, as soon as there are `count` of them. */
+  logged(msg: string, count = 1): Promise<Record<string, unknown>[]> {
+    return new Promise((resolve, reject) => {
+      const matching = () => this.events.filter((event) => event["msg"] === msg);
+      const fail = (why: string) => reject(new Error(`${why} while waiting for "${msg}": ${this.#said()}`));
+      const timer = setTimeout(() => fail("15 s are over"), PATIENCE_MS);
+      const look = () => {
+        if (matching().length < count && this.#running) return;
+        clearTimeout(timer);
+        this.#watchers = this.#watchers.filter((watcher) => watcher !== look);
+        if (matching().length >= count) resolve(matching());
+        else fail("it ended");
+      };
+      this.#watchers.push(look);
+      look();
+    });
+  }
+
+  /** Where it serves: the first address it told of. */
+  get url(): string {
+    const event = this.events.find(({ msg }) => msg === "serving metrics");
+    return new URL(String(event?.["url"])).origin;
+  }
+
+  async get(path: string): Promise<string> {
+    const response = await fetch(this.url + path, { headers: { accept: "text/plain", connection: "close" } });
+    return response.text();
+  }
+
+  /** The value of one series in `/metrics`; undefined while it is not there. */
+  async metric(series: string): Promise<number | undefined> {
+    const line = (await this.get("/metrics"))
+      .split("\n")
+      .find((candidate) => candidate.startsWith(`${series} `));
+    return line === undefined ? undefined : Number(line.slice(series.length + 1));
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  #look(): void {
+    for (const watcher of [...this.#watchers]) watcher();
+  }
+
+  #said(): string {
+    return JSON.stringify([...this.otherLines, ...this.events]);
+  }
+}
+
+/** Asks again every 50 ms until `read` gives a value that holds; fails after 15 s. */
+export async function until<T>(
+  what: string,
+  read: () => Promise<T>,
+  holds: (value: T) => boolean,
+): Promise<T> {
+  const giveUpAt = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const value = await read();
+    if (holds(value)) return value;
+    if (performance.now() > giveUpAt)
+      throw new Error(`waited in vain for ${what}; last: ${String(value).slice(0, 200)}`);
+    await new Promise((resolve) => {
+      setTimeout(resolve, 50);
+    });
+  }
+}
