@@ -56,6 +56,18 @@ export async function probeRounds<T>(
   return probed;
 }
 
+/**
+ * One figure of each kind from several rounds. The block is that of the calmest round: work that really holds the
+ * event loop up does so in every one, while a busy machine that takes the processor away only ever adds.
+ */
+export function sumUp(rounds: readonly Probed<unknown>[]): Omit<Probed<unknown>, "result"> {
+  return {
+    durationMs: median(rounds.map((round) => round.durationMs)),
+    longestBlockMs: Math.min(...rounds.map((round) => round.longestBlockMs)),
+    memoryAboveIdleMb: Math.max(...rounds.map((round) => round.memoryAboveIdleMb)),
+  };
+}
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;

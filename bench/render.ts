@@ -3,7 +3,7 @@ import { Gauge, Registry } from "prom-client";
 import type { Family } from "../src/exposition/family.ts";
 import { labelPairs } from "../src/exposition/labels.ts";
 import { renderExposition } from "../src/exposition/writer.ts";
-import { median, type Probed, probeRounds } from "./probe.ts";
+import { type Probed, probeRounds, sumUp } from "./probe.ts";
 import type { BenchRow } from "./types.ts";
 
 const HOST = "host-1";
@@ -62,9 +62,7 @@ async function promClientRounds(vms: readonly BenchVm[]): Promise<Probed<number>
 
 function ourRows(count: number, rounds: readonly Probed<number>[]): BenchRow[] {
   const name = `rendering ${count.toLocaleString("en")} VMs x ${FAMILIES} families`;
-  const durationMs = median(rounds.map((round) => round.durationMs));
-  const blockMs = Math.max(...rounds.map((round) => round.longestBlockMs));
-  const memoryMb = Math.max(...rounds.map((round) => round.memoryAboveIdleMb));
+  const { durationMs, longestBlockMs: blockMs, memoryAboveIdleMb: memoryMb } = sumUp(rounds);
   return [
     { name, figure: durationMs, unit: "ms", bound: "", ok: true },
     {
@@ -84,8 +82,8 @@ function comparison(
   ours: readonly Probed<number>[],
   theirs: readonly Probed<number>[],
 ): BenchRow[] {
-  const theirMs = median(theirs.map((round) => round.durationMs));
-  const ratio = theirMs / median(ours.map((round) => round.durationMs));
+  const theirMs = sumUp(theirs).durationMs;
+  const ratio = theirMs / sumUp(ours).durationMs;
   const name = `rendering ${count.toLocaleString("en")} VMs x ${FAMILIES} families`;
   const bounded = count === MEASURED;
   return [

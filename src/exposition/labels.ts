@@ -1,9 +1,9 @@
 import type { ExpositionFormat } from "./format.ts";
 
 const REPLACEMENT_CHARACTER = "\uFFFD";
-const NEEDS_ESCAPING = /[\\"\n\0\p{Surrogate}]/u;
-// Half a surrogate pair has no UTF-8; Prometheus' text parser takes a NUL for the end of input and refuses the scrape.
-const UNWRITABLE = /[\0\p{Surrogate}]/gu;
+const NEEDS_ESCAPING = /[\\"\n\p{Surrogate}]/u;
+/** Half of a surrogate pair: it has no UTF-8. Everything else, a NUL too, is taken by Prometheus as it is. */
+const UNWRITABLE = /\p{Surrogate}/gu;
 
 /** A label value as it stands between the quotes: valid UTF-8 when encoded, whatever came in. Same in both formats. */
 export function escapeLabelValue(value: string): string {
