@@ -5,10 +5,11 @@ import { register as backtest } from "./backtest.ts";
 import { register as checkConfig } from "./check-config.ts";
 import { register as decode } from "./decode.ts";
 import { register as demo } from "./demo.ts";
+import { register as record } from "./record.ts";
 import { register as serve } from "./serve.ts";
 import { register as simulate } from "./simulate.ts";
 
-const REGISTER = [serve, checkConfig, decode, simulate, demo, backtest];
+const REGISTER = [serve, checkConfig, decode, simulate, demo, record, backtest];
 
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;

@@ -1,0 +1,125 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { systemClock } from "../clock.ts";
+import { formatDuration, parseDuration } from "../config/units.ts";
+import { createLogger } from "../log.ts";
+import { openTraceFile, printedTrace } from "./recordOutput.ts";
+import { openStream } from "./recordStream.ts";
+import { recordTrace } from "./recordTrace.ts";
+import { untilSignal } from "./untilSignal.ts";
+
+const DEFAULT_URL = "http://127.0.0.1:10042";
+const DEFAULT_DURATION_MS = 3_600_000;
+/** Beyond it the machine's timers overflow. */
+const MAX_DURATION_MS = 24 * 86_400_000;
+
+interface RecordFlags {
+  readonly url: string;
+  readonly host?: string;
+  readonly duration: number;
+  readonly output?: string;
+  readonly target?: string;
+  readonly takeSlot?: true;
+  readonly "config.file"?: string;
+}
+
+/** `record`: write a trace, to try scaling policies on with `backtest`. */
+export function register(program: Command): void {
+  program
+    .command("record")
+    .summary("write what a running exporter receives to a trace, for backtest")
+    .description(
+      "Write a trace: one JSON line per sample, as they arrive at a running exporter (its /api/v1/stream). Recording " +
+        "this way disturbs nobody. Ctrl-C ends it early, with what there is until then.",
+    )
+    .addOption(
+      new Option("--url <url>", "where the exporter is reached").default(DEFAULT_URL).argParser(exporterUrl),
+    )
+    .option("--host <name>", "record this target only (default: all of the exporter's)")
+    .addOption(
+      new Option("--duration <duration>", "how long to record")
+        .default(DEFAULT_DURATION_MS, formatDuration(DEFAULT_DURATION_MS))
+        .argParser(durationMs),
+    )
+    .option(
+      "-o, --output <file>",
+      "append to this file, compressed if it ends in .gz (default: print the trace)",
+    )
+    .addOption(
+      new Option(
+        "--target <name>",
+        "without an exporter: subscribe to this target of the configuration; needs --take-slot",
+      ).conflicts(["url", "host"]),
+    )
+    .option("--take-slot", "take the target's slots from whoever has them, such as a running exporter")
+    .option(
+      "--config.file <file>",
+      "configuration that has the target (default: config.yaml here, if there is one)",
+    )
+    .addHelpText(
+      "after",
+      `
+Between the samples: {"time","host","event":"info","vms":[...]} for each unikernel info, {"time","event":"tick"} for each
+evaluation of the scaler. The exit code is 1 when the exporter cannot be reached or the recording ends before its time.
+
+Example: an hour of one host
+  albatross-exporter record --host local --duration 1h -o local.ndjson.gz`,
+    )
+    .action(record);
+}
+
+async function record(flags: RecordFlags, command: Command): Promise<void> {
+  if (flags.target !== undefined && !flags.takeSlot) {
+    command.error(
+      "error: --target takes the slot from whoever has it, such as a running exporter: add --take-slot if that is what you want",
+    );
+  }
+  if (flags.takeSlot && flags.target === undefined) command.error("error: --take-slot needs --target");
+  const stop = new AbortController();
+  const clock = systemClock();
+  untilSignal().then(() => stop.abort());
+  const cancel = clock.after(flags.duration, () => stop.abort());
+  try {
+    const lines = await openSource(flags, stop.signal);
+    const output =
+      flags.output === undefined ? printedTrace(process.stdout) : await openTraceFile(flags.output);
+    process.exitCode = await recordTrace({
+      lines,
+      output,
+      clock,
+      durationMs: flags.duration,
+      progress: process.stderr.isTTY ? process.stderr : null,
+      report: (line) => console.error(line),
+    });
+  } finally {
+    cancel();
+    stop.abort();
+  }
+}
+
+async function openSource(flags: RecordFlags, signal: AbortSignal): Promise<AsyncIterable<string>> {
+  if (flags.target === undefined) return openStream({ url: flags.url, host: flags.host ?? null, signal });
+  const { findTarget, subscribedLines } = await import("./recordTarget.ts");
+  return subscribedLines({
+    config: findTarget(flags.target, flags["config.file"]),
+    clock: systemClock(),
+    log: createLogger({ level: "warn", format: "logfmt" }),
+    signal,
+  });
+}
+
+function exporterUrl(text: string): string {
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
+    throw new InvalidArgumentError(`allowed: an http or https URL such as ${DEFAULT_URL}`);
+  }
+  return text;
+}
+
+function durationMs(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === null || ms === 0 || ms > MAX_DURATION_MS) {
+    throw new InvalidArgumentError(
+      `allowed: a duration such as 10m or 1h30m, up to ${formatDuration(MAX_DURATION_MS)}`,
+    );
+  }
+  return ms;
+}
