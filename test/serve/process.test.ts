@@ -200,3 +200,22 @@ test("a socket directory that does not exist is no reason not to run", async () 
     (up) => up === 1,
   );
 });
+
+test("an error that nothing was there to handle is one event and exit code 1", async () => {
+  const code = 'process.on("SIGUSR2", () => { throw new Error("bo\\nom"); })';
+  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}` };
+  const serving = await Serving.launch(
+    await temporaryFolder(),
+    `web: { listen_addresses: ["127.0.0.1:0"] }\n`,
+    ["--log.format", "logfmt"],
+    env,
+  );
+  await until(
+    "the start",
+    async () => serving.otherLines.join("\n"),
+    (said) => said.includes("serving metrics"),
+  );
+  serving.signal("SIGUSR2");
+  expect(await serving.exited).toBe(1);
+  expect(serving.otherLines.at(-1)).toMatch(/level=fatal msg="unexpected error" err="bo\\nom"$/);
+});

@@ -49,7 +49,7 @@ export class Serving {
   #watchers: (() => void)[] = [];
   #running = true;
 
-  private constructor(configFile: string, args: readonly string[]) {
+  private constructor(configFile: string, args: readonly string[], env: NodeJS.ProcessEnv) {
     this.configFile = configFile;
     this.#child = spawn(
       process.execPath,
@@ -63,7 +63,7 @@ export class Serving {
         "json",
         ...args,
       ],
-      { stdio: ["ignore", "ignore", "pipe"] },
+      { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ...env } },
     );
     let rest = "";
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
@@ -92,10 +92,15 @@ export class Serving {
   }
 
   /** The same without waiting for anything. */
-  static async launch(folder: string, config: string, args: readonly string[] = []): Promise<Serving> {
+  static async launch(
+    folder: string,
+    config: string,
+    args: readonly string[] = [],
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<Serving> {
     const configFile = join(folder, "config.yaml");
     await writeFile(configFile, config);
-    const serving = new Serving(configFile, args);
+    const serving = new Serving(configFile, args, env);
     onTestFinished(async () => {
       serving.signal("SIGKILL");
       await serving.exited;
