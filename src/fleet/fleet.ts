@@ -3,7 +3,7 @@ import type { Name } from "../albatross/names.ts";
 import type { Clock } from "../clock.ts";
 import { type AssumedCpuWarning, HostVms } from "./hostVms.ts";
 import { Snapshot, SnapshotBuilder } from "./snapshot.ts";
-import type { FleetSnapshot, HostRecord, SnapshotOptions } from "./types.ts";
+import type { ExpectedVm, FleetSnapshot, HostRecord, SnapshotOptions } from "./types.ts";
 
 /** Gone VMs are looked for this many times per `death_timeout`, as samples arrive and snapshots are taken. */
 const SWEEPS_PER_DEATH_TIMEOUT = 8;
@@ -57,6 +57,14 @@ export class Fleet {
   }
 
   /**
+   * Says that the VM with this full name was alive when the program last ran: until it is heard it is told of apart, and
+   * it is gone by the rules by which others are.
+   */
+  expect(host: string, name: Name, before: ExpectedVm): void {
+    this.#host(host).expect(name, before);
+  }
+
+  /**
    * Takes in an answer of the host's albatrossd to unikernel info: the VMs of all polled slots together, with full names.
    * `askedAtUs` is the monotonic time at which (the first of) the questions was sent.
    */
@@ -106,15 +114,18 @@ export class Fleet {
     return new Snapshot(nowUs, this.#clock.wallMs(), this.hosts(), parts.finish());
   }
 
-  /** How many VMs are held, and how many of those gone are still remembered. */
-  get sizes(): { readonly vms: number; readonly departed: number } {
-    let vms = 0;
-    let departed = 0;
+  /**
+   * How many VMs are held, how many of those gone are still remembered, and how many of those expected have neither been
+   * heard nor been found gone.
+   */
+  get sizes(): { readonly vms: number; readonly departed: number; readonly unheard: number } {
+    const sum = { vms: 0, departed: 0, unheard: 0 };
     for (const { sizes } of this.#hosts.values()) {
-      vms += sizes.vms;
-      departed += sizes.departed;
+      sum.vms += sizes.vms;
+      sum.departed += sizes.departed;
+      sum.unheard += sizes.unheard;
     }
-    return { vms, departed };
+    return sum;
   }
 
   #host(name: string): HostVms {

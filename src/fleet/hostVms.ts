@@ -4,7 +4,16 @@ import { labelPairs } from "../exposition/labels.ts";
 import { measuredPercent } from "./cpuUsage.ts";
 import { splitCloneName } from "./groups.ts";
 import type { SnapshotBuilder } from "./snapshot.ts";
-import type { MemberState, PolicyRecord, SnapshotOptions, VmIdentity, VmInfo, VmRecord } from "./types.ts";
+import type {
+  ExpectedVm,
+  MemberState,
+  PolicyRecord,
+  SnapshotOptions,
+  UnheardVm,
+  VmIdentity,
+  VmInfo,
+  VmRecord,
+} from "./types.ts";
 import { VmIndex } from "./vmIndex.ts";
 import { isSameInfo, policyRecordFrom, vmInfoFrom } from "./vmInfo.ts";
 import {
@@ -41,6 +50,16 @@ interface DepartedVm extends Remembered {
   readonly goneAtUs: number;
 }
 
+/** A VM that was alive when the program last ran, until it is heard or gone. */
+type Expected = Omit<UnheardVm, "state"> & Pick<VmRecord, "listed" | "missedInfos">;
+
+/** What tells whether a VM is gone. */
+interface SignsOfLife {
+  readonly heardUs: number;
+  readonly listed: boolean;
+  readonly missedInfos: number;
+}
+
 /** The VMs of one host. Its index changes with every message; the records in it never do. */
 export class HostVms {
   readonly host: string;
@@ -49,11 +68,13 @@ export class HostVms {
   readonly #onAssumedCpu: (warning: AssumedCpuWarning) => void;
   readonly #vms = new VmIndex();
   readonly #departed = new Map<string, DepartedVm>();
+  readonly #expected = new Map<string, Expected>();
   /** the last answer to unikernel info; null as long as vmmd has never answered */
   #lastInfo: { readonly askedAtUs: number; readonly vms: ReadonlyMap<string, VmInfo> } | null = null;
   #policies: { readonly atUs: number; readonly records: readonly PolicyRecord[] } | null = null;
   #saidLive: boolean | null = null;
   #heard = false;
+  #infoAnsweredBefore = false;
   #warnedOfCpus = false;
 
   constructor(host: string, deathTimeoutUs: number, options: HostVmsOptions) {
@@ -72,9 +93,18 @@ export class HostVms {
     this.#saidLive = up;
   }
 
-  /** albatrossd has answered unikernel info at least once. */
+  /** albatrossd has answered unikernel info at least once, in this run of the program or in the one before. */
   get infoAnswered(): boolean {
-    return this.#lastInfo !== null;
+    return this.#lastInfo !== null || this.#infoAnsweredBefore;
+  }
+
+  /** Says that this VM was alive when the program last ran. Ignored once the VM is known. */
+  expect(name: Name, before: ExpectedVm): void {
+    const fullName = formatName(name);
+    if (name.label === null || this.#vms.find(fullName) !== undefined) return;
+    const identity = identify(this.host, pathText(name.path), name.label, fullName);
+    this.#expected.set(fullName, { ...identity, ...before, listed: false, missedInfos: 0 });
+    if (before.cpus !== null) this.#infoAnsweredBefore = true;
   }
 
   /** Takes one sample in. A name without a label is a path's, not a VM's, and is ignored. */
@@ -89,7 +119,7 @@ export class HostVms {
       this.#vms.add(this.#welcome(identity, sample));
       return;
     }
-    const goneAtUs = this.#goneSince(before.record, sample.arrivalUs);
+    const goneAtUs = this.#goneSince(signsOf(before.record), sample.arrivalUs);
     if (goneAtUs === null) {
       const state = nextSample(before, sample, this);
       this.#vms.replace(id, state);
@@ -125,10 +155,15 @@ export class HostVms {
           : afterListing(before, info, askedAtUs);
       if (state !== before) this.#vms.replace(id, state);
       this.#checkAssumedCpus(state);
-      if (this.#goneSince(state.record, nowUs) !== null) gone.push(state);
+      if (this.#goneSince(signsOf(state.record), nowUs) !== null) gone.push(state);
     }
     for (const { record } of gone) this.#remember(record, nowUs);
     this.#vms.remove(gone);
+    for (const [fullName, vm] of this.#expected) {
+      const missedInfos = infos.has(fullName) ? 0 : vm.missedInfos + 1;
+      this.#expected.set(fullName, { ...vm, listed: missedInfos === 0, missedInfos });
+    }
+    this.#dropGoneExpected(nowUs);
   }
 
   /** Replaces the host's policies by these. */
@@ -155,12 +190,17 @@ export class HostVms {
         staleUs = staleAfterUs(this.host, interval);
       }
       const silenceUs = nowUs - (arrivalUs[id] ?? 0);
-      if (silenceUs >= this.deathTimeoutUs && this.#goneSince(record, nowUs) !== null) continue;
+      if (silenceUs >= this.deathTimeoutUs && this.#goneSince(signsOf(record), nowUs) !== null) continue;
 
       const state = this.#stateOf(silenceUs, staleUs, hasGauge[id] === 1);
       const isServed = this.live && (state === "fresh" || state === "warming");
       snapshot.add(record, state, isGroupStart, isServed);
       isGroupStart = false;
+    }
+    for (const { listed, missedInfos, ...vm } of this.#expected.values()) {
+      if (this.#goneSince({ heardUs: vm.heardUs, listed, missedInfos }, nowUs) !== null) continue;
+      const state = nowUs - vm.heardUs >= this.deathTimeoutUs ? "silent" : "missing";
+      snapshot.unheard.push({ ...vm, state });
     }
     if (!this.live) return;
     for (const policy of this.#currentPolicies(nowUs)) snapshot.policies.push(policy);
@@ -170,42 +210,58 @@ export class HostVms {
   sweep(nowUs: number): void {
     const gone: VmState[] = [];
     for (const state of this.#vms.silentFor(this.deathTimeoutUs, nowUs)) {
-      const goneAtUs = this.#goneSince(state.record, nowUs);
+      const goneAtUs = this.#goneSince(signsOf(state.record), nowUs);
       if (goneAtUs === null) continue;
       this.#remember(state.record, goneAtUs);
       gone.push(state);
     }
     this.#vms.remove(gone);
+    this.#dropGoneExpected(nowUs);
     for (const [fullName, { goneAtUs }] of this.#departed) {
       if (nowUs - goneAtUs >= this.deathTimeoutUs) this.#departed.delete(fullName);
     }
   }
 
-  /** How many VMs are held, and how many are only remembered. */
-  get sizes(): { readonly vms: number; readonly departed: number } {
-    return { vms: this.#vms.size, departed: this.#departed.size };
+  /** How many VMs are held, how many are only remembered, and how many have not been heard since the program started. */
+  get sizes(): { readonly vms: number; readonly departed: number; readonly unheard: number } {
+    return { vms: this.#vms.size, departed: this.#departed.size, unheard: this.#expected.size };
   }
 
   #welcome(identity: VmIdentity, sample: Sample): VmState {
     const departed = this.#departed.get(identity.fullName);
     this.#departed.delete(identity.fullName);
+    const before = this.#expected.get(identity.fullName);
+    this.#expected.delete(identity.fullName);
+    const isExpected = before !== undefined && this.#goneSince(before, sample.arrivalUs) === null;
     const isRemembered = departed !== undefined && sample.arrivalUs - departed.goneAtUs < this.deathTimeoutUs;
     const lastInfo = this.#lastInfo;
     // What a vmmd that has stopped answering once said may be about an earlier VM of this name.
     const isCurrent = lastInfo !== null && sample.arrivalUs - lastInfo.askedAtUs < this.deathTimeoutUs;
     const info = isCurrent ? (lastInfo.vms.get(identity.fullName) ?? null) : null;
-    return firstSample(identity, sample, info, isRemembered ? departed : null, this);
+    return firstSample(
+      identity,
+      sample,
+      info,
+      { departed: isRemembered ? departed : null, expected: isExpected ? before : null },
+      this,
+    );
   }
 
   /** Since when this VM is gone; null if it is not gone at `nowUs`. */
-  #goneSince(record: VmRecord, nowUs: number): number | null {
-    if (record.missedInfos >= MISSED_INFOS_UNTIL_GONE) return nowUs;
-    const silentAtUs = record.arrivalUs + this.deathTimeoutUs;
+  #goneSince({ heardUs, listed, missedInfos }: SignsOfLife, nowUs: number): number | null {
+    if (missedInfos >= MISSED_INFOS_UNTIL_GONE) return nowUs;
+    const silentAtUs = heardUs + this.deathTimeoutUs;
     if (nowUs < silentAtUs) return null;
-    if (!record.listed || this.#lastInfo === null) return silentAtUs;
+    if (!listed || this.#lastInfo === null) return silentAtUs;
     // A listing holds for as long as a sample does: vmmd may have stopped answering, too.
     const unlistedAtUs = this.#lastInfo.askedAtUs + this.deathTimeoutUs;
     return nowUs < unlistedAtUs ? null : Math.max(silentAtUs, unlistedAtUs);
+  }
+
+  #dropGoneExpected(nowUs: number): void {
+    for (const [fullName, vm] of this.#expected) {
+      if (this.#goneSince(vm, nowUs) !== null) this.#expected.delete(fullName);
+    }
   }
 
   #stateOf(silenceUs: number, staleUs: number, hasGauge: boolean): MemberState {
@@ -231,6 +287,10 @@ export class HostVms {
     this.#warnedOfCpus = true;
     this.#onAssumedCpu({ host: this.host, vm: record.fullName, percent });
   }
+}
+
+function signsOf({ arrivalUs, listed, missedInfos }: VmRecord): SignsOfLife {
+  return { heardUs: arrivalUs, listed, missedInfos };
 }
 
 function identify(host: string, path: string, vm: string, fullName: string): VmIdentity {

@@ -1,9 +1,18 @@
 import { deriveGroups } from "./groups.ts";
-import type { FleetSnapshot, Group, HostRecord, MemberState, PolicyRecord, VmRecord } from "./types.ts";
+import type {
+  FleetSnapshot,
+  Group,
+  HostRecord,
+  MemberState,
+  PolicyRecord,
+  UnheardVm,
+  VmRecord,
+} from "./types.ts";
 
 /** Puts a snapshot together, VM by VM in the fleet's order. */
 export class SnapshotBuilder {
   readonly policies: PolicyRecord[] = [];
+  readonly unheard: UnheardVm[] = [];
   readonly vms: VmRecord[];
   readonly states: MemberState[];
   /** indices into `vms` at which a group begins */
@@ -49,6 +58,7 @@ export class Snapshot implements FleetSnapshot {
   readonly states: readonly MemberState[];
   readonly served: readonly VmRecord[];
   readonly policies: readonly PolicyRecord[];
+  readonly unheard: readonly UnheardVm[];
   readonly #groupStarts: readonly number[];
   #groups: readonly Group[] | null = null;
 
@@ -60,6 +70,7 @@ export class Snapshot implements FleetSnapshot {
     this.states = parts.states;
     this.served = parts.served;
     this.policies = parts.policies;
+    this.unheard = parts.unheard;
     this.#groupStarts = parts.groupStarts;
   }
 

@@ -68,6 +68,20 @@ export interface VmRecord extends VmIdentity {
   readonly missedInfos: number;
 }
 
+/** What is remembered of a VM that was alive when the program last ran. Times are monotonic, of this process. */
+export interface ExpectedVm {
+  /** arrival of its last sample */
+  readonly heardUs: number;
+  readonly firstSeenUs: number;
+  /** as unikernel info gave it; null where info never listed the VM */
+  readonly cpus: number | null;
+}
+
+/** Such a VM while it has not been heard again: missing, or silent as members of groups are. */
+export interface UnheardVm extends VmIdentity, ExpectedVm {
+  readonly state: "missing" | "silent";
+}
+
 /** A path's resource limits; null where there is no limit. */
 export interface PolicyRecord {
   readonly host: string;
@@ -136,6 +150,8 @@ export interface FleetSnapshot {
   readonly served: readonly VmRecord[];
   /** the policies of live hosts */
   readonly policies: readonly PolicyRecord[];
+  /** VMs that were alive when the program last ran, have not been heard since and are not gone; in no other list here */
+  readonly unheard: readonly UnheardVm[];
   /** groups over `vms`; derived at the first call */
   groups(): readonly Group[];
   /** the groups that `/metrics` shows: those of live hosts */

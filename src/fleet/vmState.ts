@@ -2,7 +2,7 @@ import type { Stats } from "../albatross/messages.ts";
 import { cpuTimeUs, hasReset } from "./counters.ts";
 import { clampPercent, extendWindow, measuredPercent, type RateWindow, startWindow } from "./cpuUsage.ts";
 import { judgeInfo, judgeSample, NO_EVIDENCE, type RestartEvidence } from "./restarts.ts";
-import type { CpuPoint, VmIdentity, VmInfo, VmRecord } from "./types.ts";
+import type { CpuPoint, ExpectedVm, VmIdentity, VmInfo, VmRecord } from "./types.ts";
 
 /** For how many polls a VM waits for unikernel info to list it, before it is taken to have one CPU. */
 const WARMING_POLLS = 2;
@@ -32,6 +32,12 @@ export interface Remembered {
   readonly life: number;
 }
 
+/** What a VM brings along that comes back: after it was gone, or after the program was. */
+export interface Before {
+  readonly departed: Remembered | null;
+  readonly expected: Pick<ExpectedVm, "firstSeenUs" | "cpus"> | null;
+}
+
 /** A VM's record, and what its next sample or info is compared with. Replaced by each of them, never changed. */
 export interface VmState {
   readonly record: VmRecord;
@@ -42,6 +48,8 @@ export interface VmState {
   readonly awaitsFirstSample: boolean;
   /** infos asked for since the VM was first seen that did not list it, as long as none ever did */
   readonly unlistedPolls: number;
+  /** the number of CPUs that info gave before the program was restarted; holds until info says otherwise */
+  readonly cpusBefore: number | null;
 }
 
 /** A VM at its first sample, or at the first one after it was gone. */
@@ -49,13 +57,14 @@ export function firstSample(
   identity: VmIdentity,
   sample: Sample,
   info: VmInfo | null,
-  remembered: Remembered | null,
+  { departed, expected }: Before,
   source: InfoSource,
 ): VmState {
   const { host, path, vm, fullName, labels, primary, cloneId, groupLabels } = identity;
   const { stats, arrivalUs, arrivalWallMs, intervalUs } = sample;
   const cpuUs = cpuTimeUs(stats.rusage);
   const point = cpuPoint(cpuUs, arrivalUs);
+  const cpusBefore = expected?.cpus ?? null;
   return {
     record: {
       host,
@@ -72,11 +81,11 @@ export function firstSample(
       intervalUs,
       cpuUs,
       usagePercent: null,
-      cpus: knownCpus(info, 0, 0, source),
-      life: (remembered?.life ?? 0) + 1,
+      cpus: knownCpus(info, cpusBefore, 0, 0, source),
+      life: (departed?.life ?? 0) + 1,
       lifeStart: point,
-      firstSeenUs: arrivalUs,
-      restarts: remembered?.restarts ?? 0,
+      firstSeenUs: expected?.firstSeenUs ?? arrivalUs,
+      restarts: departed?.restarts ?? 0,
       info,
       listed: info !== null,
       missedInfos: 0,
@@ -85,6 +94,7 @@ export function firstSample(
     restarts: NO_EVIDENCE,
     awaitsFirstSample: false,
     unlistedPolls: 0,
+    cpusBefore,
   };
 }
 
@@ -98,7 +108,9 @@ export function nextSample(state: VmState, sample: Sample, source: InfoSource): 
   const cpuUs = cpuTimeUs(stats.rusage);
   const point = cpuPoint(cpuUs, arrivalUs);
   const window = nextWindow(decreased ? null : state.window, point, intervalUs);
-  const cpus = knownCpus(previous.info, state.unlistedPolls, arrivalUs - previous.firstSeenUs, source);
+  const { unlistedPolls, cpusBefore } = state;
+  const ageUs = arrivalUs - previous.firstSeenUs;
+  const cpus = knownCpus(previous.info, cpusBefore, unlistedPolls, ageUs, source);
   return {
     record: {
       ...previous,
@@ -117,7 +129,8 @@ export function nextSample(state: VmState, sample: Sample, source: InfoSource): 
     window,
     restarts: verdict.evidence,
     awaitsFirstSample: false,
-    unlistedPolls: state.unlistedPolls,
+    unlistedPolls,
+    cpusBefore,
   };
 }
 
@@ -141,6 +154,7 @@ export function afterListing(state: VmState, info: VmInfo, askedAtUs: number): V
       restarts: verdict.evidence,
       awaitsFirstSample: true,
       unlistedPolls: state.unlistedPolls,
+      cpusBefore: state.cpusBefore,
     };
   }
   const isNews = info !== record.info || !record.listed || record.missedInfos > 0;
@@ -157,7 +171,7 @@ export function afterOmission(state: VmState, askedAtUs: number, nowUs: number, 
   const { record } = state;
   const isUnlistedPoll = record.info === null && askedAtUs >= record.firstSeenUs;
   const unlistedPolls = isUnlistedPoll ? state.unlistedPolls + 1 : state.unlistedPolls;
-  const cpus = knownCpus(record.info, unlistedPolls, nowUs - record.firstSeenUs, source);
+  const cpus = knownCpus(record.info, state.cpusBefore, unlistedPolls, nowUs - record.firstSeenUs, source);
   return {
     ...state,
     record: {
@@ -174,11 +188,13 @@ export function afterOmission(state: VmState, askedAtUs: number, nowUs: number, 
 /** How many CPUs a VM has; null while unikernel info is expected to say so soon. */
 function knownCpus(
   info: VmInfo | null,
+  cpusBefore: number | null,
   unlistedPolls: number,
   ageUs: number,
   { infoAnswered, infoPollUs }: InfoSource,
 ): number | null {
   if (info !== null) return info.cpus;
+  if (cpusBefore !== null) return cpusBefore;
   if (!infoAnswered || unlistedPolls >= WARMING_POLLS) return 1;
   return ageUs >= WARMING_POLL_INTERVALS * infoPollUs ? 1 : null;
 }

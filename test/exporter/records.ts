@@ -172,6 +172,7 @@ export function snapshot({ vms = [], unserved = [], policies = [] }: SnapshotPar
     states,
     served: vms,
     policies,
+    unheard: [],
     groups: () => groups,
     servedGroups: () => groups,
   };

@@ -151,7 +151,7 @@ describe("nothing leaks", () => {
     const fleet = new TestFleet({ deathTimeoutS: 100 });
     for (let i = 0; i < 50; i++) fleet.sample(`:vm${i}`, 0);
     for (let s = 0; s <= 250; s += 10) fleet.at(s).snapshot();
-    expect(fleet.fleet.sizes).toEqual({ vms: 0, departed: 0 });
+    expect(fleet.fleet.sizes).toEqual({ vms: 0, departed: 0, unheard: 0 });
   });
 
   test("no timer waits", () => {
@@ -162,7 +162,7 @@ describe("nothing leaks", () => {
     const fleet = new TestFleet().sample(":web", 0);
     fleet.fleet.removeHost("h");
     expect(fleet.snapshot()).toMatchObject({ hosts: [], vms: [], served: [] });
-    expect(fleet.fleet.sizes).toEqual({ vms: 0, departed: 0 });
+    expect(fleet.fleet.sizes).toEqual({ vms: 0, departed: 0, unheard: 0 });
   });
 
   test("a shorter death_timeout holds for the VMs that are there", () => {
