@@ -5,10 +5,11 @@ export const BUILTIN_SCENARIOS: Readonly<Record<string, { readonly about: string
       about:
         "two minutes, over and over: user:web is overloaded, clones come and share its load, the load falls, they go",
       yaml: `# What happens, in seconds:
-#   10-20  the load of user:web rises to more than one VM can do
-#   25-45  three clones are created, and each takes a part
-#   60-70  the load falls
-#   80-96  the clones are destroyed, the last first
+#    8-14  the load of user:web rises to more than one VM can do
+#   18-30  three clones are created, and each takes a part
+#      45  the load falls
+#   50-56  the clones are destroyed, the last first. An exporter counts them until unikernel info has left them out
+#          twice, half a minute apart: until about second 90
 # Beside it user:db follows the tide, :hello idles, and ops:cron crashes every now and then.
 interval: 1s
 repeat_every: 2m
@@ -34,8 +35,8 @@ vms:
       sum:
         - steps:
             - { at: 0s, percent: 55 }
-            - { at: 70s, percent: -185 } # with the ramp below: back to 55
-        - ramp: { from: 0, to: 240, start: 10s, over: 10s }
+            - { at: 45s, percent: -185 } # with the ramp below: back to 55
+        - ramp: { from: 0, to: 240, start: 8s, over: 6s }
         - noise: { amplitude: 6, every: 2s }
   - name: user:db
     cpus: 2
@@ -49,16 +50,16 @@ vms:
     load: { noise: { mean: 4, amplitude: 3, every: 5s } }
   - name: ops:cron
     memory: 64
-    load: { steps: [{ at: 0s, percent: 5 }, { at: 30s, percent: 70 }, { at: 50s, percent: 5 }] }
-    crashes: [48s, 104s]
+    load: { steps: [{ at: 0s, percent: 5 }, { at: 60s, percent: 70 }, { at: 80s, percent: 5 }] }
+    crashes: [40s, 78s]
     down_for: 2s
 events:
-  - { at: 25s, clone: user:web }
-  - { at: 35s, clone: user:web }
-  - { at: 45s, clone: user:web }
-  - { at: 80s, destroy: user:web-clone-3 }
-  - { at: 88s, destroy: user:web-clone-2 }
-  - { at: 96s, destroy: user:web-clone-1 }
+  - { at: 18s, clone: user:web }
+  - { at: 24s, clone: user:web }
+  - { at: 30s, clone: user:web }
+  - { at: 50s, destroy: user:web-clone-3 }
+  - { at: 53s, destroy: user:web-clone-2 }
+  - { at: 56s, destroy: user:web-clone-1 }
 `,
     },
     load: {
