@@ -1,0 +1,71 @@
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { buildProgram } from "../../src/commands/program.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const readme = readFileSync(`${ROOT}/README.md`, "utf8");
+
+/** The rows of the table under `| HEAD | |`: the first cell without its backticks, and the second. */
+function table(head: string): [string, string][] {
+  const rows = new RegExp(`^\\| ${head} \\| \\|\\n\\|[-|]+\\|\\n(?<rows>(?:\\|.*\\n)+)`, "m").exec(readme)
+    ?.groups?.["rows"];
+  return (rows ?? "")
+    .trimEnd()
+    .split("\n")
+    .map((row) => /^\| `(.*?)` \| (.*) \|$/.exec(row)?.slice(1) ?? [row])
+    .map(([first = "", second = ""]) => [first, second]);
+}
+
+const program = buildProgram();
+
+test("the table of flags is what --help of serve says", () => {
+  const serve = program.commands.find((command) => command.name() === "serve");
+  const flags = serve?.options
+    .filter((option) => !option.hidden)
+    .map(({ flags, description }) => [flags, description]);
+  expect(table("flag")).toEqual(flags);
+});
+
+test("the flags work without the word serve too", () => {
+  const serve = program.commands.find((command) => command.name() === "serve");
+  const flagsOf = (options: readonly { readonly flags: string }[] | undefined) =>
+    options?.map(({ flags }) => flags).sort();
+  expect(flagsOf(program.options)).toEqual(flagsOf(serve?.options));
+});
+
+test("the table of commands has every command with its arguments", () => {
+  const commands = program.commands.map((command) => {
+    const words = command.registeredArguments.map((argument) => {
+      const word = argument.variadic ? `${argument.name()}...` : argument.name();
+      return argument.required ? `<${word}>` : `[${word}]`;
+    });
+    return [command.name(), ...words].join(" ");
+  });
+  expect(
+    table("command")
+      .map(([usage]) => usage)
+      .sort(),
+  ).toEqual(commands.sort());
+});
+
+test("the scrape configuration is the one that is shipped", () => {
+  const shown = /```yaml\n(scrape_configs:\n.*?)```/s.exec(readme)?.[1] ?? "";
+  const { scrape_timeout: _, ...shipped } = parse(readFileSync(`${ROOT}/deploy/prometheus.yml`, "utf8"))
+    .scrape_configs[0];
+  expect(parse(shown).scrape_configs).toEqual([shipped]);
+});
+
+describe("it names nothing that is not there", () => {
+  const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link]) => link ?? "");
+  test.each([...new Set(links)])("%s", (link) => {
+    expect(existsSync(`${ROOT}/${link}`)).toBe(true);
+  });
+
+  const scripts = [...readme.matchAll(/npm run ([\w:]+)/g)].map(([, script]) => script ?? "");
+  test.each([...new Set(scripts)])("npm run %s", (script) => {
+    const { scripts } = JSON.parse(readFileSync(`${ROOT}/package.json`, "utf8"));
+    expect(Object.keys(scripts)).toContain(script);
+  });
+});
