@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { systemClock } from "../clock.ts";
+import { type Cancel, systemClock } from "../clock.ts";
 import { formatDuration, parseDuration } from "../config/units.ts";
 import { createLogger } from "../log.ts";
 import { openTraceFile, printedTrace } from "./recordOutput.ts";
@@ -77,11 +77,12 @@ async function record(flags: RecordFlags, command: Command): Promise<void> {
   const stop = new AbortController();
   const clock = systemClock();
   untilSignal().then(() => stop.abort());
-  const cancel = clock.after(flags.duration, () => stop.abort());
+  let cancelTimer: Cancel = () => undefined;
   try {
     const lines = await openSource(flags, stop.signal);
     const output =
       flags.output === undefined ? printedTrace(process.stdout) : await openTraceFile(flags.output);
+    cancelTimer = clock.after(flags.duration, () => stop.abort());
     process.exitCode = await recordTrace({
       lines,
       output,
@@ -91,7 +92,7 @@ async function record(flags: RecordFlags, command: Command): Promise<void> {
       report: (line) => console.error(line),
     });
   } finally {
-    cancel();
+    cancelTimer();
     stop.abort();
   }
 }

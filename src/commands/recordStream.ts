@@ -70,7 +70,7 @@ function ask(url: string, path: string, signal: AbortSignal): Promise<IncomingMe
     get(target, { agent: false, signal }, (response) => {
       if (response.statusCode === 200) resolve(response);
       else refused(url, path, response).then(reject, reject);
-    }).once("error", (error) => {
+    }).on("error", (error) => {
       const hint = isErrno(error, "ECONNREFUSED") ? " (is the exporter running there?)" : "";
       reject(new RecordError(`cannot reach ${url}: ${messageOf(error)}${hint}`));
     });

@@ -102,5 +102,5 @@ function count(n: number, thing: string): string {
 }
 
 function wholeSeconds(ms: number): number {
-  return Math.floor(ms / 1000) * 1000;
+  return Math.round(ms / 1000) * 1000;
 }
