@@ -1,10 +1,19 @@
 import { defineConfig } from "vitest/config";
 
+const END_TO_END = "test/e2e/**/*.test.ts";
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
     testTimeout: 20_000,
     hookTimeout: 30_000,
     pool: "forks",
+    projects: [
+      { extends: true, test: { name: "unit", include: ["test/**/*.test.ts"], exclude: [END_TO_END] } },
+      {
+        extends: true,
+        // The program as it is shipped: started from dist, beside real Prometheus, real sockets, a real browser.
+        test: { name: "e2e", include: [END_TO_END], globalSetup: ["test/e2e/support/freshBuild.ts"] },
+      },
+    ],
   },
 });
