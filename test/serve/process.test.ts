@@ -208,7 +208,7 @@ test("an error that nothing was there to handle is one event and exit code 1", a
     await temporaryFolder(),
     `web: { listen_addresses: ["127.0.0.1:0"] }\n`,
     ["--log.format", "logfmt"],
-    env,
+    { env },
   );
   await until(
     "the start",

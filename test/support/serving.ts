@@ -9,8 +9,18 @@ import { systemClock } from "../../src/clock.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { scenarioOf, vmSpec } from "../../src/simulator/model.ts";
 
-const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+/** How node is told to run the program. */
+const PROGRAMS = {
+  sources: ["--import", import.meta.resolve("tsx"), pathTo("src/main.ts")],
+  built: [pathTo("dist/main.js")],
+} as const;
 const PATIENCE_MS = 15_000;
+
+export interface LaunchOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** default: sources; what is built is fresh in end-to-end tests only */
+  readonly program?: keyof typeof PROGRAMS;
+}
 
 /** A directory that goes away with the test. */
 export async function temporaryFolder(): Promise<string> {
@@ -49,20 +59,12 @@ export class Serving {
   #watchers: (() => void)[] = [];
   #running = true;
 
-  private constructor(configFile: string, args: readonly string[], env: NodeJS.ProcessEnv) {
+  private constructor(configFile: string, args: readonly string[], options: LaunchOptions) {
+    const { env = {}, program = "sources" } = options;
     this.configFile = configFile;
     this.#child = spawn(
       process.execPath,
-      [
-        "--import",
-        import.meta.resolve("tsx"),
-        MAIN,
-        "--config.file",
-        configFile,
-        "--log.format",
-        "json",
-        ...args,
-      ],
+      [...PROGRAMS[program], "--config.file", configFile, "--log.format", "json", ...args],
       { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ...env } },
     );
     let rest = "";
@@ -85,8 +87,13 @@ export class Serving {
   }
 
   /** Starts it with this configuration and waits until it serves. */
-  static async start(folder: string, config: string, args: readonly string[] = []): Promise<Serving> {
-    const serving = await Serving.launch(folder, config, args);
+  static async start(
+    folder: string,
+    config: string,
+    args: readonly string[] = [],
+    options: LaunchOptions = {},
+  ): Promise<Serving> {
+    const serving = await Serving.launch(folder, config, args, options);
     await serving.logged("serving metrics");
     return serving;
   }
@@ -96,11 +103,11 @@ export class Serving {
     folder: string,
     config: string,
     args: readonly string[] = [],
-    env: NodeJS.ProcessEnv = {},
+    options: LaunchOptions = {},
   ): Promise<Serving> {
     const configFile = join(folder, "config.yaml");
     await writeFile(configFile, config);
-    const serving = new Serving(configFile, args, env);
+    const serving = new Serving(configFile, args, options);
     onTestFinished(async () => {
       serving.signal("SIGKILL");
       await serving.exited;
@@ -124,6 +131,12 @@ export class Serving {
       this.#watchers.push(look);
       look();
     });
+  }
+
+  /** Of its process. */
+  get pid(): number {
+    if (this.#child.pid === undefined) throw new Error("it was never started");
+    return this.#child.pid;
   }
 
   /** Where it serves: the first address it told of. */
@@ -174,4 +187,8 @@ export async function until<T>(
       setTimeout(resolve, 50);
     });
   }
+}
+
+function pathTo(file: string): string {
+  return fileURLToPath(new URL(`../../${file}`, import.meta.url));
 }
