@@ -248,15 +248,20 @@ function chooseVictim(
   state: GroupState,
   reason: "underloaded" | "above_max",
 ): Decision {
-  const { forDown, members: n } = averages;
-  const afterwards = forDown === null || n < 2 ? 0 : (forDown * n) / (n - 1);
-  if (afterwards > policy.scaleUpThresholdPercent) return hold("would_overload");
-  const removable = input.observation.members
+  const [victim] = input.observation.members
     .filter((m) => m.cloneId > 0 && (policy.adoptClones || state.madeHere.includes(m.cloneId)))
     .sort((a, b) => Number(b.state === "silent") - Number(a.state === "silent") || b.cloneId - a.cloneId);
-  const victim = removable[0];
+  // the last member that is measured carries the load of all; a silent victim carries none of it
+  const leavesLastOne = averages.members < 2 && victim?.state === "silent";
+  if (!leavesLastOne && averageWithoutOne(averages) > policy.scaleUpThresholdPercent)
+    return hold("would_overload");
   if (victim === undefined) return hold("not_ours");
   return { decision: "scale_down", reason, clone: victim.vm };
+}
+
+/** What `forDown` would be if the same load fell on one member less; infinite when none is left to carry it. */
+function averageWithoutOne({ forDown, members }: Averages): number {
+  return forDown === null || forDown === 0 ? 0 : (forDown * members) / (members - 1);
 }
 
 /** What a scale decision leaves behind: counters at 0, a cooldown, the decision outstanding, a tombstone for a victim. */
