@@ -5,7 +5,7 @@ import { collectFamilies } from "../src/exporter/collect.ts";
 import type { Family, SeriesSink } from "../src/exposition/family.ts";
 import { renderExposition } from "../src/exposition/writer.ts";
 import type { Fleet } from "../src/fleet/fleet.ts";
-import { median, type Probed, probeRounds } from "./probe.ts";
+import { type Probed, probeRounds, sumUp } from "./probe.ts";
 import { filledFleet, HOST } from "./scrapeFleet.ts";
 import type { BenchRow } from "./types.ts";
 
@@ -46,7 +46,10 @@ const CONFIG: Pick<Config, "targets" | "exporter"> = {
   },
 };
 
-/** A scrape from the fleet to the last byte, prom-client's own registry with the same series beside it. */
+/**
+ * A scrape from the fleet to the last byte, beside prom-client's own registry with the same series: its rendering alone,
+ * although it would have to be filled from the fleet first.
+ */
 export async function scrapeRows(): Promise<BenchRow[]> {
   const rows: BenchRow[] = [];
   for (const count of BESIDE_PROM_CLIENT) {
@@ -110,9 +113,7 @@ function fill(registry: Registry, family: Family): void {
 function ourRows(count: number, rounds: readonly Probed<number>[]): BenchRow[] {
   const name = `scrape of ${count.toLocaleString("en")} VMs`;
   const series = rounds[0]?.result ?? 0;
-  const durationMs = median(rounds.map((round) => round.durationMs));
-  const blockMs = Math.max(...rounds.map((round) => round.longestBlockMs));
-  const memoryMb = Math.max(...rounds.map((round) => round.memoryAboveIdleMb));
+  const { durationMs, longestBlockMs: blockMs, memoryAboveIdleMb: memoryMb } = sumUp(rounds);
   return [
     { name, figure: durationMs, unit: "ms", bound: "", ok: true },
     { name: `${name}: series`, figure: series, unit: "", bound: "", ok: true },
@@ -128,8 +129,8 @@ function comparison(
   theirs: readonly Probed<number>[],
 ): BenchRow[] {
   const name = `scrape of ${count.toLocaleString("en")} VMs`;
-  const theirMs = median(theirs.map((round) => round.durationMs));
-  const ratio = theirMs / median(ours.map((round) => round.durationMs));
+  const theirMs = sumUp(theirs).durationMs;
+  const ratio = theirMs / sumUp(ours).durationMs;
   const bounded = count === MEASURED;
   return [
     { name: `${name}: prom-client`, figure: theirMs, unit: "ms", bound: "", ok: true },

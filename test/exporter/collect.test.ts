@@ -147,6 +147,26 @@ describe("hosts of different systems in one scrape", () => {
     ]);
   });
 
+  it("are told apart wherever one ends and the next begins", async () => {
+    const hosts = ["a", "b", "c", "d", "e"];
+    const systems = hosts.map((name, index) => target(name, index % 2 === 0 ? "linux" : "freebsd"));
+    for (const counts of [
+      [1, 1, 1, 1, 1],
+      [3, 0, 2, 7, 1],
+      [0, 4, 0, 0, 5],
+      [2, 1, 6, 0, 0],
+      [0, 0, 0, 3, 0],
+    ]) {
+      const vms = hosts.flatMap((host, index) =>
+        Array.from({ length: counts[index] ?? 0 }, (_, n) => record(host, "", `vm${n}`, { stats: sample })),
+      );
+      const text = await exposition({ vms }, config(systems));
+      expect(seriesOf(text, "albatross_vm_swaps_total{").map((line) => /host="(.)"/.exec(line)?.[1])).toEqual(
+        vms.map(({ host }) => host).filter((host) => host === "b" || host === "d"),
+      );
+    }
+  });
+
   it("without kinfo_mem have a resident size on Linux only, from maxrss", async () => {
     const bare = stats({ rusage: DISTINCT_RUSAGE });
     const text = await exposition(
