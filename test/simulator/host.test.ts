@@ -77,6 +77,33 @@ describe("a host under control", () => {
     ]);
   });
 
+  test("sends the same bytes again for the same seed, and others for another", async () => {
+    const load = { type: "noise", mean: 50, amplitude: 40, everyMs: 300 } as const;
+    const streams = [];
+    for (const seed of [7, 7, 8]) {
+      const { statPath, clock } = await startHost({
+        seed,
+        vms: [vm("user:web", { load }), vm(":hello", { load })],
+      });
+      const client = await subscriber(statPath, ":");
+      for (let tick = 0; tick < 5; tick++) clock.advance(1_000);
+      await client.count(11);
+      streams.push(client.bytes.toString("hex"));
+    }
+    expect(streams[1]).toBe(streams[0]);
+    expect(streams[2]).not.toBe(streams[0]);
+  });
+
+  test("closes a subscriber that has let 64 MiB pile up, and remembers no more of it", async () => {
+    const vms = Array.from({ length: 2_000 }, (_, index) => vm(`load:vm-${index}`));
+    const { statPath, clock, host, events } = await startHost({ vms });
+    const client = await subscriber(statPath, ":");
+    client.socket.pause();
+    for (let tick = 0; tick < 90 && host.slots.length > 0; tick++) clock.advance(1_000);
+    expect(events.at(-1)).toBe("the subscriber of : does not read: closed");
+    expect(host.slots).toEqual([]);
+  });
+
   test("sends one burst for several ticks when it was held up", async () => {
     const { statPath, clock, host } = await startHost({ vms: [vm("user:web", { percent: 50 })] });
     const client = await subscriber(statPath, ":");
