@@ -2,17 +2,20 @@
  * The fleet's samples as observations: each VM's rate over the window since the previous tick, taken from its own
  * counters. What it remembers of a tick is one counter reading per VM.
  */
-import type { CpuPoint, FleetSnapshot, Group, GroupMember, VmRecord } from "../fleet/types.ts";
-import type { GroupPolicy, GroupState, MemberObservation, Observation } from "./types.ts";
+import type { CpuPoint, FleetSnapshot, Group, GroupMember, UnheardVm, VmRecord } from "../fleet/types.ts";
+import type { GroupName } from "./policies.ts";
+import type { GroupPolicy, GroupState, MemberObservation, Observation, ObservedState } from "./types.ts";
 
 /** A VM's newest counter reading at a tick. `life` is null when it was read back from the state file. */
 export interface Base extends CpuPoint {
   readonly life: number | null;
   /** it was taken for gone at that tick, and stays so until it is heard again */
   readonly gone: boolean;
+  /** of a reading from the state file: when that process of the VM had started, where info said so */
+  readonly startedMs?: number | null;
 }
 
-/** The readings of one tick, by host and full name. */
+/** The readings of one tick, by the VMs' exposition labels. */
 export interface Bases {
   /** monotonic time of that tick; null before the first, when windows begin at the first samples */
   readonly tickUs: number | null;
@@ -24,8 +27,8 @@ export interface ObserveInput {
   readonly bases: Bases;
   /** monotonic arrival of the first samples: where the first window begins */
   readonly firstSampleUs: number;
-  readonly policyOf: (group: Group) => GroupPolicy | null;
-  readonly stateOf: (group: Group) => GroupState | null;
+  readonly policyOf: (group: GroupName) => GroupPolicy | null;
+  readonly stateOf: (group: GroupName) => GroupState | null;
 }
 
 export interface Observed {
@@ -34,74 +37,140 @@ export interface Observed {
   readonly bases: Bases;
 }
 
+/** What holds for all members at one tick. */
+interface TickFacts {
+  readonly snapshot: FleetSnapshot;
+  readonly bases: Bases;
+  /** since the previous tick */
+  readonly windowUs: number;
+}
+
 /** One observation per group of the snapshot, at the snapshot's time. */
 export function observe(input: ObserveInput): Observed {
   const { snapshot, bases } = input;
   const live = new Map(snapshot.hosts.map((h) => [h.host, h.live]));
-  const windowUs = snapshot.nowUs - (bases.tickUs ?? input.firstSampleUs);
-  const gone = new Set<string>();
-  const observations = snapshot.groups().flatMap((group) => {
-    const policy = input.policyOf(group);
-    const leaving = clonesLeaving(input.stateOf(group));
-    const members = group.members.flatMap((member) => {
-      const observed = observeMember(member, bases, snapshot, windowUs, policy?.warmupPeriodMs ?? 0);
-      const heard = observed.state === "fresh" || observed.state === "warming";
-      const key = keyOf(member.record);
-      if (heard || !(leaving.has(member.cloneId) || bases.points.get(key)?.gone === true)) return [observed];
-      gone.add(key);
-      return [];
-    });
-    if (members.length === 0) return [];
+  const facts = { snapshot, bases, windowUs: snapshot.nowUs - (bases.tickUs ?? input.firstSampleUs) };
+  const unheard = byGroup(snapshot.unheard);
+  const observations: Observation[] = [];
+  const points = new Map<string, Base>();
+
+  for (const group of snapshot.groups()) {
+    const members = observeGroup(group, unheard.get(group.labels) ?? [], facts, input, points);
+    unheard.delete(group.labels);
+    if (members.length === 0) continue;
     const { host, path } = group;
-    return [{ host, path, group: group.group, hostLive: live.get(host) === true, members }];
-  });
-  return { observations, bases: { tickUs: snapshot.nowUs, points: readings(snapshot.vms, bases, gone) } };
+    observations.push({ host, path, group: group.group, hostLive: live.get(host) === true, members });
+  }
+  // groups of which no member has been heard since the program started
+  for (const vms of unheard.values()) {
+    const [first] = vms;
+    if (first === undefined) continue;
+    const { host, path, primary: group } = first;
+    const members = observeUnheard(vms, clonesLeaving(input.stateOf({ host, path, group })), facts, points);
+    if (members.length > 0) {
+      observations.push({ host, path, group, hostLive: live.get(host) === true, members });
+    }
+  }
+  return { observations, bases: { tickUs: snapshot.nowUs, points } };
+}
+
+function byGroup(vms: readonly UnheardVm[]): Map<string, UnheardVm[]> {
+  const groups = new Map<string, UnheardVm[]>();
+  for (const vm of vms) {
+    const members = groups.get(vm.groupLabels);
+    if (members === undefined) groups.set(vm.groupLabels, [vm]);
+    else members.push(vm);
+  }
+  return groups;
+}
+
+/** The members of a group that are not gone. Puts the readings for the next tick into `points`. */
+function observeGroup(
+  group: Group,
+  unheard: readonly UnheardVm[],
+  facts: TickFacts,
+  { policyOf, stateOf }: ObserveInput,
+  points: Map<string, Base>,
+): MemberObservation[] {
+  const leaving = clonesLeaving(stateOf(group));
+  const warmupMs = policyOf(group)?.warmupPeriodMs ?? 0;
+  const members: MemberObservation[] = [];
+  for (const member of group.members) {
+    const { record, cloneId } = member;
+    const base = facts.bases.points.get(record.labels);
+    const observed = observeMember(member, base, facts, warmupMs);
+    const heard = observed.state === "fresh" || observed.state === "warming";
+    const gone = !heard && (base?.gone === true || leaving?.has(cloneId) === true);
+    if (!gone) members.push(observed);
+    const reading = readingOf(record, base, gone);
+    if (reading !== undefined) points.set(record.labels, reading);
+  }
+  if (unheard.length > 0) members.push(...observeUnheard(unheard, leaving, facts, points));
+  return members;
+}
+
+/** The same for VMs that have not been heard since the program started. */
+function observeUnheard(
+  vms: readonly UnheardVm[],
+  leaving: ReadonlySet<number> | null,
+  { bases }: TickFacts,
+  points: Map<string, Base>,
+): MemberObservation[] {
+  const members: MemberObservation[] = [];
+  for (const { vm, cloneId, state, labels } of vms) {
+    const base = bases.points.get(labels);
+    const gone = base?.gone === true || leaving?.has(cloneId) === true;
+    if (!gone) members.push(observation(vm, cloneId, state, null));
+    if (base !== undefined) points.set(labels, base.gone === gone ? base : { ...base, gone });
+  }
+  return members;
 }
 
 /** Ids of clones that were decided to go: one missed tick and they are gone, without waiting for death_timeout. */
-function clonesLeaving(state: GroupState | null): ReadonlySet<number> {
-  if (state === null) return new Set();
-  const ids = new Set(state.tombstones.map((t) => t.cloneId));
-  if (state.outstanding?.decision === "scale_down") ids.add(state.outstanding.cloneId);
+function clonesLeaving(state: GroupState | null): ReadonlySet<number> | null {
+  if (state === null) return null;
+  const { tombstones, outstanding } = state;
+  const isLeaving = outstanding?.decision === "scale_down";
+  if (tombstones.length === 0 && !isLeaving) return null;
+  const ids = new Set(tombstones.map((t) => t.cloneId));
+  if (isLeaving) ids.add(outstanding.cloneId);
   return ids;
 }
 
 function observeMember(
   { record, cloneId, state }: GroupMember,
-  bases: Bases,
-  snapshot: FleetSnapshot,
-  tickWindowUs: number,
+  base: Base | undefined,
+  { snapshot, bases, windowUs }: TickFacts,
   warmupMs: number,
 ): MemberObservation {
-  const seen = (
-    state: MemberObservation["state"],
-    usagePercent: number | null = null,
-  ): MemberObservation => ({
-    vm: record.vm,
-    cloneId,
-    state,
-    usagePercent,
-  });
-  if (state === "silent") return seen("silent");
-  const base = baseOf(record, bases.points.get(keyOf(record)));
-  if (bases.tickUs !== null && record.arrivalUs <= bases.tickUs) return seen("missing");
-  if (base === null || record.cpuUs === null || record.cpus === null) return seen("warming");
-  if (ageMs(record, snapshot) < warmupMs) return seen("warming");
-  const elapsedUs = record.arrivalUs - base.arrivalUs;
-  if (elapsedUs <= 0 || elapsedUs * 2 < tickWindowUs) return seen("warming");
-  const percent = (100 * (record.cpuUs - base.cpuUs)) / elapsedUs / record.cpus;
-  return seen("fresh", Math.min(100, Math.max(0, percent)));
+  const { vm, arrivalUs, cpuUs, cpus } = record;
+  if (state === "silent") return observation(vm, cloneId, "silent", null);
+  if (bases.tickUs !== null && arrivalUs <= bases.tickUs) return observation(vm, cloneId, "missing", null);
+  const start = base !== undefined && isSameLife(record, base) ? base : record.lifeStart;
+  if (start === null || cpuUs === null || cpus === null) return observation(vm, cloneId, "warming", null);
+  const elapsedUs = arrivalUs - start.arrivalUs;
+  if (elapsedUs <= 0 || elapsedUs * 2 < windowUs || ageMs(record, snapshot) < warmupMs) {
+    return observation(vm, cloneId, "warming", null);
+  }
+  const percent = (100 * (cpuUs - start.cpuUs)) / elapsedUs / cpus;
+  return observation(vm, cloneId, "fresh", Math.min(100, Math.max(0, percent)));
 }
 
-/** Where the VM's window begins: its reading at the previous tick or, in a new life, that life's first sample. */
-function baseOf(record: VmRecord, base: Base | undefined): CpuPoint | null {
-  if (base !== undefined && isSameLife(record, base)) return base;
-  return record.lifeStart;
+function observation(
+  vm: string,
+  cloneId: number,
+  state: ObservedState,
+  usagePercent: number | null,
+): MemberObservation {
+  return { vm, cloneId, state, usagePercent };
 }
 
-/** A reading from the state file is of this life when no counter went down since, as far as one can tell. */
+/** A reading from the state file is of this life when nothing shows a restart since. */
 function isSameLife(record: VmRecord, base: Base): boolean {
   if (base.life !== null) return base.life === record.life;
+  const startedMs = record.info?.startedMs ?? null;
+  const startedBeforeMs = base.startedMs ?? null;
+  if (startedMs !== null && startedBeforeMs !== null && startedMs !== startedBeforeMs) return false;
   return record.restarts === 0 && record.lifeStart !== null && record.lifeStart.cpuUs >= base.cpuUs;
 }
 
@@ -110,21 +179,12 @@ function ageMs(record: VmRecord, snapshot: FleetSnapshot): number {
   return startedMs === null ? (snapshot.nowUs - record.firstSeenUs) / 1000 : snapshot.wallMs - startedMs;
 }
 
-function readings(vms: readonly VmRecord[], before: Bases, gone: ReadonlySet<string>): Map<string, Base> {
-  const points = new Map<string, Base>();
-  for (const vm of vms) {
-    const key = keyOf(vm);
-    const { cpuUs, arrivalUs, life } = vm;
-    if (cpuUs !== null) points.set(key, { cpuUs, arrivalUs, life, gone: gone.has(key) });
-    else {
-      const kept = before.points.get(key);
-      if (kept !== undefined) points.set(key, { ...kept, gone: gone.has(key) });
-    }
-  }
-  return points;
-}
-
-/** Identifies a VM across ticks and restarts. */
-export function keyOf(vm: { host: string; fullName: string }): string {
-  return `${vm.host}/${vm.fullName}`;
+/** Where the VM's next window begins: its newest usable sample; undefined while it has had none. */
+function readingOf(
+  { cpuUs, arrivalUs, life }: VmRecord,
+  before: Base | undefined,
+  gone: boolean,
+): Base | undefined {
+  if (cpuUs !== null) return { cpuUs, arrivalUs, life, gone };
+  return before === undefined ? undefined : { ...before, gone };
 }

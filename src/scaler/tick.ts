@@ -1,5 +1,6 @@
 /** One tick over all groups: every group evaluated once, and the hosts' limits on scale-ups kept. Pure. */
 import { type EvaluateResult, evaluate } from "./evaluate.ts";
+import type { GroupName } from "./policies.ts";
 import {
   type Evaluation,
   FRESH_STATE,
@@ -11,23 +12,20 @@ import {
 export type GroupKey = string;
 
 /** Identifies a group across ticks. The parts hold no slash. */
-export function groupKey(group: { host: string; path: string; group: string }): GroupKey {
+export function groupKey(group: GroupName): GroupKey {
   return `${group.host}/${group.path}/${group.group}`;
 }
 
 export interface TickInput {
   readonly observations: readonly Observation[];
   /** null when no policy matches the group */
-  readonly policyOf: (group: { host: string; path: string; group: string }) => GroupPolicy | null;
+  readonly policyOf: (group: GroupName) => GroupPolicy | null;
   readonly states: ReadonlyMap<GroupKey, RememberedGroup>;
   readonly nowMs: number;
   readonly maxScaleUpsPerTick: number;
 }
 
-export interface RememberedGroup {
-  readonly host: string;
-  readonly path: string;
-  readonly group: string;
+export interface RememberedGroup extends GroupName {
   readonly state: GroupState;
 }
 
@@ -39,15 +37,24 @@ export interface TickResult {
 
 /** Evaluates every observed group; a group that is remembered but not observed keeps only what must outlive it. */
 export function tick(input: TickInput): TickResult {
-  const results = input.observations.map((observation) => evaluateOne(input, observation, true));
+  const keys = input.observations.map(groupKey);
+  const evaluateAt = (index: number, observation: Observation, scaleUpAllowed: boolean): EvaluateResult =>
+    evaluate({
+      policy: input.policyOf(observation),
+      observation,
+      state: input.states.get(keys[index] ?? "")?.state ?? FRESH_STATE,
+      nowMs: input.nowMs,
+      scaleUpAllowed,
+    });
+  const results = input.observations.map((observation, index) => evaluateAt(index, observation, true));
   for (const index of beyondHostLimit(results, input.maxScaleUpsPerTick)) {
     const observation = input.observations[index];
-    if (observation !== undefined) results[index] = evaluateOne(input, observation, false);
+    if (observation !== undefined) results[index] = evaluateAt(index, observation, false);
   }
   const states = new Map<GroupKey, RememberedGroup>();
-  for (const { state, evaluation } of results) {
+  for (const [index, { state, evaluation }] of results.entries()) {
     const { host, path, group } = evaluation.observation;
-    states.set(groupKey(evaluation.observation), { host, path, group, state });
+    states.set(keys[index] ?? "", { host, path, group, state });
   }
   for (const [key, remembered] of input.states) {
     if (states.has(key)) continue;
@@ -55,16 +62,6 @@ export function tick(input: TickInput): TickResult {
     if (state !== null) states.set(key, { ...remembered, state });
   }
   return { evaluations: results.map((r) => r.evaluation), states };
-}
-
-function evaluateOne(input: TickInput, observation: Observation, scaleUpAllowed: boolean): EvaluateResult {
-  return evaluate({
-    policy: input.policyOf(observation),
-    observation,
-    state: input.states.get(groupKey(observation))?.state ?? FRESH_STATE,
-    nowMs: input.nowMs,
-    scaleUpAllowed,
-  });
 }
 
 /** Indexes of the scale-ups that their host's limit leaves out: the most overloaded groups go first. */
