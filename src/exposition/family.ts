@@ -5,8 +5,8 @@ export type MetricType = "counter" | "gauge" | "histogram";
 
 /**
  * Where a family's series go. `labels` are already escaped, without braces: `a="b",c="d"`, or empty. `more` is what
- * follows them, for labels of which there are few and which come again and again: `,kind="minor"`. Joining the two
- * would cost as much as writing the whole line.
+ * follows labels that are not empty, for what there are few of and comes again and again: `,kind="minor"`. Joining
+ * the two would cost as much as writing the whole line.
  */
 export interface SeriesSink {
   series(labels: string, value: Value, more?: string): void;

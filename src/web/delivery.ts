@@ -65,7 +65,10 @@ export class Delivery {
   async send(pieces: AsyncIterable<Buffer>, { gzip = false }: { gzip?: boolean } = {}): Promise<Delivered> {
     const iterator = pieces[Symbol.asyncIterator]();
     const first = await iterator.next();
-    if (this.#ended !== null) return this.#ended;
+    if (this.#ended !== null) {
+      await iterator.return?.();
+      return this.#ended;
+    }
     const guarded = guardedPieces(first, iterator);
     try {
       if (gzip) await pipeline(guarded.pieces, createGzip(GZIP), this.#response);

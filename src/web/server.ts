@@ -1,5 +1,5 @@
 import { createServer, type RequestListener, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Clock } from "../clock.ts";
 import type { ListenAddress } from "../config/types.ts";
 import type { Logger } from "../log.ts";
@@ -51,45 +51,74 @@ export class ListenError extends Error {
 
 /** Listens on all addresses, or on none: throws a `ListenError` for the first that cannot be had. */
 export async function startServer(options: ServerOptions): Promise<WebServer> {
-  const stopping = { now: false };
-  const servers: Server[] = [];
+  const servers: StoppableServer[] = [];
   try {
     const addresses: BoundAddress[] = [];
     for (const address of options.listenAddresses) {
-      const server = httpServer(options, stopping);
+      const server = new StoppableServer(options.app);
       servers.push(server);
-      addresses.push(await listen(server, address));
+      addresses.push(await listen(server.http, address));
       // Raised for a connection that cannot be accepted (no file descriptor left): the others go on.
-      server.on("error", (error) => options.log.error({ err: error }, "web server"));
+      server.http.on("error", (error) => options.log.error({ err: error }, "web server"));
     }
     return {
       addresses,
-      stop: ({ deadlineMs = STOP_DEADLINE_MS } = {}) => {
-        stopping.now = true;
-        return closeAll(servers, options.clock, deadlineMs);
-      },
+      stop: ({ deadlineMs = STOP_DEADLINE_MS } = {}) => stopAll(servers, options.clock, deadlineMs),
     };
   } catch (error) {
-    for (const server of servers) server.close();
+    await Promise.all(servers.map((server) => server.stop()));
     throw error;
   }
 }
 
-function httpServer({ app }: ServerOptions, stopping: { readonly now: boolean }): Server {
-  const server = createServer({
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-  });
-  server.on("request", (request, response) => {
-    if (stopping.now) response.setHeader("Connection", "close");
-    // A connection that turns idle while the server stops would stay open for the keep-alive time.
-    response.once("close", () => {
-      if (stopping.now) setImmediate(() => server.closeIdleConnections());
+/**
+ * An HTTP server that knows which connections are being answered. Node's own closing of idle connections passes over
+ * those on which nothing was ever asked, which browsers open ahead of need.
+ */
+class StoppableServer {
+  readonly http: Server;
+  /** Responses under way on each open connection. */
+  readonly #underWay = new Map<Socket, number>();
+  #isStopping = false;
+
+  constructor(app: RequestListener) {
+    this.http = createServer({
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     });
-    app(request, response);
-  });
-  return server;
+    this.http.on("connection", (socket) => {
+      this.#underWay.set(socket, 0);
+      socket.once("close", () => this.#underWay.delete(socket));
+    });
+    this.http.on("request", (request, response) => {
+      const { socket } = request;
+      this.#count(socket, 1);
+      response.once("close", () => this.#count(socket, -1));
+      if (this.#isStopping) response.setHeader("Connection", "close");
+      app(request, response);
+    });
+  }
+
+  /** Resolves when the last connection is closed. */
+  stop(): Promise<void> {
+    this.#isStopping = true;
+    const closed = new Promise<void>((resolve) => this.http.close(() => resolve()));
+    for (const [socket, responses] of this.#underWay) if (responses === 0) socket.destroySoon();
+    return closed;
+  }
+
+  /** Ends all connections, whatever is under way on them. */
+  cut(): void {
+    for (const socket of this.#underWay.keys()) socket.destroy();
+  }
+
+  #count(socket: Socket, change: number): void {
+    const responses = this.#underWay.get(socket);
+    if (responses === undefined) return;
+    this.#underWay.set(socket, responses + change);
+    if (this.#isStopping && responses + change === 0) socket.destroySoon();
+  }
 }
 
 function listen(server: Server, address: ListenAddress): Promise<BoundAddress> {
@@ -108,13 +137,11 @@ function listen(server: Server, address: ListenAddress): Promise<BoundAddress> {
   });
 }
 
-async function closeAll(servers: readonly Server[], clock: Clock, deadlineMs: number): Promise<void> {
-  const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
-  for (const server of servers) server.closeIdleConnections();
+async function stopAll(servers: readonly StoppableServer[], clock: Clock, deadlineMs: number): Promise<void> {
   const cancel = clock.after(deadlineMs, () => {
-    for (const server of servers) server.closeAllConnections();
+    for (const server of servers) server.cut();
   });
-  await Promise.all(closed);
+  await Promise.all(servers.map((server) => server.stop()));
   cancel();
 }
 

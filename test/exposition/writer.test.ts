@@ -130,6 +130,23 @@ function readAs(given: Value, text: string): Value {
   return typeof given === "bigint" ? BigInt(text) : Number(text.replace("Inf", "Infinity"));
 }
 
+test("labels that follow an item's own are written after them, ASCII or not", async () => {
+  const family: Family = {
+    ...gauge("albatross_x", [["", 0]]),
+    emit: (_, out) => {
+      out.series('vm="web"', 1, ',device="größe"');
+      out.text('vm="web"', "0.5", ',kind="minor"');
+      out.series('vm="db"', 2);
+    },
+  };
+  expect((await render([family], "text")).split("\n").slice(2)).toEqual([
+    'albatross_x{vm="web",device="größe"} 1',
+    'albatross_x{vm="web",kind="minor"} 0.5',
+    'albatross_x{vm="db"} 2',
+    "",
+  ]);
+});
+
 describe("a counter", () => {
   test("whose name does not end in _total is refused by name", async () => {
     const family: Family = {

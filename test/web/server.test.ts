@@ -132,6 +132,17 @@ describe("stopping", () => {
     agent.destroy();
   });
 
+  test("does not wait for a connection on which nothing was ever asked", async () => {
+    const { server, clock, port } = await start(hello);
+    const silent = connect({ host: "127.0.0.1", port });
+    const closed = new Promise((resolve) => silent.once("close", resolve));
+    silent.resume();
+    await ask(`http://127.0.0.1:${port}`);
+    await server.stop();
+    await closed;
+    expect(clock.pendingTimers).toBe(0);
+  });
+
   test("cuts at the deadline what has not finished", async () => {
     const { app, responses } = halfway();
     const { server, clock, port } = await start(app);
