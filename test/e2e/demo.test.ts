@@ -19,7 +19,7 @@ interface Demo {
 }
 
 async function startDemo(...args: string[]): Promise<Demo> {
-  const child = spawn(process.execPath, ["--import", "tsx", "src/main.ts", "demo", ...args]);
+  const child = spawn(process.execPath, ["dist/main.js", "demo", ...args]);
   onTestFinished(async () => {
     if (child.exitCode !== null) return;
     // Not SIGKILL: that would leave the exporter behind.
