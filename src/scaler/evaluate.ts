@@ -251,10 +251,14 @@ function chooseVictim(
   const [victim] = input.observation.members
     .filter((m) => m.cloneId > 0 && (policy.adoptClones || state.madeHere.includes(m.cloneId)))
     .sort((a, b) => Number(b.state === "silent") - Number(a.state === "silent") || b.cloneId - a.cloneId);
-  // the last member that is measured carries the load of all; a silent victim carries none of it
-  const leavesLastOne = averages.members < 2 && victim?.state === "silent";
-  if (!leavesLastOne && averageWithoutOne(averages) > policy.scaleUpThresholdPercent)
+  // a clone that is in no average may go although only one member is left in them; that one itself may not
+  const wouldTakeLast = victim !== undefined && victim.state !== "silent";
+  if (
+    (averages.members > 1 || wouldTakeLast) &&
+    averageWithoutOne(averages) > policy.scaleUpThresholdPercent
+  ) {
     return hold("would_overload");
+  }
   if (victim === undefined) return hold("not_ours");
   return { decision: "scale_down", reason, clone: victim.vm };
 }

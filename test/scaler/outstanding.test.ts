@@ -1,0 +1,266 @@
+import { describe, expect, test } from "vitest";
+import { FRESH_STATE } from "../../src/scaler/types.ts";
+import { holdsFor, MINUTE, NONE, outstanding, policy, run } from "./rules.ts";
+
+const UP = outstanding("scale_up overloaded", 1);
+const DOWN = outstanding("scale_down underloaded", 2);
+/** The cooldown after either is over. */
+const LATER = { lastActionMs: 0 };
+
+describe("4. an outstanding decision is not taken again", () => {
+  holdsFor([
+    {
+      name: "while the load stays high and the clone does not come",
+      members: { 0: 95 },
+      state: { ...LATER, outstanding: UP, highTicks: 2 },
+      decides: "hold outstanding",
+      ticks: [3, 0],
+    },
+    {
+      name: "while the load stays low and the clone does not go",
+      members: { 0: 10, 1: 10, 2: 10 },
+      state: { ...LATER, outstanding: DOWN, lowTicks: 4 },
+      decides: "hold outstanding",
+      ticks: [0, 5],
+    },
+    {
+      name: "at_max comes before outstanding",
+      members: { 0: 95 },
+      policy: { maxClones: 0 },
+      state: { ...LATER, outstanding: UP, highTicks: 2 },
+      decides: "hold at_max",
+      ticks: [3, 0],
+    },
+    {
+      name: "at_min comes before outstanding",
+      members: { 0: 10, 1: 10, 2: 10 },
+      policy: { minClones: 2 },
+      state: { ...LATER, outstanding: DOWN, lowTicks: 4 },
+      decides: "hold at_min",
+      ticks: [0, 5],
+    },
+    {
+      name: "a scale-up that is outstanding says nothing against a scale-down",
+      members: { 0: 10, 2: 10 },
+      state: { ...LATER, outstanding: UP, lowTicks: 4 },
+      decides: "scale_down underloaded web-clone-2",
+      ticks: NONE,
+    },
+    {
+      name: "another clone than the one asked for does not end it",
+      members: { 0: 95, 2: 95 },
+      state: { ...LATER, outstanding: UP, highTicks: 2 },
+      decides: "hold outstanding",
+      ticks: [3, 0],
+    },
+    {
+      name: "its clone is alive: counting starts again, at this evaluation",
+      members: { 0: 95, 1: 95 },
+      state: { ...LATER, outstanding: UP, highTicks: 2 },
+      decides: "hold pending_up",
+      ticks: [1, 0],
+    },
+    {
+      name: "its clone is gone: counting starts again, at this evaluation",
+      members: { 0: 10, 1: 10 },
+      state: { ...LATER, outstanding: DOWN, lowTicks: 4 },
+      decides: "hold pending_down",
+      ticks: [0, 1],
+    },
+    {
+      name: "a clone that is alive before it is measured counts as come",
+      members: { 0: 95, 1: "warming" },
+      state: { ...LATER, outstanding: UP, highTicks: 2 },
+      decides: "hold incomplete_data",
+      ticks: NONE,
+    },
+  ]);
+});
+
+describe("4. an outstanding decision ends", () => {
+  const atMost = { nowMs: 5 * MINUTE, state: LATER };
+  test.each([
+    { name: "when the load is not high any more", asked: UP, members: { 0: 90 }, ends: true },
+    { name: "not while it is", asked: UP, members: { 0: 91 }, ends: false },
+    { name: "when the load is not low any more", asked: DOWN, members: { 0: 40, 1: 40, 2: 40 }, ends: true },
+    { name: "not while it is", asked: DOWN, members: { 0: 39, 1: 39, 2: 39 }, ends: false },
+    {
+      name: "when missing data make it uncertain that the load is high",
+      asked: UP,
+      members: { 0: 95, 2: "missing" as const },
+      ends: true,
+    },
+    {
+      name: "when a repair is not needed any more",
+      asked: outstanding("scale_down above_max", 3),
+      members: { 0: 50, 2: 50, 3: 50 },
+      policy: { maxClones: 2 },
+      ends: true,
+    },
+    {
+      name: "not while it is needed, whatever the load",
+      asked: outstanding("scale_down above_max", 3),
+      members: { 0: 50, 2: 50, 3: 50 },
+      policy: { maxClones: 1 },
+      ends: false,
+    },
+    {
+      name: "when there are enough clones again",
+      asked: outstanding("scale_up below_min", 4),
+      members: { 0: 50, 1: 50 },
+      policy: { minClones: 1 },
+      ends: true,
+    },
+    {
+      name: "not while there are too few",
+      asked: outstanding("scale_up below_min", 4),
+      members: { 0: 50 },
+      policy: { minClones: 1 },
+      ends: false,
+    },
+    { name: "when its clone is alive", asked: UP, members: { 0: 95, 1: 95 }, ends: true },
+    { name: "when its clone is gone", asked: DOWN, members: { 0: 10, 1: 10 }, ends: true },
+  ])("$name: $asked.reason, in cooldown as after it", ({ asked, members, policy, ends }) => {
+    for (const nowMs of [atMost.nowMs, 60 * MINUTE]) {
+      const state = { ...LATER, outstanding: asked, knownClones: null };
+      const result = run({ members, policy: policy ?? {}, state, nowMs });
+      expect(result.evaluation.decision.reason === "cooldown").toBe(nowMs === atMost.nowMs);
+      expect(result.state.outstanding).toEqual(ends ? null : asked);
+      expect(result.evaluation.outstanding).toEqual(ends ? null : asked);
+    }
+  });
+
+  test("not while step 1 holds the group: nothing can be said about its load", () => {
+    const { state } = run({ members: { 0: "missing" }, state: { outstanding: UP } });
+    expect(state.outstanding).toEqual(UP);
+  });
+
+  test("and one that came as asked is known as made here, as long as it lives", () => {
+    const came = run({ members: { 0: 95, 1: 95 }, state: { ...LATER, outstanding: UP, knownClones: [] } });
+    expect(came.state.madeHere).toEqual([1]);
+    const cooling = run({
+      members: { 0: 95, 1: 95 },
+      state: { outstanding: UP, lastActionMs: 0 },
+      nowMs: MINUTE,
+    });
+    expect(cooling.state.madeHere).toEqual([1]);
+    const went = run({ members: { 0: 95 }, state: { ...came.state } });
+    expect(went.state.madeHere).toEqual([]);
+  });
+
+  test("while a clone that nobody asked for is not known as made here", () => {
+    const { state } = run({
+      members: { 0: 95, 2: 95 },
+      state: { ...LATER, outstanding: UP, knownClones: [] },
+    });
+    expect(state.madeHere).toEqual([]);
+  });
+});
+
+describe("11. a paused group", () => {
+  const paused = { paused: true };
+  holdsFor([
+    {
+      name: "says what it would do, and keeps its counters",
+      members: { 0: 95 },
+      policy: paused,
+      state: { highTicks: 2 },
+      decides: "paused (scale_up overloaded web-clone-1)",
+      ticks: [3, 0],
+    },
+    {
+      name: "goes on counting while it is paused",
+      members: { 0: 95 },
+      policy: paused,
+      state: { highTicks: 7 },
+      decides: "paused (scale_up overloaded web-clone-1)",
+      ticks: [8, 0],
+    },
+    {
+      name: "says which clone would go",
+      members: { 0: 10, 1: 10 },
+      policy: paused,
+      state: { lowTicks: 4 },
+      decides: "paused (scale_down underloaded web-clone-1)",
+      ticks: [0, 5],
+    },
+    {
+      name: "says what would be repaired",
+      members: { 0: 60 },
+      policy: { ...paused, minClones: 1 },
+      state: { outOfBounds: "below" },
+      decides: "paused (scale_up below_min web-clone-1)",
+      ticks: NONE,
+    },
+    {
+      name: "is held for other reasons as ever",
+      members: { 0: 95, 1: 95 },
+      policy: { ...paused, maxClones: 1 },
+      state: { highTicks: 2 },
+      decides: "hold at_max",
+      ticks: [3, 0],
+    },
+    {
+      name: "takes none of the host's scale-ups, and is not held by their limit",
+      members: { 0: 95 },
+      policy: paused,
+      state: { highTicks: 2 },
+      scaleUpAllowed: false,
+      decides: "paused (scale_up overloaded web-clone-1)",
+      ticks: [3, 0],
+    },
+  ]);
+
+  test("begins no cooldown, leaves no tombstone, has nothing outstanding", () => {
+    const { state } = run({ members: { 0: 10, 1: 10 }, policy: paused, state: { lowTicks: 4 } });
+    expect(state).toEqual({ ...FRESH_STATE, lowTicks: 5, knownClones: [1] });
+  });
+});
+
+describe("after a scale decision", () => {
+  const nowMs = 60 * MINUTE;
+
+  test("a scale-up starts a cooldown and is outstanding", () => {
+    const { state, evaluation } = run({ members: { 0: 95 }, state: { highTicks: 2 } });
+    expect(state).toEqual({
+      ...FRESH_STATE,
+      knownClones: [],
+      lastActionMs: nowMs,
+      outstanding: outstanding("scale_up overloaded", 1, nowMs),
+    });
+    expect(evaluation.cooldownUntilMs).toBe(nowMs + policy().cooldownPeriodMs);
+  });
+
+  test("a scale-down leaves a tombstone for death_timeout besides", () => {
+    const { state } = run({
+      members: { 0: 10, 1: 10, 2: 10 },
+      state: { lowTicks: 4, tombstones: [{ cloneId: 9, untilMs: nowMs + 1 }] },
+    });
+    expect(state.outstanding).toEqual(outstanding("scale_down underloaded", 2, nowMs));
+    expect(state.tombstones).toEqual([
+      { cloneId: 9, untilMs: nowMs + 1 },
+      { cloneId: 2, untilMs: nowMs + policy().deathTimeoutMs },
+    ]);
+  });
+
+  test("the same clone has one tombstone, the newer", () => {
+    const { state } = run({
+      members: { 0: 10, 2: 10 },
+      state: { lowTicks: 4, tombstones: [{ cloneId: 2, untilMs: nowMs + 1 }] },
+    });
+    expect(state.tombstones).toEqual([{ cloneId: 2, untilMs: nowMs + policy().deathTimeoutMs }]);
+  });
+});
+
+describe("the explanation", () => {
+  test("says what was measured: the mean, and the mean damped towards either decision", () => {
+    const { evaluation } = run({ members: { 0: 90, 1: 30, 2: "missing", 3: "warming", 4: "silent" } });
+    expect(evaluation.averages).toEqual({ fresh: 60, forUp: 30, forDown: 80, members: 4 });
+    expect(evaluation.clones).toBe(4);
+  });
+
+  test("has no mean where there is nothing to take one of", () => {
+    const { evaluation } = run({ members: { 0: "silent" } });
+    expect(evaluation.averages).toEqual({ fresh: null, forUp: null, forDown: null, members: 0 });
+  });
+});

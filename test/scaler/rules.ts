@@ -1,0 +1,129 @@
+/** What the tests of the scaler's rules are written in: policies, states and observations by what differs. */
+import { expect, test } from "vitest";
+import { type EvaluateResult, evaluate } from "../../src/scaler/evaluate.ts";
+import {
+  type Decision,
+  FRESH_STATE,
+  type GroupPolicy,
+  type GroupState,
+  type MemberObservation,
+  type Observation,
+  type Outstanding,
+} from "../../src/scaler/types.ts";
+
+export const MINUTE = 60_000;
+
+/** The design's defaults. */
+const DEFAULTS: GroupPolicy = {
+  scaleUpThresholdPercent: 90,
+  scaleUpTriggerTicks: 3,
+  scaleDownThresholdPercent: 40,
+  scaleDownTriggerTicks: 5,
+  cooldownPeriodMs: 10 * MINUTE,
+  warmupPeriodMs: 2 * MINUTE,
+  minClones: 0,
+  maxClones: 3,
+  adoptClones: true,
+  enabled: true,
+  paused: false,
+  deathTimeoutMs: 15 * MINUTE,
+};
+
+/** The default policy but for the keys given. */
+export function policy(keys: Partial<GroupPolicy> = {}): GroupPolicy {
+  return { ...DEFAULTS, ...keys };
+}
+
+/** A member's CPU usage in percent, or why it has none. */
+export type Seen = number | "warming" | "missing" | "silent";
+/** Members by clone id, 0 being the primary: `{ 0: 95, 2: "missing" }`. */
+export type Members = Readonly<Record<number, Seen>>;
+
+/** A group on host `h`, path `user`. */
+export function observation(members: Members, facts: Partial<Observation> = {}): Observation {
+  const group = facts.group ?? "web";
+  return {
+    host: "h",
+    path: "user",
+    group,
+    hostLive: true,
+    members: Object.entries(members).map(([id, seen]) => member(group, Number(id), seen)),
+    ...facts,
+  };
+}
+
+function member(group: string, cloneId: number, seen: Seen): MemberObservation {
+  const vm = cloneId === 0 ? group : `${group}-clone-${cloneId}`;
+  return typeof seen === "number"
+    ? { vm, cloneId, state: "fresh", usagePercent: seen }
+    : { vm, cloneId, state: seen, usagePercent: null };
+}
+
+/** A scale decision of `web` that has been taken and not been carried out: `outstanding("scale_up overloaded", 1)`. */
+export function outstanding(text: string, cloneId: number, sinceMs = 0): Outstanding {
+  const clone = `web-clone-${cloneId}`;
+  switch (text) {
+    case "scale_up overloaded":
+      return { decision: "scale_up", reason: "overloaded", clone, cloneId, sinceMs };
+    case "scale_up below_min":
+      return { decision: "scale_up", reason: "below_min", clone, cloneId, sinceMs };
+    case "scale_down underloaded":
+      return { decision: "scale_down", reason: "underloaded", clone, cloneId, sinceMs };
+    case "scale_down above_max":
+      return { decision: "scale_down", reason: "above_max", clone, cloneId, sinceMs };
+    default:
+      throw new Error(`no scale decision: ${text}`);
+  }
+}
+
+/** One evaluation by what differs from the defaults: a group that the last evaluation saw with the same clones. */
+export interface Case {
+  readonly members: Members;
+  /** null: none matches */
+  readonly policy?: Partial<GroupPolicy> | null;
+  readonly state?: Partial<GroupState>;
+  readonly facts?: Partial<Observation>;
+  readonly nowMs?: number;
+  readonly scaleUpAllowed?: boolean;
+}
+
+/** Evaluates the case. Its time is an hour after the clock's start unless it says otherwise. */
+export function run(given: Case): EvaluateResult {
+  const { members, facts, nowMs = 60 * MINUTE, scaleUpAllowed = true } = given;
+  const knownClones = Object.keys(members)
+    .map(Number)
+    .filter((id) => id > 0);
+  return evaluate({
+    policy: given.policy === null ? null : policy(given.policy),
+    observation: observation(members, facts),
+    state: { ...FRESH_STATE, knownClones, ...given.state },
+    nowMs,
+    scaleUpAllowed,
+  });
+}
+
+/** A decision in words: `hold normal`, `scale_up overloaded web-clone-1`, `paused (scale_up overloaded web-clone-1)`. */
+export function words(decision: Decision): string {
+  if (decision.decision !== "hold") return `${decision.decision} ${decision.reason} ${decision.clone}`;
+  if (decision.reason !== "paused") return `hold ${decision.reason}`;
+  return `paused (${words(decision.would)})`;
+}
+
+/** A case with what is decided and both counters after it, named by a sentence. */
+export interface Row extends Case {
+  readonly name: string;
+  readonly decides: string;
+  readonly ticks: readonly [high: number, low: number];
+}
+
+export const NONE: Row["ticks"] = [0, 0];
+
+/** One test per row. */
+export function holdsFor(rows: readonly Row[]): void {
+  test.each(rows)("$name", ({ decides, ticks, ...given }) => {
+    const { state, evaluation } = run(given);
+    expect(words(evaluation.decision)).toBe(decides);
+    expect([evaluation.highTicks, evaluation.lowTicks]).toEqual(ticks);
+    expect([state.highTicks, state.lowTicks]).toEqual(ticks);
+  });
+}
