@@ -2,9 +2,10 @@ import { spawnSync } from "node:child_process";
 
 /** The Debian package that each program comes in. */
 const PACKAGES = {
+  prometheus: "prometheus",
   promtool: "prometheus",
   amtool: "prometheus-alertmanager",
-  prometheus: "prometheus",
+  chromium: "chromium",
 } as const;
 
 /**
