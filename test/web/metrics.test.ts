@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { gunzipSync } from "node:zlib";
 import { Counter, Registry } from "prom-client";
 import { afterEach, describe, expect, test } from "vitest";
+import { systemClock } from "../../src/clock.ts";
 import type { Family } from "../../src/exposition/family.ts";
 import type { ExpositionFormat } from "../../src/exposition/format.ts";
 import { promClientFamilies } from "../../src/exposition/promClient.ts";
@@ -170,6 +171,15 @@ describe("a client that does not take its response", () => {
     await until(() => web.scrapes.length === 1, "the scrape ended");
     expect(web.scrapes[0]?.outcome).toBe("timeout");
   });
+});
+
+test("a write timeout of months does not cut the response at once", async () => {
+  web = await startWeb({
+    collect: () => [counter(10)],
+    clock: systemClock(),
+    ...settings({ writeTimeoutMs: 90 * 86_400_000 }),
+  });
+  for (let i = 0; i < 10; i++) expect((await ask(`${web.url}/metrics`)).status).toBe(200);
 });
 
 describe("a client that goes away", () => {
