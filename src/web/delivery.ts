@@ -83,7 +83,7 @@ export class Delivery {
     this.#stopTimer();
     const failure = guarded.failure();
     // A failure closes the connection too, on some versions of Node before this is reached: not the client's doing.
-    if (failure !== null && this.#ended !== "timeout") throw failure.error;
+    if (failure !== null && this.ended !== "timeout") throw failure.error;
     return this.#ended ?? "ok";
   }
 
