@@ -1,6 +1,6 @@
 import type { ScalerConfig } from "../config/types.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
-import { type Bases, observe } from "./observe.ts";
+import { type Bases, monotonicMs, observe } from "./observe.ts";
 import { policyLookup } from "./policies.ts";
 import { type GroupKey, groupKey, type RememberedGroup, tick } from "./tick.ts";
 import type { Evaluation } from "./types.ts";
@@ -56,7 +56,7 @@ export class Engine {
       observations: observed.observations,
       policyOf: this.#policyOf,
       states: groups,
-      nowMs: snapshot.nowUs / 1000,
+      nowMs: monotonicMs(snapshot),
       maxScaleUpsPerTick: this.#config.maxScaleUpsPerTick,
     });
     this.#memory = { groups: result.states, bases: observed.bases };

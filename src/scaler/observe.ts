@@ -9,7 +9,7 @@ import type { GroupPolicy, GroupState, MemberObservation, Observation, ObservedS
 /** A VM's newest counter reading at a tick. `life` is null when it was read back from the state file. */
 export interface Base extends CpuPoint {
   readonly life: number | null;
-  /** it was taken for gone at that tick, and stays so until it is heard again */
+  /** it was taken for gone at that tick (see `isGone`) */
   readonly gone: boolean;
   /** of a reading from the state file: when that process of the VM had started, where info said so */
   readonly startedMs?: number | null;
@@ -40,16 +40,27 @@ export interface Observed {
 /** What holds for all members at one tick. */
 interface TickFacts {
   readonly snapshot: FleetSnapshot;
+  readonly nowMs: number;
   readonly bases: Bases;
   /** since the previous tick */
   readonly windowUs: number;
+}
+
+/** The snapshot's time on the clock of group states, in whole milliseconds. */
+export function monotonicMs(snapshot: FleetSnapshot): number {
+  return Math.floor(snapshot.nowUs / 1000);
 }
 
 /** One observation per group of the snapshot, at the snapshot's time. */
 export function observe(input: ObserveInput): Observed {
   const { snapshot, bases } = input;
   const live = new Map(snapshot.hosts.map((h) => [h.host, h.live]));
-  const facts = { snapshot, bases, windowUs: snapshot.nowUs - (bases.tickUs ?? input.firstSampleUs) };
+  const facts: TickFacts = {
+    snapshot,
+    nowMs: monotonicMs(snapshot),
+    bases,
+    windowUs: snapshot.nowUs - (bases.tickUs ?? input.firstSampleUs),
+  };
   const unheard = byGroup(snapshot.unheard);
   const observations: Observation[] = [];
   const points = new Map<string, Base>();
@@ -66,7 +77,12 @@ export function observe(input: ObserveInput): Observed {
     const [first] = vms;
     if (first === undefined) continue;
     const { host, path, primary: group } = first;
-    const members = observeUnheard(vms, clonesLeaving(input.stateOf({ host, path, group })), facts, points);
+    const members = observeUnheard(
+      vms,
+      clonesLeaving(input.stateOf({ host, path, group }), facts.nowMs),
+      facts,
+      points,
+    );
     if (members.length > 0) {
       observations.push({ host, path, group, hostLive: live.get(host) === true, members });
     }
@@ -92,15 +108,14 @@ function observeGroup(
   { policyOf, stateOf }: ObserveInput,
   points: Map<string, Base>,
 ): MemberObservation[] {
-  const leaving = clonesLeaving(stateOf(group));
+  const leaving = clonesLeaving(stateOf(group), facts.nowMs);
   const warmupMs = policyOf(group)?.warmupPeriodMs ?? 0;
   const members: MemberObservation[] = [];
   for (const member of group.members) {
     const { record, cloneId } = member;
     const base = facts.bases.points.get(record.labels);
     const observed = observeMember(member, base, facts, warmupMs);
-    const heard = observed.state === "fresh" || observed.state === "warming";
-    const gone = !heard && (base?.gone === true || leaving?.has(cloneId) === true);
+    const gone = isGone(cloneId, observed.state, base, leaving);
     if (!gone) members.push(observed);
     const reading = readingOf(record, base, gone);
     if (reading !== undefined) points.set(record.labels, reading);
@@ -119,22 +134,37 @@ function observeUnheard(
   const members: MemberObservation[] = [];
   for (const { vm, cloneId, state, labels } of vms) {
     const base = bases.points.get(labels);
-    const gone = base?.gone === true || leaving?.has(cloneId) === true;
+    const gone = isGone(cloneId, state, base, leaving);
     if (!gone) members.push(observation(vm, cloneId, state, null));
     if (base !== undefined) points.set(labels, base.gone === gone ? base : { ...base, gone });
   }
   return members;
 }
 
-/** Ids of clones that were decided to go: one missed tick and they are gone, without waiting for death_timeout. */
-function clonesLeaving(state: GroupState | null): ReadonlySet<number> | null {
+/** Ids of the clones that were decided to go: the one that is asked to, and those with a tombstone. */
+function clonesLeaving(state: GroupState | null, nowMs: number): ReadonlySet<number> | null {
   if (state === null) return null;
   const { tombstones, outstanding } = state;
   const isLeaving = outstanding?.decision === "scale_down";
   if (tombstones.length === 0 && !isLeaving) return null;
-  const ids = new Set(tombstones.map((t) => t.cloneId));
+  const ids = new Set<number>();
+  for (const { cloneId, untilMs } of tombstones) if (nowMs < untilMs) ids.add(cloneId);
   if (isLeaving) ids.add(outstanding.cloneId);
   return ids;
+}
+
+/**
+ * A clone that was decided to go is gone when it misses one tick, without waiting for death_timeout. It stays so when the
+ * decision is over, until it is heard again or has been silent for so long that only info still knows it.
+ */
+function isGone(
+  cloneId: number,
+  state: ObservedState,
+  base: Base | undefined,
+  leaving: ReadonlySet<number> | null,
+): boolean {
+  if (state === "fresh" || state === "warming") return false;
+  return leaving?.has(cloneId) === true || (state === "missing" && base?.gone === true);
 }
 
 function observeMember(
@@ -146,12 +176,11 @@ function observeMember(
   const { vm, arrivalUs, cpuUs, cpus } = record;
   if (state === "silent") return observation(vm, cloneId, "silent", null);
   if (bases.tickUs !== null && arrivalUs <= bases.tickUs) return observation(vm, cloneId, "missing", null);
-  const start = base !== undefined && isSameLife(record, base) ? base : record.lifeStart;
+  const start = windowStart(record, base);
   if (start === null || cpuUs === null || cpus === null) return observation(vm, cloneId, "warming", null);
   const elapsedUs = arrivalUs - start.arrivalUs;
-  if (elapsedUs <= 0 || elapsedUs * 2 < windowUs || ageMs(record, snapshot) < warmupMs) {
-    return observation(vm, cloneId, "warming", null);
-  }
+  const isYoung = warmupMs > 0 && ageMs(record, snapshot) < warmupMs;
+  if (elapsedUs <= 0 || elapsedUs * 2 < windowUs || isYoung) return observation(vm, cloneId, "warming", null);
   const percent = (100 * (cpuUs - start.cpuUs)) / elapsedUs / cpus;
   return observation(vm, cloneId, "fresh", Math.min(100, Math.max(0, percent)));
 }
@@ -165,13 +194,21 @@ function observation(
   return { vm, cloneId, state, usagePercent };
 }
 
+/** The VM's reading at the previous tick or, in a new life, that life's first sample; null while it has none. */
+function windowStart(record: VmRecord, base: Base | undefined): CpuPoint | null {
+  const { lifeStart } = record;
+  if (base === undefined || lifeStart === null) return lifeStart;
+  return isSameLife(record, lifeStart, base) ? base : lifeStart;
+}
+
 /** A reading from the state file is of this life when nothing shows a restart since. */
-function isSameLife(record: VmRecord, base: Base): boolean {
-  if (base.life !== null) return base.life === record.life;
+function isSameLife(record: VmRecord, lifeStart: CpuPoint, base: Base): boolean {
+  // Info may have told of a new life before its first sample came: then a reading of that time is of the one before.
+  if (base.life !== null) return base.life === record.life && base.arrivalUs >= lifeStart.arrivalUs;
   const startedMs = record.info?.startedMs ?? null;
   const startedBeforeMs = base.startedMs ?? null;
   if (startedMs !== null && startedBeforeMs !== null && startedMs !== startedBeforeMs) return false;
-  return record.restarts === 0 && record.lifeStart !== null && record.lifeStart.cpuUs >= base.cpuUs;
+  return record.restarts === 0 && lifeStart.cpuUs >= base.cpuUs;
 }
 
 function ageMs(record: VmRecord, snapshot: FleetSnapshot): number {
@@ -179,12 +216,12 @@ function ageMs(record: VmRecord, snapshot: FleetSnapshot): number {
   return startedMs === null ? (snapshot.nowUs - record.firstSeenUs) / 1000 : snapshot.wallMs - startedMs;
 }
 
-/** Where the VM's next window begins: its newest usable sample; undefined while it has had none. */
+/** Where the VM's next window begins: the newest usable sample of its life; undefined while it has had none. */
 function readingOf(
-  { cpuUs, arrivalUs, life }: VmRecord,
+  { cpuUs, arrivalUs, life, lifeStart }: VmRecord,
   before: Base | undefined,
   gone: boolean,
 ): Base | undefined {
-  if (cpuUs !== null) return { cpuUs, arrivalUs, life, gone };
+  if (cpuUs !== null && lifeStart !== null) return { cpuUs, arrivalUs, life, gone };
   return before === undefined ? undefined : { ...before, gone };
 }

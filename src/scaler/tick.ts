@@ -84,13 +84,5 @@ function afterAbsence(state: GroupState, policy: GroupPolicy | null, nowMs: numb
   const cooling =
     state.lastActionMs !== null && policy !== null && nowMs < state.lastActionMs + policy.cooldownPeriodMs;
   if (!cooling && tombstones.length === 0) return null;
-  return {
-    ...state,
-    highTicks: 0,
-    lowTicks: 0,
-    tombstones,
-    madeHere: [],
-    knownClones: null,
-    outOfBounds: null,
-  };
+  return { ...state, highTicks: 0, lowTicks: 0, tombstones, knownClones: null, outOfBounds: null };
 }
