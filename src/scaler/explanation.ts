@@ -1,0 +1,129 @@
+import { type DecisionJson, decisionJson } from "./decisionJson.ts";
+import type { Evaluation, GroupPolicy, GroupState, ObservedState } from "./types.ts";
+import { inWords } from "./words.ts";
+
+/** An evaluation as `/api/v1/groups` explains it: what was measured, against which bounds, and why this decision. */
+export interface ExplanationJson extends Omit<DecisionJson, "host" | "path" | "group"> {
+  /** the reason in words */
+  readonly text: string;
+  readonly mode: string;
+  readonly members: readonly MemberJson[];
+  /** how many members the two averages for up and down are over; silent ones are in neither */
+  readonly members_averaged: number;
+  readonly desired_clones: number;
+  readonly last_action: string | null;
+  readonly cooldown_remaining_seconds: number;
+  readonly outstanding: OutstandingJson | null;
+  /** ids that are not given again yet */
+  readonly tombstones: readonly { readonly clone_id: number; readonly until: string }[];
+  /** ids of the clones that came as this scaler had asked */
+  readonly made_here: readonly number[];
+  /** the bounds and all else that holds for the group; null when no policy matches it */
+  readonly policy: PolicyJson | null;
+}
+
+interface MemberJson {
+  readonly vm: string;
+  readonly clone_id: number;
+  readonly state: ObservedState;
+  /** since the previous evaluation */
+  readonly usage_percent: number | null;
+}
+
+interface OutstandingJson {
+  readonly decision: string;
+  readonly reason: string;
+  readonly clone: string;
+  readonly since: string;
+}
+
+interface PolicyJson {
+  readonly scale_up_threshold_percent: number;
+  readonly scale_up_trigger_ticks: number;
+  readonly scale_down_threshold_percent: number;
+  readonly scale_down_trigger_ticks: number;
+  readonly cooldown_seconds: number;
+  readonly warmup_seconds: number;
+  readonly death_timeout_seconds: number;
+  readonly min_clones: number;
+  readonly max_clones: number;
+  readonly adopt_clones: boolean;
+  readonly enabled: boolean;
+  readonly paused: boolean;
+}
+
+export interface ExplainInput {
+  readonly evaluation: Evaluation;
+  /** what is remembered of the group after the evaluation */
+  readonly state: GroupState;
+  readonly mode: string;
+  /** when the evaluation was made, on the clock of its times and as wall time */
+  readonly tickMs: number;
+  readonly tickWallMs: number;
+  /** now, on the clock of its times */
+  readonly nowMs: number;
+}
+
+/** Explains an evaluation; what is left of the cooldown is as of now, all else as of the tick. */
+export function explain({
+  evaluation,
+  state,
+  mode,
+  tickMs,
+  tickWallMs,
+  nowMs,
+}: ExplainInput): ExplanationJson {
+  const { host, path, group, ...decision } = decisionJson(evaluation, tickWallMs);
+  const { policy, observation, averages, outstanding, cooldownUntilMs } = evaluation;
+  const time = (ms: number) => new Date(Math.round(tickWallMs + ms - tickMs)).toISOString();
+  return {
+    ...decision,
+    text: inWords(evaluation, nowMs),
+    mode,
+    members: observation.members.map(({ vm, cloneId, state, usagePercent }) => ({
+      vm,
+      clone_id: cloneId,
+      state,
+      usage_percent: usagePercent,
+    })),
+    members_averaged: averages.members,
+    desired_clones: desiredClones(evaluation),
+    last_action: state.lastActionMs === null ? null : time(state.lastActionMs),
+    cooldown_remaining_seconds: Math.max(0, (cooldownUntilMs ?? nowMs) - nowMs) / 1000,
+    outstanding:
+      outstanding === null
+        ? null
+        : {
+            decision: outstanding.decision,
+            reason: outstanding.reason,
+            clone: outstanding.clone,
+            since: time(outstanding.sinceMs),
+          },
+    tombstones: state.tombstones.map(({ cloneId, untilMs }) => ({ clone_id: cloneId, until: time(untilMs) })),
+    made_here: state.madeHere,
+    policy: policy === null ? null : policyJson(policy),
+  };
+}
+
+/** One clone more or less than there are while a decision is outstanding. */
+export function desiredClones({ clones, outstanding }: Pick<Evaluation, "clones" | "outstanding">): number {
+  if (outstanding === null) return clones;
+  return outstanding.decision === "scale_up" ? clones + 1 : clones - 1;
+}
+
+function policyJson(policy: GroupPolicy): PolicyJson {
+  return {
+    scale_up_threshold_percent: policy.scaleUpThresholdPercent,
+    scale_up_trigger_ticks: policy.scaleUpTriggerTicks,
+    scale_down_threshold_percent: policy.scaleDownThresholdPercent,
+    scale_down_trigger_ticks: policy.scaleDownTriggerTicks,
+    cooldown_seconds: policy.cooldownPeriodMs / 1000,
+    warmup_seconds: policy.warmupPeriodMs / 1000,
+    death_timeout_seconds: policy.deathTimeoutMs / 1000,
+    min_clones: policy.minClones,
+    max_clones: policy.maxClones,
+    adopt_clones: policy.adoptClones,
+    enabled: policy.enabled,
+    paused: policy.paused,
+  };
+}

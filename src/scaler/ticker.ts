@@ -1,0 +1,119 @@
+import type { Cancel, Clock } from "../clock.ts";
+
+/** Node's timers hold no more than about 24 days; a longer wait is waited in parts. */
+const MAX_WAIT_MS = 2 ** 30;
+
+export interface TickerOptions {
+  readonly clock: Clock;
+  readonly intervalMs: number;
+  /** One tick, `lagUs` after the time it was meant for. Must not throw. */
+  readonly tick: (lagUs: number) => void;
+  /**
+   * When the last tick was (monotonic), if the program was only restarted: ticks go on at their times. The first one is
+   * put off, by one interval at most, until `caughtUp` says that all that is expected has been heard again.
+   */
+  readonly lastTickUs?: number | null;
+  readonly caughtUp?: () => boolean;
+}
+
+/**
+ * Ticks once per interval on the monotonic clock, the first time one interval after the first samples arrived (unless
+ * it goes on where the program was before a restart). Times are counted from the ideal one, so lateness does not add up. A late tick is not made up for by a second one: the next is at
+ * the first ideal time that leaves it at least half an interval, for a shorter window gives no rates.
+ */
+export class Ticker {
+  readonly #clock: Clock;
+  readonly #tick: (lagUs: number) => void;
+  readonly #caughtUp: () => boolean;
+  #intervalUs: number;
+  #firstSampleUs: number | null = null;
+  /** what the next ideal time is counted from: the last one, or the first samples; null before them */
+  #originUs: number | null;
+  #nextUs: number | null = null;
+  /** the first tick after a restart has not been yet */
+  #isCatchingUp: boolean;
+  #cancel: Cancel = () => undefined;
+  #stopped = false;
+
+  constructor({ clock, intervalMs, tick, lastTickUs, caughtUp }: TickerOptions) {
+    this.#clock = clock;
+    this.#tick = tick;
+    this.#caughtUp = caughtUp ?? (() => true);
+    this.#intervalUs = intervalMs * 1000;
+    this.#originUs = lastTickUs ?? null;
+    this.#isCatchingUp = this.#originUs !== null;
+    this.#schedule();
+  }
+
+  /** Monotonic arrival of the first samples; null before. */
+  get firstSampleUs(): number | null {
+    return this.#firstSampleUs;
+  }
+
+  /** To be called as samples arrive, at `arrivalUs`. Costs next to nothing but for the first. */
+  samplesArrived(arrivalUs: number): void {
+    if (this.#firstSampleUs === null) {
+      this.#firstSampleUs = arrivalUs;
+      this.#originUs ??= arrivalUs;
+      if (this.#nextUs === null) this.#schedule();
+    }
+    if (this.#isPutOff && this.#caughtUp()) this.#arm();
+  }
+
+  /** Another interval, counted from the last ideal time. */
+  setInterval(intervalMs: number): void {
+    if (intervalMs * 1000 === this.#intervalUs) return;
+    this.#intervalUs = intervalMs * 1000;
+    this.#schedule();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel();
+  }
+
+  /** The first tick after a restart is due, and waits for what has not been heard again. */
+  get #isPutOff(): boolean {
+    return this.#isCatchingUp && this.#nextUs !== null && this.#clock.nowUs() >= this.#nextUs;
+  }
+
+  /** Sets the next tick to the first ideal time that has not passed. */
+  #schedule(): void {
+    if (this.#originUs === null) return;
+    const passed = Math.ceil((this.#clock.nowUs() - this.#originUs) / this.#intervalUs);
+    this.#nextUs = this.#originUs + Math.max(1, passed) * this.#intervalUs;
+    this.#arm();
+  }
+
+  #arm(): void {
+    this.#cancel();
+    if (this.#stopped || this.#nextUs === null) return;
+    this.#waitUntil(this.#nextUs);
+  }
+
+  #waitUntil(us: number): void {
+    const waitMs = Math.ceil((us - this.#clock.nowUs()) / 1000);
+    this.#cancel = this.#clock.after(Math.min(Math.max(0, waitMs), MAX_WAIT_MS), () => this.#due());
+  }
+
+  #due(): void {
+    const idealUs = this.#nextUs;
+    if (idealUs === null || this.#stopped) return;
+    const nowUs = this.#clock.nowUs();
+    // timers may fire a little early, and long waits come in parts
+    if (nowUs < idealUs) {
+      this.#arm();
+      return;
+    }
+    const latestUs = idealUs + this.#intervalUs;
+    if (this.#isCatchingUp && nowUs < latestUs && !this.#caughtUp()) {
+      this.#waitUntil(latestUs);
+      return;
+    }
+    this.#isCatchingUp = false;
+    this.#originUs = idealUs;
+    this.#nextUs = idealUs + Math.ceil((nowUs - idealUs) / this.#intervalUs + 0.5) * this.#intervalUs;
+    this.#arm();
+    this.#tick(nowUs - idealUs);
+  }
+}
