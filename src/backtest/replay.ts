@@ -28,7 +28,7 @@ export class Replay {
   readonly #mode: TickMode;
   readonly #fleet: Fleet;
   readonly #engine: Engine;
-  readonly #clock: { nowUs: number; startMs: number } = { nowUs: 0, startMs: 0 };
+  readonly #clock: { nowUs: number; startMs: number | null } = { nowUs: 0, startMs: null };
   #firstSampleMs: number | null = null;
   #lastSampleMs = 0;
   #nextPollMs = Number.POSITIVE_INFINITY;
@@ -40,7 +40,7 @@ export class Replay {
     this.#mode = mode;
     const clock: Clock = {
       nowUs: () => this.#clock.nowUs,
-      wallMs: () => this.#clock.startMs + this.#clock.nowUs / 1000,
+      wallMs: () => (this.#clock.startMs ?? 0) + this.#clock.nowUs / 1000,
       after: () => () => undefined,
     };
     this.#fleet = new Fleet({ clock, deathTimeoutMs: config.defaults.deathTimeoutMs });
@@ -119,7 +119,7 @@ export class Replay {
 
   /** Monotonic time begins with the trace. */
   #start(timeMs: number): void {
-    if (this.#clock.startMs === 0) this.#clock.startMs = timeMs;
+    this.#clock.startMs ??= timeMs;
   }
 
   #moveTo(timeMs: number): void {
@@ -127,7 +127,7 @@ export class Replay {
   }
 
   #usAt(timeMs: number): number {
-    return Math.round((timeMs - this.#clock.startMs) * 1000);
+    return Math.round((timeMs - (this.#clock.startMs ?? timeMs)) * 1000);
   }
 }
 

@@ -114,8 +114,17 @@ class BufferedText {
     const text = this.#text;
     this.#text = "";
     if (this.#gone || text === "") return;
-    if (!this.#stream.write(text))
-      await Promise.race([once(this.#stream, "drain"), once(this.#stream, "close")]);
+    if (this.#stream.write(text)) return;
+    const waiting = new AbortController();
+    const { signal } = waiting;
+    try {
+      await Promise.race([once(this.#stream, "drain", { signal }), once(this.#stream, "close", { signal })]);
+    } catch (error) {
+      // the stream failed while it was waited for: what it was about is known by now
+      if (!this.#gone) throw error;
+    } finally {
+      waiting.abort();
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * One line of a trace. Lines that `record` wrote are read by one pattern that takes out just what a replay needs, since
- * parsing the whole JSON costs five times as much; every other line goes through JSON.parse.
+ * parsing the whole JSON costs five times as much; every other line goes through JSON.parse. Text comes as bytes, one
+ * character each (latin1): decoding UTF-8 costs as much as the pattern, and what the pattern takes out is ASCII.
  */
 import { type Name, parseName } from "../albatross/names.ts";
 
@@ -34,14 +35,18 @@ export type TraceEvent = SampleEvent | InfoEvent | TickEvent;
 
 const INT = `"(-?\\d{1,19})"`;
 const TIME = `\\{"sec":${INT},"usec":(\\d{1,9})\\}`;
+/** ASCII that stands for itself in a JSON string */
+const TEXT = `"([ !#-[\\]-~]+)"`;
 /** A sample as messageToJson orders its fields, up to the last field that is needed. */
 const RECORDED_SAMPLE = new RegExp(
-  `^\\{"time":"([^"\\\\]+)","host":"([^"\\\\]+)","header":\\{"version":5,"sequence":"-?\\d+","name":"([^"\\\\]+)",` +
-    `"path":\\[[^\\]]*\\],"label":[^,}]+\\},"payload":\\{"type":"data","data":"stats","rusage":\\{"utime":${TIME},` +
+  `\\{"time":${TEXT},"host":${TEXT},"header":\\{"version":5,"sequence":"-?\\d+","name":${TEXT},` +
+    `"path":\\[[^\\]\n]*\\],"label":[^,}\n]+\\},"payload":\\{"type":"data","data":"stats","rusage":\\{"utime":${TIME},` +
     `"stime":${TIME},"maxrss":"-?\\d+","ixrss":"-?\\d+","idrss":"-?\\d+","isrss":"-?\\d+","minflt":${INT},` +
     `"majflt":"-?\\d+","nswap":"-?\\d+","inblock":"-?\\d+","outblock":"-?\\d+","msgsnd":"-?\\d+","msgrcv":"-?\\d+",` +
-    `"nsignals":"-?\\d+","nvcsw":${INT},"nivcsw":"-?\\d+"\\}.*\\}\\}$`,
+    `"nsignals":"-?\\d+","nvcsw":${INT},"nivcsw":"-?\\d+"\\}`,
+  "y",
 );
+const CLOSING_BRACE = 0x7d;
 
 /** Names and times repeat from line to line; what was last read of them is kept for this many. */
 const MAX_NAMES = 100_000;
@@ -52,13 +57,20 @@ export class TraceLineReader {
   #timeText = "";
   #timeMs = Number.NaN;
 
-  /** What a line says; null for one that is neither a sample, an info nor a tick. Never throws. */
-  read(line: string): TraceEvent | null {
-    return this.#readRecorded(line) ?? this.#readAny(line);
+  /**
+   * What the line from `start` to `end` of `bytes` says; null for one that is neither a sample, an info nor a tick. There
+   * is no newline in it. Never throws.
+   */
+  read(bytes: string, start = 0, end = bytes.length): TraceEvent | null {
+    return this.#readRecorded(bytes, start, end) ?? this.#readAny(bytes.slice(start, end));
   }
 
-  #readRecorded(line: string): SampleEvent | null {
-    const match = RECORDED_SAMPLE.exec(line);
+  #readRecorded(bytes: string, start: number, end: number): SampleEvent | null {
+    const isWhole =
+      bytes.charCodeAt(end - 1) === CLOSING_BRACE && bytes.charCodeAt(end - 2) === CLOSING_BRACE;
+    if (!isWhole) return null;
+    RECORDED_SAMPLE.lastIndex = start;
+    const match = RECORDED_SAMPLE.exec(bytes);
     if (match === null) return null;
     const [, time = "", host = "", nameText = "", uSec, uUsec, sSec, sUsec, minflt, nvcsw] = match;
     const timeMs = this.#time(time);
@@ -79,7 +91,7 @@ export class TraceLineReader {
   }
 
   #readAny(line: string): TraceEvent | null {
-    const json = parseJson(line);
+    const json = parseJson(utf8(line));
     const timeText = json?.["time"];
     if (json === null || typeof timeText !== "string") return null;
     const timeMs = this.#time(timeText);
@@ -163,6 +175,10 @@ function object(value: unknown): JsonObject | null {
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function utf8(bytes: string): string {
+  return new TextDecoder().decode(Buffer.from(bytes, "latin1"));
 }
 
 function parseJson(line: string): JsonObject | null {

@@ -9,11 +9,8 @@ export class TraceError extends Error {
 }
 
 /** A line longer than this is no sample of ours; it is skipped without being kept. */
-const MAX_LINE_CHARS = 4 * 1024 * 1024;
+const MAX_LINE_BYTES = 4 * 1024 * 1024;
 const READ_BYTES = 256 * 1024;
-/** A line that is passed over, kept in the place of one that was too long. */
-const TOO_LONG = "";
-
 /** One trace file, read in batches and in order of time. */
 export class TraceSource {
   readonly file: string;
@@ -32,7 +29,7 @@ export class TraceSource {
   constructor(file: string, stdin: Readable) {
     this.file = file === "-" ? "standard input" : file;
     this.#raw = file === "-" ? stdin : createReadStream(file, { highWaterMark: READ_BYTES });
-    this.#chunks = textChunks(this.#raw, file.endsWith(".gz"))[Symbol.asyncIterator]();
+    this.#chunks = byteChunks(this.#raw, file.endsWith(".gz"))[Symbol.asyncIterator]();
   }
 
   /** Bytes read of the file, packed ones of a `.gz`; 0 for standard input. */
@@ -71,7 +68,7 @@ export class TraceSource {
       const { value, done } = await this.#chunks.next();
       return done === true ? null : value;
     } catch (error) {
-      throw new TraceError(`${this.file}: ${error instanceof Error ? error.message : String(error)}`);
+      throw new TraceError(`${this.file}: ${reason(error)}`);
     }
   }
 
@@ -79,35 +76,39 @@ export class TraceSource {
     const events: TraceEvent[] = [];
     let start = 0;
     for (let end = chunk.indexOf("\n"); end !== -1; end = chunk.indexOf("\n", start)) {
-      this.#take(this.#complete(chunk.slice(start, end)), events);
+      if (this.#rest === "" && !this.#overlong) this.#take(chunk, start, end, events);
+      else this.#takeRest(chunk.slice(start, end), events);
       start = end + 1;
     }
-    this.#keep(chunk.slice(start));
-    if (atEnd && this.#rest !== "") this.#take(this.#complete(""), events);
+    if (start < chunk.length) this.#keep(chunk.slice(start));
+    if (atEnd && (this.#rest !== "" || this.#overlong)) this.#takeRest("", events);
     return events;
   }
 
-  #complete(tail: string): string {
-    const line = this.#overlong ? TOO_LONG : this.#rest + tail;
-    if (this.#overlong) this.#skipped += 1;
+  /** The line that began in an earlier chunk and ends with `tail`. */
+  #takeRest(tail: string, events: TraceEvent[]): void {
+    this.#keep(tail);
+    const line = this.#rest;
+    if (this.#overlong) {
+      this.#line += 1;
+      this.#skipped += 1;
+    } else this.#take(line, 0, line.length, events);
     this.#rest = "";
     this.#overlong = false;
-    return line;
   }
 
   #keep(tail: string): void {
-    if (this.#overlong || this.#rest.length + tail.length > MAX_LINE_CHARS) {
+    if (this.#overlong || this.#rest.length + tail.length > MAX_LINE_BYTES) {
       this.#overlong = true;
       this.#rest = "";
     } else this.#rest += tail;
   }
 
-  #take(line: string, events: TraceEvent[]): void {
+  #take(bytes: string, start: number, end: number, events: TraceEvent[]): void {
     this.#line += 1;
-    if (line.trim() === "") return;
-    const event = this.#lines.read(line);
+    const event = this.#lines.read(bytes, start, end);
     if (event === null) {
-      this.#skipped += 1;
+      if (bytes.slice(start, end).trim() !== "") this.#skipped += 1;
       return;
     }
     if (event.timeMs < this.#lastMs) {
@@ -119,11 +120,12 @@ export class TraceSource {
   }
 }
 
-async function* textChunks(raw: Readable, isPacked: boolean): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
+async function* byteChunks(raw: Readable, isPacked: boolean): AsyncGenerator<string> {
   try {
-    for await (const chunk of isPacked ? unpacked(raw) : raw) yield decoder.decode(chunk, { stream: true });
-    yield decoder.decode();
+    for await (const chunk of isPacked ? unpacked(raw) : raw) {
+      const bytes: Buffer = chunk;
+      yield bytes.toString("latin1");
+    }
   } finally {
     raw.destroy();
   }
@@ -133,6 +135,25 @@ function unpacked(raw: Readable): Readable {
   const gunzip = createGunzip();
   raw.on("error", (error) => gunzip.destroy(error));
   return raw.pipe(gunzip);
+}
+
+/** What went wrong with a file, in words where there are plain ones. */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  switch ("code" in error ? error.code : undefined) {
+    case "ENOENT":
+      return "no such file";
+    case "EISDIR":
+      return "is a directory, not a file";
+    case "EACCES":
+      return "may not be read: permission denied";
+    case "Z_BUF_ERROR":
+      return "ends in the middle of the packed data: is it still being written, or was the copy cut short?";
+    case "Z_DATA_ERROR":
+      return `is damaged, or not packed by gzip (${error.message})`;
+    default:
+      return `cannot be read: ${error.message}`;
+  }
 }
 
 /** The events of several traces, merged by time; of equal times those of the first file come first. */
