@@ -36,16 +36,13 @@ export interface EvaluateResult {
 export function evaluate(input: EvaluateInput): EvaluateResult {
   const { policy, observation, nowMs } = input;
   const averages = average(observation);
-  const cloneIds = observation.members
-    .flatMap((m) => (m.cloneId > 0 ? [m.cloneId] : []))
-    .sort((a, b) => a - b);
+  const cloneIds = idsOfClones(observation);
   const remembered = rememberClones(input.state, cloneIds, policy, nowMs);
 
   // 1. nothing may be decided at all
   const barred = whyBarred(policy, observation, averages);
   if (policy === null || barred !== null) {
-    const state = { ...remembered, highTicks: 0, lowTicks: 0 };
-    return finish(input, averages, cloneIds, state, hold(barred ?? "no_policy"));
+    return finish(input, averages, cloneIds, withTicks(remembered, 0, 0), hold(barred ?? "no_policy"));
   }
 
   // 2., 3.
@@ -59,15 +56,11 @@ export function evaluate(input: EvaluateInput): EvaluateResult {
 
   // 5.
   if (settled.lastActionMs !== null && nowMs < settled.lastActionMs + policy.cooldownPeriodMs) {
-    return finish(input, averages, cloneIds, { ...settled, highTicks: 0, lowTicks: 0 }, hold("cooldown"));
+    return finish(input, averages, cloneIds, withTicks(settled, 0, 0), hold("cooldown"));
   }
 
   // 6.
-  const counted: GroupState = {
-    ...settled,
-    highTicks: high ? settled.highTicks + 1 : 0,
-    lowTicks: low ? settled.lowTicks + 1 : 0,
-  };
+  const counted = withTicks(settled, high ? settled.highTicks + 1 : 0, low ? settled.lowTicks + 1 : 0);
 
   const wanted = decide(input, policy, averages, cloneIds, counted, bounds);
   if (wanted.decision === "hold") return finish(input, averages, cloneIds, counted, wanted);
@@ -154,7 +147,29 @@ function average(observation: Observation): Averages {
   };
 }
 
-/** The state with this tick's clones: a clone that came or went resets both counters; expired tombstones are dropped. */
+/** Ascending; members mostly come in that order. */
+function idsOfClones(observation: Observation): readonly number[] {
+  const ids: number[] = [];
+  let ascending = true;
+  for (const { cloneId } of observation.members) {
+    if (cloneId === 0) continue;
+    if (ids.length > 0 && cloneId < (ids.at(-1) ?? 0)) ascending = false;
+    ids.push(cloneId);
+  }
+  return ascending ? ids : ids.sort((a, b) => a - b);
+}
+
+/** The state with other counters; itself when they are the same. */
+function withTicks(state: GroupState, highTicks: number, lowTicks: number): GroupState {
+  return state.highTicks === highTicks && state.lowTicks === lowTicks
+    ? state
+    : { ...state, highTicks, lowTicks };
+}
+
+/**
+ * The state with this tick's clones: a clone that came or went resets both counters; expired tombstones are dropped. It
+ * is itself when nothing changed, as at most ticks of most groups.
+ */
 function rememberClones(
   state: GroupState,
   cloneIds: readonly number[],
@@ -162,15 +177,19 @@ function rememberClones(
   nowMs: number,
 ): GroupState {
   const known = state.knownClones;
-  const changed = known !== null && !sameIds(known, cloneIds);
+  const bounds = policy === null ? null : outOfBounds(cloneIds.length, policy);
+  const isSame = known !== null && sameIds(known, cloneIds);
+  const expires = state.tombstones.some((t) => nowMs >= t.untilMs);
+  if (isSame && !expires && state.outOfBounds === bounds) return state;
+  const changed = known !== null && !isSame;
   return {
     ...state,
     highTicks: changed ? 0 : state.highTicks,
     lowTicks: changed ? 0 : state.lowTicks,
-    tombstones: state.tombstones.filter((t) => nowMs < t.untilMs),
+    tombstones: expires ? state.tombstones.filter((t) => nowMs < t.untilMs) : state.tombstones,
     madeHere: state.madeHere.filter((id) => cloneIds.includes(id)),
     knownClones: cloneIds,
-    outOfBounds: policy === null ? null : outOfBounds(cloneIds.length, policy),
+    outOfBounds: bounds,
   };
 }
 

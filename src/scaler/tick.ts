@@ -53,8 +53,10 @@ export function tick(input: TickInput): TickResult {
   }
   const states = new Map<GroupKey, RememberedGroup>();
   for (const [index, { state, evaluation }] of results.entries()) {
+    const key = keys[index] ?? "";
+    const before = input.states.get(key);
     const { host, path, group } = evaluation.observation;
-    states.set(keys[index] ?? "", { host, path, group, state });
+    states.set(key, before?.state === state ? before : { host, path, group, state });
   }
   for (const [key, remembered] of input.states) {
     if (states.has(key)) continue;
