@@ -3,8 +3,14 @@
  * counters. What it remembers of a tick is one counter reading per VM.
  */
 import type { CpuPoint, FleetSnapshot, Group, GroupMember, UnheardVm, VmRecord } from "../fleet/types.ts";
-import type { GroupName } from "./policies.ts";
-import type { GroupPolicy, GroupState, MemberObservation, Observation, ObservedState } from "./types.ts";
+import type {
+  GroupName,
+  GroupPolicy,
+  GroupState,
+  MemberObservation,
+  Observation,
+  ObservedState,
+} from "./types.ts";
 
 /** A VM's newest counter reading at a tick. `life` is null when it was read back from the state file. */
 export interface Base extends CpuPoint {
@@ -69,22 +75,25 @@ export function observe(input: ObserveInput): Observed {
     const members = observeGroup(group, unheard.get(group.labels) ?? [], facts, input, points);
     unheard.delete(group.labels);
     if (members.length === 0) continue;
-    const { host, path } = group;
-    observations.push({ host, path, group: group.group, hostLive: live.get(host) === true, members });
+    const { host, path, labels } = group;
+    observations.push({
+      host,
+      path,
+      group: group.group,
+      labels,
+      hostLive: live.get(host) === true,
+      members,
+    });
   }
   // groups of which no member has been heard since the program started
   for (const vms of unheard.values()) {
     const [first] = vms;
     if (first === undefined) continue;
-    const { host, path, primary: group } = first;
-    const members = observeUnheard(
-      vms,
-      clonesLeaving(input.stateOf({ host, path, group }), facts.nowMs),
-      facts,
-      points,
-    );
+    const { host, path, primary: group, groupLabels: labels } = first;
+    const leaving = clonesLeaving(input.stateOf({ host, path, group, labels }), facts.nowMs);
+    const members = observeUnheard(vms, leaving, facts, points);
     if (members.length > 0) {
-      observations.push({ host, path, group, hostLive: live.get(host) === true, members });
+      observations.push({ host, path, group, labels, hostLive: live.get(host) === true, members });
     }
   }
   return { observations, bases: { tickUs: snapshot.nowUs, points } };

@@ -1,13 +1,6 @@
 import { type Glob, matchesGlob, parseGlob } from "../config/glob.ts";
 import type { ScalerConfig } from "../config/types.ts";
-import type { GroupPolicy } from "./types.ts";
-
-export interface GroupName {
-  readonly host: string;
-  readonly path: string;
-  /** the primary's label */
-  readonly group: string;
-}
+import type { GroupName, GroupPolicy } from "./types.ts";
 
 interface Rule {
   readonly glob: Glob;

@@ -207,6 +207,8 @@ export interface Restored {
   readonly lastTickUs: number | null;
   /** VMs that were alive, for `Fleet.expect` */
   readonly expected: readonly { readonly host: string; readonly name: Name; readonly before: ExpectedVm }[];
+  /** how many of those are waited for: the others were already taken for gone */
+  readonly awaited: number;
   readonly lastHolds: ReadonlyMap<GroupKey, string>;
 }
 
@@ -215,6 +217,7 @@ export const NOTHING_RESTORED: Restored = {
   memory: NO_MEMORY,
   lastTickUs: null,
   expected: [],
+  awaited: 0,
   lastHolds: new Map(),
 };
 
@@ -229,8 +232,11 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
   const isFresh = now.nowUs - tickUs < FRESH_INTERVALS * pollIntervalMs * 1000;
 
   const clock: RestoredClock = {
-    pastMs: (atMs) => monotonicUs(atMs) / 1000,
-    untilMs: (atMs) => now.nowUs / 1000 + Math.min(atMs - now.wallMs, deathTimeoutMs),
+    pastMs: (atMs) => Math.floor(monotonicUs(atMs) / 1000),
+    untilMs: (atMs) => {
+      const leftMs = Math.min(atMs - now.wallMs, deathTimeoutMs);
+      return Math.floor((now.nowUs + Math.round(leftMs * 1000)) / 1000);
+    },
   };
   const groups = new Map<GroupKey, RememberedGroup>();
   const lastHolds = new Map<GroupKey, string>();
@@ -243,6 +249,7 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
 
   const points = new Map<string, Base>();
   const expected: Restored["expected"][number][] = [];
+  let awaited = 0;
   for (const member of saved.members) {
     const { host, base, gone } = member;
     const name = readName(member.name);
@@ -252,16 +259,19 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
       const startedMs = member.started_ms;
       points.set(labelsOf(host, name), { cpuUs: base.cpu_us, arrivalUs, life: null, gone, startedMs });
     }
-    if (gone) continue;
+    // where bases do not count, nothing else would tell that it was gone
+    if (gone && !isFresh) continue;
+    if (!gone) awaited++;
     const heardUs = monotonicUs(member.heard_ms);
     const firstSeenUs = Math.min(heardUs, monotonicUs(member.first_seen_ms));
     expected.push({ host, name, before: { heardUs, firstSeenUs, cpus: member.cpus } });
   }
   const lastTickUs = isFresh ? tickUs : null;
-  return { memory: { groups, bases: { tickUs: lastTickUs, points } }, lastTickUs, expected, lastHolds };
+  const memory = { groups, bases: { tickUs: lastTickUs, points } };
+  return { memory, lastTickUs, expected, awaited, lastHolds };
 }
 
-/** How saved times become monotonic milliseconds. */
+/** How saved times become monotonic ones, in whole milliseconds as all times of groups are. */
 interface RestoredClock {
   readonly pastMs: (wallMs: number) => number;
   readonly untilMs: (wallMs: number) => number;

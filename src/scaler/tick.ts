@@ -1,9 +1,10 @@
 /** One tick over all groups: every group evaluated once, and the hosts' limits on scale-ups kept. Pure. */
+import { labelPairs } from "../exposition/labels.ts";
 import { type EvaluateResult, evaluate } from "./evaluate.ts";
-import type { GroupName } from "./policies.ts";
 import {
   type Evaluation,
   FRESH_STATE,
+  type GroupName,
   type GroupPolicy,
   type GroupState,
   type Observation,
@@ -11,9 +12,9 @@ import {
 
 export type GroupKey = string;
 
-/** Identifies a group across ticks. The parts hold no slash. */
-export function groupKey(group: GroupName): GroupKey {
-  return `${group.host}/${group.path}/${group.group}`;
+/** Identifies a group across ticks: its exposition labels, which the fleet makes once for each VM. */
+export function groupKey({ host, path, group, labels }: GroupName): GroupKey {
+  return labels ?? labelPairs({ host, path, group });
 }
 
 export interface TickInput {

@@ -16,12 +16,18 @@ export interface MemberObservation {
   readonly usagePercent: number | null;
 }
 
-/** What was measured of one group at one tick, wherever the numbers came from. Members that are gone are not in it. */
-export interface Observation {
+/** Which group. */
+export interface GroupName {
   readonly host: string;
   readonly path: string;
   /** the primary's label */
   readonly group: string;
+  /** the three as pre-escaped exposition labels, where they are at hand: `host="h",path="user",group="web"` */
+  readonly labels?: string;
+}
+
+/** What was measured of one group at one tick, wherever the numbers came from. Members that are gone are not in it. */
+export interface Observation extends GroupName {
   readonly hostLive: boolean;
   readonly members: readonly MemberObservation[];
 }
