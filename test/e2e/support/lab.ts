@@ -51,12 +51,19 @@ export class Lab {
     return join(this.folder, host);
   }
 
-  /** Starts the exporter; `more` is YAML after the targets, which are for Linux with pages of 4096 bytes. */
-  async serve(targets: readonly { name: string; settings?: string }[], more = ""): Promise<void> {
+  /**
+   * Starts the exporter with these targets, for Linux and pages of 4096 bytes, whose `settings` are YAML. What Node says
+   * about itself is left out of `/metrics` unless `runtime`.
+   */
+  async serve(
+    targets: readonly { name: string; settings?: string }[],
+    { runtime = false }: { runtime?: boolean } = {},
+  ): Promise<void> {
     const lines = targets.map(
       ({ name, settings = "" }) => `  - { name: ${name}, socket_dir: ${this.socketDir(name)}, ${settings} }`,
     );
-    const yaml = `targets:\n${lines.join("\n")}\nweb: { listen_addresses: ["127.0.0.1:0"], disable_exporter_metrics: true }\n${more}`;
+    const web = `{ listen_addresses: ["127.0.0.1:0"], disable_exporter_metrics: ${!runtime} }`;
+    const yaml = `targets:\n${lines.join("\n")}\nweb: ${web}\n`;
     const loaded = loadConfig("lab.yaml", yaml, { os: "linux", pageSizeBytes: 4096 });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
     const write = (line: string) => void this.log.push(JSON.parse(line));
