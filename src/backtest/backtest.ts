@@ -30,13 +30,17 @@ export async function backtest(options: BacktestOptions): Promise<readonly RunRe
   const runs = options.variants.map(
     (variant, index) => new Run(variant, options.ticks, options.all, (d) => options.onDecision(index, d)),
   );
-  for await (const events of mergeTraces(options.sources)) {
-    for (const event of events) for (const run of runs) run.follow(run.replay.take(event));
-    await options.onBatch(runs[0]?.replay.samples ?? 0);
+  try {
+    for await (const events of mergeTraces(options.sources)) {
+      for (const event of events) for (const run of runs) run.replay.take(event);
+      await options.onBatch(runs[0]?.replay.samples ?? 0);
+    }
+  } finally {
+    for (const source of options.sources) source.close();
   }
   const skipped = options.sources.reduce((sum, source) => sum + source.skipped, 0);
   return runs.map((run) => {
-    run.follow(run.replay.end());
+    run.replay.end();
     return run.result(skipped);
   });
 }
@@ -59,23 +63,21 @@ class Run {
     all: boolean,
     onDecision: (decision: DecisionJson) => void,
   ) {
-    this.replay = new Replay(config, ticks);
+    this.replay = new Replay(config, ticks, (tick) => this.#follow(tick));
     this.#set = set;
     this.#all = all;
     this.#onDecision = onDecision;
   }
 
-  follow(ticks: Iterable<ReplayTick>): void {
-    for (const { timeMs, evaluations } of ticks) {
-      const windowMs = timeMs - (this.#lastTickMs ?? this.replay.span?.fromMs ?? timeMs);
-      this.#lastTickMs = timeMs;
-      this.#ticks += 1;
-      this.#evaluations += evaluations.length;
-      for (const evaluation of evaluations) {
-        this.#summariser.add(evaluation, windowMs);
-        const isNews = this.#news.isNews(evaluation);
-        if (isNews || this.#all) this.#onDecision(decisionJson(evaluation, timeMs));
-      }
+  #follow({ timeMs, evaluations }: ReplayTick): void {
+    const windowMs = timeMs - (this.#lastTickMs ?? this.replay.span?.fromMs ?? timeMs);
+    this.#lastTickMs = timeMs;
+    this.#ticks += 1;
+    this.#evaluations += evaluations.length;
+    for (const evaluation of evaluations) {
+      this.#summariser.add(evaluation, windowMs);
+      const isNews = this.#news.isNews(evaluation);
+      if (isNews || this.#all) this.#onDecision(decisionJson(evaluation, timeMs));
     }
   }
 

@@ -1,5 +1,5 @@
 /** A trace through the fleet and the scaler's rules, on a clock that the trace moves. */
-import type { Stats, UnikernelInfo } from "../albatross/messages.ts";
+import type { UnikernelInfo } from "../albatross/messages.ts";
 import type { Clock } from "../clock.ts";
 import type { ScalerConfig } from "../config/types.ts";
 import { Fleet } from "../fleet/fleet.ts";
@@ -26,6 +26,7 @@ const ANY_INTERVAL_US = 10_000_000;
 export class Replay {
   readonly #config: ScalerConfig;
   readonly #mode: TickMode;
+  readonly #onTick: (tick: ReplayTick) => void;
   readonly #fleet: Fleet;
   readonly #engine: Engine;
   readonly #clock: { nowUs: number; startMs: number | null } = { nowUs: 0, startMs: null };
@@ -35,9 +36,11 @@ export class Replay {
   #dueTicks: number[] = [];
   #samples = 0;
 
-  constructor(config: ScalerConfig, mode: TickMode) {
+  /** `onTick` is told of each tick as the trace reaches it. */
+  constructor(config: ScalerConfig, mode: TickMode, onTick: (tick: ReplayTick) => void) {
     this.#config = config;
     this.#mode = mode;
+    this.#onTick = onTick;
     const clock: Clock = {
       nowUs: () => this.#clock.nowUs,
       wallMs: () => (this.#clock.startMs ?? 0) + this.#clock.nowUs / 1000,
@@ -56,9 +59,9 @@ export class Replay {
     return this.#firstSampleMs === null ? null : { fromMs: this.#firstSampleMs, toMs: this.#lastSampleMs };
   }
 
-  /** Takes in the next event of the trace; gives the ticks that fell before it. A sample at a tick's very time belongs to it. */
-  *take(event: TraceEvent): Generator<ReplayTick> {
-    yield* this.#ticksBefore(event.timeMs);
+  /** Takes in the next event of the trace, after the ticks that fell before it. A sample at a tick's very time belongs to it. */
+  take(event: TraceEvent): void {
+    this.#ticksBefore(event.timeMs);
     switch (event.kind) {
       case "sample":
         this.#sample(event);
@@ -73,28 +76,33 @@ export class Replay {
     }
   }
 
-  /** The ticks that are left once the trace has ended: up to the last sample's time, or all that the trace recorded. */
-  *end(): Generator<ReplayTick> {
+  /** Runs the ticks that are left once the trace has ended: up to the last sample's time, or all that the trace recorded. */
+  end(): void {
     if (this.#firstSampleMs === null) return;
-    yield* this.#ticksBefore(this.#mode === "trace" ? Number.POSITIVE_INFINITY : this.#lastSampleMs + 1);
+    this.#ticksBefore(this.#mode === "trace" ? Number.POSITIVE_INFINITY : this.#lastSampleMs + 1);
   }
 
-  *#ticksBefore(timeMs: number): Generator<ReplayTick> {
+  #ticksBefore(timeMs: number): void {
     if (this.#mode === "trace") {
-      for (const tickMs of this.#dueTicks.filter((t) => t < timeMs)) yield this.#tick(tickMs);
-      this.#dueTicks = this.#dueTicks.filter((t) => t >= timeMs);
+      for (let next = this.#dueTicks[0]; next !== undefined && next < timeMs; next = this.#dueTicks[0]) {
+        this.#dueTicks.shift();
+        this.#tick(next);
+      }
       return;
     }
     while (this.#nextPollMs < timeMs) {
-      yield this.#tick(this.#nextPollMs);
+      this.#tick(this.#nextPollMs);
       this.#nextPollMs += this.#config.pollIntervalMs;
     }
   }
 
-  #tick(timeMs: number): ReplayTick {
+  #tick(timeMs: number): void {
+    // a recorded tick before the first sample had VMs to look at that the trace does not know
+    if (this.#firstSampleMs === null) return;
     this.#moveTo(timeMs);
     const snapshot: FleetSnapshot = this.#fleet.snapshot(NEVER_STALE);
-    return { timeMs, evaluations: this.#engine.tick(snapshot, this.#usAt(this.#firstSampleMs ?? timeMs)) };
+    const evaluations = this.#engine.tick(snapshot, this.#usAt(this.#firstSampleMs));
+    this.#onTick({ timeMs, evaluations });
   }
 
   #sample(event: SampleEvent): void {
@@ -106,8 +114,8 @@ export class Replay {
     this.#samples += 1;
     this.#lastSampleMs = event.timeMs;
     this.#moveTo(event.timeMs);
-    const { host, name, timeMs } = event;
-    this.#fleet.record(host, name, statsOf(event), this.#clock.nowUs, timeMs, ANY_INTERVAL_US);
+    const { host, name, stats, timeMs } = event;
+    this.#fleet.record(host, name, stats, this.#clock.nowUs, timeMs, ANY_INTERVAL_US);
   }
 
   #info({ timeMs, host, vms }: InfoEvent): void {
@@ -129,31 +137,6 @@ export class Replay {
   #usAt(timeMs: number): number {
     return Math.round((timeMs - (this.#clock.startMs ?? timeMs)) * 1000);
   }
-}
-
-const NO_COUNTERS = {
-  maxrss: 0,
-  ixrss: 0,
-  idrss: 0,
-  isrss: 0,
-  majflt: 0,
-  nswap: 0,
-  inblock: 0,
-  outblock: 0,
-  msgsnd: 0,
-  msgrcv: 0,
-  nsignals: 0,
-  nivcsw: 0,
-};
-
-/** What the fleet needs of a sample to tell CPU usage and restarts. */
-function statsOf({ utimeSec, utimeUsec, stimeSec, stimeUsec, minflt, nvcsw }: SampleEvent): Stats {
-  return {
-    rusage: { utimeSec, utimeUsec, stimeSec, stimeUsec, ...NO_COUNTERS, minflt, nvcsw },
-    kinfoMem: null,
-    vmm: null,
-    ifdata: [],
-  };
 }
 
 function infoOf(numcpus: number, startedMs: number | null): UnikernelInfo {

@@ -28,43 +28,51 @@ export interface Streams {
 
 /** The command: reads, replays, prints. Resolves to the exit code; errors are lines on stderr. */
 export async function runBacktest(flags: BacktestFlags, streams: Streams): Promise<number> {
-  const say = (line: string) => streams.stderr.write(`${line}\n`);
+  const { stderr } = streams;
   try {
-    const tried = configurations(flags, say);
+    const tried = configurations(flags, stderr);
     if (tried === null) return 1;
     if (tried.every(({ config }) => config.policies.length === 0)) {
-      say("no policy in the configuration: every group is held with no_policy");
+      say(stderr, "no policy in the configuration: every group is held with no_policy");
     }
-    return await replay(flags, tried, streams);
+    await replay(flags, tried, streams);
+    return 0;
   } catch (error) {
     if (!(error instanceof TraceError || error instanceof SettingError)) throw error;
-    say(error.message);
+    say(stderr, error.message);
     return 1;
   }
 }
 
-function configurations(flags: BacktestFlags, say: (line: string) => void): readonly Variant[] | null {
-  const read = flags.file === null ? { ok: true as const, text: "" } : readTextFile(flags.file);
-  if (!read.ok) return refuse(read.problems, say);
-  const file = flags.file ?? "built-in defaults";
-  const checked = loadConfig(file, read.text);
-  return checked.ok ? variants(file, read.text, flags.set) : refuse(checked.problems, say);
+function say(stderr: Writable, text: string): void {
+  stderr.write(`albatross-exporter: ${text}\n`);
 }
 
-function refuse(problems: readonly Problem[], say: (line: string) => void): null {
-  for (const problem of problems) say(formatProblem(problem));
+function configurations(flags: BacktestFlags, stderr: Writable): readonly Variant[] | null {
+  const read = flags.file === null ? { ok: true as const, text: "" } : readTextFile(flags.file);
+  if (!read.ok) return refuse(read.problems, stderr);
+  const file = flags.file ?? "built-in defaults";
+  const checked = loadConfig(file, read.text);
+  return checked.ok ? variants(file, read.text, flags.set) : refuse(checked.problems, stderr);
+}
+
+function refuse(problems: readonly Problem[], stderr: Writable): null {
+  for (const problem of problems) stderr.write(`${formatProblem(problem)}\n`);
   return null;
 }
 
-async function replay(flags: BacktestFlags, tried: readonly Variant[], streams: Streams): Promise<number> {
+async function replay(flags: BacktestFlags, tried: readonly Variant[], streams: Streams): Promise<void> {
   const { stdout, stderr } = streams;
+  if (flags.traces.filter((file) => file === "-").length > 1) {
+    throw new TraceError("standard input (-) can be read only once");
+  }
   const out = new BufferedText(stdout);
   const output = (flags.format === "json" ? jsonOutput : tableOutput)(
     (text) => out.write(text),
     tried.length,
   );
   const sources = flags.traces.map((file) => new TraceSource(file, streams.stdin));
-  const progress = stderr.isTTY === true ? progressLine(flags.traces, sources, stderr) : () => undefined;
+  const progress = stderr.isTTY === true ? new ProgressLine(flags.traces, sources, stderr) : null;
   const results = await backtest({
     sources,
     variants: tried,
@@ -72,17 +80,20 @@ async function replay(flags: BacktestFlags, tried: readonly Variant[], streams: 
     all: flags.all,
     onDecision: output.decision,
     async onBatch(samples) {
-      progress(samples);
+      progress?.show(samples);
       await out.drain();
     },
-  });
+  }).finally(() => progress?.clear());
   output.end(results);
   await out.flush();
   const first = results[0]?.summary;
   if (first !== undefined && first.samples === 0) {
-    stderr.write(`no samples in ${flags.traces.join(", ")} (${first.skipped_lines} lines that are none)\n`);
+    const { skipped_lines: lines } = first;
+    say(
+      stderr,
+      `no samples in ${flags.traces.join(", ")} (${lines} line${lines === 1 ? "" : "s"} of something else)`,
+    );
   }
-  return 0;
 }
 
 /** Text is gathered up to this size before it is written. */
@@ -128,22 +139,36 @@ class BufferedText {
   }
 }
 
-/** Progress on a terminal, at most four times a second: how much of the files is read, and how fast. */
-function progressLine(
-  files: readonly string[],
-  sources: readonly TraceSource[],
-  stderr: Writable,
-): (samples: number) => void {
-  const total = files.reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0);
-  const startMs = performance.now();
-  let lastMs = startMs;
-  return (samples) => {
+const PROGRESS_EVERY_MS = 250;
+
+/** Progress on a terminal: how much of the files is read, and how fast. It leaves nothing behind. */
+class ProgressLine {
+  readonly #sources: readonly TraceSource[];
+  readonly #stderr: Writable;
+  readonly #totalBytes: number;
+  readonly #startMs = performance.now();
+  #shownMs = this.#startMs;
+  #isShown = false;
+
+  constructor(files: readonly string[], sources: readonly TraceSource[], stderr: Writable) {
+    this.#sources = sources;
+    this.#stderr = stderr;
+    const size = (file: string) => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    this.#totalBytes = files.reduce((sum, file) => sum + size(file), 0);
+  }
+
+  show(samples: number): void {
     const nowMs = performance.now();
-    if (nowMs - lastMs < 250) return;
-    lastMs = nowMs;
-    const read = sources.reduce((sum, source) => sum + source.bytesRead, 0);
-    const share = total > 0 ? `${((100 * read) / total).toFixed(0)} %, ` : "";
-    const rate = Math.round(samples / ((nowMs - startMs) / 1000));
-    stderr.write(`\r${share}${samples} samples, ${rate}/s\u001b[K`);
-  };
+    if (nowMs - this.#shownMs < PROGRESS_EVERY_MS) return;
+    this.#shownMs = nowMs;
+    this.#isShown = true;
+    const read = this.#sources.reduce((sum, source) => sum + source.bytesRead, 0);
+    const share = this.#totalBytes > 0 ? `${((100 * read) / this.#totalBytes).toFixed(0)} %, ` : "";
+    const rate = Math.round(samples / ((nowMs - this.#startMs) / 1000));
+    this.#stderr.write(`\r${share}${samples} samples, ${rate}/s\u001b[K`);
+  }
+
+  clear(): void {
+    if (this.#isShown) this.#stderr.write("\r\u001b[K");
+  }
 }

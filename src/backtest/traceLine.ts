@@ -3,6 +3,7 @@
  * parsing the whole JSON costs five times as much; every other line goes through JSON.parse. Text comes as bytes, one
  * character each (latin1): decoding UTF-8 costs as much as the pattern, and what the pattern takes out is ASCII.
  */
+import type { Stats } from "../albatross/messages.ts";
 import { type Name, parseName } from "../albatross/names.ts";
 
 export interface SampleEvent {
@@ -10,13 +11,8 @@ export interface SampleEvent {
   readonly timeMs: number;
   readonly host: string;
   readonly name: Name;
-  readonly utimeSec: number;
-  readonly utimeUsec: number;
-  readonly stimeSec: number;
-  readonly stimeUsec: number;
-  /** 0 where the line does not say */
-  readonly minflt: number;
-  readonly nvcsw: number;
+  /** what CPU usage and restarts are told from; everything else is 0 */
+  readonly stats: Stats;
 }
 
 export interface InfoEvent {
@@ -81,12 +77,7 @@ export class TraceLineReader {
       timeMs,
       host,
       name,
-      utimeSec: Number(uSec),
-      utimeUsec: Number(uUsec),
-      stimeSec: Number(sSec),
-      stimeUsec: Number(sUsec),
-      minflt: Number(minflt),
-      nvcsw: Number(nvcsw),
+      stats: statsOf(Number(uSec), Number(uUsec), Number(sSec), Number(sUsec), Number(minflt), Number(nvcsw)),
     };
   }
 
@@ -116,7 +107,8 @@ export class TraceLineReader {
     }
     const minflt = integer(rusage?.["minflt"]) ?? 0;
     const nvcsw = integer(rusage?.["nvcsw"]) ?? 0;
-    return { kind: "sample", timeMs, host, name, utimeSec, utimeUsec, stimeSec, stimeUsec, minflt, nvcsw };
+    const stats = statsOf(utimeSec, utimeUsec, stimeSec, stimeUsec, minflt, nvcsw);
+    return { kind: "sample", timeMs, host, name, stats };
   }
 
   #info(timeMs: number, host: string, vms: unknown): InfoEvent | null {
@@ -155,6 +147,42 @@ export class TraceLineReader {
     if (name !== null && this.#names.size < MAX_NAMES) this.#names.set(text, name);
     return name;
   }
+}
+
+/** Written out field by field: spreading the zeros in takes ten times as long. */
+function statsOf(
+  utimeSec: number,
+  utimeUsec: number,
+  stimeSec: number,
+  stimeUsec: number,
+  minflt: number,
+  nvcsw: number,
+): Stats {
+  return {
+    rusage: {
+      utimeSec,
+      utimeUsec,
+      stimeSec,
+      stimeUsec,
+      maxrss: 0,
+      ixrss: 0,
+      idrss: 0,
+      isrss: 0,
+      minflt,
+      majflt: 0,
+      nswap: 0,
+      inblock: 0,
+      outblock: 0,
+      msgsnd: 0,
+      msgrcv: 0,
+      nsignals: 0,
+      nvcsw,
+      nivcsw: 0,
+    },
+    kinfoMem: null,
+    vmm: null,
+    ifdata: [],
+  };
 }
 
 function unikernelName(text: string): Name | null {

@@ -63,6 +63,11 @@ export class TraceSource {
     return true;
   }
 
+  /** Lets go of the file, at whatever point of it: standard input left open would keep the process alive. */
+  close(): void {
+    this.#raw.destroy();
+  }
+
   async #read(): Promise<string | null> {
     try {
       const { value, done } = await this.#chunks.next();
@@ -121,13 +126,9 @@ export class TraceSource {
 }
 
 async function* byteChunks(raw: Readable, isPacked: boolean): AsyncGenerator<string> {
-  try {
-    for await (const chunk of isPacked ? unpacked(raw) : raw) {
-      const bytes: Buffer = chunk;
-      yield bytes.toString("latin1");
-    }
-  } finally {
-    raw.destroy();
+  for await (const chunk of isPacked ? unpacked(raw) : raw) {
+    const bytes: Buffer = chunk;
+    yield bytes.toString("latin1");
   }
 }
 
