@@ -16,13 +16,15 @@ export interface TraceListener {
 /**
  * Turns what arrives into the lines of a trace, for as long as somebody listens: samples as `decode` prints them with
  * their names made full, what each unikernel info listed, the scaler's ticks. Their times are wall time at the start
- * plus monotonic time since, so they never go back.
+ * plus monotonic time since, so they never go back. What comes after a tick is later than it by at least a millisecond:
+ * a replay gives a tick the samples of its very time.
  */
 export class TraceLines {
   readonly #listener: TraceListener;
   readonly #clock: Clock;
   readonly #startWallMs: number;
   readonly #startUs: number;
+  #tickMs = Number.NEGATIVE_INFINITY;
 
   constructor(listener: TraceListener, clock: Clock) {
     this.#listener = listener;
@@ -53,14 +55,19 @@ export class TraceLines {
   tick(atUs: number): void {
     if (!this.#listener.hasSubscribers) return;
     this.#listener.publish(JSON.stringify({ time: this.#time(atUs), event: "tick" }));
+    this.#tickMs = this.#ms(atUs);
   }
 
   #time(us: number): string {
-    return rfc3339(this.#startWallMs + (us - this.#startUs) / 1000);
+    return rfc3339(Math.max(this.#ms(us), this.#tickMs + 1));
+  }
+
+  /** Whole milliseconds, rounded down. */
+  #ms(us: number): number {
+    return Math.floor(this.#startWallMs + (us - this.#startUs) / 1000);
   }
 }
 
-/** Whole milliseconds, so that a line never claims a later time than it has. */
 function rfc3339(ms: number): string {
-  return new Date(Math.floor(ms)).toISOString();
+  return new Date(ms).toISOString();
 }

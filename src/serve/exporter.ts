@@ -2,8 +2,10 @@ import type { TargetSink } from "../albatross/target.ts";
 import type { Clock } from "../clock.ts";
 import { configToYaml } from "../config/dump.ts";
 import type { Config } from "../config/types.ts";
+import { groupsJson, vmsJson } from "../exporter/api.ts";
 import { collectFamilies } from "../exporter/collect.ts";
 import { SelfMetrics } from "../exporter/selfMetrics.ts";
+import { TraceLines } from "../exporter/trace.ts";
 import type { Family } from "../exposition/family.ts";
 import { Fleet } from "../fleet/fleet.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
@@ -14,8 +16,6 @@ import { Broadcast } from "../web/broadcast.ts";
 import type { WebDeps } from "../web/deps.ts";
 import { Hosts } from "./hosts.ts";
 import { Listeners } from "./listeners.ts";
-import { StreamLines } from "./streamLines.ts";
-import { groupViews, vmViews } from "./views.ts";
 
 export interface ExporterOptions {
   readonly config: Config;
@@ -32,7 +32,7 @@ export class Exporter {
   readonly #hosts: Hosts;
   readonly #listeners: Listeners;
   readonly #stream = new Broadcast<string>();
-  readonly #lines: StreamLines;
+  readonly #lines: TraceLines;
   readonly #metrics: SelfMetrics;
   #config: Config;
   #ready = false;
@@ -42,7 +42,7 @@ export class Exporter {
     this.#clock = clock;
     this.#log = log;
     this.#metrics = new SelfMetrics(build);
-    this.#lines = new StreamLines(this.#stream, clock);
+    this.#lines = new TraceLines(this.#stream, clock);
     this.#fleet = new Fleet({
       clock,
       deathTimeoutMs: config.scaler.defaults.deathTimeoutMs,
@@ -119,8 +119,8 @@ export class Exporter {
       settings: () => this.#config.web,
       collect: () => this.#collect(),
       targets: () => this.#hosts.snapshots(),
-      vms: () => vmViews(this.#snapshot()),
-      groups: () => groupViews(this.#snapshot()),
+      vms: () => vmsJson(this.#snapshot(), this.#config),
+      groups: () => groupsJson(this.#snapshot()),
       stream: this.#stream,
       configText: () => configToYaml(this.#config),
       ready: () => this.#ready,

@@ -1,4 +1,5 @@
 import { type RequestHandler, Router } from "express";
+import { targetsJson } from "../exporter/api.ts";
 import type { Turns } from "../exposition/turns.ts";
 import { Delivery } from "./delivery.ts";
 import type { WebDeps } from "./deps.ts";
@@ -12,7 +13,7 @@ export function apiRouter(deps: WebDeps, turns: Turns): Router {
   const slots = new Slots(() => deps.settings().maxRequests);
   const list = (items: () => Iterable<unknown>) => listHandler(deps, { items, slots, turns });
   return Router({ caseSensitive: true, strict: true })
-    .get("/targets", (_request, response) => sendData(response, deps.targets()))
+    .get("/targets", (_request, response) => sendData(response, targetsJson(deps.targets())))
     .get("/vms", list(deps.vms))
     .get("/groups", list(deps.groups))
     .get("/stream", streamHandler(deps))

@@ -61,6 +61,19 @@ describe("the lines of a trace", () => {
     expect(listener.hosts).toEqual([undefined]);
   });
 
+  it("put what comes after a tick later than it, however soon it came", () => {
+    const { clock, listener, trace } = setUp();
+    clock.advance(1_000);
+    trace.sample("local", parseName(":web"), makeStats(), clock.nowUs() + 100);
+    trace.tick(clock.nowUs() + 200);
+    trace.sample("local", parseName(":web"), makeStats(), clock.nowUs() + 300);
+    expect(listener.lines.map((line) => JSON.parse(line).time.slice(17))).toEqual([
+      "01.000Z",
+      "01.000Z",
+      "01.001Z",
+    ]);
+  });
+
   it("run on monotonic time: wall time set back does not show", () => {
     const { clock, listener, trace } = setUp();
     clock.advance(2_000);

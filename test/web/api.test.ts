@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { targetsJson } from "../../src/exporter/api.ts";
 import { Turns } from "../../src/exposition/turns.ts";
 import { jsonPieces } from "../../src/web/jsonPieces.ts";
 import { collect } from "../support/collect.ts";
@@ -11,7 +12,7 @@ describe("the API", () => {
   afterEach(() => web.stop());
 
   test.each([
-    { route: "targets", data: [targetSnapshot()] },
+    { route: "targets", data: targetsJson([targetSnapshot()]) },
     { route: "vms", data: [{ vm: "web", minflt: "9223372036854775808" }, { vm: "db" }] },
     { route: "groups", data: [{ group: "web", clones: 2 }] },
     { route: "status/config", data: { yaml: "targets: []\n" } },
