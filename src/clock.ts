@@ -10,9 +10,12 @@ export interface Clock {
   nowUs(): number;
   /** Wall time in milliseconds since the epoch. May jump. */
   wallMs(): number;
-  /** Calls `callback` once after `delayMs`. */
+  /** Calls `callback` once after `delayMs`, however long that is. */
   after(delayMs: number, callback: () => void): Cancel;
 }
+
+/** Node fires a timer of more than this, 24.8 days, at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** The machine's clock. Its timers do not keep a process alive by themselves when `unref` is true. */
 export function systemClock({ unref = false }: { unref?: boolean } = {}): Clock {
@@ -20,8 +23,13 @@ export function systemClock({ unref = false }: { unref?: boolean } = {}): Clock 
     nowUs: () => Math.round(performance.now() * 1000),
     wallMs: () => Date.now(),
     after(delayMs, callback) {
-      const timer = setTimeout(callback, delayMs);
-      if (unref) timer.unref();
+      let timer: NodeJS.Timeout;
+      const wait = (ms: number) => {
+        const partMs = Math.min(ms, LONGEST_TIMER_MS);
+        timer = setTimeout(() => (partMs < ms ? wait(ms - partMs) : callback()), partMs);
+        if (unref) timer.unref();
+      };
+      wait(delayMs);
       return () => clearTimeout(timer);
     },
   };

@@ -5,9 +5,6 @@ import type { Clock } from "../clock.ts";
 
 const GZIP = { level: constants.Z_BEST_SPEED, chunkSize: 64 * 1024 };
 
-/** Node fires a timer of more than this, 24 days, at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
-
 /** How far the client got: `ok` all of it is handed to its connection; `timeout` cut by us; `aborted` it went away. */
 export type Delivered = "ok" | "timeout" | "aborted";
 
@@ -30,7 +27,7 @@ export class Delivery {
     };
     this.signal = stop.signal;
     this.#response = response;
-    this.#stopTimer = clock.after(Math.min(timeoutMs, LONGEST_TIMER_MS), () => {
+    this.#stopTimer = clock.after(timeoutMs, () => {
       end("timeout");
       this.cut();
     });
