@@ -2,8 +2,8 @@ import type { TargetSnapshot } from "../albatross/target.ts";
 import { compileGlobs } from "../config/glob.ts";
 import type { Config, ExporterConfig } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
+import { tableFamily } from "../exposition/row.ts";
 import type { FleetSnapshot, VmRecord } from "../fleet/types.ts";
-import { plainFamily } from "./families.ts";
 import { groupRows } from "./groupTable.ts";
 import { factsFrom } from "./hostFacts.ts";
 import { policyRows } from "./policyTable.ts";
@@ -41,10 +41,10 @@ export function collectFamilies({ snapshot, targets, config, counts }: CollectIn
   const slots = slotItems(targets);
   const groups = snapshot.servedGroups();
   return [
-    ...targetRows.filter(wants).map((row) => plainFamily(row, targetsSeen)),
-    ...slotRows.filter(wants).map((row) => plainFamily(row, slots)),
-    ...policyRows.filter(wants).map((row) => plainFamily(row, snapshot.policies)),
-    ...groupRows.filter(wants).map((row) => plainFamily(row, groups)),
+    ...targetRows.filter(wants).map((row) => tableFamily(row, targetsSeen)),
+    ...slotRows.filter(wants).map((row) => tableFamily(row, slots)),
+    ...policyRows.filter(wants).map((row) => tableFamily(row, snapshot.policies)),
+    ...groupRows.filter(wants).map((row) => tableFamily(row, groups)),
     ...vmFamilies(vms, {
       facts,
       wants,

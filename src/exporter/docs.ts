@@ -1,6 +1,8 @@
+import { labelList, tableLine } from "../exposition/metricDocs.ts";
+import { type LabelDoc, ownLabels } from "../exposition/row.ts";
 import { groupRows } from "./groupTable.ts";
 import { policyRows } from "./policyTable.ts";
-import { type LabelDoc, ownLabels, type Row, type RowMeta } from "./row.ts";
+import type { Row, RowMeta } from "./row.ts";
 import { type SelfRow, selfRows } from "./selfTable.ts";
 import { slotRows, targetRows } from "./targetTable.ts";
 import { vmCpuRows } from "./vmCpu.ts";
@@ -57,7 +59,7 @@ export const metricSections: readonly MetricSection[] = [
 
 const INTRODUCTION = `# Metrics
 
-<!-- Written by \`npm run docs\` from the tables in src/exporter. Change those, not this file. -->
+<!-- Written by \`npm run docs\` from the tables in src/exporter and src/scaler. Change those, not this file. -->
 
 Everything that \`/metrics\` serves. All fields are taken as unsigned 64-bit integers, and integers above 2^53 keep every
 digit. The column albatross-influx names the measurement and field that carry the same figure there, for moving over.
@@ -70,14 +72,13 @@ const RUNTIME_NOTE = `With \`web.disable_exporter_metrics\` those marked * are l
 the process: \`process_*\` and \`nodejs_*\`.
 `;
 
-/** docs/metrics.md, whole. */
-export function metricsDocument(): string {
-  return [INTRODUCTION, ...metricSections.map(sectionText), selfText()].join("\n");
+/** docs/metrics.md, whole, with `others` as further sections before the last. */
+export function documentWith(others: readonly string[]): string {
+  return [INTRODUCTION, ...metricSections.map(sectionText), ...others, selfText()].join("\n");
 }
 
 function sectionText({ title, text, labels, rows }: MetricSection): string {
-  const labelList = labels.map((label) => `\`${label.name}\` (${label.holds})`).join(", ");
-  const intro = [text, `Labels: ${labelList}.`].filter((part) => part !== "").join(" ");
+  const intro = [text, `Labels: ${labelList(labels)}.`].filter((part) => part !== "").join(" ");
   return [
     `## ${title}\n\n${intro}\n`,
     "| metric | type | unit | more labels | field | albatross-influx | not on | |",
@@ -88,12 +89,11 @@ function sectionText({ title, text, labels, rows }: MetricSection): string {
 }
 
 function rowText(row: AnyRow): string {
-  const more = ownLabels(row).map((label) => `\`${label.name}\` (${label.holds})`);
   const cells = [
     `\`${row.name}\``,
     row.type,
     row.unit,
-    more.join("; "),
+    labelList(ownLabels(row)),
     row.source,
     row.influx ?? "",
     notOn(row),
@@ -124,8 +124,4 @@ function selfText(): string {
     ),
     "",
   ].join("\n");
-}
-
-function tableLine(cells: readonly string[]): string {
-  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
 }

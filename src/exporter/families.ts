@@ -1,20 +1,17 @@
 /** Rows become families: who walks the items, which labels each series gets, and what happens to equal ones. */
-import type { Family, SeriesSink } from "../exposition/family.ts";
+import type { Family } from "../exposition/family.ts";
+import { familyHead, plainEmitter } from "../exposition/row.ts";
 import type { VmRecord } from "../fleet/types.ts";
 import type { FactsOf } from "./hostFacts.ts";
 import type { LabelText } from "./labelText.ts";
-import type { Sample } from "./numbers.ts";
-import type { PlainRow, Row, RowMeta } from "./row.ts";
-
-/** `more` are labels that follow the item's own; see SeriesSink. */
-type Emit<T, H> = (item: T, labels: string, more: string, host: H, out: SeriesSink) => void;
+import type { PlainRow, Row } from "./row.ts";
 
 /** A family over VMs: every series of a row carries the VM's labels first. */
 export function vmFamily(row: Row<VmRecord>, vms: readonly VmRecord[], facts: FactsOf): Family<VmRecord> {
-  if ("emit" in row) return { ...head(row), items: vms, emit: row.emit };
-  const emit = emitPlain(row);
+  if ("emit" in row) return { ...familyHead(row), items: vms, emit: row.emit };
+  const emit = plainEmitter(row);
   return {
-    ...head(row),
+    ...familyHead(row),
     items: vms,
     emit: (vm, out) => emit(vm, vm.labels, "", facts(vm.host), out),
   };
@@ -36,9 +33,9 @@ export function repeatedFamily<P>(
   facts: FactsOf,
   { parts, key, label, onDuplicates }: Repeated<P>,
 ): Family<VmRecord> {
-  const emit = emitPlain(row);
+  const emit = plainEmitter(row);
   return {
-    ...head(row),
+    ...familyHead(row),
     items: vms,
     emit: (vm, out) => {
       const all = parts(vm);
@@ -79,39 +76,4 @@ class SeenTexts {
     if (this.#few.length > FEW_TEXTS) this.#many = new Set(this.#few);
     return true;
   }
-}
-
-/** A family over anything that carries its labels and whose rows need no host facts. */
-export function plainFamily<T extends { readonly labels: string }>(
-  row: Row<T, null>,
-  items: readonly T[],
-): Family<T> {
-  if ("emit" in row) return { ...head(row), items, emit: row.emit };
-  const emit = emitPlain(row);
-  return { ...head(row), items, emit: (item, out) => emit(item, item.labels, "", null, out) };
-}
-
-function head({ name, type, help }: RowMeta): Pick<Family, "name" | "type" | "help"> {
-  return { name, type, help };
-}
-
-function emitPlain<T, H>(row: PlainRow<T, H>): Emit<T, H> {
-  if ("value" in row) {
-    const { value } = row;
-    return (item, labels, more, host, out) => write(out, labels, more, value(item, host));
-  }
-  // the label's text is put together here once and not for every series
-  const values = Object.entries(row.values).map(([name, value]) => ({
-    label: `,${row.by}="${name}"`,
-    value,
-  }));
-  return (item, labels, more, host, out) => {
-    for (const { label, value } of values) write(out, labels, more + label, value(item, host));
-  };
-}
-
-function write(out: SeriesSink, labels: string, more: string, sample: Sample): void {
-  if (sample === null) return;
-  if (typeof sample === "string") out.text(labels, sample, more);
-  else out.series(labels, sample, more);
 }

@@ -5,9 +5,6 @@
 import type { Int64 } from "../albatross/messages.ts";
 import type { Value } from "../exposition/family.ts";
 
-/** What a metric row yields: a value, exact decimal text, or null for "not known, so no series". */
-export type Sample = Value | string | null;
-
 const TWO_64 = 2n ** 64n;
 const MICROS = 1_000_000;
 

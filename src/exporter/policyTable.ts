@@ -1,5 +1,6 @@
+import type { Sample } from "../exposition/row.ts";
 import type { PolicyRecord } from "../fleet/types.ts";
-import { type Sample, unsigned } from "./numbers.ts";
+import { unsigned } from "./numbers.ts";
 import type { Row } from "./row.ts";
 
 /** Collector `policy`: the limits of paths. A limit of 2^62-1 means none and reaches here as null. */

@@ -1,5 +1,6 @@
+import type { Sample } from "../exposition/row.ts";
 import type { VmRecord } from "../fleet/types.ts";
-import { millisAsSeconds, type Sample, seconds, unsigned } from "./numbers.ts";
+import { millisAsSeconds, seconds, unsigned } from "./numbers.ts";
 import type { HostFacts, Row } from "./row.ts";
 
 /** Collector `process`: what the VM's process did, and its life. */

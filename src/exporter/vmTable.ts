@@ -1,11 +1,12 @@
 import type { IfData, VmmStat } from "../albatross/messages.ts";
 import type { TargetOs } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
+import type { LabelDoc } from "../exposition/row.ts";
 import type { VmRecord } from "../fleet/types.ts";
 import { repeatedFamily, vmFamily } from "./families.ts";
 import type { FactsOf } from "./hostFacts.ts";
 import { LabelText } from "./labelText.ts";
-import type { LabelDoc, RowMeta } from "./row.ts";
+import type { RowMeta } from "./row.ts";
 import { vmCpuRows } from "./vmCpu.ts";
 import { vmInfoRows, vmmRows } from "./vmInfo.ts";
 import { vmMemoryRows } from "./vmMemory.ts";

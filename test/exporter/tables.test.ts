@@ -1,8 +1,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { metricSections, metricsDocument } from "../../src/exporter/docs.ts";
-import { ownLabels } from "../../src/exporter/row.ts";
+import { metricSections } from "../../src/exporter/docs.ts";
 import { selfRows } from "../../src/exporter/selfTable.ts";
+import { ownLabels } from "../../src/exposition/row.ts";
+import { GROUP_LABELS } from "../../src/scaler/docs.ts";
+import { scalerGroupRows } from "../../src/scaler/groupTable.ts";
+import { instrumentRows } from "../../src/scaler/instruments.ts";
+import { metricsDocument } from "../../src/serve/metricsDocument.ts";
 
 const sections = metricSections.flatMap(({ labels, rows }) =>
   rows.map((row) => ({
@@ -10,7 +14,12 @@ const sections = metricSections.flatMap(({ labels, rows }) =>
     labels: [...labels, ...ownLabels(row)].map((label) => label.name),
   })),
 );
-const everyRow = [...sections, ...Object.values(selfRows)];
+const scaler = scalerGroupRows.map((row) => ({
+  ...row,
+  labels: [...GROUP_LABELS, ...ownLabels(row)].map((label) => label.name),
+}));
+const instruments = Object.values(instrumentRows).map((row) => ({ ...row, labels: [] }));
+const everyRow = [...sections, ...scaler, ...instruments, ...Object.values(selfRows)];
 
 /** Names of the rows that a rule does not hold for. */
 function offenders(holds: (row: (typeof everyRow)[number]) => boolean): string[] {

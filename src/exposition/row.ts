@@ -1,0 +1,92 @@
+/**
+ * One metric is one row of a table. The rows drive the exposition, docs/metrics.md and the lint of names; adding a metric
+ * is adding a row. What the items of a table are is its own affair.
+ */
+import type { Family, MetricType, SeriesSink, Value } from "./family.ts";
+
+/** What a metric row yields: a value, exact decimal text, or null for "not known, so no series". */
+export type Sample = Value | string | null;
+
+/** A label that a row adds to those of its table, and what it holds. */
+export interface LabelDoc {
+  readonly name: string;
+  readonly holds: string;
+}
+
+/** One series per item. `C` is what the value may ask beside the item: null where it never does. */
+export interface SingleValue<T, C = null> {
+  readonly value: (item: T, context: C) => Sample;
+}
+
+/** One series per item and value of the label `by`. */
+export interface ValueBy<T, C = null> {
+  readonly by: string;
+  readonly values: Readonly<Record<string, (item: T, context: C) => Sample>>;
+}
+
+/** Series whose labels are only known from the item. */
+export interface CustomSeries<T> {
+  readonly labels: readonly LabelDoc[];
+  readonly emit: (item: T, out: SeriesSink) => void;
+}
+
+export interface RowHead {
+  /** the whole name, as text format 0.0.4 writes it */
+  readonly name: string;
+  readonly type: MetricType;
+  /** a sentence */
+  readonly help: string;
+  /** where the figure comes from */
+  readonly source: string;
+  readonly unit: string;
+}
+
+/** A row whose series are all made the same way. */
+export type PlainTableRow<T, C = null> = RowHead & (SingleValue<T, C> | ValueBy<T, C>);
+
+export type TableRow<T, C = null> = RowHead & (SingleValue<T, C> | ValueBy<T, C> | CustomSeries<T>);
+
+/** The labels that a row adds to its table's. */
+export function ownLabels(row: TableRow<never, never>): readonly LabelDoc[] {
+  if ("by" in row) return [{ name: row.by, holds: Object.keys(row.values).join(", ") }];
+  return "emit" in row ? row.labels : [];
+}
+
+/** A family over items that carry their labels and whose rows need nothing else. */
+export function tableFamily<T extends { readonly labels: string }>(
+  row: TableRow<T>,
+  items: readonly T[],
+): Family<T> {
+  if ("emit" in row) return { ...familyHead(row), items, emit: row.emit };
+  const emit = plainEmitter(row);
+  return { ...familyHead(row), items, emit: (item, out) => emit(item, item.labels, "", null, out) };
+}
+
+export function familyHead({ name, type, help }: RowHead): Pick<Family, "name" | "type" | "help"> {
+  return { name, type, help };
+}
+
+/** Writes an item's series; `more` are labels that follow the item's own, see SeriesSink. */
+export type Emit<T, C> = (item: T, labels: string, more: string, context: C, out: SeriesSink) => void;
+
+/** How the series of a plain row are written. */
+export function plainEmitter<T, C>(row: PlainTableRow<T, C>): Emit<T, C> {
+  if ("value" in row) {
+    const { value } = row;
+    return (item, labels, more, context, out) => writeSample(out, labels, more, value(item, context));
+  }
+  // the label's text is put together here once and not for every series
+  const values = Object.entries(row.values).map(([name, value]) => ({
+    label: `,${row.by}="${name}"`,
+    value,
+  }));
+  return (item, labels, more, context, out) => {
+    for (const { label, value } of values) writeSample(out, labels, more + label, value(item, context));
+  };
+}
+
+function writeSample(out: SeriesSink, labels: string, more: string, sample: Sample): void {
+  if (sample === null) return;
+  if (typeof sample === "string") out.text(labels, sample, more);
+  else out.series(labels, sample, more);
+}

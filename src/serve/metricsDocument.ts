@@ -1,0 +1,7 @@
+import { documentWith } from "../exporter/docs.ts";
+import { scalerSections } from "../scaler/docs.ts";
+
+/** docs/metrics.md, whole. */
+export function metricsDocument(): string {
+  return documentWith(scalerSections());
+}
