@@ -12,6 +12,10 @@ const BADLY_NAMED = [
   "nodejs_active_resources_total",
 ];
 
+/** What prom-client tells of the event loop's delays since the scrape before. */
+const LOOP_DELAYS = /^nodejs_eventloop_lag_(?:min|max|mean|stddev|p50|p90|p99)_seconds$/;
+const MEAN_LOOP_DELAY = "nodejs_eventloop_lag_mean_seconds";
+
 /** From a small host's millisecond to the scrape timeout that Prometheus has by default. */
 const SCRAPE_SECONDS_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10];
 
@@ -42,6 +46,7 @@ export class SelfMetrics implements CollectCounts {
   readonly #scrapeSeries = new Gauge(this.#about(selfRows.scrapeSeries));
   readonly #scrapes = new Counter(this.#about(selfRows.scrapes));
   readonly #streamClientsDropped = new Counter(this.#about(selfRows.streamClientsDropped));
+  #loopDelays: readonly Family[] = [];
 
   /** A revision that is not known is an empty label. */
   constructor({ version, revision }: { version: string; revision: string | null }) {
@@ -82,7 +87,19 @@ export class SelfMetrics implements CollectCounts {
   /** The families as they stand. `runtime: false` is `web.disable_exporter_metrics`. */
   async families({ runtime }: { runtime: boolean }): Promise<Family[]> {
     const program = await promClientFamilies(this.#program);
-    return runtime ? [...program, ...(await promClientFamilies(this.#runtime))] : program;
+    return runtime ? [...program, ...(await this.#runtimeFamilies())] : program;
+  }
+
+  /**
+   * With the event loop's delays as of the last scrape that found any: one that follows another at once finds none, and
+   * prom-client makes NaN and a minimum of 292 years of that.
+   */
+  async #runtimeFamilies(): Promise<Family[]> {
+    const families = await promClientFamilies(this.#runtime);
+    const mean = await this.#runtime.getSingleMetric(MEAN_LOOP_DELAY)?.get();
+    const isMeasured = mean?.values.every(({ value }) => !Number.isNaN(value)) ?? false;
+    if (isMeasured) this.#loopDelays = families.filter(({ name }) => LOOP_DELAYS.test(name));
+    return [...families.filter(({ name }) => !LOOP_DELAYS.test(name)), ...this.#loopDelays];
   }
 
   #about({ name, help, labels, runtime }: SelfRow) {

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { collectFamilies } from "../../src/exporter/collect.ts";
 import { SelfMetrics } from "../../src/exporter/selfMetrics.ts";
 import { requireProgram } from "../support/requireProgram.ts";
@@ -26,6 +26,17 @@ beforeEach(() => {
 });
 
 const text = async (runtime = true) => render(await self.families({ runtime }));
+
+/** The event loop's delays in an exposition, without their values. */
+const delaysIn = (shown: string) =>
+  seriesOf(shown, "nodejs_eventloop_lag_").flatMap((line) => line.match(/^\w+_(?:m|stddev|p)\w+ /) ?? []);
+/** An exposition made after the event loop's delay was measured, which takes some milliseconds. */
+const textWithDelays = () =>
+  vi.waitFor(async () => {
+    const shown = await text();
+    expect(delaysIn(shown)).toHaveLength(7);
+    return shown;
+  });
 
 describe("the exporter's own metrics", () => {
   it("say what is running", async () => {
@@ -62,6 +73,21 @@ describe("the exporter's own metrics", () => {
     ]);
   });
 
+  it("tell the event loop's delays again when there is none since the scrape before", async () => {
+    await textWithDelays();
+    for (const shown of [await text(), await text()]) {
+      expect(delaysIn(shown)).toHaveLength(7);
+      expect(shown).not.toContain("NaN");
+      expect(Number(seriesOf(shown, "nodejs_eventloop_lag_min_seconds ")[0]?.split(" ")[1])).toBeLessThan(60);
+    }
+  });
+
+  it("tell no delays of the event loop before one was measured", async () => {
+    const shown = await text();
+    expect(delaysIn(shown)).toEqual([]);
+    expect(shown).not.toContain("NaN");
+  });
+
   it("count what scrapes and the stream leave out", async () => {
     self.vmsDropped(5);
     self.duplicateSeries(2);
@@ -89,7 +115,7 @@ describe("the exporter's own metrics", () => {
   });
 
   it("include those of the process", async () => {
-    const shown = await text();
+    const shown = await textWithDelays();
     for (const name of [
       "process_cpu_seconds_total",
       "process_resident_memory_bytes",
