@@ -1,9 +1,19 @@
-import { groupKey } from "./tick.ts";
+import { type GroupKey, groupKey } from "./tick.ts";
 import type { Evaluation } from "./types.ts";
 
 /** Tells a decision that is worth a line from a plain repeat of the group's last hold. */
 export class News {
-  readonly #lastHolds = new Map<string, string>();
+  readonly #lastHolds: Map<GroupKey, string>;
+
+  /** With the last holds of an earlier run of the program, by group, where there are any. */
+  constructor(lastHolds: ReadonlyMap<GroupKey, string> = new Map()) {
+    this.#lastHolds = new Map(lastHolds);
+  }
+
+  /** A group's last hold, in words that mean something only here; null when it has had none. */
+  lastHold(key: GroupKey): string | null {
+    return this.#lastHolds.get(key) ?? null;
+  }
 
   /** True for every scale decision, and for a hold whose reason (or, paused, what it would be) is not the last hold's. */
   isNews({ observation, decision }: Evaluation): boolean {
@@ -17,7 +27,7 @@ export class News {
   }
 
   /** Forgets the groups that `isKnown` does not know any more. */
-  forget(isKnown: (key: string) => boolean): void {
+  forget(isKnown: (key: GroupKey) => boolean): void {
     for (const key of this.#lastHolds.keys()) if (!isKnown(key)) this.#lastHolds.delete(key);
   }
 }

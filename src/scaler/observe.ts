@@ -204,7 +204,7 @@ function observation(
 }
 
 /** The VM's reading at the previous tick or, in a new life, that life's first sample; null while it has none. */
-function windowStart(record: VmRecord, base: Base | undefined): CpuPoint | null {
+export function windowStart(record: VmRecord, base: Base | undefined): CpuPoint | null {
   const { lifeStart } = record;
   if (base === undefined || lifeStart === null) return lifeStart;
   return isSameLife(record, lifeStart, base) ? base : lifeStart;

@@ -7,7 +7,7 @@ import { formatName, type Name, pathText, tryParseName } from "../albatross/name
 import { labelPairs } from "../exposition/labels.ts";
 import type { ExpectedVm, FleetSnapshot, UnheardVm, VmRecord } from "../fleet/types.ts";
 import { type Memory, NO_MEMORY } from "./engine.ts";
-import type { Base } from "./observe.ts";
+import { type Base, windowStart } from "./observe.ts";
 import { type GroupKey, groupKey, type RememberedGroup } from "./tick.ts";
 import type { GroupState, Outstanding } from "./types.ts";
 
@@ -66,7 +66,7 @@ const memberSchema = z.strictObject({
   /** from unikernel info */
   cpus: z.int().min(1).nullable(),
   started_ms: wallMs.nullable(),
-  /** its newest counter reading at the tick; null where its CPU time was unusable */
+  /** where the window of its next rate begins; null where its CPU time is unusable */
   base: z.strictObject({ at_ms: wallMs, cpu_us: count }).nullable(),
   gone: z.boolean(),
 });
@@ -106,11 +106,11 @@ export function parseState(text: string): SavedState {
   throw new StateError(`${issue?.path.join(".") || "the whole"}: ${issue?.message ?? "unreadable"}`);
 }
 
-/** A tick's end: what is remembered from then on, and what the fleet knew at that moment. */
-export interface TickEnd {
+/** What is remembered from a tick on, and what the fleet knows at its end or later. */
+export interface StateToSave {
   readonly memory: Memory;
   readonly snapshot: Pick<FleetSnapshot, "nowUs" | "wallMs" | "vms" | "unheard">;
-  /** what `News` last told of a group; null for nothing */
+  /** what `News` last told of a group; null for nothing. May be newer than the rest. */
   readonly lastHold: (key: GroupKey) => string | null;
 }
 
@@ -118,9 +118,9 @@ export interface TickEnd {
 const LINES_PER_PIECE = 500;
 
 /** The state file's text in pieces, to be made one by one. Nothing it reads changes in the meantime. */
-export function* statePieces({ memory, snapshot, lastHold }: TickEnd): Generator<string> {
+export function* statePieces({ memory, snapshot, lastHold }: StateToSave): Generator<string> {
   const wall = (us: number) => Math.round(snapshot.wallMs * 1000 + us - snapshot.nowUs) / 1000;
-  yield `{"version":${VERSION},"time_ms":${wall(snapshot.nowUs)},"groups":[`;
+  yield `{"version":${VERSION},"time_ms":${wall(memory.bases.tickUs ?? snapshot.nowUs)},"groups":[`;
   yield* lines(memory.groups, ([key, group]) => groupJson(group, lastHold(key), wall));
   yield '],"members":[';
   const { points } = memory.bases;
@@ -177,6 +177,7 @@ function memberJson(
   wall: (us: number) => number,
 ): SavedMember {
   const wasHeard = "stats" in vm;
+  const start = wasHeard ? windowStart(vm, base) : (base ?? null);
   return {
     host: vm.host,
     name: vm.fullName,
@@ -184,7 +185,7 @@ function memberJson(
     first_seen_ms: wall(vm.firstSeenUs),
     cpus: wasHeard ? (vm.info?.cpus ?? null) : vm.cpus,
     started_ms: (wasHeard ? vm.info?.startedMs : base?.startedMs) ?? null,
-    base: base === undefined ? null : { at_ms: wall(base.arrivalUs), cpu_us: base.cpuUs },
+    base: start === null ? null : { at_ms: wall(start.arrivalUs), cpu_us: start.cpuUs },
     gone: base?.gone ?? false,
   };
 }
@@ -195,6 +196,8 @@ export interface RestoreOptions {
   readonly now: { readonly nowUs: number; readonly wallMs: number };
   readonly pollIntervalMs: number;
   readonly deathTimeoutMs: number;
+  /** Whether the configuration has a target of this name: nothing is expected of others. */
+  readonly isTarget: (host: string) => boolean;
 }
 
 /** What a saved state is worth now. */
@@ -226,7 +229,7 @@ export const NOTHING_RESTORED: Restored = {
  * from now than one period: a clock set back lengthens nothing beyond that.
  */
 export function restoreState(saved: SavedState, options: RestoreOptions): Restored {
-  const { now, pollIntervalMs, deathTimeoutMs } = options;
+  const { now, pollIntervalMs, deathTimeoutMs, isTarget } = options;
   const monotonicUs = (atMs: number) => now.nowUs - Math.round(Math.max(0, now.wallMs - atMs) * 1000);
   const tickUs = monotonicUs(saved.time_ms);
   const isFresh = now.nowUs - tickUs < FRESH_INTERVALS * pollIntervalMs * 1000;
@@ -253,7 +256,7 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
   for (const member of saved.members) {
     const { host, base, gone } = member;
     const name = readName(member.name);
-    if (name === null) continue;
+    if (name === null || !isTarget(host)) continue;
     if (base !== null && isFresh) {
       const arrivalUs = monotonicUs(base.at_ms);
       const startedMs = member.started_ms;

@@ -1,0 +1,242 @@
+import type { Clock } from "../clock.ts";
+import type { ScalerConfig } from "../config/types.ts";
+import type { Family } from "../exposition/family.ts";
+import { tableFamily } from "../exposition/row.ts";
+import type { Fleet } from "../fleet/fleet.ts";
+import type { FleetSnapshot } from "../fleet/types.ts";
+import type { Logger } from "../log.ts";
+import { DecisionLog } from "./decisionLog.ts";
+import { Engine } from "./engine.ts";
+import { type ExplanationJson, explain } from "./explanation.ts";
+import { GroupItems } from "./groupItems.ts";
+import { scalerGroupRows } from "./groupTable.ts";
+import { Instruments } from "./instruments.ts";
+import { News } from "./news.ts";
+import { monotonicMs } from "./observe.ts";
+import { Recent, type RecentQuery } from "./recent.ts";
+import { NOTHING_RESTORED, type Restored, restoreState, statePieces } from "./savedState.ts";
+import { StateFile } from "./stateFile.ts";
+import { type LoggedDecision, loggedDecision, tellLog } from "./telling.ts";
+import { type GroupKey, groupKey } from "./tick.ts";
+import { Ticker } from "./ticker.ts";
+import type { Evaluation, GroupName } from "./types.ts";
+
+/** The scaler never shows stale VMs, so nothing is ever stale for its snapshots. */
+const NEVER_STALE = { staleAfterUs: () => Number.POSITIVE_INFINITY };
+
+export interface ScalerOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly fleet: Fleet;
+  readonly config: ScalerConfig;
+  /** Whether the configuration has a target of this name. */
+  readonly isTarget: (host: string) => boolean;
+  /** Where a file of the configuration stands. */
+  readonly resolvePath: (path: string) => string;
+  /** All groups were evaluated, as they were at this monotonic time. */
+  readonly onTick?: (atUs: number) => void;
+}
+
+/** What the front page says of it. */
+export interface ScalerSummary {
+  readonly mode: string;
+  readonly pollIntervalMs: number;
+  /** groups that a policy matches */
+  readonly groups: number;
+  /** wall time; null before the first */
+  readonly lastTickMs: number | null;
+}
+
+/** The last tick, for whoever asks about it. */
+interface LastTick {
+  readonly nowMs: number;
+  readonly wallMs: number;
+  readonly mode: string;
+  readonly evaluations: ReadonlyMap<GroupKey, Evaluation>;
+}
+
+/**
+ * The scaler as it runs: evaluates all groups once per poll_interval, tells of it, and keeps what it remembers in a file.
+ * It carries nothing out.
+ */
+export class Scaler {
+  readonly #options: ScalerOptions;
+  readonly #engine: Engine;
+  readonly #ticker: Ticker;
+  readonly #news: News;
+  readonly #items = new GroupItems();
+  readonly #recent = new Recent<LoggedDecision>();
+  readonly #instruments = new Instruments();
+  #config: ScalerConfig;
+  #stateFile: StateFile;
+  #decisionLog: DecisionLog;
+  #last: LastTick | null = null;
+
+  /** Reads the state file and goes on from there. Ticks come from now on, once samples do. */
+  constructor(options: ScalerOptions) {
+    const { clock, fleet, config } = options;
+    this.#options = options;
+    this.#config = config;
+    this.#stateFile = this.#openStateFile(config);
+    this.#decisionLog = this.#openDecisionLog(config);
+    const restored = this.#restore();
+    this.#engine = new Engine(config, restored.memory);
+    this.#news = new News(restored.lastHolds);
+    this.#ticker = new Ticker({
+      clock,
+      intervalMs: config.pollIntervalMs,
+      tick: (lagUs) => this.#tick(lagUs),
+      lastTickUs: restored.lastTickUs,
+      // the others were taken for gone before the restart
+      caughtUp: () => fleet.sizes.unheard <= restored.expected.length - restored.awaited,
+    });
+  }
+
+  /** To be called for each sample, once the fleet has it. */
+  sampleArrived(arrivalUs: number): void {
+    this.#ticker.samplesArrived(arrivalUs);
+  }
+
+  /** Another configuration from the next tick on; what is remembered stays. */
+  reconfigure(config: ScalerConfig): void {
+    const before = this.#config;
+    this.#config = config;
+    this.#engine.reconfigure(config);
+    this.#ticker.setInterval(config.pollIntervalMs);
+    if (config.stateFile !== before.stateFile) this.#stateFile = this.#openStateFile(config);
+    if (config.decisionLog !== before.decisionLog) this.#decisionLog = this.#openDecisionLog(config);
+    this.#decisionLog.setLimits({ maxBytes: config.decisionLogMaxBytes, files: config.decisionLogFiles });
+  }
+
+  /** No more ticks; resolves when the state and the decision log are on the disk. */
+  async stop(): Promise<void> {
+    this.#ticker.stop();
+    // with what has been heard since the last tick: VMs that are new, and lives that began
+    this.#save(this.#options.fleet.snapshot(NEVER_STALE));
+    await Promise.all([this.#stateFile.flush(), this.#decisionLog.flush()]);
+  }
+
+  /** The metrics as of the last tick. */
+  async families(): Promise<Family[]> {
+    const { items } = this.#items;
+    const groups = scalerGroupRows.map((row): Family => tableFamily(row, items));
+    return [...groups, ...(await this.#instruments.families())];
+  }
+
+  /** Why the last tick decided about a group as it did; null where it did not evaluate it. */
+  explain(group: GroupName): ExplanationJson | null {
+    const key = groupKey(group);
+    const evaluation = this.#last?.evaluations.get(key);
+    const remembered = this.#engine.memory.groups.get(key);
+    if (this.#last === null || evaluation === undefined || remembered === undefined) return null;
+    return explain({
+      evaluation,
+      state: remembered.state,
+      mode: this.#last.mode,
+      tickMs: this.#last.nowMs,
+      tickWallMs: this.#last.wallMs,
+      nowMs: this.#options.clock.nowUs() / 1000,
+    });
+  }
+
+  /** The last scale decisions and changes of hold, newest first. */
+  decisions(query: RecentQuery): LoggedDecision[] {
+    return this.#recent.list(query);
+  }
+
+  summary(): ScalerSummary {
+    return {
+      mode: this.#config.mode,
+      pollIntervalMs: this.#config.pollIntervalMs,
+      groups: this.#items.items.length,
+      lastTickMs: this.#last?.wallMs ?? null,
+    };
+  }
+
+  #tick(lagUs: number): void {
+    const { clock, fleet, log, onTick } = this.#options;
+    const { mode } = this.#config;
+    const startUs = clock.nowUs();
+    const snapshot = fleet.snapshot(NEVER_STALE);
+    const { wallMs } = snapshot;
+    const nowMs = monotonicMs(snapshot);
+    const evaluations = this.#engine.tick(snapshot, this.#ticker.firstSampleUs ?? snapshot.nowUs);
+    this.#items.update(evaluations, { nowMs, wallMs, mode });
+    this.#last = {
+      nowMs,
+      wallMs,
+      mode,
+      evaluations: new Map(evaluations.map((e) => [groupKey(e.observation), e])),
+    };
+    this.#tell(evaluations, wallMs);
+    this.#save(snapshot);
+    onTick?.(snapshot.nowUs);
+    const seconds = (clock.nowUs() - startUs) / 1e6;
+    this.#instruments.ticked({ seconds, lagSeconds: lagUs / 1e6, wallMs });
+    log.debug({ groups: evaluations.length, seconds, lagSeconds: lagUs / 1e6 }, "groups evaluated");
+  }
+
+  /** Log, decision log and memory get the same decisions: all but plain repeats of a hold. */
+  #tell(evaluations: readonly Evaluation[], wallMs: number): void {
+    const lines: string[] = [];
+    for (const evaluation of evaluations) {
+      if (!this.#news.isNews(evaluation)) continue;
+      const decision = loggedDecision(evaluation, wallMs, this.#config.mode);
+      this.#recent.add(decision);
+      lines.push(JSON.stringify(decision));
+      tellLog(this.#options.log, evaluation, decision);
+    }
+    if (this.#writesFiles && lines.length > 0) this.#decisionLog.append(lines);
+    const { groups } = this.#engine.memory;
+    this.#news.forget((key) => groups.has(key));
+  }
+
+  /** Where nothing is scaled there is nothing to outlive the process, and no file to be surprised at. */
+  get #writesFiles(): boolean {
+    return this.#config.policies.length > 0;
+  }
+
+  #save(snapshot: FleetSnapshot): void {
+    const { memory } = this.#engine;
+    if (!this.#writesFiles || memory.bases.tickUs === null) return;
+    const news = this.#news;
+    this.#stateFile.save(() => statePieces({ memory, snapshot, lastHold: (key) => news.lastHold(key) }));
+  }
+
+  #restore(): Restored {
+    const { clock, fleet, log, isTarget } = this.#options;
+    const saved = this.#stateFile.load();
+    if (saved === null) return NOTHING_RESTORED;
+    const now = { nowUs: clock.nowUs(), wallMs: clock.wallMs() };
+    const { pollIntervalMs, defaults } = this.#config;
+    const restored = restoreState(saved, {
+      now,
+      pollIntervalMs,
+      deathTimeoutMs: defaults.deathTimeoutMs,
+      isTarget,
+    });
+    for (const { host, name, before } of restored.expected) fleet.expect(host, name, before);
+    log.info(
+      {
+        file: this.#stateFile.path,
+        groups: saved.groups.length,
+        vms: saved.members.length,
+        ageSeconds: Math.max(0, now.wallMs - saved.time_ms) / 1000,
+        countersKept: restored.lastTickUs !== null,
+      },
+      "scaler state loaded",
+    );
+    return restored;
+  }
+
+  #openStateFile({ stateFile }: ScalerConfig): StateFile {
+    const { clock, log, resolvePath } = this.#options;
+    return new StateFile({ path: resolvePath(stateFile), clock, log, counts: this.#instruments });
+  }
+
+  #openDecisionLog({ decisionLog, decisionLogMaxBytes, decisionLogFiles }: ScalerConfig): DecisionLog {
+    const { log, resolvePath } = this.#options;
+    const path = resolvePath(decisionLog);
+    return new DecisionLog({ path, maxBytes: decisionLogMaxBytes, files: decisionLogFiles, log });
+  }
+}
