@@ -81,10 +81,10 @@ function decide(
   state: GroupState,
   bounds: "above" | "below" | null,
 ): Decision {
-  // 7. one bad evaluation may be a person at work: only the second in a row is repaired
+  // 7. one bad evaluation may be a person at work: only the second in a row is repaired. What is outstanding because of
+  // the load does not hold a repair back: whether it still is may depend on data that are missing.
   const repairDue = bounds !== null && input.state.outOfBounds === bounds;
-  if (repairDue && state.outstanding?.reason !== REPAIR[bounds].reason) {
-    if (state.outstanding?.decision === REPAIR[bounds].decision) return hold("outstanding");
+  if (repairDue && state.outstanding?.reason !== REPAIR_REASON[bounds]) {
     return bounds === "above"
       ? chooseVictim(input, policy, averages, state, "above_max")
       : chooseClone(input, cloneIds, state, "below_min");
@@ -108,10 +108,7 @@ function decide(
   return hold("normal");
 }
 
-const REPAIR = {
-  above: { decision: "scale_down", reason: "above_max" },
-  below: { decision: "scale_up", reason: "below_min" },
-} as const;
+const REPAIR_REASON = { above: "above_max", below: "below_min" } as const;
 
 /** Which hold of step 1 applies, the first in its order; null when the group may be decided on. */
 function whyBarred(

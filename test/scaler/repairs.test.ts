@@ -87,12 +87,12 @@ describe("7. a clone count out of bounds is repaired", () => {
       ticks: NONE,
     },
     {
-      name: "not while a scale-down for another reason is outstanding",
+      name: "though a scale-down for another reason is outstanding",
       members: { 0: 10, 1: 10, 2: 10 },
       policy: { maxClones: 1 },
       state: { ...LATER, outOfBounds: "above", outstanding: DOWN },
-      decides: "hold outstanding",
-      ticks: [0, 1],
+      decides: "scale_down above_max web-clone-2",
+      ticks: NONE,
     },
     {
       name: "while the repair is outstanding, the load decides what is said: too many",

@@ -1,0 +1,120 @@
+import { describe, expect, test } from "vitest";
+import { groupKey, type RememberedGroup, type TickInput, tick } from "../../src/scaler/tick.ts";
+import { FRESH_STATE, type GroupState, type Observation } from "../../src/scaler/types.ts";
+import { MINUTE, observation, outstanding, policy, words } from "./rules.ts";
+
+const NOW_MS = 60 * MINUTE;
+const WEB = { host: "h", path: "user", group: "web" };
+
+function remembered(state: Partial<GroupState>, group = WEB): ReadonlyMap<string, RememberedGroup> {
+  return new Map([[groupKey(group), { ...group, state: { ...FRESH_STATE, ...state } }]]);
+}
+
+function tickOf(observations: readonly Observation[], input: Partial<TickInput> = {}) {
+  const result = tick({
+    observations,
+    policyOf: () => policy(),
+    states: new Map(),
+    nowMs: NOW_MS,
+    maxScaleUpsPerTick: 1,
+    ...input,
+  });
+  return { ...result, decisions: result.evaluations.map(({ decision }) => words(decision)) };
+}
+
+describe("one tick", () => {
+  test("evaluates every group once, in their order", () => {
+    const groups = ["db", "web", "auth"].map((group) => observation({ 0: 50 }, { group }));
+    const { evaluations } = tickOf(groups);
+    expect(evaluations.map((e) => e.observation)).toEqual(groups);
+  });
+
+  test("gives each group its own state and policy", () => {
+    const result = tickOf([observation({ 0: 95 }), observation({ 0: 95 }, { host: "other" })], {
+      states: remembered({ highTicks: 2 }),
+      policyOf: ({ host }) => (host === "h" ? policy() : null),
+    });
+    expect(result.decisions).toEqual(["scale_up overloaded web-clone-1", "hold no_policy"]);
+  });
+
+  test("of groups without any, remembers nothing", () => {
+    const { evaluations, states } = tickOf([]);
+    expect([evaluations, states.size]).toEqual([[], 0]);
+  });
+
+  test("repairs take part in the host's limit, by load as well", () => {
+    const observations = [
+      observation({ 0: 50 }, { group: "idle" }),
+      observation({ 0: 95 }, { group: "busy" }),
+    ];
+    const result = tickOf(observations, {
+      policyOf: ({ group }) => policy(group === "idle" ? { minClones: 1 } : {}),
+      states: new Map([
+        ...remembered({ outOfBounds: "below" }, { ...WEB, group: "idle" }),
+        ...remembered({ highTicks: 2 }, { ...WEB, group: "busy" }),
+      ]),
+    });
+    expect(result.decisions).toEqual(["hold host_limit", "scale_up overloaded busy-clone-1"]);
+  });
+
+  test("a paused group that would scale up takes no place from one that does", () => {
+    const observations = [
+      observation({ 0: 99 }, { group: "paused" }),
+      observation({ 0: 95 }, { group: "active" }),
+    ];
+    const result = tickOf(observations, {
+      policyOf: ({ group }) => policy({ paused: group === "paused", scaleUpTriggerTicks: 1 }),
+    });
+    expect(result.decisions).toEqual([
+      "paused (scale_up overloaded paused-clone-1)",
+      "scale_up overloaded active-clone-1",
+    ]);
+  });
+});
+
+describe("a group that is absent at a tick", () => {
+  const cooling = { lastActionMs: NOW_MS - MINUTE };
+  const kept = (state: Partial<GroupState>, input: Partial<TickInput> = {}) =>
+    tickOf([], { states: remembered(state), ...input }).states.get(groupKey(WEB))?.state ?? null;
+
+  test("is forgotten when it has neither cooldown nor tombstones", () => {
+    expect(kept({ highTicks: 2, lowTicks: 1 })).toBeNull();
+  });
+
+  test("is kept while it is in cooldown, its counters reset", () => {
+    const asked = outstanding("scale_up overloaded", 1);
+    const state = kept({ ...cooling, highTicks: 2, lowTicks: 1, outstanding: asked, madeHere: [3] });
+    expect(state).toEqual({ ...FRESH_STATE, ...cooling, outstanding: asked, madeHere: [3] });
+  });
+
+  test("is forgotten when its cooldown ends", () => {
+    const cooldownPeriodMs = 10 * MINUTE;
+    expect(kept({ lastActionMs: NOW_MS - cooldownPeriodMs + 1 })).not.toBeNull();
+    expect(kept({ lastActionMs: NOW_MS - cooldownPeriodMs })).toBeNull();
+  });
+
+  test("is kept for its tombstones, without those that are over", () => {
+    const tombstones = [
+      { cloneId: 1, untilMs: NOW_MS },
+      { cloneId: 2, untilMs: NOW_MS + 1 },
+    ];
+    expect(kept({ tombstones })?.tombstones).toEqual([{ cloneId: 2, untilMs: NOW_MS + 1 }]);
+    expect(kept({ tombstones: tombstones.slice(0, 1) })).toBeNull();
+  });
+
+  test("without a policy has no cooldown to wait for", () => {
+    expect(kept(cooling, { policyOf: () => null })).toBeNull();
+  });
+
+  test("needs two evaluations in a row again before its clone count is repaired", () => {
+    const policyOf = () => policy({ minClones: 1 });
+    const absent = tickOf([], {
+      policyOf,
+      states: remembered({ tombstones: [{ cloneId: 1, untilMs: 1e9 }], outOfBounds: "below" }),
+    });
+    const back = tickOf([observation({ 0: 50 })], { policyOf, states: absent.states });
+    expect(back.decisions).toEqual(["hold normal"]);
+    const again = tickOf([observation({ 0: 50 })], { policyOf, states: back.states });
+    expect(again.decisions).toEqual(["scale_up below_min web-clone-2"]);
+  });
+});
