@@ -49,9 +49,12 @@ function vmJson(vm: VmRecord, state: MemberState): object {
   };
 }
 
-/** Every group, those of hosts that are not live included. */
-export function* groupsJson(snapshot: FleetSnapshot): Generator<object> {
-  for (const group of snapshot.groups()) yield groupJson(group);
+/** Every group, those of hosts that are not live included, and what others have to say of it. */
+export function* groupsJson(
+  snapshot: FleetSnapshot,
+  more: (group: Group) => object = () => ({}),
+): Generator<object> {
+  for (const group of snapshot.groups()) yield { ...groupJson(group), ...more(group) };
 }
 
 function groupJson({ host, path, group, orphaned, clones, usagePercent, members }: Group): object {

@@ -72,7 +72,7 @@ export class Scaler {
   #decisionLog: DecisionLog;
   #last: LastTick | null = null;
 
-  /** Reads the state file and goes on from there. Ticks come from now on, once samples do. */
+  /** Reads the state file, and tells the fleet what it is to expect. */
   constructor(options: ScalerOptions) {
     const { clock, fleet, config } = options;
     this.#options = options;
@@ -90,6 +90,11 @@ export class Scaler {
       // the others were taken for gone before the restart
       caughtUp: () => fleet.sizes.unheard <= restored.expected.length - restored.awaited,
     });
+  }
+
+  /** Ticks from now on, once samples come or as an earlier run of the program would have. */
+  start(): void {
+    this.#ticker.start();
   }
 
   /** To be called for each sample, once the fleet has it. */

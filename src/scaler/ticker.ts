@@ -1,8 +1,5 @@
 import type { Cancel, Clock } from "../clock.ts";
 
-/** Node's timers hold no more than about 24 days; a longer wait is waited in parts. */
-const MAX_WAIT_MS = 2 ** 30;
-
 export interface TickerOptions {
   readonly clock: Clock;
   readonly intervalMs: number;
@@ -33,7 +30,7 @@ export class Ticker {
   /** the first tick after a restart has not been yet */
   #isCatchingUp: boolean;
   #cancel: Cancel = () => undefined;
-  #stopped = false;
+  #stopped = true;
 
   constructor({ clock, intervalMs, tick, lastTickUs, caughtUp }: TickerOptions) {
     this.#clock = clock;
@@ -42,6 +39,11 @@ export class Ticker {
     this.#intervalUs = intervalMs * 1000;
     this.#originUs = lastTickUs ?? null;
     this.#isCatchingUp = this.#originUs !== null;
+  }
+
+  /** Ticks from now on. */
+  start(): void {
+    this.#stopped = false;
     this.#schedule();
   }
 
@@ -57,7 +59,7 @@ export class Ticker {
       this.#originUs ??= arrivalUs;
       if (this.#nextUs === null) this.#schedule();
     }
-    if (this.#isPutOff && this.#caughtUp()) this.#arm();
+    if (!this.#stopped && this.#isPutOff && this.#caughtUp()) this.#arm();
   }
 
   /** Another interval, counted from the last ideal time. */
@@ -79,7 +81,7 @@ export class Ticker {
 
   /** Sets the next tick to the first ideal time that has not passed. */
   #schedule(): void {
-    if (this.#originUs === null) return;
+    if (this.#originUs === null || this.#stopped) return;
     const passed = Math.ceil((this.#clock.nowUs() - this.#originUs) / this.#intervalUs);
     this.#nextUs = this.#originUs + Math.max(1, passed) * this.#intervalUs;
     this.#arm();
@@ -87,20 +89,20 @@ export class Ticker {
 
   #arm(): void {
     this.#cancel();
-    if (this.#stopped || this.#nextUs === null) return;
+    if (this.#nextUs === null) return;
     this.#waitUntil(this.#nextUs);
   }
 
   #waitUntil(us: number): void {
     const waitMs = Math.ceil((us - this.#clock.nowUs()) / 1000);
-    this.#cancel = this.#clock.after(Math.min(Math.max(0, waitMs), MAX_WAIT_MS), () => this.#due());
+    this.#cancel = this.#clock.after(Math.max(0, waitMs), () => this.#due());
   }
 
   #due(): void {
     const idealUs = this.#nextUs;
-    if (idealUs === null || this.#stopped) return;
+    if (idealUs === null) return;
     const nowUs = this.#clock.nowUs();
-    // timers may fire a little early, and long waits come in parts
+    // timers may fire a little early
     if (nowUs < idealUs) {
       this.#arm();
       return;

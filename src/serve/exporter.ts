@@ -1,6 +1,7 @@
 import type { TargetSink } from "../albatross/target.ts";
 import type { Clock } from "../clock.ts";
 import { configToYaml } from "../config/dump.ts";
+import { statePath } from "../config/paths.ts";
 import type { Config } from "../config/types.ts";
 import { groupsJson, vmsJson } from "../exporter/api.ts";
 import { collectFamilies } from "../exporter/collect.ts";
@@ -10,6 +11,7 @@ import type { Family } from "../exposition/family.ts";
 import { Fleet } from "../fleet/fleet.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logger } from "../log.ts";
+import { Scaler } from "../scaler/scaler.ts";
 import type { BuildInfo } from "../version.ts";
 import { createApp } from "../web/app.ts";
 import { Broadcast } from "../web/broadcast.ts";
@@ -24,7 +26,7 @@ export interface ExporterOptions {
   readonly build: BuildInfo;
 }
 
-/** The whole running program: targets into the fleet, the fleet onto the web. */
+/** The whole running program: targets into the fleet, the fleet onto the web and to the scaler. */
 export class Exporter {
   readonly #clock: Clock;
   readonly #log: Logger;
@@ -34,6 +36,7 @@ export class Exporter {
   readonly #stream = new Broadcast<string>();
   readonly #lines: TraceLines;
   readonly #metrics: SelfMetrics;
+  readonly #scaler: Scaler;
   #config: Config;
   #ready = false;
 
@@ -49,6 +52,15 @@ export class Exporter {
       onAssumedCpu: (warning) =>
         log.warn({ ...warning }, "a VM taken to have one CPU uses more: is unikernel info out of reach?"),
     });
+    this.#scaler = new Scaler({
+      clock,
+      log,
+      fleet: this.#fleet,
+      config: config.scaler,
+      isTarget: (host) => config.targets.some(({ name }) => name === host),
+      resolvePath: statePath,
+      onTick: (atUs) => this.#lines.tick(atUs),
+    });
     this.#hosts = new Hosts({
       clock,
       log,
@@ -61,6 +73,7 @@ export class Exporter {
   /** Listens and begins to read the targets. Throws a ListenError, nothing begun, when an address cannot be had. */
   async start(): Promise<void> {
     await this.#listeners.apply(this.#config.web.listenAddresses);
+    this.#scaler.start();
     await this.#hosts.apply(this.#config.targets);
     this.#metrics.configRead(true, this.#clock.wallMs());
     this.#ready = true;
@@ -80,6 +93,7 @@ export class Exporter {
     this.#config = config;
     this.#fleet.setDeathTimeout(config.scaler.defaults.deathTimeoutMs);
     await this.#hosts.apply(config.targets);
+    this.#scaler.reconfigure(config.scaler);
     this.#metrics.configRead(true, this.#clock.wallMs());
   }
 
@@ -88,11 +102,11 @@ export class Exporter {
     this.#metrics.configRead(false, this.#clock.wallMs());
   }
 
-  /** Finishes the responses on the way, within the web server's deadline, then leaves the hosts. */
+  /** Keeps what the scaler remembers, finishes the responses on the way within the web server's deadline, leaves the hosts. */
   async stop(): Promise<void> {
     this.#ready = false;
     this.#stream.close();
-    await this.#listeners.stop();
+    await Promise.all([this.#scaler.stop(), this.#listeners.stop()]);
     await this.#hosts.stop();
   }
 
@@ -101,6 +115,7 @@ export class Exporter {
       sample: (name, stats, arrivalUs, arrivalWallMs, intervalUs) => {
         this.#fleet.record(host, name, stats, arrivalUs, arrivalWallMs, intervalUs);
         this.#lines.sample(host, name, stats, arrivalUs);
+        this.#scaler.sampleArrived(arrivalUs);
       },
       info: (entries, askedAtUs) => {
         this.#fleet.recordInfo(host, entries, askedAtUs);
@@ -120,7 +135,9 @@ export class Exporter {
       collect: () => this.#collect(),
       targets: () => this.#hosts.snapshots(),
       vms: () => vmsJson(this.#snapshot(), this.#config),
-      groups: () => groupsJson(this.#snapshot()),
+      groups: () => groupsJson(this.#snapshot(), (group) => ({ scaler: this.#scaler.explain(group) })),
+      decisions: (query) => this.#scaler.decisions(query),
+      scaler: () => this.#scaler.summary(),
       stream: this.#stream,
       configText: () => configToYaml(this.#config),
       ready: () => this.#ready,
@@ -137,7 +154,7 @@ export class Exporter {
       counts: this.#metrics,
     });
     const own = await this.#metrics.families({ runtime: !this.#config.web.disableExporterMetrics });
-    return [...own, ...families];
+    return [...own, ...families, ...(await this.#scaler.families())];
   }
 
   #snapshot(): FleetSnapshot {

@@ -1,6 +1,7 @@
 import { type RequestHandler, Router } from "express";
 import { targetsJson } from "../exporter/api.ts";
 import type { Turns } from "../exposition/turns.ts";
+import { decisionsHandler } from "./decisions.ts";
 import { Delivery } from "./delivery.ts";
 import type { WebDeps } from "./deps.ts";
 import { jsonPieces } from "./jsonPieces.ts";
@@ -16,6 +17,7 @@ export function apiRouter(deps: WebDeps, turns: Turns): Router {
     .get("/targets", (_request, response) => sendData(response, targetsJson(deps.targets())))
     .get("/vms", list(deps.vms))
     .get("/groups", list(deps.groups))
+    .get("/decisions", decisionsHandler(deps))
     .get("/stream", streamHandler(deps))
     .get("/status/config", (_request, response) => sendData(response, { yaml: deps.configText() }))
     .get("/status/buildinfo", (_request, response) =>

@@ -3,6 +3,8 @@ import type { Clock } from "../clock.ts";
 import type { WebConfig } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
 import type { Logger } from "../log.ts";
+import type { RecentQuery } from "../scaler/recent.ts";
+import type { ScalerSummary } from "../scaler/scaler.ts";
 import type { Broadcast } from "./broadcast.ts";
 
 /** What the web side needs of the rest of the program. Everything is asked for anew with each request. */
@@ -18,6 +20,9 @@ export interface WebDeps {
   readonly vms: () => Iterable<unknown>;
   /** One JSON value per group, likewise. */
   readonly groups: () => Iterable<unknown>;
+  /** The last decisions of the scaler, newest first. */
+  readonly decisions: (query: RecentQuery) => readonly unknown[];
+  readonly scaler: () => ScalerSummary;
   /** JSON lines, each published under its host's name, or under none where it concerns all. */
   readonly stream: Broadcast<string>;
   /** The configuration in force, as YAML. */

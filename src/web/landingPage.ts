@@ -1,4 +1,5 @@
 import type { SlotSnapshot, SlotState, TargetSnapshot } from "../albatross/target.ts";
+import type { ScalerSummary } from "../scaler/scaler.ts";
 import type { WebDeps } from "./deps.ts";
 import { type Html, html } from "./html.ts";
 import { page } from "./pages.ts";
@@ -24,7 +25,8 @@ const SLOT_STATES: Readonly<Record<SlotState, { readonly mood: Mood; readonly wo
 const LINKS: readonly { readonly path: string; readonly what: string }[] = [
   { path: "/api/v1/targets", what: "the hosts and their subscriptions" },
   { path: "/api/v1/vms", what: "every unikernel and VM as it is known now" },
-  { path: "/api/v1/groups", what: "primaries and their clones" },
+  { path: "/api/v1/groups", what: "primaries and their clones, and why the scaler does what it does" },
+  { path: "/api/v1/decisions", what: "what the scaler decided, newest first" },
   { path: "/api/v1/stream", what: "samples as they arrive, one JSON object a line" },
   { path: "/api/v1/status/config", what: "the configuration in force" },
   { path: "/api/v1/status/buildinfo", what: "version and build" },
@@ -33,7 +35,9 @@ const LINKS: readonly { readonly path: string; readonly what: string }[] = [
 ];
 
 /** The front page: what this is, where the metrics are, and how each host is doing, in words. */
-export function landingPage(deps: Pick<WebDeps, "build" | "clock" | "settings" | "targets">): Html {
+export function landingPage(
+  deps: Pick<WebDeps, "build" | "clock" | "settings" | "targets" | "scaler">,
+): Html {
   const targets = deps.targets();
   const nowMs = deps.clock.wallMs();
   const { telemetryPath } = deps.settings();
@@ -45,6 +49,8 @@ export function landingPage(deps: Pick<WebDeps, "build" | "clock" | "settings" |
 <h2>Hosts</h2>
 <p>${summary(targets)}</p>
 ${targets.map((target) => targetCard(target, nowMs))}
+<h2>Scaler</h2>
+<p>${scalerWords(deps.scaler(), nowMs)}</p>
 <h2>Also here</h2>
 <div class="wide"><table>
 ${LINKS.map(({ path, what }) => html`<tr><td><a href="${path}"><code>${path}</code></a></td><td>${what}</td></tr>\n`)}
@@ -60,6 +66,13 @@ function summary(targets: readonly TargetSnapshot[]): string {
   if (up === 0)
     return targets.length === 1 ? "The one host is down." : `All ${targets.length} hosts are down.`;
   return `${up} of ${targets.length} hosts are up.`;
+}
+
+function scalerWords({ groups, pollIntervalMs, lastTickMs }: ScalerSummary, nowMs: number): string {
+  if (lastTickMs === null) return "No group has been evaluated yet.";
+  const last = `${age(nowMs - lastTickMs)} ago`;
+  if (groups === 0) return `No policy matches any group; they were last looked at ${last}.`;
+  return `${groups === 1 ? "One group is" : `${groups} groups are`} evaluated every ${age(pollIntervalMs)}, last ${last}. Dry run: decisions are counted and logged, not carried out.`;
 }
 
 function targetCard(target: TargetSnapshot, nowMs: number): Html {

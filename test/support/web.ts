@@ -39,6 +39,8 @@ export async function startWeb(overrides: Partial<WebDeps> = {}): Promise<Runnin
     targets: () => [],
     vms: () => [],
     groups: () => [],
+    decisions: () => [],
+    scaler: () => ({ mode: "dry_run", pollIntervalMs: 60_000, groups: 0, lastTickMs: null }),
     stream,
     configText: () => "targets: []\n",
     ready: () => true,
