@@ -1,0 +1,101 @@
+import { existsSync, readFileSync } from "node:fs";
+import { parse } from "yaml";
+import { metricSections } from "../../src/exporter/docs.ts";
+import { SelfMetrics } from "../../src/exporter/selfMetrics.ts";
+import { selfRows } from "../../src/exporter/selfTable.ts";
+import { ownLabels, type TableRow } from "../../src/exposition/row.ts";
+import { GROUP_LABELS } from "../../src/scaler/docs.ts";
+import { scalerGroupRows } from "../../src/scaler/groupTable.ts";
+import { instrumentRows } from "../../src/scaler/instruments.ts";
+import { type KnownMetrics, type MetricLabels, type RecordingRule, withRecorded } from "./promqlCheck.ts";
+
+const RECORDING_RULES = new URL("../../alerts/recording.rules.yml", import.meta.url);
+
+/** What Prometheus puts on every series that it scrapes. */
+const SCRAPED = ["job", "instance"];
+
+/** What Prometheus says of a scrape itself, and of alerts. */
+const OF_PROMETHEUS: Readonly<Record<string, readonly string[]>> = {
+  up: [],
+  scrape_duration_seconds: [],
+  scrape_samples_scraped: [],
+  scrape_series_added: [],
+  ALERTS: ["alertname", "alertstate", "severity", "host", "path", "group", "vm"],
+};
+
+interface Documented {
+  readonly name: string;
+  readonly type: string;
+  readonly labels: MetricLabels;
+}
+
+/** The metrics in the tables: what `/metrics` may serve, apart from what prom-client tells of the process. */
+export function tabledMetrics(): Documented[] {
+  const sections = metricSections.flatMap(({ labels, rows }) => rows.map((row) => documented(labels, row)));
+  const scaler = scalerGroupRows.map((row) => documented(GROUP_LABELS, row));
+  const instruments = Object.values(instrumentRows).map((row) => ({ ...row, labels: open([]) }));
+  const self = Object.values(selfRows).map((row) => ({ ...row, labels: open(row.labels) }));
+  return [...sections, ...scaler, ...instruments, ...self];
+}
+
+/** Every metric that an expression may name, under the names that Prometheus stores: a histogram's are three. */
+export async function knownMetrics(): Promise<KnownMetrics> {
+  const known = new Map<string, MetricLabels>();
+  for (const { name, type, labels } of [...tabledMetrics(), ...(await processMetrics())]) {
+    const whole = new Map([...labels, ...open(SCRAPED)]);
+    if (type !== "histogram") known.set(name, whole);
+    else {
+      known.set(`${name}_bucket`, new Map([...whole, ...open(["le"])]));
+      known.set(`${name}_sum`, whole).set(`${name}_count`, whole);
+    }
+  }
+  for (const [name, labels] of Object.entries(OF_PROMETHEUS)) known.set(name, open([...labels, ...SCRAPED]));
+  return known;
+}
+
+/** The same with the series that the shipped rules record. */
+export async function knownMetricsAndRules(): Promise<KnownMetrics> {
+  return withRecorded(await knownMetrics(), recordingRules());
+}
+
+/** The shipped recording rules, in the order of evaluation. */
+export function recordingRules(): RecordingRule[] {
+  if (!existsSync(RECORDING_RULES)) return [];
+  const file = parse(readFileSync(RECORDING_RULES, "utf8")) as { groups: { rules: RecordingRule[] }[] };
+  return file.groups.flatMap(({ rules }) => rules).filter(({ record }) => record !== undefined);
+}
+
+/** `process_*` and `nodejs_*`, from a registry as the program fills it: prom-client keeps no table of them. */
+async function processMetrics(): Promise<Documented[]> {
+  const registry = new SelfMetrics({ version: "", revision: null });
+  const families = await registry.families({ runtime: true });
+  return families
+    .filter(({ name }) => !name.startsWith("albatross_"))
+    .map(({ name, type }) => ({ name, type, labels: open(PROCESS_LABELS[name] ?? []) }));
+}
+
+const PROCESS_LABELS: Readonly<Record<string, readonly string[]>> = {
+  nodejs_version_info: ["version", "major", "minor", "patch"],
+  nodejs_gc_duration_seconds: ["kind"],
+  nodejs_active_handles: ["type"],
+  nodejs_active_requests: ["type"],
+  nodejs_active_resources: ["type"],
+  nodejs_heap_space_size_total_bytes: ["space"],
+  nodejs_heap_space_size_used_bytes: ["space"],
+  nodejs_heap_space_size_available_bytes: ["space"],
+};
+
+function documented(common: readonly { name: string }[], row: TableRow<never, never>): Documented {
+  const own =
+    "by" in row ? [[row.by, new Set(Object.keys(row.values))] as const] : open(names(ownLabels(row)));
+  return { name: row.name, type: row.type, labels: new Map([...open(names(common)), ...own]) };
+}
+
+function names(labels: readonly { name: string }[]): string[] {
+  return labels.map(({ name }) => name);
+}
+
+/** Labels with any values. */
+function open(labels: readonly string[]): MetricLabels {
+  return new Map(labels.map((label) => [label, null]));
+}
