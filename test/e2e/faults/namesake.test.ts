@@ -6,7 +6,8 @@ const SLOTS = ["user:"];
 
 test("a unikernel that appears with the name of a subscribed path closes the slot before it can do harm", async () => {
   // A daemon that ticks once a minute: unikernel info, asked twice as often, sees the unikernel first.
-  const scene = await quietScene({ slots: SLOTS, scenario: { intervalMs: MINUTE_MS } });
+  const slow = { settings: "stats_interval: 1m", scenario: { intervalMs: MINUTE_MS } };
+  const scene = await quietScene({ slots: SLOTS, ...slow });
   const { lab, host } = scene;
   await lab.pass(5_000);
   host.addVm({ name: ":user", load: 1 });

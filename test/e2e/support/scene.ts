@@ -25,7 +25,7 @@ export interface Scene {
   readonly atRest: object;
 }
 
-/** An exporter in this process that has read a simulated host for a minute, all being well. */
+/** An exporter in this process that has read a simulated host for six intervals, all being well. */
 export async function quietScene(
   options: {
     readonly slots?: readonly string[];
@@ -38,7 +38,7 @@ export async function quietScene(
   const host = await lab.simulate(HOST, { intervalMs: INTERVAL_MS, vms: vmsOf(LOADS), ...scenario });
   const subscribe = `subscribe: [${slots.map((slot) => JSON.stringify(slot)).join(", ")}]`;
   await lab.serve([{ name: HOST, settings: `${subscribe}, ${settings}` }]);
-  await lab.pass(6 * INTERVAL_MS);
+  await lab.pass(6 * host.scenario.intervalMs);
   expectRight(await lab.scrape(), host, slots);
   const things = new OpenThings(lab, host);
   return { lab, host, things, atRest: things.now };
