@@ -1,0 +1,206 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { isValidLabel } from "../../src/albatross/names.ts";
+import { type EvaluateInput, evaluate } from "../../src/scaler/evaluate.ts";
+import type {
+  Decision,
+  GroupPolicy,
+  GroupState,
+  MemberObservation,
+  Observation,
+  Outstanding,
+  Scale,
+} from "../../src/scaler/types.ts";
+import { MINUTE, observation, outstanding, policy, type Seen, words } from "./rules.ts";
+
+const NOW_MS = 100 * MINUTE;
+
+const load = fc.oneof(
+  { weight: 4, arbitrary: fc.double({ min: 0, max: 100, noNaN: true }) },
+  { weight: 1, arbitrary: fc.constantFrom(0, 40, 90, 100) },
+);
+const unknown: fc.Arbitrary<Seen> = fc.constantFrom("warming", "missing");
+const seen: fc.Arbitrary<Seen> = fc.oneof(
+  { weight: 4, arbitrary: load },
+  { weight: 2, arbitrary: unknown },
+  { weight: 1, arbitrary: fc.constant<Seen>("silent") },
+);
+const cloneId = fc.oneof(
+  fc.integer({ min: 1, max: 6 }),
+  fc.integer({ min: 1, max: 999_999_999 }),
+  fc.constant(999_999_999),
+);
+
+const settings: fc.Arbitrary<GroupPolicy> = fc
+  .record({
+    thresholds: fc.uniqueArray(fc.integer({ min: 0, max: 99 }), { minLength: 2, maxLength: 2 }),
+    scaleUpTriggerTicks: fc.integer({ min: 1, max: 4 }),
+    scaleDownTriggerTicks: fc.integer({ min: 1, max: 4 }),
+    cooldownPeriodMs: fc.constantFrom(0, MINUTE, 10 * MINUTE),
+    clones: fc.uniqueArray(fc.integer({ min: 0, max: 6 }), { minLength: 2, maxLength: 2 }),
+    adoptClones: fc.boolean(),
+  })
+  .map(({ thresholds, clones, ...keys }) =>
+    policy({
+      ...keys,
+      scaleDownThresholdPercent: Math.min(...thresholds),
+      scaleUpThresholdPercent: Math.max(...thresholds),
+      minClones: Math.min(...clones),
+      maxClones: Math.max(...clones),
+    }),
+  );
+
+const asked: fc.Arbitrary<Outstanding> = fc
+  .tuple(
+    fc.constantFrom(
+      "scale_up overloaded",
+      "scale_up below_min",
+      "scale_down underloaded",
+      "scale_down above_max",
+    ),
+    cloneId,
+  )
+  .map(([text, id]) => outstanding(text, id));
+
+/** Members without the primary now and then, and any state that may have come before. */
+const situation: fc.Arbitrary<EvaluateInput> = fc
+  .record({
+    primary: fc.option(seen, { freq: 9 }),
+    clones: fc.dictionary(cloneId.map(String), seen, { maxKeys: 5 }),
+    policy: settings,
+    hostLive: fc.boolean().map((down) => !down),
+    scaleUpAllowed: fc.boolean(),
+    sameClones: fc.boolean(),
+    state: fc.record({
+      highTicks: fc.integer({ min: 0, max: 5 }),
+      lowTicks: fc.integer({ min: 0, max: 5 }),
+      lastActionMs: fc.option(fc.integer({ min: 0, max: NOW_MS })),
+      outstanding: fc.option(asked),
+      tombstones: fc.array(
+        fc.record({ cloneId, untilMs: fc.integer({ min: NOW_MS - MINUTE, max: NOW_MS + MINUTE }) }),
+        { maxLength: 3 },
+      ),
+      madeHere: fc.array(cloneId, { maxLength: 3 }),
+      outOfBounds: fc.constantFrom("above" as const, "below" as const, null),
+    }),
+  })
+  .map(({ primary, clones, policy, hostLive, scaleUpAllowed, sameClones, state }) => {
+    const observed = observation({ ...(primary === null ? {} : { 0: primary }), ...clones }, { hostLive });
+    const ids = observed.members.map((m) => m.cloneId).filter((id) => id > 0);
+    const known: GroupState = { ...state, knownClones: sameClones ? ids.sort((a, b) => a - b) : null };
+    return { policy, observation: observed, state: known, nowMs: NOW_MS, scaleUpAllowed };
+  });
+
+function decisionOf(input: EvaluateInput): Decision {
+  return evaluate(input).evaluation.decision;
+}
+
+/** Only the situations in which something is decided tell about decisions. */
+function whenScaling(check: (scale: Scale, input: EvaluateInput) => void): void {
+  let decided = 0;
+  fc.assert(
+    fc.property(situation, (input) => {
+      const decision = decisionOf(input);
+      if (decision.decision === "hold") return;
+      decided += 1;
+      check(decision, input);
+    }),
+    { numRuns: 5000 },
+  );
+  expect(decided).toBeGreaterThan(100);
+}
+
+/** The same situation with these loads in the places of the members whose load is not known. */
+function withLoads(observed: Observation, loads: readonly number[]): Observation {
+  let next = 0;
+  const members = observed.members.map((member): MemberObservation => {
+    if (member.state !== "warming" && member.state !== "missing") return member;
+    const usagePercent = loads[next++ % loads.length] ?? 0;
+    return { ...member, state: "fresh", usagePercent };
+  });
+  return { ...observed, members };
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(deepFreeze);
+  }
+  return value;
+}
+
+describe("whatever the situation", () => {
+  test("a scale decision taken with members missing is also taken for every load of those members", () => {
+    const anyLoads = fc.sample(fc.array(load, { minLength: 1, maxLength: 6 }), 20);
+    whenScaling((scale, input) => {
+      for (const loads of [[0], [100], ...anyLoads]) {
+        const full = { ...input, observation: withLoads(input.observation, loads) };
+        expect(words(decisionOf(full))).toBe(words(scale));
+      }
+    });
+  });
+
+  test("evaluating changes nothing it was given", () => {
+    fc.assert(fc.property(situation, (input) => void evaluate(deepFreeze(input))));
+  });
+
+  test("evaluating twice gives the same", () => {
+    fc.assert(
+      fc.property(situation, (input) => {
+        expect(evaluate(input)).toEqual(evaluate(input));
+      }),
+    );
+  });
+
+  test("a clone that is created has a name that Albatross takes and no other clone has or had lately", () => {
+    whenScaling((scale, { observation: { members }, state }) => {
+      if (scale.decision === "scale_down") return;
+      expect(isValidLabel(scale.clone)).toBe(true);
+      expect(members.map(({ vm }) => vm)).not.toContain(scale.clone);
+      const buried = state.tombstones.filter((t) => NOW_MS < t.untilMs);
+      expect(buried.map((t) => `web-clone-${t.cloneId}`)).not.toContain(scale.clone);
+    });
+  });
+
+  test("a clone that is removed is one that is there, and may be removed", () => {
+    whenScaling((scale, { observation: { members }, policy, state }) => {
+      if (scale.decision === "scale_up") return;
+      const victim = members.find(({ vm }) => vm === scale.clone);
+      expect(victim?.cloneId).toBeGreaterThan(0);
+      const came = state.outstanding?.decision === "scale_up" ? [state.outstanding.cloneId] : [];
+      if (policy?.adoptClones === false) expect([...state.madeHere, ...came]).toContain(victim?.cloneId);
+    });
+  });
+
+  test("no decision leads out of the bounds", () => {
+    whenScaling((scale, { observation: { members }, policy }) => {
+      const clones = members.filter((m) => m.cloneId > 0).length;
+      if (scale.decision === "scale_up") expect(clones).toBeLessThan(policy?.maxClones ?? 0);
+      else expect(clones).toBeGreaterThan(policy?.minClones ?? 0);
+    });
+  });
+
+  test("nothing is decided in cooldown, for a disabled group, or for one whose host has no live data", () => {
+    whenScaling((_, { state, policy, observation }) => {
+      expect(observation.hostLive).toBe(true);
+      const until = (state.lastActionMs ?? Number.NEGATIVE_INFINITY) + (policy?.cooldownPeriodMs ?? 0);
+      expect(NOW_MS).toBeGreaterThanOrEqual(until);
+    });
+    fc.assert(
+      fc.property(situation, (input) => {
+        const disabled = input.policy === null ? null : { ...input.policy, enabled: false };
+        expect(words(decisionOf({ ...input, policy: disabled }))).toBe("hold disabled");
+      }),
+    );
+  });
+
+  test("a paused group does what it would do unpaused, but for doing it", () => {
+    whenScaling((scale, input) => {
+      const paused = input.policy === null ? null : { ...input.policy, paused: true };
+      const { state, evaluation } = evaluate({ ...input, policy: paused });
+      expect(words(evaluation.decision)).toBe(`paused (${words(scale)})`);
+      expect(state.lastActionMs).toBe(input.state.lastActionMs);
+      expect(state.outstanding === null || state.outstanding === input.state.outstanding).toBe(true);
+    });
+  });
+});
