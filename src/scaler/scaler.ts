@@ -5,9 +5,9 @@ import { tableFamily } from "../exposition/row.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logger } from "../log.ts";
-import { DecisionLog } from "./decisionLog.ts";
 import { Engine } from "./engine.ts";
 import { type ExplanationJson, explain } from "./explanation.ts";
+import type { LineLog, ScalerFiles, StateStore } from "./files.ts";
 import { GroupItems } from "./groupItems.ts";
 import { scalerGroupRows } from "./groupTable.ts";
 import { Instruments } from "./instruments.ts";
@@ -15,7 +15,6 @@ import { News } from "./news.ts";
 import { monotonicMs } from "./observe.ts";
 import { Recent, type RecentQuery } from "./recent.ts";
 import { NOTHING_RESTORED, type Restored, restoreState, statePieces } from "./savedState.ts";
-import { StateFile } from "./stateFile.ts";
 import { type LoggedDecision, loggedDecision, tellLog } from "./telling.ts";
 import { type GroupKey, groupKey } from "./tick.ts";
 import { Ticker } from "./ticker.ts";
@@ -31,8 +30,7 @@ export interface ScalerOptions {
   readonly config: ScalerConfig;
   /** Whether the configuration has a target of this name. */
   readonly isTarget: (host: string) => boolean;
-  /** Where a file of the configuration stands. */
-  readonly resolvePath: (path: string) => string;
+  readonly files: ScalerFiles;
   /** All groups were evaluated, as they were at this monotonic time. */
   readonly onTick?: (atUs: number) => void;
 }
@@ -68,17 +66,17 @@ export class Scaler {
   readonly #recent = new Recent<LoggedDecision>();
   readonly #instruments = new Instruments();
   #config: ScalerConfig;
-  #stateFile: StateFile;
-  #decisionLog: DecisionLog;
+  #stateFile: StateStore;
+  #decisionLog: LineLog;
   #last: LastTick | null = null;
 
   /** Reads the state file, and tells the fleet what it is to expect. */
   constructor(options: ScalerOptions) {
-    const { clock, fleet, config } = options;
+    const { clock, fleet, config, files } = options;
     this.#options = options;
     this.#config = config;
-    this.#stateFile = this.#openStateFile(config);
-    this.#decisionLog = this.#openDecisionLog(config);
+    this.#stateFile = files.state(config, this.#instruments);
+    this.#decisionLog = files.decisions(config);
     const restored = this.#restore();
     this.#engine = new Engine(config, restored.memory);
     this.#news = new News(restored.lastHolds);
@@ -105,11 +103,12 @@ export class Scaler {
   /** Another configuration from the next tick on; what is remembered stays. */
   reconfigure(config: ScalerConfig): void {
     const before = this.#config;
+    const { files } = this.#options;
     this.#config = config;
     this.#engine.reconfigure(config);
     this.#ticker.setInterval(config.pollIntervalMs);
-    if (config.stateFile !== before.stateFile) this.#stateFile = this.#openStateFile(config);
-    if (config.decisionLog !== before.decisionLog) this.#decisionLog = this.#openDecisionLog(config);
+    if (config.stateFile !== before.stateFile) this.#stateFile = files.state(config, this.#instruments);
+    if (config.decisionLog !== before.decisionLog) this.#decisionLog = files.decisions(config);
     this.#decisionLog.setLimits({ maxBytes: config.decisionLogMaxBytes, files: config.decisionLogFiles });
   }
 
@@ -232,16 +231,5 @@ export class Scaler {
       "scaler state loaded",
     );
     return restored;
-  }
-
-  #openStateFile({ stateFile }: ScalerConfig): StateFile {
-    const { clock, log, resolvePath } = this.#options;
-    return new StateFile({ path: resolvePath(stateFile), clock, log, counts: this.#instruments });
-  }
-
-  #openDecisionLog({ decisionLog, decisionLogMaxBytes, decisionLogFiles }: ScalerConfig): DecisionLog {
-    const { log, resolvePath } = this.#options;
-    const path = resolvePath(decisionLog);
-    return new DecisionLog({ path, maxBytes: decisionLogMaxBytes, files: decisionLogFiles, log });
   }
 }

@@ -18,9 +18,19 @@ export function tellLog(
   { policy, decision: { decision } }: Evaluation,
   told: LoggedDecision,
 ): void {
-  const { time: _, would, ...fields } = told;
+  const {
+    time: _,
+    would,
+    average_percent,
+    average_for_up_percent,
+    average_for_down_percent,
+    ...fields
+  } = told;
   const event = {
     ...fields,
+    average_percent: rounded(average_percent),
+    average_for_up_percent: rounded(average_for_up_percent),
+    average_for_down_percent: rounded(average_for_down_percent),
     ...(would === null
       ? {}
       : { would: would.decision, would_reason: would.reason, would_clone: would.clone }),
@@ -38,4 +48,9 @@ export function tellLog(
   if (decision !== "hold") log.info(event, "scale decision");
   else if (policy === null) log.debug(event, "scaler holds");
   else log.info(event, "scaler holds");
+}
+
+/** To a hundredth: the decision log has every digit. */
+function rounded(percent: number | null): number | null {
+  return percent === null ? null : Math.round(percent * 100) / 100;
 }

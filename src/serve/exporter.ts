@@ -11,6 +11,7 @@ import type { Family } from "../exposition/family.ts";
 import { Fleet } from "../fleet/fleet.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logger } from "../log.ts";
+import { filesOnDisk } from "../scaler/files.ts";
 import { Scaler } from "../scaler/scaler.ts";
 import type { BuildInfo } from "../version.ts";
 import { createApp } from "../web/app.ts";
@@ -58,7 +59,7 @@ export class Exporter {
       fleet: this.#fleet,
       config: config.scaler,
       isTarget: (host) => config.targets.some(({ name }) => name === host),
-      resolvePath: statePath,
+      files: filesOnDisk({ clock, log, resolvePath: statePath }),
       onTick: (atUs) => this.#lines.tick(atUs),
     });
     this.#hosts = new Hosts({
