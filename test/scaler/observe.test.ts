@@ -1,0 +1,227 @@
+import { describe, expect, test } from "vitest";
+import { type Base, type Bases, type ObserveInput, observe } from "../../src/scaler/observe.ts";
+import { FRESH_STATE, type GroupState } from "../../src/scaler/types.ts";
+import { TestFleet } from "../fleet/testFleet.ts";
+import { outstanding, policy } from "./rules.ts";
+
+const NO_BASES: Bases = { tickUs: null, points: new Map() };
+
+/** Observations of the fleet as it is now, tick after tick; members in words: `web 50`, `web-clone-1 missing`. */
+class Observer {
+  bases: Bases = NO_BASES;
+  state: Partial<GroupState> = {};
+  readonly #fleet: TestFleet;
+  readonly #warmupPeriodMs: number;
+
+  constructor(fleet: TestFleet, { warmupS = 0 } = {}) {
+    this.#fleet = fleet;
+    this.#warmupPeriodMs = warmupS * 1000;
+  }
+
+  tick(): string[] {
+    const input: ObserveInput = {
+      snapshot: this.#fleet.snapshot(),
+      bases: this.bases,
+      firstSampleUs: 0,
+      policyOf: () => policy({ warmupPeriodMs: this.#warmupPeriodMs }),
+      stateOf: () => ({ ...FRESH_STATE, ...this.state }),
+    };
+    const { observations, bases } = observe(input);
+    this.bases = bases;
+    return observations.flatMap(({ members }) =>
+      members.map(
+        (m) => `${m.vm} ${m.usagePercent === null ? m.state : Math.round(m.usagePercent * 10) / 10}`,
+      ),
+    );
+  }
+}
+
+describe("the window of a rate", () => {
+  test("begins at the first sample before the first tick, at the newest sample of the previous tick after", () => {
+    const fleet = new TestFleet().sample(":web", 100).at(60).sample(":web", 130);
+    const observer = new Observer(fleet);
+    expect(observer.tick()).toEqual(["web 50"]);
+    fleet.at(90).sample(":web", 130).at(120).sample(":web", 190);
+    expect(observer.tick()).toEqual(["web 100"]);
+  });
+
+  test("takes in a sample that arrives at the tick's very time, once", () => {
+    const fleet = new TestFleet().sample(":web", 0).at(60).sample(":web", 30);
+    const observer = new Observer(fleet);
+    observer.tick();
+    fleet.at(120);
+    expect(observer.tick()).toEqual(["web missing"]);
+  });
+
+  test.each([
+    { lastS: 30, seen: "web 50" },
+    { lastS: 29.999, seen: "web warming" },
+  ])(
+    "shorter than half the time since the previous tick gives no rate: $lastS s of 60",
+    ({ lastS, seen }) => {
+      const fleet = new TestFleet()
+        .sample(":web", 0)
+        .at(lastS)
+        .sample(":web", lastS / 2);
+      expect(new Observer(fleet.at(60)).tick()).toEqual([seen]);
+    },
+  );
+
+  test("of one sample only gives none", () => {
+    const fleet = new TestFleet().at(60).sample(":web", 10);
+    expect(new Observer(fleet).tick()).toEqual(["web warming"]);
+  });
+
+  test("reaches back over ticks at which nothing was heard", () => {
+    const fleet = new TestFleet().sample(":web", 0).at(60).sample(":web", 60);
+    const observer = new Observer(fleet);
+    observer.tick();
+    fleet.at(120);
+    observer.tick();
+    fleet.at(180).sample(":web", 90);
+    expect(observer.tick()).toEqual(["web 25"]);
+  });
+
+  test("is divided by the VM's CPUs", () => {
+    const fleet = new TestFleet().info({ ":web": { numcpus: 4 } });
+    fleet.sample(":web", 0).at(60).sample(":web", 120);
+    expect(new Observer(fleet).tick()).toEqual(["web 50"]);
+  });
+
+  test("gives 100 at most", () => {
+    const fleet = new TestFleet().sample(":web", 0).at(60).sample(":web", 90);
+    expect(new Observer(fleet).tick()).toEqual(["web 100"]);
+  });
+
+  test("gives none while info is expected to say how many CPUs there are", () => {
+    const fleet = new TestFleet()
+      .info({})
+      .sample(":web", 0)
+      .at(50)
+      .sample(":web", 20)
+      .at(60)
+      .sample(":web", 25);
+    const observer = new Observer(fleet);
+    expect(observer.tick()).toEqual(["web warming"]);
+    fleet
+      .info({ ":web": { numcpus: 2 } })
+      .at(120)
+      .sample(":web", 85);
+    expect(observer.tick()).toEqual(["web 50"]);
+  });
+});
+
+describe("a VM that is young", () => {
+  test.each([
+    { warmupS: 60, seen: "web 50" },
+    { warmupS: 61, seen: "web warming" },
+    { warmupS: 0, seen: "web 50" },
+  ])("seen for 60 s, warmup_period $warmupS s: $seen", ({ warmupS, seen }) => {
+    const fleet = new TestFleet().sample(":web", 0).at(60).sample(":web", 30);
+    expect(new Observer(fleet, { warmupS }).tick()).toEqual([seen]);
+  });
+
+  test("is as old as info says, not as long as it was seen", () => {
+    const fleet = new TestFleet();
+    const startedMs = fleet.clock.wallMs() - 600_000;
+    fleet.info({ ":web": { startedMs } }).sample(":web", 0).at(60).sample(":web", 30);
+    expect(new Observer(fleet, { warmupS: 120 }).tick()).toEqual(["web 50"]);
+  });
+
+  test("is not held up by a host's clock that is ahead when there is no warm-up", () => {
+    const fleet = new TestFleet();
+    const startedMs = fleet.clock.wallMs() + 600_000;
+    fleet.info({ ":web": { startedMs } }).sample(":web", 0).at(60).sample(":web", 30);
+    expect(new Observer(fleet).tick()).toEqual(["web 50"]);
+  });
+});
+
+describe("a reading from the state file", () => {
+  const saved = (base: Partial<Base> = {}): Bases => {
+    // Read 30 s before this process's first sample, after 100 s of CPU time.
+    const point: Base = { cpuUs: 100e6, arrivalUs: -30e6, life: null, gone: false, ...base };
+    return { tickUs: -30e6, points: new Map([[`host="h",path="",vm="web"`, point]]) };
+  };
+
+  test("is where the first window begins", () => {
+    const fleet = new TestFleet().sample(":web", 110).at(30).sample(":web", 130);
+    const observer = new Observer(fleet);
+    observer.bases = saved();
+    expect(observer.tick()).toEqual(["web 50"]);
+  });
+
+  test("is not, when the counter is below it: the VM restarted meanwhile", () => {
+    const fleet = new TestFleet().sample(":web", 10).at(30).sample(":web", 40);
+    const observer = new Observer(fleet);
+    observer.bases = saved();
+    expect(observer.tick()).toEqual(["web 100"]);
+  });
+
+  test("is not, when the VM was seen to restart since", () => {
+    const fleet = new TestFleet().sample(":web", 110).at(1).sample(":web", 0).at(31).sample(":web", 30);
+    const observer = new Observer(fleet);
+    observer.bases = { ...saved(), tickUs: -20e6 };
+    expect(observer.tick()).toEqual(["web 100"]);
+  });
+
+  test("is not, when info says that the VM started at another time than then", () => {
+    const fleet = new TestFleet().info({ ":web": { startedMs: 2_000 } });
+    fleet.sample(":web", 110).at(30).sample(":web", 140);
+    const observer = new Observer(fleet);
+    observer.bases = saved({ startedMs: 1_000 });
+    expect(observer.tick()).toEqual(["web 100"]);
+  });
+});
+
+describe("clones that were decided to go", () => {
+  const missing = (state: Partial<GroupState>) => {
+    const fleet = new TestFleet().sample(":web", 0).sample(":web-clone-1", 0).at(60);
+    fleet.sample(":web", 30).sample(":web-clone-1", 30);
+    const observer = new Observer(fleet);
+    observer.tick();
+    observer.state = state;
+    fleet.at(120).sample(":web", 60);
+    return { fleet, observer };
+  };
+
+  test.each([
+    {
+      name: "the one that is asked to",
+      state: { outstanding: outstanding("scale_down underloaded", 1) },
+      gone: true,
+    },
+    { name: "one with a tombstone", state: { tombstones: [{ cloneId: 1, untilMs: 120_001 }] }, gone: true },
+    {
+      name: "not one whose tombstone is over",
+      state: { tombstones: [{ cloneId: 1, untilMs: 120_000 }] },
+      gone: false,
+    },
+    {
+      name: "not one that is asked to come",
+      state: { outstanding: outstanding("scale_up overloaded", 1) },
+      gone: false,
+    },
+    { name: "not another", state: { outstanding: outstanding("scale_down underloaded", 2) }, gone: false },
+  ])("are gone when they miss a tick: $name", ({ state, gone }) => {
+    expect(missing(state).observer.tick()).toEqual(gone ? ["web 50"] : ["web 50", "web-clone-1 missing"]);
+  });
+
+  test("stay gone when nothing says so any more, until they are heard", () => {
+    const { fleet, observer } = missing({ tombstones: [{ cloneId: 1, untilMs: 120_001 }] });
+    observer.tick();
+    observer.state = {};
+    fleet.at(180).sample(":web", 90);
+    expect(observer.tick()).toEqual(["web 50"]);
+    fleet.at(240).sample(":web", 120).sample(":web-clone-1", 90);
+    expect(observer.tick()).toEqual(["web 50", "web-clone-1 33.3"]);
+  });
+
+  test("take a group that has no other member with them", () => {
+    const fleet = new TestFleet().sample(":web-clone-1", 0).at(60).sample(":web-clone-1", 30);
+    const observer = new Observer(fleet);
+    expect(observer.tick()).toEqual(["web-clone-1 50"]);
+    observer.state = { tombstones: [{ cloneId: 1, untilMs: 1e9 }] };
+    fleet.at(120);
+    expect(observer.tick()).toEqual([]);
+  });
+});
