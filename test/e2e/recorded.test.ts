@@ -74,7 +74,9 @@ test("the running program says of recorded streams what their messages say, in e
   // What is not about a host is about the exporter, and says that all is well.
   const own = [...scrape.series].filter(([key]) => !key.includes('host="'));
   const names = own.map(([key]) => key.replace(/\{.*/s, ""));
-  expect(names.filter((name) => !/^(albatross_exporter|process|nodejs)_/.test(name))).toEqual([]);
+  expect(
+    names.filter((name) => !/^(albatross_exporter|albatross_scaler|process|nodejs)_/.test(name)),
+  ).toEqual([]);
   expect(scrape.value("albatross_exporter_config_last_reload_successful")).toBe(1);
   expect(scrape.value("albatross_exporter_vms_dropped")).toBe(0);
   expect(scrape.value("albatross_exporter_duplicate_series_total")).toBe(0);

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import { parseName } from "../../src/albatross/names.ts";
@@ -65,7 +65,11 @@ export class Serving {
     this.#child = spawn(
       process.execPath,
       [...PROGRAMS[program], "--config.file", configFile, "--log.format", "json", ...args],
-      { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ...env } },
+      {
+        stdio: ["ignore", "ignore", "pipe"],
+        // What it writes stays where its configuration is.
+        env: { ...process.env, STATE_DIRECTORY: dirname(configFile), ...env },
+      },
     );
     let rest = "";
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
