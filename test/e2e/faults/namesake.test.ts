@@ -23,7 +23,7 @@ test("a unikernel that appears with the name of a subscribed path closes the slo
   expect(lab.logged("warn")).toEqual([
     expect.stringMatching(/^the unikernel :user runs: .* would crash albatross-stats/),
   ]);
-  await lab.pass(10 * MINUTE_MS);
+  await lab.pass(10 * MINUTE_MS, 5_000);
   expect(slotState(await lab.scrape(), "user:")).toBe("blocked");
   expect(host.slots).toEqual([]);
   expect(host.statCrashes).toBe(0);
@@ -37,7 +37,7 @@ test("one that albatross-stats meets first crashes it once, and not again", asyn
   const scene = await quietScene({ slots: SLOTS });
   const { lab, host } = scene;
   host.addVm({ name: ":user", load: 1 });
-  await lab.pass(10 * MINUTE_MS);
+  await lab.pass(10 * MINUTE_MS, 5_000);
   expect(host.statCrashes).toBe(1);
   expect(slotState(await lab.scrape(), "user:")).toBe("blocked");
   host.removeVm(":user");
@@ -50,7 +50,7 @@ test("it does not touch the subscription to another path of the same host", asyn
   const { lab, host } = scene;
   // The crash that it brings about is albatross-stats' own.
   host.addVm({ name: ":user", load: 1 });
-  await lab.pass(5 * MINUTE_MS);
+  await lab.pass(5 * MINUTE_MS, 5_000);
   const scrape = await lab.scrape();
   expect(slotState(scrape, "user:")).toBe("blocked");
   expectRight(scrape, host, [":hello"]);

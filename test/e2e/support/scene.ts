@@ -38,7 +38,8 @@ export async function quietScene(
   const host = await lab.simulate(HOST, { intervalMs: INTERVAL_MS, vms: vmsOf(LOADS), ...scenario });
   const subscribe = `subscribe: [${slots.map((slot) => JSON.stringify(slot)).join(", ")}]`;
   await lab.serve([{ name: HOST, settings: `${subscribe}, ${settings}` }]);
-  await lab.pass(6 * host.scenario.intervalMs);
+  const { intervalMs } = host.scenario;
+  await lab.pass(6 * intervalMs, intervalMs / 20);
   expectRight(await lab.scrape(), host, slots);
   const things = new OpenThings(lab, host);
   return { lab, host, things, atRest: things.now };
