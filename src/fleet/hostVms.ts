@@ -15,7 +15,7 @@ import type {
   VmRecord,
 } from "./types.ts";
 import { VmIndex } from "./vmIndex.ts";
-import { isSameInfo, policyRecordFrom, vmInfoFrom } from "./vmInfo.ts";
+import { policyRecordFrom, vmInfoFrom } from "./vmInfo.ts";
 import {
   afterListing,
   afterOmission,
@@ -51,12 +51,13 @@ interface DepartedVm extends Remembered {
 }
 
 /** A VM that was alive when the program last ran, until it is heard or gone. */
-type Expected = Omit<UnheardVm, "state"> & Pick<VmRecord, "listed" | "missedInfos">;
+type Expected = Omit<UnheardVm, "state">;
 
 /** What tells whether a VM is gone. */
 interface SignsOfLife {
   readonly heardUs: number;
-  readonly listed: boolean;
+  /** when the last unikernel info that lists it was asked for; null if the last one does not */
+  readonly listedUs: number | null;
   readonly missedInfos: number;
 }
 
@@ -103,7 +104,7 @@ export class HostVms {
     const fullName = formatName(name);
     if (name.label === null || this.#vms.find(fullName) !== undefined) return;
     const identity = identify(this.host, pathText(name.path), name.label, fullName);
-    this.#expected.set(fullName, { ...identity, ...before, listed: false, missedInfos: 0 });
+    this.#expected.set(fullName, { ...identity, ...before });
     if (before.cpus !== null) this.#infoAnsweredBefore = true;
   }
 
@@ -119,7 +120,7 @@ export class HostVms {
       this.#vms.add(this.#welcome(identity, sample));
       return;
     }
-    const goneAtUs = this.#goneSince(signsOf(before.record), sample.arrivalUs);
+    const goneAtUs = this.#goneSince(this.#signsOf(before.record), sample.arrivalUs);
     if (goneAtUs === null) {
       const state = nextSample(before, sample, this);
       this.#vms.replace(id, state);
@@ -140,9 +141,7 @@ export class HostVms {
     const infos = new Map<string, VmInfo>();
     for (const { name, info } of entries) {
       const fullName = formatName(name);
-      const known = this.#lastInfo?.vms.get(fullName);
-      const said = vmInfoFrom(info);
-      infos.set(fullName, known !== undefined && isSameInfo(known, said) ? known : said);
+      infos.set(fullName, vmInfoFrom(info, this.#lastInfo?.vms.get(fullName)));
     }
     this.#lastInfo = { askedAtUs, vms: infos };
 
@@ -155,13 +154,14 @@ export class HostVms {
           : afterListing(before, info, askedAtUs);
       if (state !== before) this.#vms.replace(id, state);
       this.#checkAssumedCpus(state);
-      if (this.#goneSince(signsOf(state.record), nowUs) !== null) gone.push(state);
+      if (this.#goneSince(this.#signsOf(state.record), nowUs) !== null) gone.push(state);
     }
     for (const { record } of gone) this.#remember(record, nowUs);
     this.#vms.remove(gone);
     for (const [fullName, vm] of this.#expected) {
-      const missedInfos = infos.has(fullName) ? 0 : vm.missedInfos + 1;
-      this.#expected.set(fullName, { ...vm, listed: missedInfos === 0, missedInfos });
+      const isListed = infos.has(fullName);
+      const listedUs = isListed ? askedAtUs : null;
+      this.#expected.set(fullName, { ...vm, listedUs, missedInfos: isListed ? 0 : vm.missedInfos + 1 });
     }
     this.#dropGoneExpected(nowUs);
   }
@@ -190,15 +190,16 @@ export class HostVms {
         staleUs = staleAfterUs(this.host, interval);
       }
       const silenceUs = nowUs - (arrivalUs[id] ?? 0);
-      if (silenceUs >= this.deathTimeoutUs && this.#goneSince(signsOf(record), nowUs) !== null) continue;
+      if (silenceUs >= this.deathTimeoutUs && this.#goneSince(this.#signsOf(record), nowUs) !== null)
+        continue;
 
       const state = this.#stateOf(silenceUs, staleUs, hasGauge[id] === 1);
       const isServed = this.live && (state === "fresh" || state === "warming");
       snapshot.add(record, state, isGroupStart, isServed);
       isGroupStart = false;
     }
-    for (const { listed, missedInfos, ...vm } of this.#expected.values()) {
-      if (this.#goneSince({ heardUs: vm.heardUs, listed, missedInfos }, nowUs) !== null) continue;
+    for (const vm of this.#expected.values()) {
+      if (this.#goneSince(vm, nowUs) !== null) continue;
       const state = nowUs - vm.heardUs >= this.deathTimeoutUs ? "silent" : "missing";
       snapshot.unheard.push({ ...vm, state });
     }
@@ -210,7 +211,7 @@ export class HostVms {
   sweep(nowUs: number): void {
     const gone: VmState[] = [];
     for (const state of this.#vms.silentFor(this.deathTimeoutUs, nowUs)) {
-      const goneAtUs = this.#goneSince(signsOf(state.record), nowUs);
+      const goneAtUs = this.#goneSince(this.#signsOf(state.record), nowUs);
       if (goneAtUs === null) continue;
       this.#remember(state.record, goneAtUs);
       gone.push(state);
@@ -248,14 +249,19 @@ export class HostVms {
   }
 
   /** Since when this VM is gone; null if it is not gone at `nowUs`. */
-  #goneSince({ heardUs, listed, missedInfos }: SignsOfLife, nowUs: number): number | null {
+  #goneSince({ heardUs, listedUs, missedInfos }: SignsOfLife, nowUs: number): number | null {
     if (missedInfos >= MISSED_INFOS_UNTIL_GONE) return nowUs;
     const silentAtUs = heardUs + this.deathTimeoutUs;
     if (nowUs < silentAtUs) return null;
-    if (!listed || this.#lastInfo === null) return silentAtUs;
+    if (listedUs === null) return silentAtUs;
     // A listing holds for as long as a sample does: vmmd may have stopped answering, too.
-    const unlistedAtUs = this.#lastInfo.askedAtUs + this.deathTimeoutUs;
+    const unlistedAtUs = listedUs + this.deathTimeoutUs;
     return nowUs < unlistedAtUs ? null : Math.max(silentAtUs, unlistedAtUs);
+  }
+
+  #signsOf({ arrivalUs, listed, missedInfos }: VmRecord): SignsOfLife {
+    const listedUs = listed ? (this.#lastInfo?.askedAtUs ?? null) : null;
+    return { heardUs: arrivalUs, listedUs, missedInfos };
   }
 
   #dropGoneExpected(nowUs: number): void {
@@ -287,10 +293,6 @@ export class HostVms {
     this.#warnedOfCpus = true;
     this.#onAssumedCpu({ host: this.host, vm: record.fullName, percent });
   }
-}
-
-function signsOf({ arrivalUs, listed, missedInfos }: VmRecord): SignsOfLife {
-  return { heardUs: arrivalUs, listed, missedInfos };
 }
 
 function identify(host: string, path: string, vm: string, fullName: string): VmIdentity {

@@ -75,6 +75,10 @@ export interface ExpectedVm {
   readonly firstSeenUs: number;
   /** as unikernel info gave it; null where info never listed the VM */
   readonly cpus: number | null;
+  /** when unikernel info was known to list it; null if the last one did not */
+  readonly listedUs: number | null;
+  /** infos in a row that did not list it */
+  readonly missedInfos: number;
 }
 
 /** Such a VM while it has not been heard again: missing, or silent as members of groups are. */

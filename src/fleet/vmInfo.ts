@@ -8,28 +8,53 @@ const BYTES_PER_MB = 1_048_576;
 /** OCaml's max_int: how albatrossd writes "no limit". */
 const NO_LIMIT = 2n ** 62n - 1n;
 
-/** What is kept of a unikernel's info. Its arguments are not: they hold secrets. */
-export function vmInfoFrom(info: UnikernelInfo): VmInfo {
+/**
+ * What is kept of a unikernel's info. Its arguments are not: they hold secrets. Where it says what is known already,
+ * `known` itself comes back, so that records that hold it stay as they are; nothing is made to find that out, because
+ * every poll says it again of every VM.
+ */
+export function vmInfoFrom(info: UnikernelInfo, known?: VmInfo): VmInfo {
+  if (known !== undefined && saysTheSame(info, known)) return known;
   return {
     type: info.typ,
     digest: digestText(info),
-    cpuids: [...info.cpuids].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0)).join(","),
+    cpuids: cpuidsText(info),
     memoryLimitBytes: megabytes(info.memory),
-    cpus: typeof info.numcpus === "number" && info.numcpus >= 1 ? info.numcpus : 1,
+    cpus: cpuCount(info),
     startedMs: info.startedMs,
   };
 }
 
-/** Whether two infos say the same: then the older object is kept, and records that hold it stay as they are. */
-export function isSameInfo(a: VmInfo, b: VmInfo): boolean {
+function saysTheSame(info: UnikernelInfo, known: VmInfo): boolean {
   return (
-    a.type === b.type &&
-    a.digest === b.digest &&
-    a.cpuids === b.cpuids &&
-    a.memoryLimitBytes === b.memoryLimitBytes &&
-    a.cpus === b.cpus &&
-    a.startedMs === b.startedMs
+    info.typ === known.type &&
+    info.startedMs === known.startedMs &&
+    cpuCount(info) === known.cpus &&
+    megabytes(info.memory) === known.memoryLimitBytes &&
+    cpuidsText(info) === known.cpuids &&
+    (info.typ === "solo5" ? isHexOf(info.digest, known.digest) : digestText(info) === known.digest)
   );
+}
+
+function cpuCount({ numcpus }: UnikernelInfo): number {
+  return typeof numcpus === "number" && numcpus >= 1 ? numcpus : 1;
+}
+
+function cpuidsText({ cpuids }: UnikernelInfo): string {
+  if (cpuids.length === 1) return String(cpuids[0]);
+  return [...cpuids].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0)).join(",");
+}
+
+const HEX_DIGITS = Buffer.from("0123456789abcdef");
+
+function isHexOf(bytes: Uint8Array, text: string): boolean {
+  if (text.length !== bytes.length * 2) return false;
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i] ?? 0;
+    if (text.charCodeAt(2 * i) !== HEX_DIGITS[byte >> 4]) return false;
+    if (text.charCodeAt(2 * i + 1) !== HEX_DIGITS[byte & 15]) return false;
+  }
+  return true;
 }
 
 /** A path's policy as limits in base units, null where there is none. */

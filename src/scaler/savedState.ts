@@ -66,6 +66,8 @@ const memberSchema = z.strictObject({
   /** from unikernel info */
   cpus: z.int().min(1).nullable(),
   started_ms: wallMs.nullable(),
+  listed: z.boolean(),
+  missed_infos: count,
   /** where the window of its next rate begins; null where its CPU time is unusable */
   base: z.strictObject({ at_ms: wallMs, cpu_us: count }).nullable(),
   gone: z.boolean(),
@@ -185,6 +187,8 @@ function memberJson(
     first_seen_ms: wall(vm.firstSeenUs),
     cpus: wasHeard ? (vm.info?.cpus ?? null) : vm.cpus,
     started_ms: (wasHeard ? vm.info?.startedMs : base?.startedMs) ?? null,
+    listed: wasHeard ? vm.listed : vm.listedUs !== null,
+    missed_infos: vm.missedInfos,
     base: start === null ? null : { at_ms: wall(start.arrivalUs), cpu_us: start.cpuUs },
     gone: base?.gone ?? false,
   };
@@ -267,7 +271,9 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
     if (!gone) awaited++;
     const heardUs = monotonicUs(member.heard_ms);
     const firstSeenUs = Math.min(heardUs, monotonicUs(member.first_seen_ms));
-    expected.push({ host, name, before: { heardUs, firstSeenUs, cpus: member.cpus } });
+    const listedUs = member.listed ? tickUs : null;
+    const { cpus, missed_infos: missedInfos } = member;
+    expected.push({ host, name, before: { heardUs, firstSeenUs, cpus, listedUs, missedInfos } });
   }
   const lastTickUs = isFresh ? tickUs : null;
   const memory = { groups, bases: { tickUs: lastTickUs, points } };

@@ -5,6 +5,7 @@ import { tableFamily } from "../exposition/row.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logger } from "../log.ts";
+import { CatchUp } from "./catchUp.ts";
 import { Engine } from "./engine.ts";
 import { type ExplanationJson, explain } from "./explanation.ts";
 import type { LineLog, ScalerFiles, StateStore } from "./files.ts";
@@ -61,6 +62,7 @@ export class Scaler {
   readonly #options: ScalerOptions;
   readonly #engine: Engine;
   readonly #ticker: Ticker;
+  readonly #catchUp: CatchUp;
   readonly #news: News;
   readonly #items = new GroupItems();
   readonly #recent = new Recent<LoggedDecision>();
@@ -85,8 +87,12 @@ export class Scaler {
       intervalMs: config.pollIntervalMs,
       tick: (lagUs) => this.#tick(lagUs),
       lastTickUs: restored.lastTickUs,
+      caughtUp: () => this.#catchUp.isDone(clock.nowUs()),
+    });
+    this.#catchUp = new CatchUp({
+      hosts: new Set(restored.expected.map(({ host }) => host)),
       // the others were taken for gone before the restart
-      caughtUp: () => fleet.sizes.unheard <= restored.expected.length - restored.awaited,
+      allHeard: () => fleet.sizes.unheard <= restored.expected.length - restored.awaited,
     });
   }
 
@@ -96,7 +102,8 @@ export class Scaler {
   }
 
   /** To be called for each sample, once the fleet has it. */
-  sampleArrived(arrivalUs: number): void {
+  sampleArrived(host: string, arrivalUs: number, intervalUs: number): void {
+    this.#catchUp.sampleArrived(host, arrivalUs, intervalUs);
     this.#ticker.samplesArrived(arrivalUs);
   }
 

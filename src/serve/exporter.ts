@@ -116,7 +116,7 @@ export class Exporter {
       sample: (name, stats, arrivalUs, arrivalWallMs, intervalUs) => {
         this.#fleet.record(host, name, stats, arrivalUs, arrivalWallMs, intervalUs);
         this.#lines.sample(host, name, stats, arrivalUs);
-        this.#scaler.sampleArrived(arrivalUs);
+        this.#scaler.sampleArrived(host, arrivalUs, intervalUs);
       },
       info: (entries, askedAtUs) => {
         this.#fleet.recordInfo(host, entries, askedAtUs);

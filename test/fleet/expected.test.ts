@@ -1,18 +1,22 @@
 import { describe, expect, test } from "vitest";
 import { parseName } from "../../src/albatross/names.ts";
+import type { ExpectedVm } from "../../src/fleet/types.ts";
 import { TestFleet } from "./testFleet.ts";
 
 const HOST = "h";
 const START_S = 1000;
 
 /** A fleet of a program that started at 1000 s, with web last heard 10 s before. */
-function restarted(before: { cpus?: number | null; heardS?: number } = {}): TestFleet {
+function restarted(before: { cpus?: number; heardS?: number } & Partial<ExpectedVm> = {}): TestFleet {
   const fleet = new TestFleet().at(START_S);
-  const { cpus = null, heardS = START_S - 10 } = before;
+  const { cpus = null, heardS = START_S - 10, ...evidence } = before;
   fleet.fleet.expect(HOST, parseName("user:web-clone-2"), {
     heardUs: heardS * 1e6,
     firstSeenUs: 100e6,
     cpus,
+    listedUs: null,
+    missedInfos: 0,
+    ...evidence,
   });
   return fleet;
 }
@@ -38,6 +42,8 @@ describe("a VM that was alive when the program last ran", () => {
         heardUs: 990e6,
         firstSeenUs: 100e6,
         cpus: null,
+        listedUs: null,
+        missedInfos: 0,
         state: "missing",
       },
     ]);
@@ -55,7 +61,13 @@ describe("a VM that was alive when the program last ran", () => {
 
   test("is not expected when it has been heard already", () => {
     const fleet = new TestFleet().at(START_S).sample("user:web", 1);
-    fleet.fleet.expect(HOST, parseName("user:web"), { heardUs: 0, firstSeenUs: 0, cpus: null });
+    fleet.fleet.expect(HOST, parseName("user:web"), {
+      heardUs: 0,
+      firstSeenUs: 0,
+      cpus: null,
+      listedUs: null,
+      missedInfos: 0,
+    });
     expect(unheard(fleet)).toEqual([]);
   });
 
@@ -75,6 +87,21 @@ describe("a VM that was alive when the program last ran", () => {
       .at(START_S + 900);
     expect(unheard(fleet)).toEqual([["user:web-clone-2", "silent"]]);
     expect(unheard(fleet.at(START_S + 880 + 900))).toEqual([]);
+  });
+
+  test("is silent as it was before, until unikernel info says otherwise", () => {
+    const fleet = restarted({ heardS: START_S - 1000, listedUs: (START_S - 20) * 1e6 });
+    expect(unheard(fleet)).toEqual([["user:web-clone-2", "silent"]]);
+    expect(unheard(fleet.at(START_S + 1).info({}))).toEqual([]);
+    const unanswered = restarted({ heardS: START_S - 1000, listedUs: (START_S - 20) * 1e6 });
+    expect(unheard(unanswered.at(START_S + 880))).toEqual([]);
+  });
+
+  test("is gone when the infos that left it out before and after make two", () => {
+    const fleet = restarted({ missedInfos: 1 })
+      .at(START_S + 1)
+      .info({ "user:web": {} });
+    expect(unheard(fleet)).toEqual([]);
   });
 
   test("is gone when two unikernel infos in a row do not list it", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { Policy } from "../../src/albatross/messages.ts";
+import type { Policy, UnikernelInfo } from "../../src/albatross/messages.ts";
 import { parseName } from "../../src/albatross/names.ts";
-import { isSameInfo, policyRecordFrom, vmInfoFrom } from "../../src/fleet/vmInfo.ts";
+import { policyRecordFrom, vmInfoFrom } from "../../src/fleet/vmInfo.ts";
 import { makeInfo } from "../support/stats.ts";
 
 describe("what is kept of unikernel info", () => {
@@ -44,17 +44,28 @@ describe("what is kept of unikernel info", () => {
     );
   });
 
-  test("two infos are the same when every kept field is", () => {
-    const info = makeInfo({ startedMs: 5 });
-    expect(isSameInfo(vmInfoFrom(info), vmInfoFrom({ ...info, argv: ["x"] }))).toBe(true);
-    for (const change of [
+  test.each<[string, Partial<UnikernelInfo>]>([
+    ["a solo5 unikernel", { cpuids: [2] }],
+    ["a bhyve VM", { typ: "bhyve", digest: Buffer.from("debian"), cpuids: [0, 1], numcpus: 2 }],
+    ["huge numbers", { memory: 2n ** 61n + 1n, cpuids: [1, 2n ** 60n], numcpus: 2n ** 60n }],
+    ["nothing", { cpuids: [], digest: new Uint8Array(), startedMs: null }],
+  ])("is the same object as long as info says the same, of %s", (_, of) => {
+    const info = makeInfo({ startedMs: 5, ...of });
+    const known = vmInfoFrom(info);
+    expect(vmInfoFrom({ ...info, digest: Uint8Array.from(info.digest), argv: ["x"] }, known)).toBe(known);
+    const changes: Partial<UnikernelInfo>[] = [
       { startedMs: 6 },
-      { numcpus: 2 },
+      { numcpus: 3 },
       { memory: 33 },
-      { cpuids: [1] },
-      { typ: "bhyve" as const },
-    ]) {
-      expect(isSameInfo(vmInfoFrom(info), vmInfoFrom({ ...info, ...change }))).toBe(false);
+      { cpuids: [3] },
+      { typ: info.typ === "solo5" ? "bhyve" : "solo5" },
+      { digest: Uint8Array.from([...info.digest.slice(1), 0x0a]) },
+      { digest: Uint8Array.from([...info.digest, 0xff]) },
+    ];
+    for (const change of changes) {
+      const changed = { ...info, ...change };
+      expect(vmInfoFrom(changed, known)).toEqual(vmInfoFrom(changed));
+      expect(vmInfoFrom(changed, known)).not.toBe(known);
     }
   });
 });

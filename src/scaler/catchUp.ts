@@ -1,0 +1,45 @@
+/** After so many stats intervals every VM of a host that is alive has been heard. */
+const INTERVALS_UNTIL_ALL_HEARD = 1.5;
+
+interface Hearing {
+  readonly firstUs: number;
+  readonly intervalUs: number;
+}
+
+export interface CatchUpOptions {
+  /** hosts of the VMs that are waited for */
+  readonly hosts: Iterable<string>;
+  /** all VMs that are waited for have been heard, or are gone */
+  readonly allHeard: () => boolean;
+}
+
+/**
+ * Whether the fleet knows again, after a restart, what can be known: every VM that is waited for has been heard, or has
+ * had the time to be. An evaluation before that would take VMs for missing that only have not had their turn.
+ */
+export class CatchUp {
+  readonly #allHeard: () => boolean;
+  /** by host; null for one not heard yet */
+  readonly #hosts: Map<string, Hearing | null>;
+
+  constructor({ hosts, allHeard }: CatchUpOptions) {
+    this.#allHeard = allHeard;
+    this.#hosts = new Map(Array.from(hosts, (host) => [host, null]));
+  }
+
+  /** A sample of one of the host's VMs arrived. `intervalUs` is what is known of its stats interval by now. */
+  sampleArrived(host: string, arrivalUs: number, intervalUs: number): void {
+    const hearing = this.#hosts.get(host);
+    if (hearing === undefined || hearing?.intervalUs === intervalUs) return;
+    this.#hosts.set(host, { firstUs: hearing?.firstUs ?? arrivalUs, intervalUs });
+  }
+
+  isDone(nowUs: number): boolean {
+    if (this.#allHeard()) return true;
+    for (const hearing of this.#hosts.values()) {
+      if (hearing === null) return false;
+      if (nowUs - hearing.firstUs < INTERVALS_UNTIL_ALL_HEARD * hearing.intervalUs) return false;
+    }
+    return true;
+  }
+}
