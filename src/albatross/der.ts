@@ -1,4 +1,5 @@
 import { WireError } from "./errors.ts";
+import type { InternTable } from "./intern.ts";
 import type { Int64 } from "./messages.ts";
 
 export const Tag = {
@@ -36,11 +37,16 @@ export function toInt64(value: bigint): Int64 {
  */
 export class DerReader {
   readonly bytes: Uint8Array;
+  /** the same bytes: only a Buffer makes text of a part without a view of that part */
+  private readonly buffer: Buffer;
+  /** of all the memory that the bytes lie in */
+  private view: DataView | null = null;
   pos: number;
   end: number;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
+    this.buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.pos = 0;
     this.end = bytes.length;
   }
@@ -213,7 +219,23 @@ export class DerReader {
   utf8(what: string): string {
     const length = this.header(Tag.utf8String, what);
     this.pos += length;
-    return decodeUtf8(this.bytes, this.pos - length, this.pos);
+    return this.buffer.toString("utf8", this.pos - length, this.pos);
+  }
+
+  /** What `table` has for the bytes of a string; null where they make nothing. */
+  interned<T>(tag: number, table: InternTable<T>, what: string): T | null {
+    const length = this.header(tag, what);
+    const start = this.bytes.byteOffset + this.pos;
+    this.pos += length;
+    this.view ??= new DataView(this.bytes.buffer);
+    return table.get(this.view, start, start + length);
+  }
+
+  /** The text of another string type, of which each byte is a character. */
+  latin1(tag: number, what: string): string {
+    const length = this.header(tag, what);
+    this.pos += length;
+    return this.buffer.toString("latin1", this.pos - length, this.pos);
   }
 
   /** Steps over one element of any kind and returns its identifier byte. */

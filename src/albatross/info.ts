@@ -1,3 +1,4 @@
+import type { DecodeOptions } from "./decodeOptions.ts";
 import { context, type DerReader, Tag } from "./der.ts";
 import type { DerWriter } from "./derWriter.ts";
 import { readIntegers, writeIntegers } from "./lists.ts";
@@ -26,9 +27,9 @@ const LINUX_BOOT_PARTITION = context(5);
 
 /**
  * Reads what albatrossd says about one unikernel. The older shapes have one cpuid instead of a set and end after the
- * start time; `old_unikernel_info4` knows no start-up priority either. With `dropArguments` argv is null.
+ * start time; `old_unikernel_info4` knows no start-up priority either.
  */
-export function readInfo(reader: DerReader, shape: InfoResult, dropArguments: boolean): UnikernelInfo {
+export function readInfo(reader: DerReader, shape: InfoResult, options: DecodeOptions): UnikernelInfo {
   const current = shape === "unikernel_info";
   const outer = reader.enter(Tag.sequence, "info");
   const typ = readTyp(reader);
@@ -38,6 +39,8 @@ export function readInfo(reader: DerReader, shape: InfoResult, dropArguments: bo
   const cpuids = current ? readIntegers(reader, Tag.set, "cpuids") : [reader.integer("cpuid")];
   const memory = reader.integer("memory");
   const digest = reader.octetsCopy("digest");
+  const { dropArguments = false, dropDevices = false } = options;
+  if (dropDevices) skipDevices(reader);
   const blockDevices = readOptionalSet(reader, BLOCKS, "block devices", readBlockDevice);
   const bridges = readOptionalSet(reader, BRIDGES, "bridges", readBridge);
   const argv = readArguments(reader, dropArguments);
@@ -61,6 +64,11 @@ export function readInfo(reader: DerReader, shape: InfoResult, dropArguments: bo
     numcpus,
     linuxBootPartition,
   };
+}
+
+function skipDevices(reader: DerReader): void {
+  if (reader.peek() === BLOCKS) reader.skip("block devices");
+  if (reader.peek() === BRIDGES) reader.skip("bridges");
 }
 
 function readBlockDevice(reader: DerReader): UnikernelInfo["blockDevices"][number] {

@@ -6,6 +6,23 @@ export interface Name {
   readonly label: string | null;
 }
 
+/** A name as it was parsed. Its text is made once: each sample and each listing is looked up by it. */
+class ParsedName implements Name {
+  readonly path: readonly string[];
+  readonly label: string | null;
+  #text: string | null = null;
+
+  constructor(path: readonly string[], label: string | null) {
+    this.path = path;
+    this.label = label;
+  }
+
+  get text(): string {
+    this.#text ??= textOf(this);
+    return this.#text;
+  }
+}
+
 /** Albatross names files after unikernels, so no name is longer than a file's may be (255); this is well beyond. */
 const MAX_NAME_LENGTH = 1024;
 const LABEL = /^[a-zA-Z0-9.][a-zA-Z0-9.-]{0,62}$/;
@@ -44,12 +61,17 @@ export function tryParseName(text: string): Name | null {
     if (!isValidLabel(label)) return null;
     path.push(label.toLowerCase());
   }
-  return isPath ? { path, label: null } : { path, label: path.pop() ?? null };
+  const label = isPath ? null : (path.pop() ?? null);
+  return new ParsedName(path, label);
 }
 
 /** The name in Albatross' own form: `:`, `user:`, `user:web`, `:web`. */
 export function formatName(name: Name): string {
-  return `${pathText(name.path)}:${name.label ?? ""}`;
+  return name instanceof ParsedName ? name.text : textOf(name);
+}
+
+function textOf({ path, label }: Name): string {
+  return `${pathText(path)}:${label ?? ""}`;
 }
 
 /** A path without the trailing colon: `user:sub`, empty at the root. */

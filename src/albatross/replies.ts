@@ -1,11 +1,14 @@
+import type { DecodeOptions } from "./decodeOptions.ts";
 import { context, type DerReader, Tag } from "./der.ts";
 import type { DerWriter } from "./derWriter.ts";
 import { WireError } from "./errors.ts";
 import { readInfo, writeInfo } from "./info.ts";
-import { readEntries, readList, writeEntries } from "./lists.ts";
+import { internedNames } from "./internedNames.ts";
+import { readEntries, readEntriesInSteps, readList, writeEntries } from "./lists.ts";
 import type { InfoResult, Int64, NamedPolicy, Success } from "./messages.ts";
 import { formatName, type Name, parseName } from "./names.ts";
 import { readPolicy, writePolicy } from "./policy.ts";
+import type { Steps } from "./steps.ts";
 
 const RESULT_TAGS: Record<Success["result"], number> = {
   empty: 0,
@@ -24,20 +27,23 @@ const RESULT_TAGS: Record<Success["result"], number> = {
 /** Reads a name; throws a WireError "name" for an invalid one. */
 export function readName(reader: DerReader, what: string): Name {
   const at = reader.pos;
+  const name = reader.interned(Tag.utf8String, internedNames, what);
+  if (name !== null) return name;
+  reader.pos = at;
   return parseName(reader.utf8(what), at);
 }
 
 /** Reads what a successful command returned; throws a WireError "message" for a result Albatross 2.7 does not know. */
-export function readSuccess(reader: DerReader, dropArguments: boolean): Success {
+export function* readSuccess(reader: DerReader, options: DecodeOptions): Steps<Success> {
   const at = reader.pos;
   const { number, outer } = reader.enterContext("result");
-  const success = readResult(reader, number, dropArguments);
+  const success = yield* readResult(reader, number, options);
   if (success === null) throw new WireError("message", at, `result: there is no result [${number}]`);
   reader.leave(outer, "result");
   return success;
 }
 
-function readResult(reader: DerReader, number: number, dropArguments: boolean): Success | null {
+function* readResult(reader: DerReader, number: number, options: DecodeOptions): Steps<Success | null> {
   switch (number) {
     case RESULT_TAGS.empty:
       reader.null("empty result");
@@ -63,11 +69,11 @@ function readResult(reader: DerReader, number: number, dropArguments: boolean): 
     case RESULT_TAGS.block_device_image:
       return { type: "success", result: "block_device_image", compressed: reader.boolean("compressed") };
     case RESULT_TAGS.old_unikernel_info4:
-      return readInfos(reader, "old_unikernel_info4", dropArguments);
+      return yield* readInfos(reader, "old_unikernel_info4", options);
     case RESULT_TAGS.old_unikernel_info5:
-      return readInfos(reader, "old_unikernel_info5", dropArguments);
+      return yield* readInfos(reader, "old_unikernel_info5", options);
     case RESULT_TAGS.unikernel_info:
-      return readInfos(reader, "unikernel_info", dropArguments);
+      return yield* readInfos(reader, "unikernel_info", options);
     case RESULT_TAGS.consoles:
       return {
         type: "success",
@@ -79,10 +85,10 @@ function readResult(reader: DerReader, number: number, dropArguments: boolean): 
   }
 }
 
-function readInfos(reader: DerReader, result: InfoResult, dropArguments: boolean): Success {
-  const unikernels = readEntries(reader, Tag.sequence, "unikernels", (r) => ({
+function* readInfos(reader: DerReader, result: InfoResult, options: DecodeOptions): Steps<Success> {
+  const unikernels = yield* readEntriesInSteps(reader, Tag.sequence, "unikernels", (r) => ({
     name: readName(r, "unikernel name"),
-    info: readInfo(r, result, dropArguments),
+    info: readInfo(r, result, options),
   }));
   return { type: "success", result, unikernels };
 }

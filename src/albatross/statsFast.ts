@@ -5,18 +5,12 @@
  */
 import { decodeUtf8 } from "./der.ts";
 import { InternTable } from "./intern.ts";
+import { internedNames } from "./internedNames.ts";
 import type { IfData, Int64, KinfoMem, Message, Rusage, Stats, VmmStat } from "./messages.ts";
-import { type Name, tryParseName } from "./names.ts";
 
-/** At 10,000 unikernels one name in ten shares its places with too many others and is parsed anew each time. */
-const NAME_SLOTS = 32_768;
-const NAME_BYTES = 128;
 const TEXT_SLOTS = 1024;
 const TEXT_BYTES = 64;
 
-const names = new InternTable<Name>(NAME_SLOTS, NAME_BYTES, (key) =>
-  tryParseName(decodeUtf8(key, 0, key.length)),
-);
 const texts = new InternTable<string>(TEXT_SLOTS, TEXT_BYTES, (key) => decodeUtf8(key, 0, key.length));
 
 /** Larger frames than any host's statistics: the view below must not keep a huge chunk alive. */
@@ -58,7 +52,7 @@ export function decodeUsualStats(frame: Uint8Array): Message | null {
   if (((view.getUint8(at) << 16) | view.getUint16(at + 1)) !== VERSION_5) return null;
   at += 3;
   const sequence = int64();
-  const name = interned(names);
+  const name = interned(internedNames);
   if (name === null || at !== headerEnd) return null;
   if (enter(DATA) !== end || enter(STATISTICS) !== end) return null;
   const stats = readStats();

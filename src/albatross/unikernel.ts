@@ -5,7 +5,13 @@ import { WireError } from "./errors.ts";
 import { readEntries, readIntegers, readTexts, writeEntries, writeIntegers, writeTexts } from "./lists.ts";
 import type { FailBehaviour } from "./messages.ts";
 
+/** One for all: most unikernels have no block devices, and there are many of them. */
+const NONE: readonly never[] = [];
+const QUIT: FailBehaviour = { type: "quit" };
+const RESTART: FailBehaviour = { type: "restart", exitCodes: null };
 const MAC_BYTES = 6;
+/** Each byte as two digits. */
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 export function readTyp(reader: DerReader): "solo5" | "bhyve" {
   const at = reader.pos;
@@ -33,12 +39,12 @@ export function readFailBehaviour(reader: DerReader): FailBehaviour {
     const outer = reader.enter(context(0), "fail_behaviour");
     reader.null("fail_behaviour");
     reader.leave(outer, "fail_behaviour");
-    return { type: "quit" };
+    return QUIT;
   }
   const outer = reader.enter(context(1), "fail_behaviour");
   const exitCodes = readIntegers(reader, Tag.set, "exit codes");
   reader.leave(outer, "fail_behaviour");
-  return { type: "restart", exitCodes: exitCodes.length === 0 ? null : exitCodes };
+  return exitCodes.length === 0 ? RESTART : { type: "restart", exitCodes };
 }
 
 export function writeFailBehaviour(writer: DerWriter, behaviour: FailBehaviour): void {
@@ -60,7 +66,9 @@ export function readMac(reader: DerReader): string {
   if (octets.length !== MAC_BYTES) {
     throw new WireError("message", at, `mac: expected ${MAC_BYTES} bytes, found ${octets.length}`);
   }
-  return Array.from(octets, (octet) => octet.toString(16).padStart(2, "0")).join(":");
+  let mac = "";
+  for (const octet of octets) mac += `${mac === "" ? "" : ":"}${HEX[octet]}`;
+  return mac;
 }
 
 export function writeMac(writer: DerWriter, mac: string): void {
@@ -96,8 +104,8 @@ export function readOptionalSet<T>(
   tag: number,
   what: string,
   read: (reader: DerReader) => T,
-): T[] {
-  if (reader.peek() !== tag) return [];
+): readonly T[] {
+  if (reader.peek() !== tag) return NONE;
   const outer = reader.enter(tag, what);
   const entries = readEntries(reader, Tag.set, what, read);
   reader.leave(outer, what);

@@ -1,11 +1,14 @@
 import type { Cancel, Clock } from "../clock.ts";
-import { decodeMessage } from "./codec.ts";
+import { decodeInSteps } from "./codec.ts";
 import { Connection, type ConnectionEnd, type Dial } from "./connection.ts";
+import { copyOf } from "./der.ts";
 import type { Payload } from "./messages.ts";
 import type { Request } from "./requests.ts";
 import { describeSocketError } from "./socketError.ts";
 
 const REPLY_TIMEOUT_MS = 10_000;
+/** How long a reply is decoded before others get their turn of the event loop. */
+const SLICE_US = 5_000;
 
 /**
  * Why a question to albatrossd has no answer: `unreachable` its socket cannot be opened, `no_reply` it read the question
@@ -53,9 +56,9 @@ export class VmmdClient {
     this.#options = options;
   }
 
-  /** The reply's payload, arguments of unikernels left out. Throws a VmmdError, for a failure reply as well. */
+  /** The reply's payload, without the arguments and the devices of unikernels. Throws a VmmdError, for a failure reply as well. */
   async ask(request: Request): Promise<Exclude<Payload, { readonly type: "failure" }>> {
-    const payload = await this.#exchange(request);
+    const payload = await this.#decode(await this.#exchange(request));
     if (payload.type === "failure") throw new VmmdError("failure", `albatrossd says: ${payload.message}`);
     return payload;
   }
@@ -71,9 +74,10 @@ export class VmmdClient {
     for (const abort of [...this.#aborts]) abort();
   }
 
-  #exchange(request: Request): Promise<Payload> {
+  /** The reply's bytes. */
+  #exchange(request: Request): Promise<Uint8Array> {
     const { socketPath, maxFrameBytes, clock, dial } = this.#options;
-    return this.#abortable<Payload>((resolve, reject) => {
+    return this.#abortable<Uint8Array>((resolve, reject) => {
       const connection = new Connection({
         socketPath,
         request,
@@ -81,19 +85,7 @@ export class VmmdClient {
         clock,
         dial,
         handlers: {
-          frame: (frame) => {
-            try {
-              resolve(decodeMessage(frame, { dropArguments: true }).payload);
-            } catch (error) {
-              // Whatever it is, a peer's bytes brought it about, and they must not end the process.
-              const why = error instanceof Error ? error.message : String(error);
-              reject(
-                new VmmdError("undecodable", `the reply of albatrossd does not decode: ${why}`, {
-                  cause: error,
-                }),
-              );
-            }
-          },
+          frame: (frame) => resolve(copyOf(frame)),
           ended: (end) => reject(this.#whyEnded(end)),
         },
       });
@@ -105,6 +97,25 @@ export class VmmdClient {
         connection.close();
       };
     });
+  }
+
+  async #decode(reply: Uint8Array): Promise<Payload> {
+    const { clock } = this.#options;
+    try {
+      const steps = decodeInSteps(reply, { dropArguments: true, dropDevices: true });
+      for (let sliceEndUs = clock.nowUs() + SLICE_US; ; ) {
+        const step = steps.next();
+        if (step.done) return step.value.payload;
+        if (clock.nowUs() < sliceEndUs) continue;
+        await this.pause(0);
+        sliceEndUs = clock.nowUs() + SLICE_US;
+      }
+    } catch (error) {
+      if (error instanceof VmmdError) throw error;
+      // Whatever it is, a peer's bytes brought it about, and they must not end the process.
+      const why = error instanceof Error ? error.message : String(error);
+      throw new VmmdError("undecodable", `the reply of albatrossd does not decode: ${why}`, { cause: error });
+    }
   }
 
   #whyEnded(end: ConnectionEnd): VmmdError {

@@ -109,6 +109,11 @@ describe("unikernel info", () => {
     expect(JSON.stringify(message)).not.toContain("hunter2");
   });
 
+  test("comes without devices for who has no use for them", () => {
+    const bare = infoOf(decodeMessage(bytes, { dropDevices: true }));
+    expect(bare).toEqual({ ...info, digest: Uint8Array.from(info.digest), blockDevices: [], bridges: [] });
+  });
+
   test("keeps a digest of its own, not the chunk it came in", () => {
     const digest = infoOf(decodeMessage(bytes))?.digest;
     expect(digest?.buffer.byteLength).toBe(info.digest.length);

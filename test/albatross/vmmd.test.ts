@@ -2,7 +2,7 @@ import { createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { failureReply, successEmpty, unikernelInfoReply } from "../../src/albatross/codec.ts";
 import { InfoClient } from "../../src/albatross/infoClient.ts";
-import type { InfoCommand, Message } from "../../src/albatross/messages.ts";
+import type { InfoCommand, Message, NamedInfo } from "../../src/albatross/messages.ts";
 import { formatName, parseName, ROOT } from "../../src/albatross/names.ts";
 import { VmmdClient, VmmdError, type VmmdErrorReason } from "../../src/albatross/vmmd.ts";
 import { eventually, settle } from "../support/eventually.ts";
@@ -79,6 +79,10 @@ function answer(...known: InfoCommand[]): void {
     if (understood !== undefined) peer.send(unikernelInfoReply(header, host.running, understood));
     peer.close();
   };
+}
+
+function namesOf(unikernels: readonly NamedInfo[]): string[] {
+  return unikernels.map(({ name }) => formatName(name));
 }
 
 describe("unikernel info from an albatrossd of", () => {
@@ -213,6 +217,56 @@ describe("a question to albatrossd", () => {
     host.running = running(...Array.from({ length: 20_000 }, (_, i) => `user:vm-${i}`));
     host.vmmd.onRequest = (peer, message) => peer.send(answerAsAlbatrossd(message, host.running));
     expect(await round()).toHaveLength(20_000);
+  });
+
+  describe("whose answer takes long to decode", () => {
+    const pauses: (() => void)[] = [];
+    let slow: VmmdClient;
+
+    beforeEach(async () => {
+      pauses.length = 0;
+      let nowUs = 0;
+      slow = new VmmdClient({
+        socketPath: host.vmmd.path,
+        maxFrameBytes: 64 * 1024 * 1024,
+        os: "linux",
+        clock: {
+          // each look at it finds that 3 ms have passed
+          nowUs: () => (nowUs += 3_000),
+          wallMs: () => 0,
+          after: (delayMs, callback) => {
+            if (delayMs === 0) pauses.push(callback);
+            return () => undefined;
+          },
+        },
+      });
+      await albatrossd();
+      host.running = running(...Array.from({ length: 1_000 }, (_, i) => `user:vm-${i}`));
+      host.vmmd.onRequest = (peer, message) => peer.send(answerAsAlbatrossd(message, host.running));
+    });
+
+    test("is decoded in turns of the event loop", async () => {
+      let found: readonly NamedInfo[] | null = null;
+      void new InfoClient(slow).unikernels(ROOT).then((unikernels) => {
+        found = unikernels;
+      });
+      let turns = 0;
+      while (found === null) {
+        await eventually("a pause, or the end", () => pauses.length > 0 || found !== null);
+        pauses.shift()?.();
+        turns++;
+      }
+      expect(turns).toBeGreaterThan(5);
+      expect(namesOf(found)).toEqual(namesOf(host.running));
+    });
+
+    test("ends when it is stopped in the middle", async () => {
+      const asked = new InfoClient(slow).unikernels(ROOT);
+      const refused = expect(asked).rejects.toMatchObject({ reason: "stopped" });
+      await eventually("the first pause", () => pauses.length > 0);
+      slow.stop();
+      await refused;
+    });
   });
 
   test("is refused after stop, and ended by it", async () => {
