@@ -90,9 +90,8 @@ ${target.slots.map((slot) => slotRow(slot, nowMs))}
 function slotRow(slot: SlotSnapshot, nowMs: number): Html {
   const { mood, words } = SLOT_STATES[slot.state];
   const error = slot.lastError === null ? html`` : html`<p class="soft">${slot.lastError}</p>`;
-  return html`<tr><td><code>${slot.slot}</code></td><td>${state(mood, words)}${error}</td><td>${
-    slot.lastMessageWallMs === null ? "none yet" : `${age(nowMs - slot.lastMessageWallMs)} ago`
-  }</td><td>${slot.messages.toLocaleString("en")}</td></tr>
+  const last = slot.lastMessageWallMs === null ? "none yet" : `${age(nowMs - slot.lastMessageWallMs)} ago`;
+  return html`<tr><td data-label="Subscription"><code>${slot.slot}</code></td><td>${state(mood, words)}${error}</td><td data-label="Last sample">${last}</td><td data-label="Samples">${slot.messages.toLocaleString("en")}</td></tr>
 `;
 }
 

@@ -7,12 +7,14 @@ const STYLE = `
 @media (prefers-color-scheme: dark) { :root { --text: #e4e9f0; --soft: #9aa6b5; --line: #2c3644; --page: #12171e;
   --card: #1a212b; --link: #79b8ff; --good: #57c98a; --bad: #ff8a80; --idle: #e3b341; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--text); font: 16px/1.5 system-ui, sans-serif; }
+body { margin: 0; background: var(--page); color: var(--text); font: 16px/1.5 system-ui, sans-serif;
+  overflow-wrap: break-word; }
 main { max-width: 60rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.6rem; margin: 0; }
 h2 { font-size: 1.1rem; margin: 2.25rem 0 .75rem; }
 h3 { font-size: 1rem; margin: 0; }
 p { margin: .35rem 0; }
+main > p:last-child { margin-top: 1.5rem; }
 a { color: var(--link); }
 code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
 .soft { color: var(--soft); }
@@ -21,8 +23,18 @@ code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
 .good { color: var(--good); } .bad { color: var(--bad); } .idle { color: var(--idle); }
 table { border-collapse: collapse; width: 100%; margin-top: .5rem; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-top: 1px solid var(--line); }
-th { font-weight: 600; color: var(--soft); font-size: .85rem; border-top: 0; }
+th { font-weight: 600; color: var(--soft); font-size: .85rem; border-top: 0; white-space: nowrap; }
 .wide { overflow-x: auto; }
+/* No room for columns: each cell is a line of its own that says what it is. */
+@media (max-width: 40rem) {
+  main { padding: 1.5rem 1rem 3rem; }
+  .card { padding: .75rem 1rem; }
+  table, tbody, tr, td { display: block; }
+  th { display: none; }
+  tr + tr { border-top: 1px solid var(--line); padding-top: .5rem; margin-top: .5rem; }
+  td { border: 0; padding: 0; }
+  td[data-label]::before { content: attr(data-label) ": "; color: var(--soft); }
+}
 `;
 
 const STYLE_HASH = createHash("sha256").update(STYLE).digest("base64");
