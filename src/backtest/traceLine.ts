@@ -5,6 +5,7 @@
  */
 import type { Stats } from "../albatross/messages.ts";
 import { type Name, parseName } from "../albatross/names.ts";
+import { RECORDED_SAMPLE } from "./recordedSample.ts";
 
 export interface SampleEvent {
   readonly kind: "sample";
@@ -29,19 +30,6 @@ export interface TickEvent {
 
 export type TraceEvent = SampleEvent | InfoEvent | TickEvent;
 
-const INT = `"(-?\\d{1,19})"`;
-const TIME = `\\{"sec":${INT},"usec":(\\d{1,9})\\}`;
-/** ASCII that stands for itself in a JSON string */
-const TEXT = `"([ !#-[\\]-~]+)"`;
-/** A sample as messageToJson orders its fields, up to the last field that is needed. */
-const RECORDED_SAMPLE = new RegExp(
-  `\\{"time":${TEXT},"host":${TEXT},"header":\\{"version":5,"sequence":"-?\\d+","name":${TEXT},` +
-    `"path":\\[[^\\]\n]*\\],"label":[^,}\n]+\\},"payload":\\{"type":"data","data":"stats","rusage":\\{"utime":${TIME},` +
-    `"stime":${TIME},"maxrss":"-?\\d+","ixrss":"-?\\d+","idrss":"-?\\d+","isrss":"-?\\d+","minflt":${INT},` +
-    `"majflt":"-?\\d+","nswap":"-?\\d+","inblock":"-?\\d+","outblock":"-?\\d+","msgsnd":"-?\\d+","msgrcv":"-?\\d+",` +
-    `"nsignals":"-?\\d+","nvcsw":${INT},"nivcsw":"-?\\d+"\\}`,
-  "y",
-);
 const CLOSING_BRACE = 0x7d;
 
 /** Names and times repeat from line to line; what was last read of them is kept for this many. */
@@ -100,9 +88,11 @@ export class TraceLineReader {
     const utime = object(rusage?.["utime"]);
     const stime = object(rusage?.["stime"]);
     const name = typeof nameText === "string" ? this.#name(nameText) : null;
-    const times = [utime?.["sec"], utime?.["usec"], stime?.["sec"], stime?.["usec"]].map(integer);
-    const [utimeSec, utimeUsec, stimeSec, stimeUsec] = times;
-    if (name === null || utimeSec == null || utimeUsec == null || stimeSec == null || stimeUsec == null) {
+    const utimeSec = integer(utime?.["sec"]);
+    const utimeUsec = integer(utime?.["usec"]);
+    const stimeSec = integer(stime?.["sec"]);
+    const stimeUsec = integer(stime?.["usec"]);
+    if (name === null || utimeSec === null || utimeUsec === null || stimeSec === null || stimeUsec === null) {
       return null;
     }
     const minflt = integer(rusage?.["minflt"]) ?? 0;
@@ -205,8 +195,11 @@ function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+const DECODER = new TextDecoder();
+
 function utf8(bytes: string): string {
-  return new TextDecoder().decode(Buffer.from(bytes, "latin1"));
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII is what needs no decoding
+  return /^[\x00-\x7f]*$/.test(bytes) ? bytes : DECODER.decode(Buffer.from(bytes, "latin1"));
 }
 
 function parseJson(line: string): JsonObject | null {

@@ -1,6 +1,6 @@
 import { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { runBacktest } from "../../src/backtest/run.ts";
 import { folder, run, runJson, steadyTrace, text, timeAt } from "./run.ts";
 
@@ -129,10 +129,16 @@ describe("streams", () => {
     expect(await runBacktest(flags, streams)).toBe(0);
   });
 
-  test("progress leaves nothing behind on a terminal", async () => {
+  test("progress is told now and then on a terminal, and leaves nothing behind", async () => {
     const stderr = new Slow();
+    let nowMs = 0;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => {
+      nowMs += 1000;
+      return nowMs;
+    });
     const streams = { stdin: Readable.from([]), stdout: new Slow(), stderr };
-    expect(await runBacktest(flags, streams)).toBe(0);
-    expect(stderr.text.endsWith("\r\u001b[K") || stderr.text === "").toBe(true);
+    expect(await runBacktest(flags, streams).finally(() => clock.mockRestore())).toBe(0);
+    expect(stderr.text).toMatch(/\r100 %, 692 samples, \d+\/s/);
+    expect(stderr.text.endsWith("\r\u001b[K")).toBe(true);
   });
 });

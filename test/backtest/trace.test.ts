@@ -1,10 +1,13 @@
 import { Buffer } from "node:buffer";
+import { readFileSync } from "node:fs";
 import { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { TraceSource } from "../../src/backtest/traceSource.ts";
 import { folder, run, runJson, sampleLine, steadyTrace, text, timeAt } from "./run.ts";
 
+const REAL = fileURLToPath(new URL("../fixtures/wire/traces/real-web.ndjson", import.meta.url));
 const files = folder();
 
 const CONFIG = `
@@ -37,6 +40,12 @@ describe("a line of a trace", () => {
   test("may name a VM at the root without a colon", async () => {
     const told = await replay([...steadyTrace(50, { hello: 50 }), sampleLine(60, ":hello", 30)]);
     expect(averages(told)).toEqual([":hello 50"]);
+  });
+
+  test("as record writes it may have spaces between its fields", async () => {
+    const lines = readFileSync(REAL, "utf8").trimEnd().split("\n");
+    const spaced = lines.map((line) => line.replaceAll('":', '": ').replaceAll(/,(?=["{])/g, ", "));
+    expect(await replay(spaced)).toEqual(await replay(lines));
   });
 
   test("may hold 64-bit values as text, other fields, and other white space", async () => {
