@@ -1,0 +1,122 @@
+import { join } from "node:path";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { requireProgram } from "../support/requireProgram.ts";
+import { Serving, startSimulatedHost, temporaryFolder, until } from "../support/serving.ts";
+
+const DESKTOP = { width: 1280, height: 900 };
+const PHONE = { width: 360, height: 740 };
+
+/**
+ * Runs in the page: what reaches beyond the screen, takes no room although it holds text, or would have to be scrolled
+ * sideways. Text, for the types of the DOM are not those of these tests.
+ */
+const CUT_OFF = `[...document.body.querySelectorAll("*")]
+  .filter((element) => getComputedStyle(element).display !== "none" && element.innerText.trim() !== "")
+  .filter((element) => {
+    const { left, right, height } = element.getBoundingClientRect();
+    const scrolls = getComputedStyle(element).display !== "inline" && element.scrollWidth > element.clientWidth;
+    return scrolls || left < 0 || right > window.innerWidth || height === 0;
+  })
+  .map((element) => element.outerHTML.slice(0, 200))`;
+
+/** The running program with a host that is up and one that is not there. */
+async function serveTwo(): Promise<Serving> {
+  const folder = await temporaryFolder();
+  await startSimulatedHost(join(folder, "here"), 3, 300);
+  const config = `targets:
+  - { name: rack1.example.org, socket_dir: ${join(folder, "here")}, subscribe: ["load:", ":hello"] }
+  - { name: rack2.example.org, socket_dir: ${join(folder, "nowhere")} }
+web: { listen_addresses: ["127.0.0.1:0"] }
+`;
+  const serving = await Serving.start(folder, config, [], { program: "built" });
+  await until(
+    "samples, and an attempt to find the other host",
+    () => serving.get("/"),
+    (page) => page.includes("receiving samples") && page.includes("stat.sock does not exist"),
+  );
+  return serving;
+}
+
+describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+  });
+  afterAll(() => browser.close());
+
+  /** A page and what it complained about: console, scripts, requests, its own Content-Security-Policy. */
+  async function openPage(
+    url: string,
+    viewport: typeof PHONE,
+  ): Promise<{ page: Page; complaints: string[] }> {
+    const page = await browser.newPage({ viewport });
+    const complaints: string[] = [];
+    page.on("console", (message) => complaints.push(`${message.type()}: ${message.text()}`));
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("requestfailed", (request) => complaints.push(`cannot load ${request.url()}`));
+    await page.goto(url);
+    return { page, complaints };
+  }
+
+  test("the front page shows each host and its state, and leads to the metrics", async () => {
+    const { url } = await serveTwo();
+    const { page, complaints } = await openPage(url, DESKTOP);
+    expect(await page.title()).toBe("albatross-exporter");
+    const up = page.locator("section", { hasText: "rack1.example.org" });
+    expect(await up.getByRole("heading").textContent()).toBe("rack1.example.org: up");
+    expect(await up.getByRole("row", { name: /^load: receiving samples \d+ s ago [\d,]+$/ }).count()).toBe(1);
+    expect(await up.getByRole("row", { name: /^:hello subscribed; no sample has arrived yet/ }).count()).toBe(
+      1,
+    );
+    const down = page.locator("section", { hasText: "rack2.example.org" });
+    expect(await down.getByRole("heading").textContent()).toBe("rack2.example.org: down");
+    expect(await down.getByRole("row", { name: /^: not connected/ }).textContent()).toMatch(
+      /stat\.sock does not exist/,
+    );
+
+    const hrefs = await page
+      .locator("a")
+      .evaluateAll((links) => links.map((link) => link.getAttribute("href") ?? ""));
+    expect(hrefs.length).toBeGreaterThan(8);
+    for (const href of hrefs) {
+      const abort = new AbortController();
+      // The stream never ends: its headers are enough.
+      const answer = await fetch(new URL(href, url), { signal: abort.signal });
+      expect([href, answer.status]).toEqual([href, 200]);
+      abort.abort();
+    }
+    await page.getByRole("link", { name: "Metrics" }).click();
+    expect(new URL(page.url()).pathname).toBe("/metrics");
+    expect(await page.locator("body").textContent()).toContain('albatross_up{host="rack1.example.org"} 1');
+    await page.goBack();
+    await page.getByRole("link", { name: "/api/v1/vms" }).click();
+    expect(await page.locator("body").textContent()).toContain('"name":"load:vm-1"');
+    expect(complaints).toEqual([]);
+    await page.close();
+  }, 30_000);
+
+  test("a page that does not exist says so and leads back", async () => {
+    const { url } = await serveTwo();
+    const { page, complaints } = await openPage(`${url}/no/such/page`, DESKTOP);
+    expect(await page.getByRole("heading").textContent()).toBe("There is nothing here");
+    await page.getByRole("link").click();
+    expect(await page.title()).toBe("albatross-exporter");
+    // What Chromium says of every 404.
+    expect(complaints.filter((text) => !text.includes("status of 404"))).toEqual([]);
+    await page.close();
+  }, 30_000);
+
+  test("everything can be read at the width of a phone", async () => {
+    const { url } = await serveTwo();
+    const { page, complaints } = await openPage(url, PHONE);
+    expect(await page.evaluate(CUT_OFF)).toEqual([]);
+    // Without the heads of the columns each figure says what it is.
+    const label = await page.evaluate(
+      `getComputedStyle(document.querySelector('td[data-label="Last sample"]'), "::before").content`,
+    );
+    expect(label).toBe('"Last sample: "');
+    expect(complaints).toEqual([]);
+    await page.close();
+  }, 30_000);
+});
