@@ -95,6 +95,14 @@ export function slotCovers(slot: Name, name: Name): boolean {
   return slot.path.every((label, i) => label === name.path[i]);
 }
 
+/**
+ * Where albatross-stats keeps a subscription. Its trie goes by labels alone, so a unikernel `user:web` and the path
+ * `user:web:` are one place there: whoever subscribes to one pushes out the subscriber of the other.
+ */
+export function slotPlace({ path, label }: Name): string {
+  return [...path, ...(label === null ? [] : [label])].join(":");
+}
+
 function samePath(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((label, i) => label === b[i]);
 }

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { failureReply, statsMessage, successString } from "../albatross/codec.ts";
 import type { Header, Message } from "../albatross/messages.ts";
-import { formatName, type Name, slotCovers } from "../albatross/names.ts";
+import { formatName, type Name, slotCovers, slotPlace } from "../albatross/names.ts";
 import { frameOf, onMessages } from "./frames.ts";
 import { UnixServer } from "./unixServer.ts";
 import type { SimulatedVm } from "./vm.ts";
@@ -35,6 +35,7 @@ export class StatDaemon {
 
   readonly #server: UnixServer;
   readonly #listener: StatDaemonListener;
+  /** By the place each has in albatross-stats' trie. */
   readonly #subscriptions = new Map<string, Subscription>();
   /** Slots whose samples are held back; null is every slot. */
   readonly #stalled = new Set<string | null>();
@@ -50,7 +51,7 @@ export class StatDaemon {
 
   /** The slots that have a subscriber. */
   get slots(): readonly string[] {
-    return [...this.#subscriptions.keys()];
+    return Array.from(this.#subscriptions.values(), ({ slot }) => slot);
   }
 
   start(): Promise<void> {
@@ -112,7 +113,7 @@ export class StatDaemon {
     const [first] = frames;
     if (first === undefined) return;
     if (subscription.cutNext) {
-      this.#subscriptions.delete(subscription.slot);
+      this.#subscriptions.delete(slotPlace(subscription.name));
       subscription.socket.write(first.subarray(0, first.length >> 1));
       return;
     }
@@ -124,7 +125,7 @@ export class StatDaemon {
     subscription.socket.write(Buffer.concat(frames));
     if (subscription.socket.writableLength > MAX_QUEUED_BYTES) {
       this.#listener.event(`the subscriber of ${subscription.slot} does not read: closed`);
-      this.#subscriptions.delete(subscription.slot);
+      this.#subscriptions.delete(slotPlace(subscription.name));
       subscription.socket.destroy();
     }
   }
@@ -143,8 +144,8 @@ export class StatDaemon {
 
   #accept(socket: Socket): void {
     socket.on("close", () => {
-      for (const [slot, subscription] of this.#subscriptions) {
-        if (subscription.socket === socket) this.#subscriptions.delete(slot);
+      for (const [place, subscription] of this.#subscriptions) {
+        if (subscription.socket === socket) this.#subscriptions.delete(place);
       }
     });
     onMessages(socket, (message) => {
@@ -166,10 +167,11 @@ export class StatDaemon {
 
   #subscribe(socket: Socket, header: Header): void {
     const slot = formatName(header.name);
-    const before = this.#subscriptions.get(slot);
+    const place = slotPlace(header.name);
+    const before = this.#subscriptions.get(place);
     socket.write(frameOf(successString(header, "subscribed")));
     if (this.silent) return;
-    this.#subscriptions.set(slot, { slot, name: header.name, socket, held: null, cutNext: false });
+    this.#subscriptions.set(place, { slot, name: header.name, socket, held: null, cutNext: false });
     this.#listener.event(
       `a client subscribes to ${slot}${before === undefined ? "" : ", the one before it is closed"}`,
     );

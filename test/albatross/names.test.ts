@@ -9,6 +9,7 @@ import {
   pathText,
   resolveName,
   slotCovers,
+  slotPlace,
 } from "../../src/albatross/names.ts";
 
 const LONGEST = "a".repeat(63);
@@ -121,6 +122,16 @@ describe("what a slot covers", () => {
     [":web", "user:web", false],
   ])("slot %j and unikernel %j: %j", (slot, name, covered) => {
     expect(slotCovers(parseName(slot), parseName(name))).toBe(covered);
+  });
+
+  test.each([
+    [":", ""],
+    ["user:", "user"],
+    [":user", "user"],
+    ["user:web", "user:web"],
+    ["user:web:", "user:web"],
+  ])("slot %j is kept at %j", (slot, place) => {
+    expect(slotPlace(parseName(slot))).toBe(place);
   });
 
   test("a name that came for a slot by name is relative to its path", () => {

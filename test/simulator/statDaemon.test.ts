@@ -123,6 +123,18 @@ describe("a subscriber", () => {
     expect(host.slots.toSorted()).toEqual([":", "user:"]);
   });
 
+  test.each([
+    ["user:web", "user:web:"],
+    ["user:web:", "user:web"],
+    [":hello", "hello:"],
+  ])("at %s shares its place with %s, as in the real daemon's trie", async (slot, other) => {
+    const { statPath, host } = await startHost({ vms: [vm("user:db")] });
+    const first = await subscriber(statPath, slot);
+    await subscriber(statPath, other);
+    await first.end();
+    expect(host.slots).toEqual([other]);
+  });
+
   test("is forgotten when it goes", async () => {
     const { statPath, host } = await startHost({ vms: [vm("user:web")] });
     const client = await subscriber(statPath, ":");

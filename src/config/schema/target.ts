@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { WireError } from "../../albatross/errors.ts";
-import { formatName, type Name, parseName, slotCovers } from "../../albatross/names.ts";
+import { formatName, type Name, parseName, slotCovers, slotPlace } from "../../albatross/names.ts";
 import {
   duration,
   field,
@@ -89,21 +89,26 @@ export function targetSection(machine: Machine): z.ZodType<TargetConfig, unknown
 }
 
 /** Slots of one host that would deliver the same unikernels twice, each with what to say about it. */
-export function overlaps(slots: readonly string[]): { index: number; covered: string }[] {
+function overlaps(slots: readonly string[]): { index: number; covered: string }[] {
   const names = slots.map((text) => parseName(text));
   return names.flatMap((name, index) => {
     const earlier = names.slice(0, index).find((other) => overlap(name, other));
     if (earlier === undefined) return [];
-    return [{ index, covered: overlapText(formatName(name), formatName(earlier)) }];
+    return [{ index, covered: overlapText(name, earlier) }];
   });
 }
 
-export function overlapText(slot: string, other: string): string {
-  const what = slot === other ? `slot "${slot}" is there twice` : `slot "${slot}" overlaps "${other}"`;
+export function overlapText(slot: Name, other: Name): string {
+  const [text, otherText] = [formatName(slot), formatName(other)];
+  const samePlace = slotPlace(slot) === slotPlace(other);
+  if (text !== otherText && samePlace) {
+    return `slot "${text}" overlaps "${otherText}": albatross-stats keeps one subscriber for both; allowed: one of them`;
+  }
+  const what = samePlace ? `slot "${text}" is there twice` : `slot "${text}" overlaps "${otherText}"`;
   return `${what}; allowed: slots that share no unikernel (":" holds every other, "user:" holds "user:web" and "user:sub:")`;
 }
 
-/** Would both slots deliver some unikernel? */
+/** Would both slots deliver some unikernel, or push each other out? */
 export function overlap(a: Name, b: Name): boolean {
-  return slotCovers(a, b) || slotCovers(b, a);
+  return slotCovers(a, b) || slotCovers(b, a) || slotPlace(a) === slotPlace(b);
 }

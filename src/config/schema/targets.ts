@@ -1,5 +1,6 @@
+import { resolve } from "node:path";
 import { z } from "zod";
-import { parseName } from "../../albatross/names.ts";
+import { type Name, parseName } from "../../albatross/names.ts";
 import { list, type Report } from "../fields.ts";
 import type { Machine } from "../machine.ts";
 import type { TargetConfig } from "../types.ts";
@@ -43,7 +44,7 @@ function checkNames(entries: readonly Partial<TargetConfig>[], report: Report): 
 function checkSharedSockets(entries: readonly Partial<TargetConfig>[], report: Report): void {
   entries.forEach((target, index) => {
     for (const [earlierIndex, earlier] of entries.slice(0, index).entries()) {
-      if (target.socketDir === undefined || target.socketDir !== earlier.socketDir) continue;
+      if (!isSameDirectory(target.socketDir, earlier.socketDir)) continue;
       const shared = sharedSlots(target, earlier);
       if (shared === undefined) continue;
       report(
@@ -54,12 +55,19 @@ function checkSharedSockets(entries: readonly Partial<TargetConfig>[], report: R
   });
 }
 
+/** By their names: `/run/x` and `/run/x/` are one. Whether they exist, or are links, does not matter yet. */
+function isSameDirectory(a: string | undefined, b: string | undefined): boolean {
+  return a !== undefined && b !== undefined && resolve(a) === resolve(b);
+}
+
 function sharedSlots(
   a: Partial<TargetConfig>,
   b: Partial<TargetConfig>,
-): { slot: string; other: string } | undefined {
-  for (const slot of a.subscribe ?? []) {
-    const other = b.subscribe?.find((candidate) => overlap(parseName(slot), parseName(candidate)));
+): { slot: Name; other: Name } | undefined {
+  const others = (b.subscribe ?? []).map((text) => parseName(text));
+  for (const text of a.subscribe ?? []) {
+    const slot = parseName(text);
+    const other = others.find((candidate) => overlap(slot, candidate));
     if (other !== undefined) return { slot, other };
   }
   return undefined;
