@@ -36,11 +36,10 @@ export const maxRequests = integer({ min: 0, max: 100_000, hint: " (0: no limit)
 
 /** A number of stats intervals, or a duration. */
 const staleAfter: Reader<StaleAfter> = (value) => {
-  const allowed = "a number of stats intervals from 1 to 1000, or a duration such as 35s";
-  if (typeof value === "number")
-    return value >= 1 && value <= 1000 ? { intervals: value } : new Refused(allowed);
-  const ms = duration({ min: 100 })(value);
-  return ms instanceof Refused ? new Refused(allowed, ms.found) : { ms };
+  if (typeof value === "number" && value >= 1 && value <= 1000) return { intervals: value };
+  const ms = duration({ min: 100 })(typeof value === "number" ? null : value);
+  if (!(ms instanceof Refused)) return { ms };
+  return new Refused(`a number of stats intervals from 1 to 1000, or ${ms.allowed}`, ms.found);
 };
 
 const on = field(flag).default(true);

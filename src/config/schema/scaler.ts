@@ -19,7 +19,8 @@ import { glob } from "./glob.ts";
 
 const ticks = integer({ min: 1, max: 10_000 });
 const clones = integer({ min: 0, max: 1000 });
-const positive = duration({ min: 1 });
+// Below a second every VM would be gone between two samples.
+const deathTimeout = duration({ min: 1000 });
 const statePath = text({
   what: "the path of a file; a relative one is below $STATE_DIRECTORY, else below ./data",
   maxLength: 4096,
@@ -45,7 +46,7 @@ const settings = {
   scale_up_trigger_ticks: field(ticks),
   scale_down_threshold_percent: field(percent),
   scale_down_trigger_ticks: field(ticks),
-  cooldown_period: field(positive),
+  cooldown_period: field(duration({ min: 0 })),
   warmup_period: field(duration({ min: 0 })),
   min_clones: field(clones),
   max_clones: field(clones),
@@ -111,7 +112,7 @@ const SETTINGS_ONLY = {
 };
 
 const defaultsSection = section(
-  { ...optionalSettings, death_timeout: field(positive).default(DEFAULT_DEATH_TIMEOUT_MS) },
+  { ...optionalSettings, death_timeout: field(deathTimeout).default(DEFAULT_DEATH_TIMEOUT_MS) },
   SCALER_ONLY,
 ).check(
   ...BOUNDS.map((bound) =>
