@@ -204,6 +204,14 @@ export interface RestoreOptions {
   readonly isTarget: (host: string) => boolean;
 }
 
+export interface ExpectedMember {
+  readonly host: string;
+  readonly name: Name;
+  readonly before: ExpectedVm;
+  /** it was heard before the last tick: the others were missing already, or taken for gone */
+  readonly isAwaited: boolean;
+}
+
 /** What a saved state is worth now. */
 export interface Restored {
   readonly memory: Memory;
@@ -213,9 +221,7 @@ export interface Restored {
    */
   readonly lastTickUs: number | null;
   /** VMs that were alive, for `Fleet.expect` */
-  readonly expected: readonly { readonly host: string; readonly name: Name; readonly before: ExpectedVm }[];
-  /** how many of those are waited for: the others were already taken for gone */
-  readonly awaited: number;
+  readonly expected: readonly ExpectedMember[];
   readonly lastHolds: ReadonlyMap<GroupKey, string>;
 }
 
@@ -224,7 +230,6 @@ export const NOTHING_RESTORED: Restored = {
   memory: NO_MEMORY,
   lastTickUs: null,
   expected: [],
-  awaited: 0,
   lastHolds: new Map(),
 };
 
@@ -255,8 +260,7 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
   }
 
   const points = new Map<string, Base>();
-  const expected: Restored["expected"][number][] = [];
-  let awaited = 0;
+  const expected: ExpectedMember[] = [];
   for (const member of saved.members) {
     const { host, base, gone } = member;
     const name = readName(member.name);
@@ -268,16 +272,18 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
     }
     // where bases do not count, nothing else would tell that it was gone
     if (gone && !isFresh) continue;
-    if (!gone) awaited++;
     const heardUs = monotonicUs(member.heard_ms);
-    const firstSeenUs = Math.min(heardUs, monotonicUs(member.first_seen_ms));
+    const isAwaited = !gone && heardUs > tickUs - pollIntervalMs * 1000;
+    // what it is measured by as long as info does not tell its age again
+    const firstSeenUs = Math.min(heardUs, monotonicUs(member.started_ms ?? member.first_seen_ms));
     const listedUs = member.listed ? tickUs : null;
     const { cpus, missed_infos: missedInfos } = member;
-    expected.push({ host, name, before: { heardUs, firstSeenUs, cpus, listedUs, missedInfos } });
+    const before = { heardUs, firstSeenUs, cpus, listedUs, missedInfos };
+    expected.push({ host, name, before, isAwaited });
   }
   const lastTickUs = isFresh ? tickUs : null;
   const memory = { groups, bases: { tickUs: lastTickUs, points } };
-  return { memory, lastTickUs, expected, awaited, lastHolds };
+  return { memory, lastTickUs, expected, lastHolds };
 }
 
 /** How saved times become monotonic ones, in whole milliseconds as all times of groups are. */

@@ -89,10 +89,11 @@ export class Scaler {
       lastTickUs: restored.lastTickUs,
       caughtUp: () => this.#catchUp.isDone(clock.nowUs()),
     });
+    const awaited = restored.expected.filter(({ isAwaited }) => isAwaited);
+    const others = restored.expected.length - awaited.length;
     this.#catchUp = new CatchUp({
-      hosts: new Set(restored.expected.map(({ host }) => host)),
-      // the others were taken for gone before the restart
-      allHeard: () => fleet.sizes.unheard <= restored.expected.length - restored.awaited,
+      hosts: new Set(awaited.map(({ host }) => host)),
+      allHeard: () => fleet.sizes.unheard <= others,
     });
   }
 

@@ -1,0 +1,158 @@
+/** The program's inner half, fleet and scaler, on a virtual clock: started, killed and started again. */
+import type { NamedInfo, Stats } from "../../src/albatross/messages.ts";
+import type { Name } from "../../src/albatross/names.ts";
+import type { Cancel, Clock } from "../../src/clock.ts";
+import type { ScalerConfig } from "../../src/config/types.ts";
+import { Fleet } from "../../src/fleet/fleet.ts";
+import { createLogger, type Logger } from "../../src/log.ts";
+import type { LineLog, ScalerFiles, StateStore } from "../../src/scaler/files.ts";
+import { parseState, type SavedState } from "../../src/scaler/savedState.ts";
+import { Scaler } from "../../src/scaler/scaler.ts";
+import type { LoggedDecision } from "../../src/scaler/telling.ts";
+import type { FakeClock } from "../support/fake-clock.ts";
+
+/** A clock of a process of its own: monotonic time has another origin, timers end with the process. */
+class ProcessClock implements Clock {
+  readonly #machine: FakeClock;
+  readonly #originUs: number;
+  #isAlive = true;
+
+  constructor(machine: FakeClock, upUs: number) {
+    this.#machine = machine;
+    this.#originUs = machine.nowUs() - upUs;
+  }
+
+  nowUs(): number {
+    return this.#machine.nowUs() - this.#originUs;
+  }
+
+  wallMs(): number {
+    return this.#machine.wallMs();
+  }
+
+  after(delayMs: number, callback: () => void): Cancel {
+    return this.#machine.after(delayMs, () => {
+      if (this.#isAlive) callback();
+    });
+  }
+
+  end(): void {
+    this.#isAlive = false;
+  }
+}
+
+/** What outlives a process: the state file's text and the decision log's lines. */
+export class Disk implements ScalerFiles {
+  text: string | null = null;
+  readonly lines: LoggedDecision[] = [];
+
+  state(): StateStore {
+    return {
+      path: "state.json",
+      load: (): SavedState | null => (this.text === null ? null : parseState(this.text)),
+      save: (pieces) => {
+        this.text = [...pieces()].join("");
+      },
+      flush: () => Promise.resolve(),
+    };
+  }
+
+  decisions(): LineLog {
+    return {
+      append: (lines) => {
+        for (const line of lines) this.lines.push(JSON.parse(line));
+      },
+      setLimits: () => undefined,
+      flush: () => Promise.resolve(),
+    };
+  }
+}
+
+/** One evaluation of one group, as far as a restart may not change it. */
+export interface Seen {
+  readonly time: string;
+  readonly group: string;
+  readonly decision: string;
+  readonly averages: readonly (number | null)[];
+}
+
+export interface ProcessOptions {
+  readonly machine: FakeClock;
+  readonly disk: Disk;
+  readonly config: ScalerConfig;
+  readonly log?: Logger;
+  /** how long the machine has been up: where monotonic time is at the start */
+  readonly upUs?: number;
+}
+
+const SILENT = createLogger({ level: "error", format: "json" }, { write: () => undefined });
+
+export class Process {
+  readonly fleet: Fleet;
+  readonly scaler: Scaler;
+  /** every evaluation since its start */
+  readonly seen: Seen[] = [];
+  readonly #clock: ProcessClock;
+
+  constructor({ machine, disk, config, log = SILENT, upUs = 0 }: ProcessOptions) {
+    this.#clock = new ProcessClock(machine, upUs);
+    this.fleet = new Fleet({ clock: this.#clock, deathTimeoutMs: config.defaults.deathTimeoutMs });
+    this.scaler = new Scaler({
+      clock: this.#clock,
+      log,
+      fleet: this.fleet,
+      config,
+      isTarget: () => true,
+      files: disk,
+      onTick: () => this.#look(),
+    });
+    this.scaler.start();
+  }
+
+  /** A sample arrives now. */
+  sample(host: string, name: Name, stats: Stats, intervalUs: number): void {
+    const nowUs = this.#clock.nowUs();
+    this.fleet.record(host, name, stats, nowUs, this.#clock.wallMs(), intervalUs);
+    this.scaler.sampleArrived(host, nowUs, intervalUs);
+  }
+
+  /** Unikernel info answers now, asked for just before. */
+  info(host: string, entries: readonly NamedInfo[]): void {
+    this.fleet.recordInfo(host, entries, this.#clock.nowUs());
+  }
+
+  /** Ends it as kill -9 does. */
+  kill(): void {
+    this.#clock.end();
+  }
+
+  /** Ends it as SIGTERM does. */
+  terminate(): void {
+    // the disk here is done at once
+    void this.scaler.stop();
+    this.#clock.end();
+  }
+
+  #look(): void {
+    const snapshot = this.fleet.snapshot({ staleAfterUs: () => Number.POSITIVE_INFINITY });
+    const names = new Map(
+      [
+        ...snapshot.groups(),
+        ...snapshot.unheard.map((vm) => ({ ...vm, group: vm.primary, labels: vm.groupLabels })),
+      ].map((group) => [group.labels, group]),
+    );
+    for (const group of [...names.values()].sort((a, b) => (a.labels < b.labels ? -1 : 1))) {
+      const told = this.scaler.explain(group);
+      if (told === null) continue;
+      const clone = told.clone ?? told.would?.clone ?? "";
+      this.seen.push({
+        time: told.time,
+        group: `${group.host} ${group.path}:${group.group}`,
+        decision: `${told.decision} ${told.reason} ${clone} clones=${told.clones} high=${told.high_ticks} low=${told.low_ticks}`,
+        averages: [told.average_percent, told.average_for_up_percent, told.average_for_down_percent].map(
+          (a) => (a === null ? null : Number(a.toFixed(2))),
+        ),
+      });
+    }
+  }
+}
