@@ -1,0 +1,342 @@
+/** Why a group did or did not scale: what was measured, against which bound, what was decided and why. */
+import { annotation } from "./shared/annotations.ts";
+import { dashboard, type Section } from "./shared/layout.ts";
+import { graph, type Override, ranking, timeline } from "./shared/panels.ts";
+import { GROUP_LEGEND, GROUPS } from "./shared/selectors.ts";
+import { reasonMappings, reasonNumbers, SCALED } from "./shared/states.ts";
+import { type Column, type Key, table } from "./shared/tables.ts";
+
+const BY_GROUP = "max by (host, path, group)";
+
+const KEYS: readonly Key[] = [
+  { label: "host", title: "Host" },
+  { label: "path", title: "Path" },
+  { label: "group", title: "Group" },
+];
+
+/** The one series of each group with these conditions. */
+function each(metric: string, conditions = ""): string {
+  return `${BY_GROUP} (albatross_${metric}{${GROUPS}${conditions}})`;
+}
+
+function percent(title: string, expression: string): Column {
+  return { title, expression, unit: "percent", decimals: 1, width: 85 };
+}
+
+function count(title: string, expression: string): Column {
+  return { title, expression, unit: "none", width: 75 };
+}
+
+const why = table({
+  title: "Why did it (not) scale?",
+  means:
+    "The last evaluation of each group, from left to right as it is made: why it was decided so; the average with members that were not measured as 0 against the upper threshold, and with them as 100 against the lower one; evaluations in a row beyond each against those that are needed; clones against what the scaler wants and may have; rest of the cooldown.",
+  todo: "Read the reason first. A group that is not here has no policy; `/api/v1/decisions` of the exporter has every decision in words.",
+  keys: KEYS,
+  columns: [
+    {
+      title: "Why",
+      expression: `${BY_GROUP} (${reasonNumbers(GROUPS)})`,
+      unit: "none",
+      mappings: reasonMappings,
+      width: 200,
+    },
+    percent("Average ↑", each("scaler_average_percent", ',measure="for_up"')),
+    percent("above", each("scaler_threshold_percent", ',direction="up"')),
+    count("Ticks ↑", each("scaler_ticks", ',direction="up"')),
+    count("of", each("scaler_trigger_ticks", ',direction="up"')),
+    percent("Average ↓", each("scaler_average_percent", ',measure="for_down"')),
+    percent("below", each("scaler_threshold_percent", ',direction="down"')),
+    count("Ticks ↓", each("scaler_ticks", ',direction="down"')),
+    count("of ", each("scaler_trigger_ticks", ',direction="down"')),
+    count("Clones", each("group_clones")),
+    count("Wanted", each("scaler_desired_clones")),
+    count("Min", each("scaler_min_clones")),
+    count("Max", each("scaler_max_clones")),
+    {
+      title: "Cooldown",
+      expression: `${BY_GROUP} (clamp_min(albatross_scaler_cooldown_until_timestamp_seconds{${GROUPS}} - time(), 0))`,
+      unit: "s",
+      width: 90,
+    },
+  ],
+  sortBy: "Average ↑",
+  descending: true,
+  noValue: "-",
+});
+
+const states = timeline({
+  title: "Reasons over time",
+  means:
+    "Why each evaluation decided as it did, one line for each group. Red: a clone was called for; blue: one was given up; other colours: held, and why.",
+  todo: "Orange for long (decided, not done yet): somebody should carry the decision out. Much purple: the cooldown is long for this load.",
+  unit: "none",
+  decimals: 0,
+  colours: ["text"],
+  mappings: reasonMappings,
+  queries: [[`${BY_GROUP} (${reasonNumbers(GROUPS)})`, GROUP_LEGEND]],
+  noValue: "no group with a policy",
+});
+
+/** Thresholds, triggers and bounds are dashed: they are what the others are held against. */
+const BOUNDS_DASHED: Override = {
+  series: "/(threshold|trigger|min|max)( [↑↓])?$/",
+  set: [
+    { id: "custom.lineStyle", value: { fill: "dash", dash: [10, 10] } },
+    { id: "custom.fillOpacity", value: 0 },
+    { id: "custom.lineWidth", value: 2 },
+  ],
+};
+
+function coloured(series: string, colour: string): Override {
+  return { series, set: [{ id: "color", value: { mode: "fixed", fixedColor: colour } }] };
+}
+
+const averages = graph(
+  {
+    title: "Averages against both thresholds",
+    means:
+      "The average that is held against the upper threshold counts members that were not measured as 0 (↑), the one against the lower as 100 (↓), so that missing data never causes a decision. Between them the average of those measured.",
+    todo: "Above the upper dashed line: ticks ↑ count. Below the lower one: ticks ↓ count. Averages far apart: members are missing or warming, see the Fleet dashboard.",
+    unit: "percent",
+    decimals: 1,
+    colours: ["green"],
+    queries: [
+      [each("scaler_average_percent", ',measure="for_up"'), `${GROUP_LEGEND} average ↑`],
+      [each("scaler_average_percent", ',measure="for_down"'), `${GROUP_LEGEND} average ↓`],
+      [each("scaler_average_percent", ',measure="fresh"'), `${GROUP_LEGEND} measured`],
+      [each("scaler_threshold_percent", ',direction="up"'), `${GROUP_LEGEND} threshold ↑`],
+      [each("scaler_threshold_percent", ',direction="down"'), `${GROUP_LEGEND} threshold ↓`],
+    ],
+    overrides: [BOUNDS_DASHED, coloured("/threshold ↑$/", "red"), coloured("/threshold ↓$/", "blue")],
+  },
+  { min: 0, max: 100 },
+);
+
+const ticks = graph(
+  {
+    title: "Ticks against their triggers",
+    means:
+      "Evaluations in a row beyond each threshold, and how many call for a decision (dashed). A decision, the cooldown and a clone that comes or goes set them to 0.",
+    todo: "Teeth that never reach the dashed line: peaks shorter than the trigger. Decided too late: fewer trigger ticks.",
+    unit: "none",
+    decimals: 0,
+    colours: ["green"],
+    queries: [
+      [each("scaler_ticks", ',direction="up"'), `${GROUP_LEGEND} ticks ↑`],
+      [each("scaler_ticks", ',direction="down"'), `${GROUP_LEGEND} ticks ↓`],
+      [each("scaler_trigger_ticks", ',direction="up"'), `${GROUP_LEGEND} trigger ↑`],
+      [each("scaler_trigger_ticks", ',direction="down"'), `${GROUP_LEGEND} trigger ↓`],
+    ],
+    overrides: [BOUNDS_DASHED, coloured("/ ↑$/", "red"), coloured("/ ↓$/", "blue")],
+  },
+  { steps: true, min: 0 },
+);
+
+const clones = graph(
+  {
+    title: "Clones",
+    means: "Clones alive, those the scaler wants, and the least and most it may have (dashed).",
+    todo: "Wanted differs from alive for long: in dry run somebody has to add or remove the clone. Alive at the maximum while overloaded: raise it.",
+    unit: "none",
+    decimals: 0,
+    colours: ["green"],
+    queries: [
+      [each("group_clones"), `${GROUP_LEGEND} alive`],
+      [each("scaler_desired_clones"), `${GROUP_LEGEND} wanted`],
+      [each("scaler_min_clones"), `${GROUP_LEGEND} min`],
+      [each("scaler_max_clones"), `${GROUP_LEGEND} max`],
+    ],
+    overrides: [BOUNDS_DASHED, coloured("/ wanted$/", "orange")],
+  },
+  { steps: true, min: 0 },
+);
+
+const decisionsByReason = ranking({
+  title: "Decisions by reason",
+  means: "Evaluations within the time shown by what was decided and why, holds included.",
+  todo: "Which hold comes most often says what keeps the groups as they are.",
+  unit: "none",
+  decimals: 0,
+  colours: ["blue"],
+  queries: [
+    [
+      `sort_desc(sum by (decision, reason) (increase(albatross_scaler_decisions_total{${GROUPS}}[$__range])) > 0)`,
+      "{{decision}}: {{reason}}",
+    ],
+  ],
+});
+
+const decisionsOverTime = graph(
+  {
+    title: "Evaluations per minute by reason",
+    means: "How many evaluations a minute ended with each decision and reason, over all chosen groups.",
+    todo: "The sum is the number of groups at a poll_interval of a minute; less means the scaler skips evaluations, see the Exporter dashboard.",
+    unit: "cpm",
+    decimals: 1,
+    colours: ["green"],
+    queries: [
+      [
+        `60 * sum by (decision, reason) (rate(albatross_scaler_decisions_total{${GROUPS}}[$__rate_interval]))`,
+        "{{decision}}: {{reason}}",
+      ],
+    ],
+  },
+  { stacked: true, min: 0, interval: "1m" },
+);
+
+const scaleDecisions = graph(
+  {
+    title: "Scale decisions",
+    means:
+      "Decisions to create or remove a clone around each moment, by group; they are also marked in the graphs above.",
+    todo: "Up and down by turns within an hour: thresholds are too close to each other, or the cooldown is too short.",
+    unit: "none",
+    decimals: 0,
+    colours: ["green"],
+    queries: [
+      [
+        `round(sum by (host, path, group, decision, reason) (increase(albatross_scaler_decisions_total{${GROUPS},${SCALED}}[$__rate_interval]))) > 0`,
+        `${GROUP_LEGEND} {{decision}}: {{reason}}`,
+      ],
+    ],
+    noValue: "no scale decisions",
+  },
+  { bars: true, min: 0, interval: "1m" },
+);
+
+const cooldown = graph(
+  {
+    title: "Cooldown",
+    means: "How long the last scale decision still keeps each group from another.",
+    todo: "Overloaded and still cooling down: a shorter cooldown_period, or a lower threshold.",
+    unit: "s",
+    decimals: 0,
+    colours: ["green"],
+    queries: [
+      [
+        `${BY_GROUP} (clamp_min(albatross_scaler_cooldown_until_timestamp_seconds{${GROUPS}} - time(), 0))`,
+        GROUP_LEGEND,
+      ],
+    ],
+    noValue: "no scale decision yet",
+  },
+  { min: 0 },
+);
+
+const members = graph(
+  {
+    title: "Members by state",
+    means: "Members of the chosen groups as the metrics see them: only fresh ones have a usage.",
+    todo: "warming, missing and silent ones dampen decisions; see the reason incomplete data.",
+    unit: "none",
+    decimals: 0,
+    colours: ["green"],
+    queries: [
+      [`sum by (host, path, group, state) (albatross_group_members{${GROUPS}})`, `${GROUP_LEGEND} {{state}}`],
+    ],
+  },
+  { stacked: true, steps: true, min: 0 },
+);
+
+const usage = graph(
+  {
+    title: "CPU usage of the group",
+    means:
+      "Mean over the members that have a usage, over their last stats interval: what `/metrics` shows. The scaler decides on averages between its evaluations instead.",
+    todo: "Compare with the averages above; peaks that only show here are too short to count.",
+    unit: "percent",
+    decimals: 1,
+    colours: ["green"],
+    queries: [[`albatross_group_cpu_usage_percent{${GROUPS}}`, GROUP_LEGEND]],
+  },
+  { min: 0, max: 100 },
+);
+
+const settings = table({
+  title: "Last decisions and pauses",
+  means:
+    "When each group was last decided to grow, to shrink and to stay, since the program started, and whether its policy is paused.",
+  todo: "Paused groups are evaluated and nothing follows; unpause them in the configuration when the reason is over.",
+  keys: KEYS,
+  columns: [
+    {
+      title: "Paused",
+      expression: each("scaler_paused"),
+      unit: "bool_yes_no",
+      colours: ["green", [1, "orange"]],
+    },
+    ago("Scale up", "scale_up"),
+    ago("Scale down", "scale_down"),
+    ago("Hold", "hold"),
+  ],
+  sortBy: "Group",
+  noValue: "never",
+});
+
+function ago(title: string, decision: string): Column {
+  const expression = `1000 * ${each("scaler_last_decision_timestamp_seconds", `,decision="${decision}"`)}`;
+  return { title, expression, unit: "dateTimeFromNow" };
+}
+
+const sections: readonly Section[] = [
+  {
+    title: "Decisions",
+    collapsed: false,
+    lines: [
+      {
+        height: 8,
+        panels: [
+          [8, decisionsByReason],
+          [8, decisionsOverTime],
+          [8, scaleDecisions],
+        ],
+      },
+      {
+        height: 8,
+        panels: [
+          [8, cooldown],
+          [8, members],
+          [8, usage],
+        ],
+      },
+    ],
+  },
+  {
+    title: "Last decisions and pauses",
+    collapsed: true,
+    lines: [{ height: 8, panels: [[24, settings]] }],
+  },
+];
+
+export const scaler = () =>
+  dashboard({
+    name: "scaler",
+    title: "Albatross / Scaler",
+    description:
+      "Why did a group (not) scale? Every figure that its last evaluations looked at, and what they decided.",
+    shown: ["host", "path", "group"],
+    top: [
+      { height: 7, panels: [[24, why]] },
+      { height: 6, panels: [[24, states]] },
+      {
+        height: 8,
+        panels: [
+          [12, averages],
+          [6, ticks],
+          [6, clones],
+        ],
+      },
+    ],
+    sections,
+    annotations: [
+      annotation({
+        name: "Scale decisions",
+        colour: "orange",
+        expression: `sum by (host, path, group, decision, reason, mode) (increase(albatross_scaler_decisions_total{${GROUPS},${SCALED}}[$__rate_interval])) > 0`,
+        title: "{{decision}}: {{reason}} ({{mode}})",
+        text: GROUP_LEGEND,
+        tags: ["decision", "reason"],
+      }),
+    ],
+  });
