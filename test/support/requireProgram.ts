@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 const PACKAGES = {
   prometheus: "prometheus",
   promtool: "prometheus",
+  "prometheus-alertmanager": "prometheus-alertmanager",
   amtool: "prometheus-alertmanager",
   chromium: "chromium",
 } as const;

@@ -175,13 +175,14 @@ export class Serving {
   }
 }
 
-/** Asks again every 50 ms until `read` gives a value that holds; fails after 15 s. */
+/** Asks again every 50 ms until `read` gives a value that holds; fails after 15 s, or `patienceMs`. */
 export async function until<T>(
   what: string,
   read: () => Promise<T>,
   holds: (value: T) => boolean,
+  patienceMs = PATIENCE_MS,
 ): Promise<T> {
-  const giveUpAt = performance.now() + PATIENCE_MS;
+  const giveUpAt = performance.now() + patienceMs;
   for (;;) {
     const value = await read();
     if (holds(value)) return value;
