@@ -3,6 +3,7 @@
  * counters. What it remembers of a tick is one counter reading per VM.
  */
 import type { CpuPoint, FleetSnapshot, Group, GroupMember, UnheardVm, VmRecord } from "../fleet/types.ts";
+import { type Base, type Readings, TickReadings } from "./readings.ts";
 import type {
   GroupName,
   GroupPolicy,
@@ -12,20 +13,13 @@ import type {
   ObservedState,
 } from "./types.ts";
 
-/** A VM's newest counter reading at a tick. `life` is null when it was read back from the state file. */
-export interface Base extends CpuPoint {
-  readonly life: number | null;
-  /** it was taken for gone at that tick (see `isGone`) */
-  readonly gone: boolean;
-  /** of a reading from the state file: when that process of the VM had started, where info said so */
-  readonly startedMs?: number | null;
-}
+export type { Base } from "./readings.ts";
 
-/** The readings of one tick, by the VMs' exposition labels. */
+/** Where the windows of the next tick begin. */
 export interface Bases {
   /** monotonic time of that tick; null before the first, when windows begin at the first samples */
   readonly tickUs: number | null;
-  readonly points: ReadonlyMap<string, Base>;
+  readonly points: Readings;
 }
 
 export interface ObserveInput {
@@ -69,7 +63,7 @@ export function observe(input: ObserveInput): Observed {
   };
   const unheard = byGroup(snapshot.unheard);
   const observations: Observation[] = [];
-  const points = new Map<string, Base>();
+  const points = new TickReadings(snapshot.nowUs, snapshot.vms.length + snapshot.unheard.length);
 
   for (const group of snapshot.groups()) {
     const members = observeGroup(group, unheard.get(group.labels) ?? [], facts, input, points);
@@ -115,19 +109,18 @@ function observeGroup(
   unheard: readonly UnheardVm[],
   facts: TickFacts,
   { policyOf, stateOf }: ObserveInput,
-  points: Map<string, Base>,
+  points: TickReadings,
 ): MemberObservation[] {
   const leaving = clonesLeaving(stateOf(group), facts.nowMs);
   const warmupMs = policyOf(group)?.warmupPeriodMs ?? 0;
   const members: MemberObservation[] = [];
   for (const member of group.members) {
     const { record, cloneId } = member;
-    const base = facts.bases.points.get(record.labels);
+    const base = readingAt(facts.bases, record);
     const observed = observeMember(member, base, facts, warmupMs);
     const gone = isGone(cloneId, observed.state, base, leaving);
     if (!gone) members.push(observed);
-    const reading = readingOf(record, base, gone);
-    if (reading !== undefined) points.set(record.labels, reading);
+    keepReading(points, record, base, gone);
   }
   if (unheard.length > 0) members.push(...observeUnheard(unheard, leaving, facts, points));
   return members;
@@ -138,14 +131,14 @@ function observeUnheard(
   vms: readonly UnheardVm[],
   leaving: ReadonlySet<number> | null,
   { bases }: TickFacts,
-  points: Map<string, Base>,
+  points: TickReadings,
 ): MemberObservation[] {
   const members: MemberObservation[] = [];
   for (const { vm, cloneId, state, labels } of vms) {
     const base = bases.points.get(labels);
     const gone = isGone(cloneId, state, base, leaving);
     if (!gone) members.push(observation(vm, cloneId, state, null));
-    if (base !== undefined) points.set(labels, base.gone === gone ? base : { ...base, gone });
+    if (base !== undefined) points.keep(labels, base, gone);
   }
   return members;
 }
@@ -225,12 +218,17 @@ function ageMs(record: VmRecord, snapshot: FleetSnapshot): number {
   return startedMs === null ? (snapshot.nowUs - record.firstSeenUs) / 1000 : snapshot.wallMs - startedMs;
 }
 
-/** Where the VM's next window begins: the newest usable sample of its life; undefined while it has had none. */
-function readingOf(
-  { cpuUs, arrivalUs, life, lifeStart }: VmRecord,
+function readingAt({ points }: Bases, record: VmRecord): Base | undefined {
+  return points instanceof TickReadings ? points.of(record) : points.get(record.labels);
+}
+
+/** Where the VM's next window begins: the newest usable sample of its life; nowhere while it has had none. */
+function keepReading(
+  points: TickReadings,
+  { labels, cpuUs, arrivalUs, life, lifeStart }: VmRecord,
   before: Base | undefined,
   gone: boolean,
-): Base | undefined {
-  if (cpuUs !== null && lifeStart !== null) return { cpuUs, arrivalUs, life, gone };
-  return before === undefined ? undefined : { ...before, gone };
+): void {
+  if (cpuUs !== null && lifeStart !== null) points.add(labels, cpuUs, arrivalUs, life, gone);
+  else if (before !== undefined) points.keep(labels, before, gone);
 }

@@ -19,7 +19,7 @@ const MAX_SKIPPED = 8;
 
 /**
  * The readings of one tick. They are asked for at the next one, in the same order but for the VMs that came and went: so
- * they stand in columns with a cursor, where a map of 40,000 VMs would take most of a tick to fill and to ask.
+ * they stand in columns with a cursor, where filling a map and asking it would take half of the tick.
  */
 export class TickReadings implements Readings {
   readonly #tickUs: number;
@@ -28,31 +28,40 @@ export class TickReadings implements Readings {
   readonly #arrivalUs: Float64Array;
   readonly #life: Float64Array;
   readonly #gone: Uint8Array;
+  /** those that were read back from the state file and have not been replaced yet */
+  readonly #restored = new Map<string, Base>();
   /** where the VM after the last one that was asked for is expected */
   #cursor = 0;
-  /** made when something is asked for out of order */
+  /** made when something is asked for that is not where it is expected */
   #index: Map<string, number> | null = null;
 
-  /** For no more than `capacity` readings at the tick of this monotonic time. */
-  constructor(tickUs: number, capacity: number) {
+  /** Of the tick at this monotonic time, for `vms` VMs at most. */
+  constructor(tickUs: number, vms: number) {
     this.#tickUs = tickUs;
-    this.#cpuUs = new Float64Array(capacity);
-    this.#arrivalUs = new Float64Array(capacity);
-    this.#life = new Float64Array(capacity);
-    this.#gone = new Uint8Array(capacity);
+    this.#cpuUs = new Float64Array(vms);
+    this.#arrivalUs = new Float64Array(vms);
+    this.#life = new Float64Array(vms);
+    this.#gone = new Uint8Array(vms);
   }
 
-  /** To be called while the tick is observed, not after. */
-  add(labels: string, { cpuUs, arrivalUs, life }: CpuPoint & Pick<Base, "life">, gone: boolean): void {
+  /** The reading of one more VM. To be called while the tick is observed, not after. */
+  add(labels: string, cpuUs: number, arrivalUs: number, life: number, gone: boolean): void {
     const at = this.#labels.length;
     this.#labels.push(labels);
     this.#cpuUs[at] = cpuUs;
     this.#arrivalUs[at] = arrivalUs;
-    this.#life[at] = life ?? Number.NaN;
+    this.#life[at] = life;
     this.#gone[at] = gone ? 1 : 0;
   }
 
-  /** The reading of a VM as the fleet knows it now. */
+  /** Keeps a reading that an earlier tick had, as there is no newer one. */
+  keep(labels: string, base: Base, gone: boolean): void {
+    const { cpuUs, arrivalUs, life } = base;
+    if (life === null) this.#restored.set(labels, base.gone === gone ? base : { ...base, gone });
+    else this.add(labels, cpuUs, arrivalUs, life, gone);
+  }
+
+  /** The reading of a VM that the fleet knows now. */
   of({ labels, firstSeenUs }: VmRecord): Base | undefined {
     // who came since then has none, and would only be looked for in vain
     return firstSeenUs > this.#tickUs ? undefined : this.get(labels);
@@ -60,19 +69,20 @@ export class TickReadings implements Readings {
 
   get(labels: string): Base | undefined {
     const at = this.#find(labels);
-    if (at === undefined) return undefined;
+    if (at === undefined) return this.#restored.get(labels);
     this.#cursor = at + 1;
-    const life = this.#life[at] ?? Number.NaN;
     return {
       cpuUs: this.#cpuUs[at] ?? 0,
       arrivalUs: this.#arrivalUs[at] ?? 0,
-      life: Number.isNaN(life) ? null : life,
+      life: this.#life[at] ?? 0,
       gone: this.#gone[at] === 1,
     };
   }
 
   #find(labels: string): number | undefined {
-    const end = Math.min(this.#cursor + MAX_SKIPPED, this.#labels.length);
+    const { length } = this.#labels;
+    if (this.#cursor >= length) this.#cursor = 0;
+    const end = Math.min(this.#cursor + MAX_SKIPPED, length);
     for (let at = this.#cursor; at < end; at++) if (this.#labels[at] === labels) return at;
     this.#index ??= new Map(this.#labels.map((known, at) => [known, at]));
     return this.#index.get(labels);
