@@ -3,6 +3,7 @@ import { Counter, Gauge, Registry } from "prom-client";
 import type { Config } from "../src/config/types.ts";
 import { collectFamilies } from "../src/exporter/collect.ts";
 import type { Family, SeriesSink } from "../src/exposition/family.ts";
+import type { Labels } from "../src/exposition/labels.ts";
 import { renderExposition } from "../src/exposition/writer.ts";
 import type { Fleet } from "../src/fleet/fleet.ts";
 import { type Probed, probeRounds, sumUp } from "./probe.ts";
@@ -102,8 +103,9 @@ const LABEL = /([a-z_]+)="([^"]*)"/g;
 /** An instrument of prom-client for the series of a family. Its labels are made beforehand, which is in its favour. */
 function instrumentFor(family: Family, registry: Registry): { fill: () => void }[] {
   const series: { labels: Record<string, string>; value: number }[] = [];
-  const add = (labels: string, value: unknown, more = "") => {
-    const pairs = Array.from(`${labels}${more}`.matchAll(LABEL), ([, name = "", text = ""]) => [name, text]);
+  const add = (labels: Labels, value: unknown, more = "") => {
+    const text = typeof labels === "string" ? labels : Buffer.from(labels).toString();
+    const pairs = Array.from(`${text}${more}`.matchAll(LABEL), ([, name = "", value = ""]) => [name, value]);
     series.push({ labels: Object.fromEntries(pairs), value: Number(value) });
   };
   const sink: SeriesSink = { series: add, text: add, suffixed: (_, labels, value) => add(labels, value) };

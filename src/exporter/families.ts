@@ -13,7 +13,7 @@ export function vmFamily(row: Row<VmRecord>, vms: readonly VmRecord[], facts: Fa
   return {
     ...familyHead(row),
     items: vms,
-    emit: (vm, out) => emit(vm, vm.labels, "", facts(vm.host), out),
+    emit: (vm, out) => emit(vm, vm.labelBytes, "", facts(vm.host), out),
   };
 }
 
@@ -39,13 +39,18 @@ export function repeatedFamily<P>(
     items: vms,
     emit: (vm, out) => {
       const all = parts(vm);
-      if (all.length === 0) return;
+      const [first] = all;
+      if (first === undefined) return;
       const host = facts(vm.host);
+      if (all.length === 1) {
+        emit(first, vm.labelBytes, label.of(key(first)), host, out);
+        return;
+      }
       const seen = new SeenTexts();
       let duplicates = 0;
       for (const part of all) {
         const text = label.of(key(part));
-        if (seen.add(text)) emit(part, vm.labels, text, host, out);
+        if (seen.add(text)) emit(part, vm.labelBytes, text, host, out);
         else duplicates++;
       }
       if (duplicates > 0) onDuplicates(duplicates);

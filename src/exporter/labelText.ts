@@ -10,6 +10,8 @@ const MAX_CACHED = 10_000;
 export class LabelText {
   readonly #open: string;
   readonly #made = new Map<string, string>();
+  #lastValue: string | null = null;
+  #last = "";
 
   constructor(labelName: string) {
     this.#open = `,${labelName}="`;
@@ -17,8 +19,14 @@ export class LabelText {
 
   /** The label to append to a VM's labels. */
   of(value: string): string {
-    const known = this.#made.get(value);
-    if (known !== undefined) return known;
+    if (value !== this.#lastValue) {
+      this.#last = this.#made.get(value) ?? this.#make(value);
+      this.#lastValue = value;
+    }
+    return this.#last;
+  }
+
+  #make(value: string): string {
     const text = `${this.#open}${escapeLabelValue(value)}"`;
     if (this.#made.size >= MAX_CACHED) this.#made.clear();
     this.#made.set(value, text);

@@ -1,19 +1,20 @@
+import type { Labels } from "./labels.ts";
+
 /** Integers keep every digit: beyond 2^53 they come as bigint. */
 export type Value = number | bigint;
 
 export type MetricType = "counter" | "gauge" | "histogram";
 
 /**
- * Where a family's series go. `labels` are already escaped, without braces: `a="b",c="d"`, or empty. `more` is what
- * follows labels that are not empty, for what there are few of and comes again and again: `,kind="minor"`. Joining
+ * Where a family's series go. `more` is what follows labels that are not empty, for what there are few of and comes again and again: `,kind="minor"`. Joining
  * the two would cost as much as writing the whole line.
  */
 export interface SeriesSink {
-  series(labels: string, value: Value, more?: string): void;
+  series(labels: Labels, value: Value, more?: string): void;
   /** A value that is already text, for what neither a number nor a bigint holds exactly (seconds with microseconds). */
-  text(labels: string, value: string, more?: string): void;
+  text(labels: Labels, value: string, more?: string): void;
   /** A series whose name is the family's plus `suffix`: `_bucket`, `_sum`, `_count` of a histogram. */
-  suffixed(suffix: string, labels: string, value: Value): void;
+  suffixed(suffix: string, labels: Labels, value: Value): void;
 }
 
 /**

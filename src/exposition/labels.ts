@@ -22,6 +22,12 @@ export function labelPairs(labels: Readonly<Record<string, string | number>>): s
     .join(",");
 }
 
+/**
+ * Labels that are escaped already, without braces: `a="b",c="d"`, or empty. As their UTF-8 bytes they are written three
+ * times as fast; for items with many series that is worth keeping them.
+ */
+export type Labels = string | Uint8Array;
+
 /** The text of a HELP line. OpenMetrics escapes quotes there too, text 0.0.4 does not. */
 export function escapeHelp(help: string, format: ExpositionFormat): string {
   const escaped = help

@@ -3,6 +3,7 @@
  * is adding a row. What the items of a table are is its own affair.
  */
 import type { Family, MetricType, SeriesSink, Value } from "./family.ts";
+import type { Labels } from "./labels.ts";
 
 /** What a metric row yields: a value, exact decimal text, or null for "not known, so no series". */
 export type Sample = Value | string | null;
@@ -67,7 +68,7 @@ export function familyHead({ name, type, help }: RowHead): Pick<Family, "name" |
 }
 
 /** Writes an item's series; `more` are labels that follow the item's own, see SeriesSink. */
-export type Emit<T, C> = (item: T, labels: string, more: string, context: C, out: SeriesSink) => void;
+export type Emit<T, C> = (item: T, labels: Labels, more: string, context: C, out: SeriesSink) => void;
 
 /** How the series of a plain row are written. */
 export function plainEmitter<T, C>(row: PlainTableRow<T, C>): Emit<T, C> {
@@ -85,7 +86,7 @@ export function plainEmitter<T, C>(row: PlainTableRow<T, C>): Emit<T, C> {
   };
 }
 
-function writeSample(out: SeriesSink, labels: string, more: string, sample: Sample): void {
+function writeSample(out: SeriesSink, labels: Labels, more: string, sample: Sample): void {
   if (sample === null) return;
   if (typeof sample === "string") out.text(labels, sample, more);
   else out.series(labels, sample, more);

@@ -297,12 +297,14 @@ export class HostVms {
 
 function identify(host: string, path: string, vm: string, fullName: string): VmIdentity {
   const { primary, cloneId } = splitCloneName(vm);
+  const labels = labelPairs({ host, path, vm });
   return {
     host,
     path,
     vm,
     fullName,
-    labels: labelPairs({ host, path, vm }),
+    labels,
+    labelBytes: Buffer.from(labels),
     primary,
     cloneId,
     groupLabels: labelPairs({ host, path, group: primary }),

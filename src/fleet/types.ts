@@ -31,6 +31,8 @@ export interface VmIdentity {
   readonly fullName: string;
   /** pre-escaped exposition labels, without braces: `host="h",path="user",vm="web"` */
   readonly labels: string;
+  /** `labels` as bytes: fifty series of every exposition begin with them */
+  readonly labelBytes: Uint8Array;
   /** the label of the group's primary, by the name rule: `web` for `web` and for `web-clone-2` */
   readonly primary: string;
   /** 0 for a primary */

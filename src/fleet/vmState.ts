@@ -181,6 +181,7 @@ function recordOf(identity: VmIdentity, heard: HeardFacts, judged: JudgedFacts):
     vm: identity.vm,
     fullName: identity.fullName,
     labels: identity.labels,
+    labelBytes: identity.labelBytes,
     primary: identity.primary,
     cloneId: identity.cloneId,
     groupLabels: identity.groupLabels,

@@ -128,6 +128,7 @@ export function record(host: string, path: string, vm: string, change: Partial<V
     vm,
     fullName: `${path}:${vm}`,
     labels: labelPairs({ host, path, vm }),
+    labelBytes: Buffer.from(labelPairs({ host, path, vm })),
     primary,
     cloneId: Number(cloneId),
     groupLabels: labelPairs({ host, path, group: primary }),

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Family, Value } from "../../src/exposition/family.ts";
 import type { ExpositionFormat } from "../../src/exposition/format.ts";
-import { labelPairs } from "../../src/exposition/labels.ts";
+import { type Labels, labelPairs } from "../../src/exposition/labels.ts";
 import { Turns } from "../../src/exposition/turns.ts";
 import { type RenderOptions, renderExposition } from "../../src/exposition/writer.ts";
 import { collect } from "../support/collect.ts";
@@ -232,4 +232,33 @@ describe("rendering", () => {
     };
     await expect(render([family], "text")).rejects.toThrow("no such field");
   });
+});
+
+test("labels read the same whether they come as text or as bytes", async () => {
+  const labels = fc.dictionary(fc.stringMatching(/^[a-z]{1,5}$/), fc.string({ unit: "binary" }), {
+    maxKeys: 3,
+  });
+  const series = fc.record({ labels, more: fc.constantFrom("", ',kind="minor"', ',kind="größer"') });
+  await fc.assert(
+    fc.asyncProperty(fc.array(series, { maxLength: 20 }), async (items) => {
+      const familyOf = (encode: (text: string) => Labels): Family => ({
+        name: "albatross_vm_values",
+        type: "gauge",
+        help: "A gauge.",
+        items,
+        emit(item, out) {
+          const { labels: pairs, more } = item as (typeof items)[number];
+          const text = labelPairs(pairs);
+          out.series(encode(text), 1, text === "" ? "" : more);
+          out.text(encode(text), "0.5", text === "" ? "" : more);
+          out.suffixed("_sum", encode(text), 2n ** 60n);
+        },
+      });
+      const asText = await render([familyOf((text) => text)], "openmetrics", { chunkBytes: 64 });
+      const asBytes = await render([familyOf((text) => Buffer.from(text))], "openmetrics", {
+        chunkBytes: 64,
+      });
+      expect(asBytes).toBe(asText);
+    }),
+  );
 });

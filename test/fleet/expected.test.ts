@@ -36,6 +36,7 @@ describe("a VM that was alive when the program last ran", () => {
         vm: "web-clone-2",
         fullName: "user:web-clone-2",
         labels: 'host="h",path="user",vm="web-clone-2"',
+        labelBytes: Buffer.from('host="h",path="user",vm="web-clone-2"'),
         primary: "web",
         cloneId: 2,
         groupLabels: 'host="h",path="user",group="web"',

@@ -27,8 +27,11 @@ test("a record names its VM and its group, with labels that are escaped already"
 
 test("labels are made once per VM", () => {
   const fleet = new TestFleet().sample(":web", 0);
-  const { labels } = fleet.vm(":web");
-  expect(fleet.at(10).sample(":web", 1).vm(":web").labels).toBe(labels);
+  const { labels, labelBytes } = fleet.vm(":web");
+  const next = fleet.at(10).sample(":web", 1).vm(":web");
+  expect(next.labels).toBe(labels);
+  expect(next.labelBytes).toBe(labelBytes);
+  expect(Buffer.from(labelBytes).toString()).toBe(labels);
 });
 
 test("a snapshot taken before is not changed by samples, infos, departures or liveness after it", () => {
