@@ -12,7 +12,7 @@ export function register(program: Command): void {
 
 async function run(program: Command, serve: Command): Promise<void> {
   const flags = serveFlags(program, serve);
-  const stop = untilSignal();
+  const stop = untilSignal({ hangup: false });
   const { serve: serveUntil } = await import("../serve/serve.ts");
   process.exitCode = await serveUntil({ flags, stop });
 }

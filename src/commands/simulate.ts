@@ -3,6 +3,7 @@ import { systemClock } from "../clock.ts";
 import { formatProblem } from "../config/problem.ts";
 import { formatDuration, parseDuration } from "../config/units.ts";
 import { BUILTIN_SCENARIOS } from "../simulator/builtin.ts";
+import { elapsed } from "../simulator/elapsed.ts";
 import type { Scenario } from "../simulator/model.ts";
 import { untilSignal } from "./untilSignal.ts";
 
@@ -119,9 +120,4 @@ function seed(text: string): number {
     throw new InvalidArgumentError("allowed: a whole number from 0 to 4294967295");
   }
   return number;
-}
-
-/** Time since the start, in a column: `  25s`. */
-function elapsed(us: number): string {
-  return `${Math.floor(us / 1_000_000)}s`.padStart(6);
 }

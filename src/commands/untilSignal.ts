@@ -1,7 +1,10 @@
-/** Resolves when the process is asked to end (SIGINT, SIGTERM). A second request ends it at once, as it always would. */
-export function untilSignal(): Promise<NodeJS.Signals> {
+/**
+ * Resolves when the process is asked to end: SIGINT, SIGTERM and, but for `serve`, which takes it for a reload, SIGHUP,
+ * with which a terminal goes. A second request ends the process at once, as it always would.
+ */
+export function untilSignal({ hangup = true }: { hangup?: boolean } = {}): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    const signals: NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
+    const signals: NodeJS.Signals[] = ["SIGINT", "SIGTERM", ...(hangup ? (["SIGHUP"] as const) : [])];
     const onSignal = (signal: NodeJS.Signals) => {
       for (const one of signals) process.off(one, onSignal);
       resolve(signal);

@@ -1,7 +1,9 @@
+import { rmSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Cancel, Clock } from "../clock.ts";
+import { elapsed } from "../simulator/elapsed.ts";
 import { SimulatedHost } from "../simulator/host.ts";
 import type { Scenario } from "../simulator/model.ts";
 import { ExporterProcess } from "./exporterProcess.ts";
@@ -25,6 +27,9 @@ export interface DemoOptions {
  */
 export async function runDemo({ scenario, port: wanted, clock, say, until }: DemoOptions): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), "albatross-demo-"));
+  // When the process ends in a hurry, because nobody reads what it tells any more.
+  const leaveNothing = () => rmSync(dir, { recursive: true, force: true });
+  process.once("exit", leaveNothing);
   const startedUs = clock.nowUs();
   const sayWhen = (text: string) => say(`${elapsed(clock.nowUs() - startedUs)}  ${text}`);
   const host = new SimulatedHost(scenario, {
@@ -54,6 +59,7 @@ export async function runDemo({ scenario, port: wanted, clock, say, until }: Dem
   } finally {
     await host.stop();
     await rm(dir, { recursive: true, force: true });
+    process.off("exit", leaveNothing);
   }
 }
 
@@ -102,9 +108,4 @@ It takes two minutes and begins again. Ctrl-C ends it.
 
 function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** Time since the start, in a column: `  25s`. */
-function elapsed(us: number): string {
-  return `${Math.floor(us / 1_000_000)}s`.padStart(6);
 }

@@ -23,8 +23,12 @@ export class ExporterProcess {
       this.#child.once("error", (error) => resolve(error.message));
       this.#child.once("exit", (code, signal) => resolve(code === null ? `${signal}` : `exit code ${code}`));
     });
+    // It must not outlive this process, in whatever way that ends.
+    const end = () => this.#child.kill("SIGTERM");
+    process.once("exit", end);
     this.ended.finally(() => {
       this.#running = false;
+      process.off("exit", end);
     });
   }
 

@@ -32,7 +32,7 @@ async function exitCode({ child }: Running): Promise<number | null> {
 }
 
 describe("simulate", () => {
-  test.each(["SIGINT", "SIGTERM"] as const)(
+  test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
     "serves the scenario until %s, and removes its sockets then",
     async (signal) => {
       const dir = await socketDir();

@@ -7,6 +7,8 @@ import { eventually } from "../simulator/support.ts";
 
 /** What is promised to whoever tries it on a fresh clone. */
 const PROMISED_MS = 15_000;
+/** How long the exporter may take to end. */
+const STOP_MS = 5_000;
 
 interface Demo {
   readonly child: ChildProcess;
@@ -18,8 +20,11 @@ interface Demo {
   readonly dir: string;
 }
 
-async function startDemo(...args: string[]): Promise<Demo> {
-  const child = spawn(process.execPath, ["dist/main.js", "demo", ...args]);
+function startDemo(...args: string[]): Promise<Demo> {
+  return started(spawn(process.execPath, ["dist/main.js", "demo", ...args]));
+}
+
+async function started(child: ChildProcess): Promise<Demo> {
   onTestFinished(async () => {
     if (child.exitCode !== null) return;
     // Not SIGKILL: that would leave the exporter behind.
@@ -34,6 +39,16 @@ async function startDemo(...args: string[]): Promise<Demo> {
   await eventually("the URL", () => /http:\S+\/metrics/.test(demo.output), PROMISED_MS);
   const url = /(http:\S+)\/metrics/.exec(demo.output)?.[1] ?? "";
   return Object.assign(demo, { url, dir: / runs in (\S+),/.exec(demo.output)?.[1] ?? "" });
+}
+
+/** Nothing serves any more, and the directory is gone. */
+async function expectNothingLeft({ url, dir }: Demo): Promise<void> {
+  await eventually("the directory to go", () => !existsSync(dir));
+  const deadlineMs = Date.now() + STOP_MS;
+  while (await fetch(`${url}/-/healthy`).catch(() => null)) {
+    expect(Date.now()).toBeLessThan(deadlineMs);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 async function metrics({ url }: Demo): Promise<string> {
@@ -74,8 +89,35 @@ describe("the demo", () => {
     const closed = once(demo.child, "close");
     demo.child.kill("SIGINT");
     expect(await closed).toEqual([0, null]);
-    expect(existsSync(demo.dir)).toBe(false);
-    await expect(fetch(`${demo.url}/metrics`)).rejects.toThrow(TypeError);
+    await expectNothingLeft(demo);
+  }, 40_000);
+
+  test.each(["SIGINT", "SIGTERM"] as const)(
+    "started with npm leaves nothing behind when only npm gets %s",
+    async (signal) => {
+      const demo = await started(spawn("npm", ["run", "demo", "--", "--port", "0"]));
+      const closed = once(demo.child, "close");
+      demo.child.kill(signal);
+      await closed;
+      await expectNothingLeft(demo);
+    },
+    40_000,
+  );
+
+  test("leaves nothing behind when its terminal goes", async () => {
+    const demo = await startDemo("--port", "0");
+    const closed = once(demo.child, "close");
+    demo.child.kill("SIGHUP");
+    expect(await closed).toEqual([0, null]);
+    await expectNothingLeft(demo);
+  }, 40_000);
+
+  test("leaves nothing behind when nobody reads what it tells", async () => {
+    const demo = await startDemo("--port", "0");
+    const exited = once(demo.child, "exit");
+    demo.child.stdout?.destroy();
+    expect(await exited).toEqual([0, null]);
+    await expectNothingLeft(demo);
   }, 40_000);
 
   test("says so when its port is taken, and takes another", async () => {
