@@ -7,7 +7,10 @@ export function register(program: Command): void {
   program
     .command("decode")
     .description("print the messages of a recorded Albatross stream, one JSON object per line")
-    .argument("[file]", "frames as they came over the socket, length prefixes included (default: stdin)")
+    .argument(
+      "[file]",
+      "frames as they came over the socket, length prefixes included (default, and `-`: stdin)",
+    )
     .addHelpText(
       "after",
       `
@@ -20,9 +23,10 @@ Arguments of unikernels are printed too: they may hold secrets.
 Example: albatross-exporter decode stats.bin | jq .payload.rusage`,
     )
     .action(async (file: string | undefined) => {
+      const fromStdin = file === undefined || file === "-";
       process.exitCode = await decodeStream({
-        input: file === undefined ? process.stdin : createReadStream(file),
-        source: file ?? "standard input",
+        input: fromStdin ? process.stdin : createReadStream(file),
+        source: fromStdin ? "standard input" : file,
         output: process.stdout,
         report: (line) => console.error(line),
       });

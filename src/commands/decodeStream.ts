@@ -4,6 +4,7 @@ import { decodeMessage } from "../albatross/codec.ts";
 import { WireError } from "../albatross/errors.ts";
 import { FrameReader } from "../albatross/framing.ts";
 import { messageToJson } from "../albatross/json.ts";
+import { isErrno, plainMessage } from "./systemError.ts";
 
 /** albatrossd's longest replies are images. */
 const MAX_FRAME_BYTES = 64 * 1024 * 1024;
@@ -35,7 +36,7 @@ export async function decodeStream({ input, source, output, report }: DecodeStre
   } catch (error) {
     // Destroying the input because of the output ends up here too.
     if (sink.error === null) {
-      report(`albatross-exporter: cannot read ${source}: ${describe(error)}`);
+      report(`albatross-exporter: cannot read ${source}: ${plainMessage(error)}`);
       return 1;
     }
   } finally {
@@ -43,8 +44,8 @@ export async function decodeStream({ input, source, output, report }: DecodeStre
   }
   if (sink.error !== null) {
     // Nobody wants the rest (`decode FILE | head`): not worth a word.
-    if (sink.error.code === "EPIPE") return 0;
-    report(`albatross-exporter: cannot write the messages: ${describe(sink.error)}`);
+    if (isErrno(sink.error, "EPIPE")) return 0;
+    report(`albatross-exporter: cannot write the messages: ${plainMessage(sink.error)}`);
     return 1;
   }
   if (lines.damage === null) return 0;
@@ -99,7 +100,7 @@ class LineDecoder {
 
 /** An output that says when it takes no more, and why. */
 class Sink {
-  error: NodeJS.ErrnoException | null = null;
+  error: Error | null = null;
   readonly #output: Writable;
   readonly #onError: (error: Error) => void;
 
@@ -131,17 +132,4 @@ class Sink {
   release(): void {
     this.#output.off("error", this.#onError);
   }
-}
-
-const PLAIN_WORDS: Record<string, string> = {
-  ENOENT: "no such file",
-  EACCES: "permission denied",
-  EISDIR: "it is a directory",
-  ENOSPC: "no space left",
-};
-
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const { code } = error as NodeJS.ErrnoException;
-  return (code === undefined ? undefined : PLAIN_WORDS[code]) ?? error.message;
 }

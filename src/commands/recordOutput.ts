@@ -2,6 +2,7 @@ import { createWriteStream } from "node:fs";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { createGzip } from "node:zlib";
+import { plainMessage } from "./systemError.ts";
 
 /** Why nothing, or nothing more, can be recorded; for people, on one line. */
 export class RecordError extends Error {
@@ -27,7 +28,7 @@ export async function openTraceFile(file: string): Promise<TraceOutput> {
   const done = finished(disk);
   // what it fails with is thrown where somebody waits: by open, write or close
   done.catch(() => undefined);
-  const failed = (error: unknown) => new RecordError(`cannot write ${file}: ${messageOf(error)}`);
+  const failed = (error: unknown) => new RecordError(`cannot write ${file}: ${plainMessage(error)}`);
   try {
     await Promise.race([done, new Promise((resolve) => disk.once("open", resolve))]);
   } catch (error) {
@@ -42,7 +43,7 @@ export async function openTraceFile(file: string): Promise<TraceOutput> {
 export function printedTrace(stdout: Writable): TraceOutput {
   const done = finished(stdout, { readable: false });
   done.catch(() => undefined);
-  const failed = (error: unknown) => new RecordError(`cannot print the trace: ${messageOf(error)}`);
+  const failed = (error: unknown) => new RecordError(`cannot print the trace: ${plainMessage(error)}`);
   const output = outputTo(stdout, { name: "standard output", done, failed });
   // standard output is the process' own and stays open
   return { ...output, close: async () => undefined };
@@ -75,23 +76,4 @@ function outputTo(stream: Writable, { name, done, failed }: Ending): TraceOutput
       }
     },
   };
-}
-
-/** What an error says, without the system call and path that Node puts around it. */
-export function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const words: Readonly<Record<string, string>> = {
-    EACCES: "permission denied",
-    ECONNREFUSED: "connection refused",
-    ECONNRESET: "connection lost",
-    EISDIR: "it is a directory",
-    ENOENT: "no such file or directory",
-    ENOSPC: "no space left",
-    ENOTFOUND: "no such host",
-  };
-  return ("code" in error && words[String(error.code)]) || error.message;
-}
-
-export function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }

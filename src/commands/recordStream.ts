@@ -1,7 +1,8 @@
 import { get as httpGet, type IncomingMessage } from "node:http";
 import { get as httpsGet } from "node:https";
 import { StringDecoder } from "node:string_decoder";
-import { isErrno, messageOf, RecordError } from "./recordOutput.ts";
+import { RecordError } from "./recordOutput.ts";
+import { isErrno, plainMessage } from "./systemError.ts";
 
 /** What the exporter writes last when it cuts a client that does not keep up. */
 const DROPPED = '{"event":"dropped"';
@@ -47,7 +48,7 @@ async function* linesOf(response: IncomingMessage, url: string, signal: AbortSig
   } catch (error) {
     if (signal.aborted) return;
     if (error instanceof RecordError) throw error;
-    throw new RecordError(`the connection to ${url} broke: ${messageOf(error)}`);
+    throw new RecordError(`the connection to ${url} broke: ${plainMessage(error)}`);
   }
   if (!signal.aborted) throw new RecordError(`${url} ended the stream`);
 }
@@ -72,7 +73,7 @@ function ask(url: string, path: string, signal: AbortSignal): Promise<IncomingMe
       else refused(url, path, response).then(reject, reject);
     }).on("error", (error) => {
       const hint = isErrno(error, "ECONNREFUSED") ? " (is the exporter running there?)" : "";
-      reject(new RecordError(`cannot reach ${url}: ${messageOf(error)}${hint}`));
+      reject(new RecordError(`cannot reach ${url}: ${plainMessage(error)}${hint}`));
     });
   });
 }

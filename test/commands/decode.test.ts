@@ -159,7 +159,7 @@ describe("damage", () => {
 
 describe("input that cannot be read", () => {
   test.each([
-    ["a missing file", "captures/none.bin", "no such file"],
+    ["a missing file", "captures/none.bin", "no such file or directory"],
     ["a directory", "captures", "it is a directory"],
   ])("%s is one clear line and exit 1", async (_, path, why) => {
     expect(await decode(createReadStream(new URL(path, WIRE_FIXTURES)))).toEqual({

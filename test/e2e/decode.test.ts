@@ -62,11 +62,14 @@ describe("decode, as a program", () => {
     for (const message of withDevice) expect(withoutNames(shapeOf(message))).toEqual(withoutNames(shape));
   });
 
-  test("reads stdin, and prints what came before damage, one line and exit code 1", async () => {
+  test.each([
+    ["no argument", []],
+    ["-", ["-"]],
+  ])("with %s reads stdin, and prints what came before damage, one line and exit code 1", async (_, args) => {
     const stream = captureBytes("stats-root.bin");
     const whole = framesOf(stream);
     const cut = Buffer.concat(whole.slice(0, 3)).length + 100;
-    const { code, messages, stderr } = await decode([], stream.subarray(0, cut));
+    const { code, messages, stderr } = await decode(args, stream.subarray(0, cut));
     expect(messages).toHaveLength(3);
     expect(code).toBe(1);
     expect(stderr).toMatch(new RegExp(`^[^\\n]*frame 4 at byte ${cut - 100}: [^\\n]+\\n$`));
