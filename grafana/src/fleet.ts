@@ -309,7 +309,7 @@ const busiestGroups = ranking(
 
 const VM_KEYS = "host, path, vm";
 const allVms = table({
-  title: "VMs",
+  title: "Every VM",
   means: "Every VM with what it uses now. Memory of its limit is there where unikernel info can be read.",
   todo: "Click a name to see the VM in full. Sort by a column by clicking its title.",
   keys: [
@@ -366,7 +366,7 @@ const allVms = table({
 });
 
 const allGroups = table({
-  title: "Groups",
+  title: "Every group",
   means: "Every group with its clones and its usage.",
   todo: "Click a name to see what the scaler decides about it.",
   keys: [

@@ -221,7 +221,7 @@ const membership = table({
 
 const restarts = graph(
   {
-    title: "Restarts",
+    title: "Restarts over time",
     means: "Restarts around each moment, seen by counters that went down or a changed start time.",
     todo: "At regular distances: something makes it crash or a supervisor restarts it. Read its console.",
     unit: "none",

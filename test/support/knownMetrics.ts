@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { collectDefaultMetrics, Registry } from "prom-client";
 import { parse } from "yaml";
 import { metricSections } from "../../src/exporter/docs.ts";
-import { SelfMetrics } from "../../src/exporter/selfMetrics.ts";
 import { selfRows } from "../../src/exporter/selfTable.ts";
 import { ownLabels, type TableRow } from "../../src/exposition/row.ts";
 import { GROUP_LABELS } from "../../src/scaler/docs.ts";
@@ -9,7 +9,7 @@ import { scalerGroupRows } from "../../src/scaler/groupTable.ts";
 import { instrumentRows } from "../../src/scaler/instruments.ts";
 import { type KnownMetrics, type MetricLabels, type RecordingRule, withRecorded } from "./promqlCheck.ts";
 
-const RECORDING_RULES = new URL("../../alerts/recording.rules.yml", import.meta.url);
+const RULES = new URL("../../alerts/", import.meta.url);
 
 /** What Prometheus puts on every series that it scrapes. */
 const SCRAPED = ["job", "instance"];
@@ -60,18 +60,36 @@ export async function knownMetricsAndRules(): Promise<KnownMetrics> {
 
 /** The shipped recording rules, in the order of evaluation. */
 export function recordingRules(): RecordingRule[] {
-  if (!existsSync(RECORDING_RULES)) return [];
-  const file = parse(readFileSync(RECORDING_RULES, "utf8")) as { groups: { rules: RecordingRule[] }[] };
-  return file.groups.flatMap(({ rules }) => rules).filter(({ record }) => record !== undefined);
+  return rules().filter((rule): rule is RecordingRule => "record" in rule);
 }
 
-/** `process_*` and `nodejs_*`, from a registry as the program fills it: prom-client keeps no table of them. */
+/** Every shipped rule, those that record and those that alert. */
+export function rules(): (RecordingRule | { readonly alert: string; readonly expr: string })[] {
+  const files = existsSync(RULES) ? readdirSync(RULES).filter((file) => file.endsWith(".rules.yml")) : [];
+  return files.sort().flatMap((file) => {
+    const { groups }: { groups: { rules: RecordingRule[] }[] } = parse(
+      readFileSync(new URL(file, RULES), "utf8"),
+    );
+    return groups.flatMap((group) => group.rules);
+  });
+}
+
+/** Names of everything that `/metrics` may serve, a histogram under one name. */
+export async function exportedMetrics(): Promise<string[]> {
+  return [...tabledMetrics(), ...(await processMetrics())].map(({ name }) => name);
+}
+
+/**
+ * `process_*` and `nodejs_*`: prom-client keeps no table of them, so from a registry that is filled as the program's is.
+ * Gauges that are called like counters are left out there.
+ */
 async function processMetrics(): Promise<Documented[]> {
-  const registry = new SelfMetrics({ version: "", revision: null });
-  const families = await registry.families({ runtime: true });
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const families = await registry.getMetricsAsJSON();
   return families
-    .filter(({ name }) => !name.startsWith("albatross_"))
-    .map(({ name, type }) => ({ name, type, labels: open(PROCESS_LABELS[name] ?? []) }));
+    .map(({ name, type }) => ({ name, type: String(type), labels: open(PROCESS_LABELS[name] ?? []) }))
+    .filter(({ name, type }) => name.endsWith("_total") === (type === "counter"));
 }
 
 const PROCESS_LABELS: Readonly<Record<string, readonly string[]>> = {

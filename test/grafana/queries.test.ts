@@ -1,0 +1,98 @@
+import { describe, expect, it } from "vitest";
+import { unusedMetrics } from "../../grafana/unused-metrics.ts";
+import {
+  dashboardNames,
+  dashboardQueries,
+  isQuery,
+  readDashboard,
+  variableExpression,
+} from "../support/dashboards.ts";
+import { fillVariables, variablesIn } from "../support/grafanaVariables.ts";
+import { exportedMetrics, knownMetricsAndRules, rules } from "../support/knownMetrics.ts";
+import { metricNames } from "../support/promql.ts";
+import { checkPromql } from "../support/promqlCheck.ts";
+
+/** What somebody may have chosen on a dashboard. */
+const CHOSEN: Readonly<Record<string, string>> = {
+  host: "local|other",
+  path: "^user$|^$",
+  group: ".*",
+  vm: "web|web-clone-1",
+  instance: "localhost:10042",
+};
+
+const known = await knownMetricsAndRules();
+const everyQuery = dashboardNames.flatMap(dashboardQueries);
+
+describe.each(dashboardNames)("expressions of the dashboard %s", (name) => {
+  it.each(dashboardQueries(name))(
+    "$kind $name: parses, and finds its metrics and labels",
+    ({ expression }) => {
+      expect(checkPromql(fillVariables(expression, CHOSEN), known).problems).toEqual([]);
+    },
+  );
+
+  it("use no variable that the dashboard does not have", () => {
+    const there = readDashboard(name).templating.list.map((variable) => variable.name);
+    const used = dashboardQueries(name).flatMap(({ expression }) => variablesIn(expression));
+    expect(used.filter((variable) => !variable.startsWith("__") && !there.includes(variable))).toEqual([]);
+  });
+
+  it("of variables yield the label that they list", () => {
+    for (const variable of readDashboard(name).templating.list.filter(isQuery)) {
+      const { expression, label } = variableExpression(variable);
+      const { labels } = checkPromql(fillVariables(expression, CHOSEN), known);
+      if (label !== null) expect(labels).toContain(label);
+    }
+  });
+
+  it("have the labels that their legends and titles name", () => {
+    const dashboard = readDashboard(name);
+    const legends = [
+      ...dashboard.panels
+        .flatMap((panel) => [panel, ...(panel.panels ?? [])])
+        .flatMap(({ targets = [] }) => targets)
+        .map(({ expr, legendFormat = "" }) => [expr, legendFormat] as const),
+      ...(dashboard.annotations.list ?? []).map(
+        ({ expr, titleFormat, textFormat, tagKeys }) =>
+          [expr, `${titleFormat} ${textFormat} {{${tagKeys.replaceAll(",", "}}{{")}}}`] as const,
+      ),
+    ];
+    const missing = legends.flatMap(([expression, legend]) => {
+      const { labels } = checkPromql(fillVariables(expression, CHOSEN), known);
+      const named = [...legend.matchAll(/\{\{(\w+)\}\}/g)].map(([, label]) => label ?? "");
+      return named.filter((label) => !labels?.includes(label)).map((label) => `${label} of ${expression}`);
+    });
+    expect(missing).toEqual([]);
+  });
+});
+
+describe("what the program exports", async () => {
+  const exported = await exportedMetrics();
+  const used = new Set(
+    [
+      ...everyQuery.map(({ expression }) => fillVariables(expression, CHOSEN)),
+      ...rules().map(({ expr }) => expr),
+    ]
+      .flatMap(metricNames)
+      .map((metric) => exported.find((family) => isOf(metric, family)) ?? metric),
+  );
+  const unused = Object.keys(unusedMetrics);
+
+  it("is on a dashboard, in a rule, or left out on purpose", () => {
+    expect(exported.filter((metric) => !used.has(metric) && !unused.includes(metric))).toEqual([]);
+  });
+
+  it("is not said to be left out when it is used, or when there is no such metric", () => {
+    expect(unused.filter((metric) => used.has(metric) || !exported.includes(metric))).toEqual([]);
+  });
+
+  it("is left out for a reason", () => {
+    for (const reason of Object.values(unusedMetrics)) expect(reason).toMatch(/^[A-Z].{20,}\.$/);
+  });
+});
+
+/** A series of a histogram is the histogram's. */
+function isOf(metric: string, family: string): boolean {
+  return metric === family || metric.replace(/_(bucket|sum|count)$/, "") === family;
+}
