@@ -6,11 +6,14 @@ import type { Cancel, Clock } from "../clock.ts";
 import { elapsed } from "../simulator/elapsed.ts";
 import { SimulatedHost } from "../simulator/host.ts";
 import type { Scenario } from "../simulator/model.ts";
+import { demoConfig } from "./config.ts";
+import { type Decision, decisionLine, decisionsAfter, type ExplainedGroup } from "./decisionLine.ts";
 import { ExporterProcess } from "./exporterProcess.ts";
 import { freePort } from "./freePort.ts";
 import { groupLine, groupsIn } from "./groupLine.ts";
 
-const LINE_EVERY_MS = 2_000;
+const GROUPS_EVERY_MS = 3_000;
+const DECISIONS_EVERY_MS = 1_000;
 
 export interface DemoOptions {
   readonly scenario: Scenario;
@@ -43,17 +46,20 @@ export async function runDemo({ scenario, port: wanted, clock, say, until }: Dem
     if (port !== wanted && wanted !== 0) say(`Port ${wanted} is taken: using ${port}.`);
     const url = `http://127.0.0.1:${port}`;
     const configFile = join(dir, "config.yaml");
-    await writeFile(configFile, configOf(dir, port));
+    await writeFile(configFile, demoConfig(dir, port));
     const exporter = new ExporterProcess(configFile);
-    let stopTelling: Cancel = () => undefined;
+    let stopTelling: readonly Cancel[] = [];
     try {
       await exporter.ready(url);
       say(welcome(url, dir));
-      stopTelling = tellGroups(url, clock, sayWhen);
+      stopTelling = [
+        sayEvery(GROUPS_EVERY_MS, clock, sayWhen, () => readGroups(url)),
+        sayEvery(DECISIONS_EVERY_MS, clock, sayWhen, decisionReader(url)),
+      ];
       const why = await Promise.race([until.then(() => null), exporter.ended]);
       if (why !== null) throw new Error(`the exporter has ended: ${why}`);
     } finally {
-      stopTelling();
+      for (const stop of stopTelling) stop();
       await exporter.stop();
     }
   } finally {
@@ -63,46 +69,68 @@ export async function runDemo({ scenario, port: wanted, clock, say, until }: Dem
   }
 }
 
-/** Tells every now and then what the exporter serves about the groups. */
-function tellGroups(url: string, clock: Clock, sayWhen: (text: string) => void): Cancel {
+/** Says every now and then what `read` comes back with, or why it cannot. */
+function sayEvery(
+  ms: number,
+  clock: Clock,
+  sayWhen: (text: string) => void,
+  read: () => Promise<readonly string[]>,
+): Cancel {
   let stopped = false;
   let cancel: Cancel = () => undefined;
   const tell = async () => {
-    const line = await readGroups(url).catch((error: unknown) => `no answer: ${describe(error)}`);
+    const lines = await read().catch((error: unknown) => [`no answer: ${describe(error)}`]);
     if (stopped) return;
-    if (line !== "") sayWhen(line);
-    cancel = clock.after(LINE_EVERY_MS, tell);
+    for (const line of lines) sayWhen(line);
+    cancel = clock.after(ms, tell);
   };
-  cancel = clock.after(LINE_EVERY_MS, tell);
+  cancel = clock.after(ms, tell);
   return () => {
     stopped = true;
     cancel();
   };
 }
 
-async function readGroups(url: string): Promise<string> {
+async function readGroups(url: string): Promise<readonly string[]> {
   const response = await fetch(`${url}/metrics`, { headers: { accept: "text/plain" } });
-  return groupLine(groupsIn(await response.text()));
+  const line = groupLine(groupsIn(await response.text()));
+  return line === "" ? [] : [line];
 }
 
-function configOf(socketDir: string, port: number): string {
-  return [
-    `targets: [{ name: demo, socket_dir: ${JSON.stringify(socketDir)}, os: linux, page_size: 4096 }]`,
-    `web: { listen_addresses: ["127.0.0.1:${port}"] }`,
-    "log: { level: warn }",
-    "",
-  ].join("\n");
+/** Comes back with a line for each decision since it was last called. */
+function decisionReader(url: string): () => Promise<readonly string[]> {
+  let toldUntil = "";
+  return async () => {
+    const decisions = decisionsAfter(toldUntil, await readApi<Decision[]>(`${url}/api/v1/decisions`));
+    const last = decisions.at(-1);
+    if (last === undefined) return [];
+    toldUntil = last.time;
+    const groups = await readApi<ExplainedGroup[]>(`${url}/api/v1/groups`);
+    return decisions.map((decision) => `> ${decisionLine(decision, groups)}`);
+  };
+}
+
+async function readApi<Data>(url: string): Promise<Data> {
+  const { data } = (await (await fetch(url)).json()) as { readonly data: Data };
+  return data;
 }
 
 function welcome(url: string, dir: string): string {
   return `
 A simulated Albatross host runs in ${dir}, and an exporter that reads it:
 
-  ${url}/metrics   for Prometheus
-  ${url}/          for people
+  ${url}/metrics            for Prometheus
+  ${url}/                   for people
+  ${url}/api/v1/decisions   what the scaler has decided
 
-Below: every ${LINE_EVERY_MS / 1000} s the CPU usage of each group of clones as /metrics has it, and what happens on the host (*).
-It takes two minutes and begins again. Ctrl-C ends it.
+Below, with the seconds since the start:
+
+  *  what happens on the host
+  >  what the scaler decides about user:web, the one group that it has a policy for, and why. It evaluates every 3 s
+     and tells when its decision is another one. It carries nothing out: clones come and go by the host's script.
+
+and every ${GROUPS_EVERY_MS / 1000} s the CPU usage of each group of clones, as /metrics has it. After three minutes it begins
+again. Ctrl-C ends it.
 `;
 }
 

@@ -3,16 +3,22 @@ export const BUILTIN_SCENARIOS: Readonly<Record<string, { readonly about: string
   {
     demo: {
       about:
-        "two minutes, over and over: user:web is overloaded, clones come and share its load, the load falls, they go",
-      yaml: `# What happens, in seconds:
-#    8-14  the load of user:web rises to more than one VM can do
-#   18-30  three clones are created, and each takes a part
-#      45  the load falls
-#   50-56  the clones are destroyed, the last first. An exporter counts them until unikernel info has left them out
-#          twice, half a minute apart: until about second 90
+        "three minutes, over and over: user:web is overloaded, two clones come, the load falls, they go",
+      yaml: `# What happens to user:web, in seconds. In brackets what a scaler says of it that evaluates every 3 s, as the demo's does.
+#    10-14  its load rises to more than one VM can do
+#     (~20) scale_up web-clone-1
+#     (~43) outstanding: it would decide so again
+#       51  web-clone-1 is created, and takes half; that is not enough
+#     (~68) scale_up web-clone-2
+#       76  web-clone-2 is created; the three have room
+#       93  the load falls
+#    (~103) scale_down web-clone-2
+#      107  web-clone-2 is destroyed
+#    (~125) scale_down web-clone-1
+#      138  web-clone-1 is destroyed
 # Beside it user:db follows the tide, :hello idles, and ops:cron crashes every now and then.
 interval: 1s
-repeat_every: 2m
+repeat_every: 3m
 seed: 42
 policies:
   - path: ":"
@@ -35,8 +41,8 @@ vms:
       sum:
         - steps:
             - { at: 0s, percent: 55 }
-            - { at: 45s, percent: -185 } # with the ramp below: back to 55
-        - ramp: { from: 0, to: 240, start: 8s, over: 6s }
+            - { at: 93s, percent: -130 } # with the ramp below: back to 55
+        - ramp: { from: 0, to: 185, start: 10s, over: 4s }
         - noise: { amplitude: 6, every: 2s }
   - name: user:db
     cpus: 2
@@ -54,12 +60,10 @@ vms:
     crashes: [40s, 78s]
     down_for: 2s
 events:
-  - { at: 18s, clone: user:web }
-  - { at: 24s, clone: user:web }
-  - { at: 30s, clone: user:web }
-  - { at: 50s, destroy: user:web-clone-3 }
-  - { at: 53s, destroy: user:web-clone-2 }
-  - { at: 56s, destroy: user:web-clone-1 }
+  - { at: 51s, clone: user:web }
+  - { at: 76s, clone: user:web }
+  - { at: 107s, destroy: user:web-clone-2 }
+  - { at: 138s, destroy: user:web-clone-1 }
 `,
     },
     load: {

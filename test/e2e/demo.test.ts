@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
+import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { eventually } from "../simulator/support.ts";
 
@@ -119,6 +120,32 @@ describe("the demo", () => {
     expect(await exited).toEqual([0, null]);
     await expectNothingLeft(demo);
   }, 40_000);
+
+  test("tells what the scaler decides and why, and does what it says: normal, pending_up, scale_up, cooldown", async () => {
+    const demo = await startDemo("--port", "0");
+    const told = () => [...demo.output.matchAll(/^ +\d+s {2}> (.*)$/gm)].map(([, line = ""]) => line);
+    await eventually("a cooldown", () => told().some((line) => line.includes("(cooldown)")), 45_000);
+    const percent = "\\d+(?:\\.\\d)? %";
+    const expected = [
+      `hold \\(normal\\): The average of ${percent} is not above 90 %, and there is no clone to give up\\.`,
+      `hold \\(pending_up\\): Busy \\(an average of ${percent}, above 90 %\\): evaluation 1 of the 3 in a row that call for a clone\\.`,
+      `scale_up web-clone-1 \\(overloaded\\): Create web-clone-1: the average of ${percent} is above 90 % for 3 evaluations in a row\\.`,
+      "hold \\(cooldown\\): Cooling down after the last scale decision for another \\d+ s\\.",
+    ];
+    expect(told()).toEqual(expected.map((line) => expect.stringMatching(new RegExp(`^user:web ${line}$`))));
+
+    const answer = await fetch(`${demo.url}/api/v1/decisions?group=user:web`);
+    const { data } = (await answer.json()) as { data: { decision: string; reason: string; clone: string }[] };
+    expect(data.toReversed().map(({ decision, reason, clone }) => [decision, reason, clone])).toEqual([
+      ["hold", "normal", null],
+      ["hold", "pending_up", null],
+      ["scale_up", "overloaded", "web-clone-1"],
+      ["hold", "cooldown", null],
+    ]);
+    const up = ['group="web"', 'decision="scale_up"', 'reason="overloaded"', 'mode="dry_run"'];
+    expect(seriesValue(await metrics(demo), "albatross_scaler_decisions_total", ...up)).toBe(1);
+    expect(readFileSync(join(demo.dir, "decisions.ndjson"), "utf8")).toContain('"clone":"web-clone-1"');
+  }, 60_000);
 
   test("says so when its port is taken, and takes another", async () => {
     const server = createServer().listen(0, "127.0.0.1");

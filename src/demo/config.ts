@@ -1,0 +1,27 @@
+import { join } from "node:path";
+
+/** The target's name: the value of the label `host`. */
+export const DEMO_HOST = "demo";
+
+/**
+ * The configuration that the demo's exporter runs with, as a file's text. Intervals are short, so that all that the
+ * scaler does in an hour is seen in three minutes; what the scaler writes lies in `folder` as well.
+ */
+export function demoConfig(folder: string, port: number): string {
+  return `targets: [{ name: ${DEMO_HOST}, socket_dir: ${JSON.stringify(folder)}, os: linux, page_size: 4096 }]
+web: { listen_addresses: ["127.0.0.1:${port}"] }
+log: { level: warn }
+scaler:
+  poll_interval: 3s
+  state_file: ${JSON.stringify(join(folder, "scaler-state.json"))}
+  decision_log: ${JSON.stringify(join(folder, "decisions.ndjson"))}
+  defaults:
+    scale_up_trigger_ticks: 3
+    scale_down_trigger_ticks: 3
+    cooldown_period: 15s
+    death_timeout: 10s
+    warmup_period: 0s
+  policies:
+    - match: "user:web"
+`;
+}
