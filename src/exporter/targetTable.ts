@@ -38,7 +38,7 @@ export const slotRows: readonly Row<SlotItem, null>[] = [
   {
     name: "albatross_stats_messages_total",
     type: "counter",
-    help: "Messages read from stat.sock.",
+    help: "Statistics messages taken from stat.sock.",
     collector: null,
     source: "stat.sock",
     influx: null,
