@@ -11,6 +11,7 @@ import type {
   GroupPolicy,
   GroupState,
   HoldReason,
+  MemberObservation,
   Observation,
   Outstanding,
   Scale,
@@ -36,7 +37,7 @@ export interface EvaluateResult {
 export function evaluate(input: EvaluateInput): EvaluateResult {
   const { policy, observation, nowMs } = input;
   const averages = average(observation);
-  const cloneIds = idsOfClones(observation);
+  const cloneIds = idsOfClones(observation.members, input.state.knownClones);
   const remembered = rememberClones(input.state, cloneIds, policy, nowMs);
 
   // 1. nothing may be decided at all
@@ -144,16 +145,26 @@ function average(observation: Observation): Averages {
   };
 }
 
-/** Ascending; members mostly come in that order. */
-function idsOfClones(observation: Observation): readonly number[] {
-  const ids: number[] = [];
-  let ascending = true;
-  for (const { cloneId } of observation.members) {
+/** Ascending; the same array as `known` when the same clones are in it, as at most ticks of most groups. */
+function idsOfClones(
+  members: readonly MemberObservation[],
+  known: readonly number[] | null,
+): readonly number[] {
+  if (known !== null && isInOrder(members, known)) return known;
+  return members
+    .filter(({ cloneId }) => cloneId > 0)
+    .map(({ cloneId }) => cloneId)
+    .sort((a, b) => a - b);
+}
+
+function isInOrder(members: readonly MemberObservation[], ids: readonly number[]): boolean {
+  let count = 0;
+  for (const { cloneId } of members) {
     if (cloneId === 0) continue;
-    if (ids.length > 0 && cloneId < (ids.at(-1) ?? 0)) ascending = false;
-    ids.push(cloneId);
+    if (ids[count] !== cloneId) return false;
+    count += 1;
   }
-  return ascending ? ids : ids.sort((a, b) => a - b);
+  return count === ids.length;
 }
 
 /** The state with other counters; itself when they are the same. */
@@ -175,7 +186,7 @@ function rememberClones(
 ): GroupState {
   const known = state.knownClones;
   const bounds = policy === null ? null : outOfBounds(cloneIds.length, policy);
-  const isSame = known !== null && sameIds(known, cloneIds);
+  const isSame = known !== null && (known === cloneIds || sameIds(known, cloneIds));
   const expires = state.tombstones.some((t) => nowMs >= t.untilMs);
   if (isSame && !expires && state.outOfBounds === bounds) return state;
   const changed = known !== null && !isSame;

@@ -46,6 +46,8 @@ interface TickFacts {
   readonly windowUs: number;
 }
 
+const NONE: readonly UnheardVm[] = [];
+
 /** The snapshot's time on the clock of group states, in whole milliseconds. */
 export function monotonicMs(snapshot: FleetSnapshot): number {
   return Math.floor(snapshot.nowUs / 1000);
@@ -66,7 +68,7 @@ export function observe(input: ObserveInput): Observed {
   const points = new TickReadings(snapshot.nowUs, snapshot.vms.length + snapshot.unheard.length);
 
   for (const group of snapshot.groups()) {
-    const members = observeGroup(group, unheard.get(group.labels) ?? [], facts, input, points);
+    const members = observeGroup(group, unheard.get(group.labels) ?? NONE, facts, input, points);
     unheard.delete(group.labels);
     if (members.length === 0) continue;
     const { host, path, labels } = group;
@@ -113,17 +115,20 @@ function observeGroup(
 ): MemberObservation[] {
   const leaving = clonesLeaving(stateOf(group), facts.nowMs);
   const warmupMs = policyOf(group)?.warmupPeriodMs ?? 0;
-  const members: MemberObservation[] = [];
-  for (const member of group.members) {
+  const heard = group.members.map((member) => {
     const { record, cloneId } = member;
     const base = readingAt(facts.bases, record);
     const observed = observeMember(member, base, facts, warmupMs);
     const gone = isGone(cloneId, observed.state, base, leaving);
-    if (!gone) members.push(observed);
     keepReading(points, record, base, gone);
-  }
-  if (unheard.length > 0) members.push(...observeUnheard(unheard, leaving, facts, points));
-  return members;
+    return gone ? null : observed;
+  });
+  const members = heard.every(isThere) ? heard : heard.filter(isThere);
+  return unheard.length === 0 ? members : [...members, ...observeUnheard(unheard, leaving, facts, points)];
+}
+
+function isThere(member: MemberObservation | null): member is MemberObservation {
+  return member !== null;
 }
 
 /** The same for VMs that have not been heard since the program started. */
