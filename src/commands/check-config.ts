@@ -6,6 +6,14 @@ export function register(program: Command): void {
     .command("check-config")
     .description("check a configuration file: errors and warnings on stderr, exit 1 when there is an error")
     .argument("<file>", "the file to check")
+    .addHelpText(
+      "after",
+      `
+Each error is one line, "file:line:column: path: what and what is allowed", all of them at once. Settings without effect
+are told the same way, with "(warning)" at the end, and leave the exit code at 0.
+
+Example: albatross-exporter check-config config.yaml && systemctl reload albatross-exporter`,
+    )
     .action(async (file: string) => {
       const { loadConfigFile } = await import("../config/load.ts");
       const { formatProblem } = await import("../config/problem.ts");

@@ -76,5 +76,11 @@ function refuseStrayArguments(program: Command, command: Command): void {
   const stray = program.options.find(
     (option) => program.getOptionValueSource(option.attributeName()) === "cli",
   );
-  if (stray !== undefined) program.error(`${stray.long} is a flag of serve, not of ${command.name()}`);
+  if (stray === undefined) return;
+  const isItsOwn = command.options.some(({ long }) => long === stray.long);
+  program.error(
+    isItsOwn
+      ? `${stray.long} belongs after ${command.name()}`
+      : `${stray.long} is a flag of serve, not of ${command.name()}`,
+  );
 }

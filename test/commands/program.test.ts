@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildProgram } from "../../src/commands/program.ts";
 import { runHere, runProgram } from "../support/program.ts";
 
 describe("wrong usage is one line on stderr and exit code 2", () => {
@@ -24,6 +25,8 @@ describe("wrong usage is one line on stderr and exit code 2", () => {
       ["--log.level", "debug", "check-config", "x.yaml"],
       "--log.level is a flag of serve, not of check-config",
     ],
+    [["--config.file", "c.yaml", "record"], "--config.file belongs after record"],
+    [["--config.file", "c.yaml", "decode"], "--config.file is a flag of serve, not of decode"],
     [["--web.config.file", "web.yml"], "--web.config.file is not built yet"],
     [["serve", "--web.config.file"], "--web.config.file is not built yet"],
   ])("%j", async (args, message) => {
@@ -51,6 +54,17 @@ test("--help tells of every command and of the flags of serve", async () => {
   expect(stdout).toMatch(/^ {2}check-config <file>/m);
   expect(stdout).not.toContain("--web.config.file");
   expect(code).toBe(0);
+});
+
+describe("--help of each command is enough to use it", () => {
+  const program = buildProgram();
+  test.each(program.commands.map((command) => command.name()))("%s", async (name) => {
+    const { code, stdout } = await runHere([name, "--help"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(new RegExp(`^Usage: albatross-exporter ${name} `));
+    expect(stdout).toMatch(/^(Example: |Examples?:|Example: .*\n) *albatross-exporter/m);
+    expect(await runHere(["help", name])).toEqual({ code, stdout, stderr: "" });
+  });
 });
 
 describe("check-config", () => {
