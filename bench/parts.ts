@@ -6,4 +6,5 @@ export const PARTS: Readonly<Record<string, () => Promise<readonly BenchRow[]>>>
   fleet: async () => (await import("./fleet.ts")).fleetRows(),
   render: async () => (await import("./render.ts")).renderRows(),
   scrape: async () => (await import("./scrape.ts")).scrapeRows(),
+  backtest: async () => (await import("./backtest.ts")).backtestRows(),
 };
