@@ -197,7 +197,7 @@ const network = graph({
 });
 
 const hosts = table({
-  title: "Hosts",
+  title: "Every host",
   means:
     "Each target of the exporters: is a subscription open, how many VMs and groups are known there, when did it last send.",
   todo: "A host that is down needs attention first: without it nothing else about it is known.",
