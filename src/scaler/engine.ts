@@ -1,5 +1,6 @@
 import type { ScalerConfig } from "../config/types.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
+import { InOrder } from "./inOrder.ts";
 import { type Bases, monotonicMs, observe } from "./observe.ts";
 import { policyLookup } from "./policies.ts";
 import { type GroupKey, groupKey, type RememberedGroup, tick } from "./tick.ts";
@@ -45,16 +46,18 @@ export class Engine {
    */
   tick(snapshot: FleetSnapshot, firstSampleUs: number): readonly Evaluation[] {
     const { groups, bases } = this.#memory;
+    const known = new InOrder([...groups.keys()], [...groups.values()]);
     const observed = observe({
       snapshot,
       bases,
       firstSampleUs,
       policyOf: this.#policyOf,
-      stateOf: (group) => groups.get(groupKey(group))?.state ?? null,
+      stateOf: (group) => known.find(groupKey(group))?.state ?? null,
     });
     const result = tick({
       observations: observed.observations,
       policyOf: this.#policyOf,
+      policies: observed.policies,
       states: groups,
       nowMs: monotonicMs(snapshot),
       maxScaleUpsPerTick: this.#config.maxScaleUpsPerTick,

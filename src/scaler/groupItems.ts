@@ -1,5 +1,6 @@
 /** What the metrics say of each group, made anew at every tick from what they said before and its evaluations. */
-import { groupKey } from "./tick.ts";
+import { InOrder } from "./inOrder.ts";
+import { groupKey } from "./names.ts";
 import type { Decision, Evaluation, GroupPolicy, HoldReason, ScaleReason } from "./types.ts";
 
 /** A kind of decision, and the labels that a series of it carries behind its group's. */
@@ -11,23 +12,20 @@ interface DecisionKind {
 /** No reason is one of two decisions, so that it tells the kind. */
 type KindOf = (decision: Decision["decision"], reason: ScaleReason | HoldReason) => DecisionKind;
 
-/** How often a group got a kind of decision. */
-export interface DecisionCount {
-  readonly kind: DecisionKind;
-  readonly count: number;
-}
-
 /** A group as the metric rows see it. Immutable: a scrape that is being written is not touched by the next tick. */
 export interface GroupItem {
   readonly labels: string;
   readonly evaluation: Evaluation;
   readonly policy: GroupPolicy;
-  /** the scale decisions first */
-  readonly counts: readonly DecisionCount[];
+  /** what has been decided, the scale decisions first; `counts` says how often at the same index */
+  readonly kinds: readonly DecisionKind[];
+  readonly counts: readonly number[];
   /** wall time, in seconds; null while there has been no scale decision */
   readonly cooldownUntilSeconds: number | null;
-  /** wall times of the last decision of each kind, in seconds; null for none in this run of the program */
-  readonly lastSeconds: Readonly<Record<Decision["decision"], number | null>>;
+  /** wall times of the last decisions, in seconds; null for none in this run of the program */
+  readonly lastUpSeconds: number | null;
+  readonly lastDownSeconds: number | null;
+  readonly lastHoldSeconds: number | null;
 }
 
 /** Wall clocks are corrected by less than this without anybody noticing; an end of a cooldown that is told stays told. */
@@ -44,7 +42,6 @@ const SCALE_PAIRS: readonly [Decision["decision"], ScaleReason][] = [
 export class GroupItems {
   readonly #kindsByMode = new Map<string, KindOf>();
   #items: readonly GroupItem[] = [];
-  #byKey = new Map<string, GroupItem>();
 
   /** As of the last tick; replaced by the next, never changed. */
   get items(): readonly GroupItem[] {
@@ -53,20 +50,19 @@ export class GroupItems {
 
   /** Takes in the evaluations of one tick, at `nowMs` on the clock of their times. Groups that are not among them go. */
   update(evaluations: readonly Evaluation[], at: { nowMs: number; wallMs: number; mode: string }): void {
-    const before = this.#byKey;
+    const before = new InOrder(
+      this.#items.map(({ labels }) => labels),
+      this.#items,
+    );
     const kindOf = this.#kindsOf(at.mode);
     const items: GroupItem[] = [];
-    const byKey = new Map<string, GroupItem>();
     for (const evaluation of evaluations) {
       const { policy, observation } = evaluation;
       if (policy === null) continue;
       const key = groupKey(observation);
-      const item = itemAfter(before.get(key), { key, evaluation, policy, kindOf }, at);
-      items.push(item);
-      byKey.set(key, item);
+      items.push(itemAfter(before.find(key), { key, evaluation, policy, kindOf }, at));
     }
     this.#items = items;
-    this.#byKey = byKey;
   }
 
   #kindsOf(mode: string): KindOf {
@@ -96,7 +92,9 @@ function itemAfter(
   { nowMs, wallMs }: { nowMs: number; wallMs: number },
 ): GroupItem {
   const { decision, reason } = evaluation.decision;
-  const counts = before?.counts ?? SCALE_PAIRS.map((pair) => ({ kind: kindOf(...pair), count: 0 }));
+  const kind = kindOf(decision, reason);
+  const kindsBefore = before?.kinds ?? SCALE_PAIRS.map((pair) => kindOf(...pair));
+  const kinds = kindsBefore.includes(kind) ? kindsBefore : [...kindsBefore, kind];
   const wall = wallMs / 1000;
   const untilMs = evaluation.cooldownUntilMs;
   return {
@@ -104,23 +102,16 @@ function itemAfter(
     labels: key,
     evaluation,
     policy,
-    counts: counted(counts, kindOf(decision, reason)),
+    kinds,
+    counts: kinds.map((known, index) => (before?.counts[index] ?? 0) + (known === kind ? 1 : 0)),
     cooldownUntilSeconds:
       untilMs === null
         ? null
         : steady(before?.cooldownUntilSeconds ?? null, (wallMs + untilMs - nowMs) / 1000),
-    lastSeconds: {
-      scale_up: decision === "scale_up" ? wall : (before?.lastSeconds.scale_up ?? null),
-      scale_down: decision === "scale_down" ? wall : (before?.lastSeconds.scale_down ?? null),
-      hold: decision === "hold" ? wall : (before?.lastSeconds.hold ?? null),
-    },
+    lastUpSeconds: decision === "scale_up" ? wall : (before?.lastUpSeconds ?? null),
+    lastDownSeconds: decision === "scale_down" ? wall : (before?.lastDownSeconds ?? null),
+    lastHoldSeconds: decision === "hold" ? wall : (before?.lastHoldSeconds ?? null),
   };
-}
-
-function counted(counts: readonly DecisionCount[], kind: DecisionKind): readonly DecisionCount[] {
-  const index = counts.findIndex((one) => one.kind === kind);
-  if (index < 0) return [...counts, { kind, count: 1 }];
-  return counts.with(index, { kind, count: (counts[index]?.count ?? 0) + 1 });
 }
 
 /** The time as it was told before, unless it is another one. */

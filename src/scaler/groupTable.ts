@@ -15,8 +15,10 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
       { name: "reason", holds: "why, such as overloaded, cooldown, normal" },
       { name: "mode", holds: "dry_run: counted, not carried out" },
     ],
-    emit: ({ labels, counts }, out) => {
-      for (const { kind, count } of counts) out.series(labels, count, kind.labels);
+    emit: ({ labels, kinds, counts }, out) => {
+      kinds.forEach((kind, index) => {
+        out.series(labels, counts[index] ?? 0, kind.labels);
+      });
     },
   },
   {
@@ -117,9 +119,9 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
     unit: "seconds",
     by: "decision",
     values: {
-      scale_up: ({ lastSeconds }) => lastSeconds.scale_up,
-      scale_down: ({ lastSeconds }) => lastSeconds.scale_down,
-      hold: ({ lastSeconds }) => lastSeconds.hold,
+      scale_up: ({ lastUpSeconds }) => lastUpSeconds,
+      scale_down: ({ lastDownSeconds }) => lastDownSeconds,
+      hold: ({ lastHoldSeconds }) => lastHoldSeconds,
     },
   },
   {

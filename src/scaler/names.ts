@@ -1,4 +1,6 @@
 import { isValidLabel } from "../albatross/names.ts";
+import { labelPairs } from "../exposition/labels.ts";
+import type { GroupName } from "./types.ts";
 
 /** Ids have at most nine digits, so that every clone's name is read back as one. */
 const MAX_CLONE_ID = 999_999_999;
@@ -7,4 +9,11 @@ const MAX_CLONE_ID = 999_999_999;
 export function cloneName(primary: string, cloneId: number): string | null {
   const name = `${primary}-clone-${cloneId}`;
   return cloneId <= MAX_CLONE_ID && isValidLabel(name) ? name : null;
+}
+
+export type GroupKey = string;
+
+/** Identifies a group across ticks: its exposition labels, which the fleet makes once for each VM. */
+export function groupKey({ host, path, group, labels }: GroupName): GroupKey {
+  return labels ?? labelPairs({ host, path, group });
 }

@@ -1,4 +1,4 @@
-import { type GroupKey, groupKey } from "./tick.ts";
+import { type GroupKey, groupKey } from "./names.ts";
 import type { Evaluation } from "./types.ts";
 
 /** Tells a decision that is worth a line from a plain repeat of the group's last hold. */
@@ -24,6 +24,11 @@ export class News {
     if (this.#lastHolds.get(key) === text) return false;
     this.#lastHolds.set(key, text);
     return true;
+  }
+
+  /** How many groups it knows a hold of. */
+  get size(): number {
+    return this.#lastHolds.size;
   }
 
   /** Forgets the groups that `isKnown` does not know any more. */

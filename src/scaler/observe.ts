@@ -33,6 +33,8 @@ export interface ObserveInput {
 
 export interface Observed {
   readonly observations: readonly Observation[];
+  /** of the groups observed, in their order */
+  readonly policies: readonly (GroupPolicy | null)[];
   /** for the next tick */
   readonly bases: Bases;
 }
@@ -65,13 +67,21 @@ export function observe(input: ObserveInput): Observed {
   };
   const unheard = byGroup(snapshot.unheard);
   const observations: Observation[] = [];
+  const policies: (GroupPolicy | null)[] = [];
   const points = new TickReadings(snapshot.nowUs, snapshot.vms.length + snapshot.unheard.length);
 
   for (const group of snapshot.groups()) {
-    const members = observeGroup(group, unheard.get(group.labels) ?? NONE, facts, input, points);
-    unheard.delete(group.labels);
-    if (members.length === 0) continue;
     const { host, path, labels } = group;
+    const leaving = clonesLeaving(input.stateOf(group), facts.nowMs);
+    const policy = input.policyOf(group);
+    let members = observeGroup(group, leaving, policy?.warmupPeriodMs ?? 0, facts, points);
+    if (unheard.size > 0) {
+      const others = observeUnheard(unheard.get(labels) ?? NONE, leaving, facts, points);
+      if (others.length > 0) members = [...members, ...others];
+      unheard.delete(labels);
+    }
+    if (members.length === 0) continue;
+    policies.push(policy);
     observations.push({
       host,
       path,
@@ -89,10 +99,11 @@ export function observe(input: ObserveInput): Observed {
     const leaving = clonesLeaving(input.stateOf({ host, path, group, labels }), facts.nowMs);
     const members = observeUnheard(vms, leaving, facts, points);
     if (members.length > 0) {
+      policies.push(input.policyOf({ host, path, group, labels }));
       observations.push({ host, path, group, labels, hostLive: live.get(host) === true, members });
     }
   }
-  return { observations, bases: { tickUs: snapshot.nowUs, points } };
+  return { observations, policies, bases: { tickUs: snapshot.nowUs, points } };
 }
 
 function byGroup(vms: readonly UnheardVm[]): Map<string, UnheardVm[]> {
@@ -108,13 +119,11 @@ function byGroup(vms: readonly UnheardVm[]): Map<string, UnheardVm[]> {
 /** The members of a group that are not gone. Puts the readings for the next tick into `points`. */
 function observeGroup(
   group: Group,
-  unheard: readonly UnheardVm[],
+  leaving: ReadonlySet<number> | null,
+  warmupMs: number,
   facts: TickFacts,
-  { policyOf, stateOf }: ObserveInput,
   points: TickReadings,
 ): MemberObservation[] {
-  const leaving = clonesLeaving(stateOf(group), facts.nowMs);
-  const warmupMs = policyOf(group)?.warmupPeriodMs ?? 0;
   const heard = group.members.map((member) => {
     const { record, cloneId } = member;
     const base = readingAt(facts.bases, record);
@@ -123,8 +132,7 @@ function observeGroup(
     keepReading(points, record, base, gone);
     return gone ? null : observed;
   });
-  const members = heard.every(isThere) ? heard : heard.filter(isThere);
-  return unheard.length === 0 ? members : [...members, ...observeUnheard(unheard, leaving, facts, points)];
+  return heard.every(isThere) ? heard : heard.filter(isThere);
 }
 
 function isThere(member: MemberObservation | null): member is MemberObservation {

@@ -1,5 +1,6 @@
 import { type Glob, matchesGlob, parseGlob } from "../config/glob.ts";
 import type { ScalerConfig } from "../config/types.ts";
+import { type GroupKey, groupKey } from "./names.ts";
 import type { GroupName, GroupPolicy } from "./types.ts";
 
 interface Rule {
@@ -22,28 +23,14 @@ export function policyLookup(config: ScalerConfig): (group: GroupName) => GroupP
   const policyFor = (host: string, name: string) =>
     rules.find((rule) => (rule.host === null || rule.host === host) && matchesGlob(rule.glob, name))
       ?.policy ?? null;
-  // Maps in maps: asked twice a tick for every group, this spares putting a key together each time.
-  const remembered = new Map<string, Map<string, Map<string, GroupPolicy | null>>>();
-  let count = 0;
-  return ({ host, path, group }) => {
-    const known = remembered.get(host)?.get(path)?.get(group);
+  const remembered = new Map<GroupKey, GroupPolicy | null>();
+  return (group) => {
+    const key = groupKey(group);
+    const known = remembered.get(key);
     if (known !== undefined) return known;
-    const policy = policyFor(host, `${path}:${group}`);
-    if (count === MAX_REMEMBERED) {
-      remembered.clear();
-      count = 0;
-    }
-    const paths = getOrAdd(remembered, host, () => new Map<string, Map<string, GroupPolicy | null>>());
-    getOrAdd(paths, path, () => new Map<string, GroupPolicy | null>()).set(group, policy);
-    count++;
+    const policy = policyFor(group.host, `${group.path}:${group.group}`);
+    if (remembered.size === MAX_REMEMBERED) remembered.clear();
+    remembered.set(key, policy);
     return policy;
   };
-}
-
-function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  const known = map.get(key);
-  if (known !== undefined) return known;
-  const made = make();
-  map.set(key, made);
-  return made;
 }

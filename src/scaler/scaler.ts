@@ -51,7 +51,7 @@ interface LastTick {
   readonly nowMs: number;
   readonly wallMs: number;
   readonly mode: string;
-  readonly evaluations: ReadonlyMap<GroupKey, Evaluation>;
+  readonly evaluations: readonly Evaluation[];
 }
 
 /**
@@ -71,6 +71,8 @@ export class Scaler {
   #stateFile: StateStore;
   #decisionLog: LineLog;
   #last: LastTick | null = null;
+  /** the evaluations of `#last`, once somebody asks for one */
+  #lastByGroup: ReadonlyMap<GroupKey, Evaluation> | null = null;
 
   /** Reads the state file, and tells the fleet what it is to expect. */
   constructor(options: ScalerOptions) {
@@ -138,7 +140,8 @@ export class Scaler {
   /** Why the last tick decided about a group as it did; null where it did not evaluate it. */
   explain(group: GroupName): ExplanationJson | null {
     const key = groupKey(group);
-    const evaluation = this.#last?.evaluations.get(key);
+    this.#lastByGroup ??= new Map(this.#last?.evaluations.map((e) => [groupKey(e.observation), e]));
+    const evaluation = this.#lastByGroup.get(key);
     const remembered = this.#engine.memory.groups.get(key);
     if (this.#last === null || evaluation === undefined || remembered === undefined) return null;
     return explain({
@@ -174,12 +177,8 @@ export class Scaler {
     const nowMs = monotonicMs(snapshot);
     const evaluations = this.#engine.tick(snapshot, this.#ticker.firstSampleUs ?? snapshot.nowUs);
     this.#items.update(evaluations, { nowMs, wallMs, mode });
-    this.#last = {
-      nowMs,
-      wallMs,
-      mode,
-      evaluations: new Map(evaluations.map((e) => [groupKey(e.observation), e])),
-    };
+    this.#last = { nowMs, wallMs, mode, evaluations };
+    this.#lastByGroup = null;
     this.#tell(evaluations, wallMs);
     this.#save(snapshot);
     onTick?.(snapshot.nowUs);
@@ -200,7 +199,7 @@ export class Scaler {
     }
     if (this.#writesFiles && lines.length > 0) this.#decisionLog.append(lines);
     const { groups } = this.#engine.memory;
-    this.#news.forget((key) => groups.has(key));
+    if (this.#news.size > groups.size) this.#news.forget((key) => groups.has(key));
   }
 
   /** Where nothing is scaled there is nothing to outlive the process, and no file to be surprised at. */

@@ -1,6 +1,7 @@
 /** One tick over all groups: every group evaluated once, and the hosts' limits on scale-ups kept. Pure. */
-import { labelPairs } from "../exposition/labels.ts";
 import { type EvaluateResult, evaluate } from "./evaluate.ts";
+import { InOrder } from "./inOrder.ts";
+import { type GroupKey, groupKey } from "./names.ts";
 import {
   type Evaluation,
   FRESH_STATE,
@@ -10,17 +11,14 @@ import {
   type Observation,
 } from "./types.ts";
 
-export type GroupKey = string;
-
-/** Identifies a group across ticks: its exposition labels, which the fleet makes once for each VM. */
-export function groupKey({ host, path, group, labels }: GroupName): GroupKey {
-  return labels ?? labelPairs({ host, path, group });
-}
+export { type GroupKey, groupKey } from "./names.ts";
 
 export interface TickInput {
   readonly observations: readonly Observation[];
   /** null when no policy matches the group */
   readonly policyOf: (group: GroupName) => GroupPolicy | null;
+  /** the policies of the observed groups, where they have been looked up already */
+  readonly policies?: readonly (GroupPolicy | null)[];
   readonly states: ReadonlyMap<GroupKey, RememberedGroup>;
   readonly nowMs: number;
   readonly maxScaleUpsPerTick: number;
@@ -38,12 +36,15 @@ export interface TickResult {
 
 /** Evaluates every observed group; a group that is remembered but not observed keeps only what must outlive it. */
 export function tick(input: TickInput): TickResult {
+  const { policies } = input;
   const keys = input.observations.map(groupKey);
+  const known = new InOrder([...input.states.keys()], [...input.states.values()]);
+  const before = keys.map((key) => known.find(key));
   const evaluateAt = (index: number, observation: Observation, scaleUpAllowed: boolean): EvaluateResult =>
     evaluate({
-      policy: input.policyOf(observation),
+      policy: policies === undefined ? input.policyOf(observation) : (policies[index] ?? null),
       observation,
-      state: input.states.get(keys[index] ?? "")?.state ?? FRESH_STATE,
+      state: before[index]?.state ?? FRESH_STATE,
       nowMs: input.nowMs,
       scaleUpAllowed,
     });
@@ -53,12 +54,14 @@ export function tick(input: TickInput): TickResult {
     if (observation !== undefined) results[index] = evaluateAt(index, observation, false);
   }
   const states = new Map<GroupKey, RememberedGroup>();
+  let absent = input.states.size;
   for (const [index, { state, evaluation }] of results.entries()) {
-    const key = keys[index] ?? "";
-    const before = input.states.get(key);
+    const remembered = before[index];
+    if (remembered !== undefined) absent--;
     const { host, path, group } = evaluation.observation;
-    states.set(key, before?.state === state ? before : { host, path, group, state });
+    states.set(keys[index] ?? "", remembered?.state === state ? remembered : { host, path, group, state });
   }
+  if (absent === 0) return { evaluations: results.map((r) => r.evaluation), states };
   for (const [key, remembered] of input.states) {
     if (states.has(key)) continue;
     const state = afterAbsence(remembered.state, input.policyOf(remembered), input.nowMs);
