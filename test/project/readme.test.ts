@@ -50,6 +50,21 @@ test("the table of commands has every command with its arguments", () => {
   ).toEqual(commands.sort());
 });
 
+test("the table of the other commands' flags has every one of them", () => {
+  const flags = program.commands
+    .filter((command) => command.name() !== "serve" && command.options.length > 0)
+    .map((command) => [command.name(), command.options.map((option) => `\`${option.flags}\``).join(", ")]);
+  expect(table("flags of").sort()).toEqual(flags.sort());
+});
+
+test("the table of routes has every one that answers", async () => {
+  const api = readFileSync(`${ROOT}/src/web/api.ts`, "utf8");
+  const answered = [...api.matchAll(/\.get\("(\/[\w/]+)"/g)].map(([, route]) => `/api/v1${route}`);
+  expect(answered.length).toBeGreaterThan(5);
+  const told = [...readme.matchAll(/`(\/api\/v1\/[\w/]+)`/g)].map(([, route]) => route);
+  expect([...new Set(told)].sort()).toEqual(answered.sort());
+});
+
 test("the scrape configuration is the one that is shipped", () => {
   const shown = /```yaml\n(scrape_configs:\n.*?)```/s.exec(readme)?.[1] ?? "";
   const { scrape_timeout: _, ...shipped } = parse(readFileSync(`${ROOT}/deploy/prometheus.yml`, "utf8"))
