@@ -1,0 +1,212 @@
+import { pathToFileURL } from "node:url";
+import type { Rusage } from "../src/albatross/messages.ts";
+import type { Name } from "../src/albatross/names.ts";
+import type { Clock } from "../src/clock.ts";
+import type { ScalerConfig } from "../src/config/types.ts";
+import { Fleet } from "../src/fleet/fleet.ts";
+import { createLogger } from "../src/log.ts";
+import type { ScalerFiles } from "../src/scaler/files.ts";
+import { Scaler } from "../src/scaler/scaler.ts";
+import type { BenchRow } from "./types.ts";
+
+const HOST = "host-1";
+const INTERVAL_US = 10_000_000;
+const POLL_US = 60_000_000;
+const GROUPS = 10_000;
+/** A primary and two clones, as under the default of three at most. */
+const VMS_PER_GROUP = 3;
+const TICKS = 24;
+const WARM_UP = 8;
+const BOUND_MS = 50;
+
+/** What one tick of the scaler costs: the fleet's snapshot, groups, evaluations, metrics, what is told and remembered. */
+export function tickRows(): BenchRow[] {
+  const all = ticks(GROUPS);
+  const small = ticks(GROUPS / 10);
+  return [
+    row(`one scaler tick, ${GROUPS.toLocaleString("en")} groups, 30,000 VMs`, all.tickMs, "ms", BOUND_MS),
+    row("the same, 1,000 groups", small.tickMs, "ms"),
+    row("making the state file's longest piece", all.longestPieceMs, "ms"),
+    row("the state file of 10,000 groups", all.stateBytes / 1e6, "MB"),
+  ];
+}
+
+function row(name: string, figure: number, unit: string, below?: number): BenchRow {
+  const bound = below === undefined ? "" : `< ${below}`;
+  return { name, figure, unit, bound, ok: below === undefined || figure < below };
+}
+
+interface Ticked {
+  /** of a calm tick: a busy machine that takes the processor away only ever adds */
+  readonly tickMs: number;
+  readonly stateBytes: number;
+  readonly longestPieceMs: number;
+}
+
+function ticks(groups: number): Ticked {
+  const clock = steppedClock();
+  const fleet = new Fleet({ clock, deathTimeoutMs: CONFIG.defaults.deathTimeoutMs });
+  let saving: (() => Iterable<string>) | null = null;
+  const files: ScalerFiles = {
+    state: () => ({
+      path: "",
+      load: () => null,
+      save: (pieces) => {
+        saving = pieces;
+      },
+      flush: () => Promise.resolve(),
+    }),
+    decisions: () => ({
+      append: () => undefined,
+      setLimits: () => undefined,
+      flush: () => Promise.resolve(),
+    }),
+  };
+  const log = createLogger({ level: "error", format: "json" }, { write: () => undefined });
+  const scaler = new Scaler({ clock, log, fleet, config: CONFIG, isTarget: () => true, files });
+  scaler.start();
+  const random = lehmer(11);
+  // every VM has a load of its own, so that few groups get another decision at each tick, as in life
+  const vms = Array.from({ length: groups * VMS_PER_GROUP }, (_, i) => ({
+    name: vmName(i),
+    load: random(),
+    cpuUs: 0,
+  }));
+
+  const ticksMs: number[] = [];
+  for (let tick = 0; tick < WARM_UP + TICKS; tick++) {
+    clock.step(POLL_US / 2);
+    for (const vm of vms) {
+      vm.cpuUs += Math.floor((vm.load + random() / 100) * 0.99 * POLL_US);
+      sample(fleet, clock, vm.name, vm.cpuUs);
+    }
+    scaler.sampleArrived(HOST, clock.nowUs(), INTERVAL_US);
+    clock.step(POLL_US / 2);
+    const start = performance.now();
+    clock.fire();
+    if (tick >= WARM_UP) ticksMs.push(performance.now() - start);
+  }
+  return { tickMs: calm(ticksMs), ...stateCosts(saving) };
+}
+
+/** The lower quartile. */
+function calm(ticksMs: readonly number[]): number {
+  const sorted = [...ticksMs].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 4)] ?? Number.NaN;
+}
+
+function stateCosts(saving: (() => Iterable<string>) | null): Pick<Ticked, "stateBytes" | "longestPieceMs"> {
+  let stateBytes = 0;
+  let longestPieceMs = 0;
+  if (saving === null) throw new Error("no state was saved");
+  let start = performance.now();
+  for (const piece of saving()) {
+    longestPieceMs = Math.max(longestPieceMs, performance.now() - start);
+    stateBytes += piece.length;
+    start = performance.now();
+  }
+  return { stateBytes, longestPieceMs };
+}
+
+function sample(fleet: Fleet, clock: Clock, name: Name, cpuUs: number): void {
+  const rusage = { ...RUSAGE, utimeSec: Math.floor(cpuUs / 1e6), utimeUsec: cpuUs % 1e6 };
+  const stats = { rusage, kinfoMem: null, vmm: null, ifdata: [] };
+  fleet.record(HOST, name, stats, clock.nowUs(), clock.wallMs(), INTERVAL_US);
+}
+
+/** `user3:web7` and its clones `web7-clone-1` and `-2`. */
+function vmName(index: number): Name {
+  const group = Math.floor(index / VMS_PER_GROUP);
+  const clone = index % VMS_PER_GROUP;
+  return { path: [`user${group % 50}`], label: clone === 0 ? `web${group}` : `web${group}-clone-${clone}` };
+}
+
+const SETTINGS = {
+  scaleUpThresholdPercent: 90,
+  scaleUpTriggerTicks: 3,
+  scaleDownThresholdPercent: 40,
+  scaleDownTriggerTicks: 5,
+  cooldownPeriodMs: 600_000,
+  warmupPeriodMs: 0,
+  minClones: 0,
+  maxClones: 3,
+  adoptClones: true,
+  enabled: true,
+  paused: false,
+};
+
+const CONFIG: ScalerConfig = {
+  pollIntervalMs: POLL_US / 1000,
+  mode: "dry_run",
+  maxScaleUpsPerTick: 1,
+  stateFile: "state.json",
+  decisionLog: "decisions.ndjson",
+  decisionLogMaxBytes: 1e6,
+  decisionLogFiles: 2,
+  defaults: { ...SETTINGS, deathTimeoutMs: 900_000 },
+  policies: [
+    { match: "user7:*", host: null, ...SETTINGS, maxClones: 5 },
+    { match: "*", host: null, ...SETTINGS },
+  ],
+};
+
+const RUSAGE: Rusage = {
+  utimeSec: 0,
+  utimeUsec: 0,
+  stimeSec: 0,
+  stimeUsec: 0,
+  maxrss: 1411,
+  ixrss: 0,
+  idrss: 0,
+  isrss: 0,
+  minflt: 100,
+  majflt: 1,
+  nswap: 0,
+  inblock: 0,
+  outblock: 0,
+  msgsnd: 0,
+  msgrcv: 0,
+  nsignals: 0,
+  nvcsw: 100,
+  nivcsw: 18,
+};
+
+/** A clock that moves when told to, with one timer that fires when it is due and asked to. */
+function steppedClock(): Clock & { step(us: number): void; fire(): void } {
+  let nowUs = 0;
+  let timer: { readonly atUs: number; readonly callback: () => void } | null = null;
+  return {
+    nowUs: () => nowUs,
+    wallMs: () => Date.parse("2026-01-01T00:00:00Z") + Math.floor(nowUs / 1000),
+    after(delayMs, callback) {
+      timer = { atUs: nowUs + delayMs * 1000, callback };
+      return () => {
+        timer = null;
+      };
+    },
+    step(us) {
+      nowUs += us;
+    },
+    fire() {
+      if (timer === null || timer.atUs > nowUs) return;
+      const { callback } = timer;
+      timer = null;
+      callback();
+    },
+  };
+}
+
+/** The same numbers in every run. */
+function lehmer(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  };
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  console.table(
+    tickRows().map(({ name, figure, ...rest }) => ({ name, figure: figure.toFixed(3), ...rest })),
+  );
+}
