@@ -69,6 +69,9 @@ export class Replay {
       case "info":
         this.#info(event);
         break;
+      case "connection":
+        this.#fleet.setLive(event.host, event.up);
+        break;
       case "tick":
         if (this.#mode === "trace" && this.#dueTicks.at(-1) !== event.timeMs)
           this.#dueTicks.push(event.timeMs);

@@ -23,12 +23,20 @@ export interface InfoEvent {
   readonly vms: readonly { readonly name: Name; readonly cpus: number; readonly startedMs: number | null }[];
 }
 
+/** The host's statistics no longer arrive, or do again. */
+export interface ConnectionEvent {
+  readonly kind: "connection";
+  readonly timeMs: number;
+  readonly host: string;
+  readonly up: boolean;
+}
+
 export interface TickEvent {
   readonly kind: "tick";
   readonly timeMs: number;
 }
 
-export type TraceEvent = SampleEvent | InfoEvent | TickEvent;
+export type TraceEvent = SampleEvent | InfoEvent | ConnectionEvent | TickEvent;
 
 const CLOSING_BRACE = 0x7d;
 
@@ -42,8 +50,8 @@ export class TraceLineReader {
   #timeMs = Number.NaN;
 
   /**
-   * What the line from `start` to `end` of `bytes` says; null for one that is neither a sample, an info nor a tick. There
-   * is no newline in it. Never throws.
+   * What the line from `start` to `end` of `bytes` says; null for one that is none of a trace's. There is
+   * no newline in it. Never throws.
    */
   read(bytes: string, start = 0, end = bytes.length): TraceEvent | null {
     return this.#readRecorded(bytes, start, end) ?? this.#readAny(bytes.slice(start, end));
@@ -79,6 +87,9 @@ export class TraceLineReader {
     const host = json["host"];
     if (typeof host !== "string") return null;
     if (json["event"] === "info") return this.#info(timeMs, host, json["vms"]);
+    if (json["event"] === "connection" && typeof json["up"] === "boolean") {
+      return { kind: "connection", timeMs, host, up: json["up"] };
+    }
     return this.#sample(timeMs, host, json);
   }
 

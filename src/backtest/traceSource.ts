@@ -37,7 +37,7 @@ export class TraceSource {
     return this.#raw instanceof ReadStream ? this.#raw.bytesRead : 0;
   }
 
-  /** Lines that are no samples, infos or ticks; empty ones do not count. */
+  /** Lines that are none of a trace's; empty ones do not count. */
   get skipped(): number {
     return this.#skipped;
   }

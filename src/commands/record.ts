@@ -58,8 +58,9 @@ export function register(program: Command): void {
     .addHelpText(
       "after",
       `
-Between the samples: {"time","host","event":"info","vms":[...]} for each unikernel info, {"time","event":"tick"} for each
-evaluation of the scaler. The exit code is 1 when the exporter cannot be reached or the recording ends before its time.
+Between the samples: {"time","host","event":"info","vms":[...]} for each unikernel info, and what the last one said at the
+beginning; {"time","host","event":"connection","up"} when a host's statistics no longer arrive (false) and when they do again;
+{"time","event":"tick"} for each evaluation of the scaler. The exit code is 1 when the exporter cannot be reached or the recording ends before its time.
 
 Example: an hour of one host
   albatross-exporter record --host local --duration 1h -o local.ndjson.gz`,

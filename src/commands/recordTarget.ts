@@ -43,7 +43,7 @@ export async function* subscribedLines({ config, clock, log, signal }: TargetSou
       sample: (name, stats, arrivalUs) => trace.sample(config.name, name, stats, arrivalUs),
       info: (entries) => trace.info(config.name, entries),
       policies: () => undefined,
-      live: () => undefined,
+      live: (up) => trace.live(config.name, up),
     },
     clock,
     log,

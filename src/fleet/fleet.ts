@@ -3,7 +3,7 @@ import type { Name } from "../albatross/names.ts";
 import type { Clock } from "../clock.ts";
 import { type AssumedCpuWarning, HostVms } from "./hostVms.ts";
 import { Snapshot, SnapshotBuilder } from "./snapshot.ts";
-import type { ExpectedVm, FleetSnapshot, HostRecord, SnapshotOptions } from "./types.ts";
+import type { ExpectedVm, FleetSnapshot, HostRecord, ListedVms, SnapshotOptions } from "./types.ts";
 
 /** Gone VMs are looked for this many times per `death_timeout`, as samples arrive and snapshots are taken. */
 const SWEEPS_PER_DEATH_TIMEOUT = 8;
@@ -105,13 +105,20 @@ export class Fleet {
     return this.#sortedHosts().map(({ host, live, infoAnswered }) => ({ host, live, infoAnswered }));
   }
 
+  /** What unikernel info said last of each host whose albatrossd has answered. */
+  *listedVms(): Generator<ListedVms> {
+    for (const { host, listedVms: vms } of this.#sortedHosts()) if (vms !== null) yield { host, vms };
+  }
+
   /** The fleet as it is now. Costs one pass over the VMs; nothing that happens later changes it. */
   snapshot(options: SnapshotOptions): FleetSnapshot {
+    // at once, for both say when this was; putting the snapshot together takes its time
     const nowUs = this.#clock.nowUs();
+    const wallMs = this.#clock.wallMs();
     this.#sweepWhenDue(nowUs);
     const parts = new SnapshotBuilder(this.sizes.vms);
     for (const host of this.#sortedHosts()) host.collect(nowUs, options, parts);
-    return new Snapshot(nowUs, this.#clock.wallMs(), this.hosts(), parts.finish());
+    return new Snapshot(nowUs, wallMs, this.hosts(), parts.finish());
   }
 
   /**

@@ -99,6 +99,11 @@ export class HostVms {
     return this.#lastInfo !== null || this.#infoAnsweredBefore;
   }
 
+  /** What unikernel info said last, by full name; null as long as vmmd has never answered. */
+  get listedVms(): ReadonlyMap<string, VmInfo> | null {
+    return this.#lastInfo?.vms ?? null;
+  }
+
   /** Says that this VM was alive when the program last ran. Ignored once the VM is known. */
   expect(name: Name, before: ExpectedVm): void {
     const fullName = formatName(name);

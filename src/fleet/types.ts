@@ -88,6 +88,12 @@ export interface UnheardVm extends VmIdentity, ExpectedVm {
   readonly state: "missing" | "silent";
 }
 
+/** The VMs that a host's albatrossd listed last, by full name. */
+export interface ListedVms {
+  readonly host: string;
+  readonly vms: ReadonlyMap<string, VmInfo>;
+}
+
 /** A path's resource limits; null where there is no limit. */
 export interface PolicyRecord {
   readonly host: string;

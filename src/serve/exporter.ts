@@ -34,7 +34,7 @@ export class Exporter {
   readonly #fleet: Fleet;
   readonly #hosts: Hosts;
   readonly #listeners: Listeners;
-  readonly #stream = new Broadcast<string>();
+  readonly #stream: Broadcast<string>;
   readonly #lines: TraceLines;
   readonly #metrics: SelfMetrics;
   readonly #scaler: Scaler;
@@ -46,6 +46,7 @@ export class Exporter {
     this.#clock = clock;
     this.#log = log;
     this.#metrics = new SelfMetrics(build);
+    this.#stream = new Broadcast(() => this.#streamGreeting());
     this.#lines = new TraceLines(this.#stream, clock);
     this.#fleet = new Fleet({
       clock,
@@ -123,8 +124,16 @@ export class Exporter {
         this.#lines.info(host, entries);
       },
       policies: (entries) => this.#fleet.recordPolicies(host, entries),
-      live: (up) => this.#fleet.setLive(host, up),
+      live: (up) => {
+        this.#fleet.setLive(host, up);
+        this.#lines.live(host, up);
+      },
     };
+  }
+
+  *#streamGreeting(): Generator<{ readonly message: string; readonly topic: string }> {
+    const lines = this.#lines.known(this.#fleet.listedVms());
+    for (const { line, host } of lines) yield { message: line, topic: host };
   }
 
   #webDeps({ version, revision }: BuildInfo): WebDeps {

@@ -7,10 +7,21 @@ export interface Subscriber<T> {
   end(): void;
 }
 
+export interface Published<T> {
+  readonly message: T;
+  readonly topic?: string;
+}
+
 /** Passes on to all subscribers what is published, at once and without keeping any of it. */
 export class Broadcast<T> {
   readonly #subscribers = new Set<Subscriber<T>>();
+  readonly #greeting: () => Iterable<Published<T>>;
   #closed = false;
+
+  /** `greeting` makes what a new subscriber is told before anything else. */
+  constructor(greeting: () => Iterable<Published<T>> = () => []) {
+    this.#greeting = greeting;
+  }
 
   /** False while publishing would reach nobody: then making the message is not worth it. */
   get hasSubscribers(): boolean {
@@ -27,6 +38,7 @@ export class Broadcast<T> {
       subscriber.end();
       return () => undefined;
     }
+    for (const { message, topic } of this.#greeting()) subscriber.next(message, topic);
     this.#subscribers.add(subscriber);
     return () => {
       this.#subscribers.delete(subscriber);

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parseName } from "../../src/albatross/names.ts";
 import { TraceLines, type TraceListener } from "../../src/exporter/trace.ts";
+import { Fleet } from "../../src/fleet/fleet.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { makeInfo, makeStats } from "../support/stats.ts";
 import { readTrace } from "../support/trace.ts";
@@ -54,6 +55,45 @@ describe("the lines of a trace", () => {
     ]);
   });
 
+  it("tell when a host's statistics are lost and come again, not that they begin to come", () => {
+    const { clock, listener, trace } = setUp();
+    trace.live("local", true);
+    trace.live("other", true);
+    clock.advance(1_500);
+    trace.live("local", false);
+    clock.advance(2_000);
+    trace.live("local", true);
+    expect(listener.lines).toEqual([
+      '{"time":"2026-01-01T00:00:01.500Z","host":"local","event":"connection","up":false}',
+      '{"time":"2026-01-01T00:00:03.500Z","host":"local","event":"connection","up":true}',
+    ]);
+    expect(listener.hosts).toEqual(["local", "local"]);
+  });
+
+  it("begin with what unikernel info said last, as if it said it now", () => {
+    const { clock, listener, trace } = setUp();
+    const fleet = new Fleet({ clock, deathTimeoutMs: 60_000 });
+    const entries = [{ name: parseName("user:web"), info: makeInfo({ numcpus: 2, startedMs: START }) }];
+    fleet.setLive("deaf", true);
+    fleet.recordInfo("local", [...entries, { name: parseName(":old"), info: makeInfo() }], clock.nowUs());
+    fleet.recordInfo("local", entries, clock.nowUs());
+    clock.advance(9_000);
+    trace.info("local", entries);
+    expect([...trace.known(fleet.listedVms())]).toEqual([{ line: listener.lines[0], host: "local" }]);
+  });
+
+  it("are as far apart, in milliseconds, as on the clock of the scaler", () => {
+    const clock = new FakeClock(START);
+    clock.advance(1.7);
+    const listener = new Listener();
+    const trace = new TraceLines(listener, clock);
+    const ticksUs = [2_999, 3_000, 4_000, 4_001, 5_999];
+    for (const us of ticksUs) trace.sample("local", parseName(":web"), makeStats(), us);
+    const times = listener.lines.map((line) => Date.parse(JSON.parse(line).time));
+    const offsetMs = (times[0] ?? 0) - 2;
+    expect(times.map((ms) => ms - offsetMs)).toEqual(ticksUs.map((us) => Math.floor(us / 1000)));
+  });
+
   it("tell when the scaler ticked, to those who listen for any host", () => {
     const { listener, trace } = setUp();
     trace.tick(10_000_999);
@@ -92,6 +132,7 @@ describe("the lines of a trace", () => {
     });
     trace.sample("local", parseName(":web"), untouchable, 0);
     trace.info("local", [{ name: parseName(":web"), info: makeInfo() }]);
+    trace.live("local", false);
     trace.tick(0);
     expect(listener.lines).toEqual([]);
   });

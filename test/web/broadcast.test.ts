@@ -30,6 +30,19 @@ test("whether anyone listens can be asked before a message is made", () => {
   expect(broadcast.hasSubscribers).toBe(false);
 });
 
+test("a new subscriber is greeted, alone and before anything else", () => {
+  let known = "zero";
+  const broadcast = new Broadcast<string>(() => [{ message: known, topic: "h" }, { message: "and" }]);
+  const [early, late]: [string[], string[]] = [[], []];
+  broadcast.subscribe(recording(early));
+  known = "one";
+  broadcast.publish("one", "h");
+  broadcast.subscribe(recording(late));
+  broadcast.publish("two");
+  expect(early).toEqual(["h: zero", "everyone: and", "h: one", "everyone: two"]);
+  expect(late).toEqual(["h: one", "everyone: and", "everyone: two"]);
+});
+
 test("closing ends all subscribers, and those that come later at once", () => {
   const broadcast = new Broadcast<string>();
   const [early, late]: [string[], string[]] = [[], []];
