@@ -3,6 +3,8 @@
  * Pure: no clock, no I/O, and no knowledge of where the numbers came from. The numbers in the comments are the
  * design's steps under "Deciding"; they run in that order.
  */
+import { average, averageWithoutOne, isIncomplete } from "./averages.ts";
+import { idsOfClones, outOfBounds, rememberClones, settleOutstanding, withTicks } from "./cloneChanges.ts";
 import { cloneName } from "./names.ts";
 import type {
   Averages,
@@ -11,9 +13,7 @@ import type {
   GroupPolicy,
   GroupState,
   HoldReason,
-  MemberObservation,
   Observation,
-  Outstanding,
   Scale,
 } from "./types.ts";
 
@@ -125,129 +125,6 @@ function whyBarred(
 }
 type HoldStep1 = "no_policy" | "disabled" | "no_data" | "orphaned";
 
-/** Means of one pass over the members; silent ones are in none of them. */
-function average(observation: Observation): Averages {
-  let sum = 0;
-  let fresh = 0;
-  let unknown = 0;
-  for (const member of observation.members) {
-    if (member.usagePercent !== null) {
-      sum += member.usagePercent;
-      fresh += 1;
-    } else if (member.state !== "silent") unknown += 1;
-  }
-  const members = fresh + unknown;
-  return {
-    fresh: fresh === 0 ? null : sum / fresh,
-    forUp: members === 0 ? null : sum / members,
-    forDown: members === 0 ? null : (sum + 100 * unknown) / members,
-    members,
-  };
-}
-
-/** Ascending; the same array as `known` when the same clones are in it, as at most ticks of most groups. */
-function idsOfClones(
-  members: readonly MemberObservation[],
-  known: readonly number[] | null,
-): readonly number[] {
-  if (known !== null && isInOrder(members, known)) return known;
-  return members
-    .filter(({ cloneId }) => cloneId > 0)
-    .map(({ cloneId }) => cloneId)
-    .sort((a, b) => a - b);
-}
-
-function isInOrder(members: readonly MemberObservation[], ids: readonly number[]): boolean {
-  let count = 0;
-  for (const { cloneId } of members) {
-    if (cloneId === 0) continue;
-    if (ids[count] !== cloneId) return false;
-    count += 1;
-  }
-  return count === ids.length;
-}
-
-/** The state with other counters; itself when they are the same. */
-function withTicks(state: GroupState, highTicks: number, lowTicks: number): GroupState {
-  return state.highTicks === highTicks && state.lowTicks === lowTicks
-    ? state
-    : { ...state, highTicks, lowTicks };
-}
-
-/**
- * The state with this tick's clones: a clone that came or went resets both counters; expired tombstones are dropped. It
- * is itself when nothing changed, as at most ticks of most groups.
- */
-function rememberClones(
-  state: GroupState,
-  cloneIds: readonly number[],
-  policy: GroupPolicy | null,
-  nowMs: number,
-): GroupState {
-  const known = state.knownClones;
-  const bounds = policy === null ? null : outOfBounds(cloneIds.length, policy);
-  const isSame = known !== null && (known === cloneIds || sameIds(known, cloneIds));
-  const expires = state.tombstones.some((t) => nowMs >= t.untilMs);
-  if (isSame && !expires && state.outOfBounds === bounds) return state;
-  const changed = known !== null && !isSame;
-  return {
-    ...state,
-    highTicks: changed ? 0 : state.highTicks,
-    lowTicks: changed ? 0 : state.lowTicks,
-    tombstones: expires ? state.tombstones.filter((t) => nowMs < t.untilMs) : state.tombstones,
-    madeHere: state.madeHere.filter((id) => cloneIds.includes(id)),
-    knownClones: cloneIds,
-    outOfBounds: bounds,
-  };
-}
-
-function sameIds(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((id, i) => id === b[i]);
-}
-
-function outOfBounds(clones: number, policy: GroupPolicy): "above" | "below" | null {
-  if (clones > policy.maxClones) return "above";
-  return clones < policy.minClones ? "below" : null;
-}
-
-/** Step 4: an outstanding decision ends when it has happened or when nobody needs it any more. */
-function settleOutstanding(
-  state: GroupState,
-  cloneIds: readonly number[],
-  now: { high: boolean; low: boolean; bounds: "above" | "below" | null },
-): GroupState {
-  const { outstanding } = state;
-  if (outstanding === null) return state;
-  const { cloneId } = outstanding;
-  const alive = cloneIds.includes(cloneId);
-  if (outstanding.decision === "scale_up" ? alive : !alive) {
-    return {
-      ...state,
-      outstanding: null,
-      highTicks: 0,
-      lowTicks: 0,
-      madeHere: outstanding.decision === "scale_up" ? [...state.madeHere, cloneId] : state.madeHere,
-    };
-  }
-  return isStillWanted(outstanding, now) ? state : { ...state, outstanding: null };
-}
-
-function isStillWanted(
-  outstanding: Outstanding,
-  now: { high: boolean; low: boolean; bounds: "above" | "below" | null },
-): boolean {
-  switch (outstanding.reason) {
-    case "overloaded":
-      return now.high;
-    case "underloaded":
-      return now.low;
-    case "above_max":
-      return now.bounds === "above";
-    case "below_min":
-      return now.bounds === "below";
-  }
-}
-
 function idOf(group: string, clone: string): number {
   return Number(clone.slice(`${group}-clone-`.length));
 }
@@ -290,11 +167,6 @@ function chooseVictim(
   return { decision: "scale_down", reason, clone: victim.vm };
 }
 
-/** What `forDown` would be if the same load fell on one member less; infinite when none is left to carry it. */
-function averageWithoutOne({ forDown, members }: Averages): number {
-  return forDown === null || forDown === 0 ? 0 : (forDown * members) / (members - 1);
-}
-
 /** What a scale decision leaves behind: counters at 0, a cooldown, the decision outstanding, a tombstone for a victim. */
 function act(state: GroupState, scale: Scale, group: string, policy: GroupPolicy, nowMs: number): GroupState {
   const cloneId = idOf(group, scale.clone);
@@ -312,15 +184,6 @@ function act(state: GroupState, scale: Scale, group: string, policy: GroupPolicy
             { cloneId, untilMs: nowMs + policy.deathTimeoutMs },
           ],
   };
-}
-
-/** The members that are measured are beyond a threshold, the average damped by the others is not. */
-function isIncomplete(policy: GroupPolicy, { fresh, forUp, forDown }: Averages): boolean {
-  if (fresh === null || forUp === null || forDown === null) return false;
-  return (
-    (fresh > policy.scaleUpThresholdPercent && forUp <= policy.scaleUpThresholdPercent) ||
-    (fresh < policy.scaleDownThresholdPercent && forDown >= policy.scaleDownThresholdPercent)
-  );
 }
 
 function hold(reason: Exclude<HoldReason, "paused">): Decision {
