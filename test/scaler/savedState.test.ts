@@ -1,0 +1,236 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { parseName } from "../../src/albatross/names.ts";
+import type { VmInfo, VmRecord } from "../../src/fleet/types.ts";
+import type { Memory } from "../../src/scaler/engine.ts";
+import { groupKey } from "../../src/scaler/names.ts";
+import { TickReadings } from "../../src/scaler/readings.ts";
+import { parseState, type Restored, restoreState, statePieces } from "../../src/scaler/savedState.ts";
+import { FRESH_STATE, type GroupState, type Outstanding } from "../../src/scaler/types.ts";
+import { record } from "../exporter/records.ts";
+
+const WALL_MS = Date.parse("2026-01-01T00:00:00Z");
+const NOW_US = 5_000_000_000;
+const POLL_MS = 60_000;
+const WEB = { host: "h", path: "user", group: "web" };
+
+interface Saved {
+  readonly state?: Partial<GroupState>;
+  readonly vms?: readonly VmRecord[];
+  readonly lastHold?: string;
+}
+
+/** The state file after a tick at NOW_US that left this state of the one group, user:web on host h. */
+function saved({ state = {}, vms = [], lastHold }: Saved): string {
+  const groups: Memory["groups"] = new Map([
+    [groupKey(WEB), { ...WEB, state: { ...FRESH_STATE, ...state } }],
+  ]);
+  const points = new TickReadings(NOW_US, vms.length);
+  for (const { labels, cpuUs, arrivalUs, life } of vms)
+    points.add(labels, cpuUs ?? 0, arrivalUs, life, false);
+  return textOf({ groups, bases: { tickUs: NOW_US, points } }, vms, lastHold);
+}
+
+function textOf(memory: Memory, vms: readonly VmRecord[], lastHold: string | null = null): string {
+  const snapshot = { nowUs: NOW_US, wallMs: WALL_MS, vms, unheard: [] };
+  return [...statePieces({ memory, snapshot, lastHold: () => lastHold })].join("");
+}
+
+/** What another process makes of it, its monotonic clock 1 s old, so much wall time later. */
+function restored(text: string, laterMs = 0): Restored {
+  return restoreState(parseState(text), {
+    now: { nowUs: 1_000_000, wallMs: WALL_MS + laterMs },
+    pollIntervalMs: POLL_MS,
+    deathTimeoutMs: 900_000,
+    isTarget: (host) => host === "h",
+  });
+}
+
+function stateOf({ memory }: Restored): GroupState | undefined {
+  return memory.groups.get(groupKey(WEB))?.state;
+}
+
+/** A VM of one life so far. */
+function running(
+  vm: string,
+  change: Partial<VmRecord> & Pick<VmRecord, "arrivalUs" | "firstSeenUs">,
+): VmRecord {
+  return record("h", "user", vm, { lifeStart: { cpuUs: 0, arrivalUs: change.firstSeenUs }, ...change });
+}
+
+const web = running("web", { cpuUs: 1_234_567, arrivalUs: NOW_US - 3_000_001, firstSeenUs: 1 });
+
+describe("a state file", () => {
+  test("is JSON that a person can read, one group and one VM a line", () => {
+    expect(saved({ vms: [web], lastHold: "normal" })).toMatchInlineSnapshot(`
+      "{"version":1,"time_ms":1767225600000,"groups":[
+      {"host":"h","path":"user","group":"web","high_ticks":0,"low_ticks":0,"last_action_ms":null,"outstanding":null,"tombstones":[],"made_here":[],"known_clones":null,"out_of_bounds":null,"last_hold":"normal"}],"members":[
+      {"host":"h","name":"user:web","heard_ms":1767225596999.999,"first_seen_ms":1767220600000.001,"cpus":null,"started_ms":null,"listed":false,"missed_infos":0,"base":{"at_ms":1767225596999.999,"cpu_us":1234567},"gone":false}]}
+      "
+    `);
+  });
+
+  const ms = fc.integer({ min: 0, max: NOW_US / 1000 });
+  const cloneId = fc.integer({ min: 1, max: 999_999_999 });
+  const outstanding: fc.Arbitrary<Outstanding> = fc
+    .record({ up: fc.boolean(), load: fc.boolean(), cloneId, sinceMs: ms })
+    .map(({ up, load, cloneId, sinceMs }): Outstanding => {
+      const clone = `web-clone-${cloneId}`;
+      return up
+        ? { decision: "scale_up", reason: load ? "overloaded" : "below_min", clone, cloneId, sinceMs }
+        : { decision: "scale_down", reason: load ? "underloaded" : "above_max", clone, cloneId, sinceMs };
+    });
+  const groupState: fc.Arbitrary<GroupState> = fc.record({
+    highTicks: fc.nat(),
+    lowTicks: fc.nat(),
+    lastActionMs: fc.option(ms),
+    outstanding: fc.option(outstanding),
+    tombstones: fc.array(
+      fc.record({ cloneId, untilMs: fc.integer({ min: 0, max: NOW_US / 1000 + 900_000 }) }),
+    ),
+    madeHere: fc.array(cloneId),
+    knownClones: fc.option(fc.array(cloneId)),
+    outOfBounds: fc.constantFrom("above", "below", null),
+  });
+  const groupName = fc.record({
+    host: fc.constantFrom("h", "host two"),
+    path: fc.constantFrom("", "user", "user:sub"),
+    group: fc.stringMatching(/^[a-z0-9.][a-z0-9.-]{0,20}$/),
+  });
+
+  test("gives back every state of every group, in the process that wrote it", () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(groupName, groupState)), (all) => {
+        const groups = new Map(all.map(([name, state]) => [groupKey(name), { ...name, state }]));
+        const text = textOf({ groups, bases: { tickUs: NOW_US, points: new TickReadings(NOW_US, 0) } }, []);
+        const { memory } = restoreState(parseState(text), {
+          now: { nowUs: NOW_US, wallMs: WALL_MS },
+          pollIntervalMs: POLL_MS,
+          deathTimeoutMs: 900_000,
+          isTarget: () => true,
+        });
+        expect(memory.groups).toEqual(groups);
+        expect(memory.bases.tickUs).toBe(NOW_US);
+      }),
+    );
+  });
+
+  const usage = fc.record({
+    cpuUs: fc.maxSafeNat(),
+    agoUs: fc.integer({ min: 0, max: 800_000_000 }),
+    ageUs: fc.integer({ min: 0, max: 4_000_000_000 }),
+    cpus: fc.option(fc.integer({ min: 1, max: 64 })),
+    startedMs: fc.option(fc.integer({ min: 0, max: WALL_MS })),
+    missedInfos: fc.integer({ min: 0, max: 1 }),
+  });
+
+  test("gives back every VM's reading, age and CPUs, in another process a while later", () => {
+    fc.assert(
+      fc.property(fc.array(usage, { maxLength: 5 }), fc.integer({ min: 0, max: 100_000 }), (all, laterMs) => {
+        const vms = all.map(({ cpuUs, agoUs, ageUs, cpus, startedMs, missedInfos }, i) =>
+          running(`vm-${i}`, {
+            cpuUs,
+            arrivalUs: NOW_US - agoUs,
+            firstSeenUs: NOW_US - agoUs - ageUs,
+            missedInfos,
+            info: cpus === null ? null : infoOf(cpus, startedMs),
+          }),
+        );
+        const { memory, expected } = restored(saved({ vms }), laterMs);
+        const shiftUs = 1_000_000 - NOW_US - laterMs * 1000;
+        for (const [i, vm] of vms.entries()) {
+          const base = memory.bases.points.get(vm.labels);
+          const { arrivalUs, cpuUs, info } = vm;
+          const startedMs = info?.startedMs ?? null;
+          expect(base).toEqual({ cpuUs, arrivalUs: arrivalUs + shiftUs, life: null, gone: false, startedMs });
+          const bornUs = startedMs === null ? vm.firstSeenUs : NOW_US + (startedMs - WALL_MS) * 1000;
+          expect(expected[i]).toEqual({
+            host: "h",
+            name: parseName(vm.fullName),
+            before: {
+              heardUs: arrivalUs + shiftUs,
+              firstSeenUs: Math.min(arrivalUs, bornUs) + shiftUs,
+              cpus: info?.cpus ?? null,
+              listedUs: null,
+              missedInfos: vm.missedInfos,
+            },
+            isAwaited: arrivalUs > NOW_US - POLL_MS * 1000,
+          });
+        }
+      }),
+    );
+  });
+});
+
+function infoOf(cpus: number, startedMs: number | null): VmInfo {
+  return { type: "solo5", digest: "", cpuids: "0", memoryLimitBytes: 0, cpus, startedMs };
+}
+
+describe("counters, bounds and readings", () => {
+  const state: Partial<GroupState> = { highTicks: 2, lowTicks: 3, knownClones: [1], outOfBounds: "above" };
+
+  test.each([0, 59_999, 119_999])("count in a file of %i ms", (ageMs) => {
+    const after = restored(saved({ state, vms: [web], lastHold: "normal" }), ageMs);
+    expect(stateOf(after)).toMatchObject(state);
+    expect(after.lastTickUs).toBe(1_000_000 - ageMs * 1000);
+    expect(after.memory.bases.points.get(web.labels)?.cpuUs).toBe(1_234_567);
+    expect(after.lastHolds.get(groupKey(WEB))).toBe("normal");
+  });
+
+  test.each([120_000, 3_600_000])("do not count in a file of %i ms, two poll intervals or older", (ageMs) => {
+    const after = restored(saved({ state, vms: [web] }), ageMs);
+    expect(stateOf(after)).toMatchObject({ highTicks: 0, lowTicks: 0, knownClones: null, outOfBounds: null });
+    expect(after.lastTickUs).toBeNull();
+    expect(after.memory.bases.tickUs).toBeNull();
+    expect(after.memory.bases.points.get(web.labels)).toBeUndefined();
+    // but the VM is known to have been there
+    expect(after.expected).toHaveLength(1);
+  });
+});
+
+describe("cooldowns, decisions and tombstones", () => {
+  const nowMs = NOW_US / 1000;
+  const up: Outstanding = {
+    decision: "scale_up",
+    reason: "overloaded",
+    clone: "web-clone-1",
+    cloneId: 1,
+    sinceMs: nowMs - 30_000,
+  };
+  const state: Partial<GroupState> = {
+    lastActionMs: nowMs - 30_000,
+    outstanding: up,
+    tombstones: [{ cloneId: 3, untilMs: nowMs + 600_000 }],
+    madeHere: [2],
+  };
+  const text = saved({ state });
+
+  test.each([0, 100_000, 86_400_000])("go on for as long as they would have, %i ms later", (laterMs) => {
+    expect(stateOf(restored(text, laterMs))).toMatchObject({
+      lastActionMs: 1_000 - 30_000 - laterMs,
+      outstanding: { ...up, sinceMs: 1_000 - 30_000 - laterMs },
+      tombstones: [{ cloneId: 3, untilMs: 1_000 + 600_000 - laterMs }],
+      madeHere: [2],
+    });
+  });
+
+  test.each([-3_600_000, -86_400_000 * 365])(
+    "of a clock that was set back by %i ms begin now at the latest: none lasts longer than its period",
+    (laterMs) => {
+      const after = restored(text, laterMs);
+      expect(stateOf(after)).toMatchObject({
+        lastActionMs: 1_000,
+        outstanding: { sinceMs: 1_000 },
+        tombstones: [{ cloneId: 3, untilMs: 1_000 + 900_000 }],
+      });
+      expect(after.lastTickUs).toBe(1_000_000);
+    },
+  );
+});
+
+describe("VMs", () => {
+  test("of hosts that are no targets any more are not expected", () => {
+    const other = record("elsewhere", "user", "web", { cpuUs: 1, arrivalUs: NOW_US });
+    expect(restored(saved({ vms: [web, other] })).expected.map(({ host }) => host)).toEqual(["h"]);
+  });
+});
