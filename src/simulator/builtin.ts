@@ -2,8 +2,7 @@
 export const BUILTIN_SCENARIOS: Readonly<Record<string, { readonly about: string; readonly yaml: string }>> =
   {
     demo: {
-      about:
-        "three minutes, over and over: user:web is overloaded, two clones come, the load falls, they go",
+      about: "three minutes, over and over: user:web is overloaded, two clones come, the load falls, they go",
       yaml: `# What happens to user:web, in seconds. In brackets what a scaler says of it that evaluates every 3 s, as the demo's does.
 #    10-14  its load rises to more than one VM can do
 #     (~20) scale_up web-clone-1
