@@ -159,7 +159,7 @@ const loopDelay = graph(
   {
     title: "Event-loop delay",
     means:
-      "How late the program's event loop runs: half and 99 % of the times since the scrape before, and the longest.",
+      "How late the program's event loop runs: half and 99 % of the times since the scrape before, and the longest. It is measured in steps of 10 ms, so that an idle one shows 10 ms.",
     todo: "More than 100 ms: the machine has too little CPU for it, or one scrape is very large. Samples then arrive late.",
     unit: "s",
     decimals: 3,

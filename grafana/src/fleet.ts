@@ -3,7 +3,7 @@ import { dashboard, type Section } from "./shared/layout.ts";
 import { rowToGroup, rowToVm, toGroup, toVm } from "./shared/links.ts";
 import { figure, graph, ranking } from "./shared/panels.ts";
 import { GROUP_LEGEND, GROUPS, HOSTS, PATH_LEGEND, PATHS, VM_LEGEND, withAt } from "./shared/selectors.ts";
-import { table } from "./shared/tables.ts";
+import { PLACE, placed, table } from "./shared/tables.ts";
 
 const hostsUp = figure(
   {
@@ -226,32 +226,33 @@ const paths = table({
   means:
     "What the VMs directly at each path use, and what the path's policy allows. VMs further below count for the policy too and have a line of their own.",
   todo: "Near a limit, albatrossd refuses new unikernels: raise the policy or remove some.",
-  keys: [
-    { label: "host", title: "Host" },
-    { label: "path", title: "Path" },
-  ],
+  keys: PLACE,
   columns: [
-    { title: "VMs", expression: `sum by (host, path) (albatross_group_members{${PATHS}})`, unit: "none" },
+    {
+      title: "VMs",
+      expression: placed(`sum by (host, path) (albatross_group_members{${PATHS}})`),
+      unit: "none",
+    },
     {
       title: "VMs allowed",
-      expression: `max by (host, path) (albatross_policy_unikernels_limit{${PATHS}})`,
+      expression: placed(`max by (host, path) (albatross_policy_unikernels_limit{${PATHS}})`),
       unit: "none",
     },
     {
       title: "Memory given",
-      expression: `sum by (host, path) (albatross_vm_memory_limit_bytes{${PATHS}})`,
+      expression: placed(`sum by (host, path) (albatross_vm_memory_limit_bytes{${PATHS}})`),
       unit: "bytes",
       decimals: 1,
     },
     {
       title: "Memory allowed",
-      expression: `max by (host, path) (albatross_policy_memory_limit_bytes{${PATHS}})`,
+      expression: placed(`max by (host, path) (albatross_policy_memory_limit_bytes{${PATHS}})`),
       unit: "bytes",
       decimals: 1,
     },
     {
       title: "Block allowed",
-      expression: `max by (host, path) (albatross_policy_block_limit_bytes{${PATHS}})`,
+      expression: placed(`max by (host, path) (albatross_policy_block_limit_bytes{${PATHS}})`),
       unit: "bytes",
       decimals: 1,
     },
@@ -307,55 +308,47 @@ const busiestGroups = ranking(
   { max: 100 },
 );
 
-const VM_KEYS = "host, path, vm";
 const allVms = table({
   title: "Every VM",
   means: "Every VM with what it uses now. Memory of its limit is there where unikernel info can be read.",
   todo: "Click a name to see the VM in full. Sort by a column by clicking its title.",
-  keys: [
-    { label: "host", title: "Host" },
-    { label: "path", title: "Path" },
-    { label: "vm", title: "VM" },
-    { label: "at", title: null },
-  ],
+  keys: [...PLACE, { label: "vm", title: "VM" }],
   columns: [
     {
       title: "CPU",
-      expression: withAt(`max by (${VM_KEYS}) (albatross_vm_cpu_usage_percent{${PATHS}})`),
+      expression: placed(`albatross_vm_cpu_usage_percent{${PATHS}}`, "vm"),
       unit: "percent",
       decimals: 1,
       colours: ["green", [70, "yellow"], [90, "red"]],
     },
-    { title: "CPUs", expression: withAt(`max by (${VM_KEYS}) (albatross_vm_cpus{${PATHS}})`), unit: "none" },
+    { title: "CPUs", expression: placed(`albatross_vm_cpus{${PATHS}}`, "vm"), unit: "none" },
     {
       title: "Memory",
-      expression: withAt(`max by (${VM_KEYS}) (albatross_vm_memory_resident_bytes{${PATHS}})`),
+      expression: placed(`albatross_vm_memory_resident_bytes{${PATHS}}`, "vm"),
       unit: "bytes",
       decimals: 1,
     },
     {
       title: "Of its limit",
-      expression: withAt(`max by (${VM_KEYS}) (vm:albatross_vm_memory_resident_per_limit:ratio{${PATHS}})`),
+      expression: placed(`vm:albatross_vm_memory_resident_per_limit:ratio{${PATHS}}`, "vm"),
       unit: "percentunit",
       decimals: 0,
       colours: ["green", [0.8, "yellow"], [0.9, "red"]],
     },
     {
       title: "Started",
-      expression: withAt(`max by (${VM_KEYS}) (albatross_vm_start_time_seconds{${PATHS}}) * 1000`),
+      expression: placed(`albatross_vm_start_time_seconds{${PATHS}} * 1000`, "vm"),
       unit: "dateTimeFromNow",
     },
     {
       title: "Restarts in an hour",
-      expression: withAt(`max by (${VM_KEYS}) (vm:albatross_vm_restarts:increase1h{${PATHS}})`),
+      expression: placed(`vm:albatross_vm_restarts:increase1h{${PATHS}}`, "vm"),
       unit: "none",
       colours: ["green", [1, "yellow"], [3, "red"]],
     },
     {
       title: "Last sample",
-      expression: withAt(
-        `min by (${VM_KEYS}) (time() - albatross_vm_last_sample_timestamp_seconds{${PATHS}})`,
-      ),
+      expression: placed(`time() - albatross_vm_last_sample_timestamp_seconds{${PATHS}}`, "vm"),
       unit: "s",
       colours: ["green", [30, "yellow"], [60, "red"]],
     },
@@ -369,23 +362,18 @@ const allGroups = table({
   title: "Every group",
   means: "Every group with its clones and its usage.",
   todo: "Click a name to see what the scaler decides about it.",
-  keys: [
-    { label: "host", title: "Host" },
-    { label: "path", title: "Path" },
-    { label: "group", title: "Group" },
-    { label: "at", title: null },
-  ],
+  keys: [...PLACE, { label: "group", title: "Group" }],
   columns: [
     {
       title: "CPU",
-      expression: withAt(`max by (host, path, group) (albatross_group_cpu_usage_percent{${GROUPS}})`),
+      expression: placed(`albatross_group_cpu_usage_percent{${GROUPS}}`, "group"),
       unit: "percent",
       decimals: 1,
       colours: ["green", [70, "yellow"], [90, "red"]],
     },
     {
       title: "Clones",
-      expression: withAt(`max by (host, path, group) (albatross_group_clones{${GROUPS}})`),
+      expression: placed(`albatross_group_clones{${GROUPS}}`, "group"),
       unit: "none",
     },
   ],

@@ -4,15 +4,11 @@ import { dashboard, type Section } from "./shared/layout.ts";
 import { graph, type Override, ranking, timeline } from "./shared/panels.ts";
 import { GROUP_LEGEND, GROUPS } from "./shared/selectors.ts";
 import { reasonMappings, reasonNumbers, SCALED } from "./shared/states.ts";
-import { type Column, type Key, table } from "./shared/tables.ts";
+import { type Column, type Key, PLACE, placed, table } from "./shared/tables.ts";
 
 const BY_GROUP = "max by (host, path, group)";
 
-const KEYS: readonly Key[] = [
-  { label: "host", title: "Host" },
-  { label: "path", title: "Path" },
-  { label: "group", title: "Group" },
-];
+const KEYS: readonly Key[] = [...PLACE, { label: "group", title: "Group" }];
 
 /** The one series of each group with these conditions. */
 function each(metric: string, conditions = ""): string {
@@ -20,11 +16,11 @@ function each(metric: string, conditions = ""): string {
 }
 
 function percent(title: string, expression: string): Column {
-  return { title, expression, unit: "percent", decimals: 1, width: 85 };
+  return { title, expression: placed(expression, "group"), unit: "percent", decimals: 1, width: 85 };
 }
 
 function count(title: string, expression: string): Column {
-  return { title, expression, unit: "none", width: 75 };
+  return { title, expression: placed(expression, "group"), unit: "none", width: 75 };
 }
 
 const why = table({
@@ -36,7 +32,7 @@ const why = table({
   columns: [
     {
       title: "Why",
-      expression: `${BY_GROUP} (${reasonNumbers(GROUPS)})`,
+      expression: placed(reasonNumbers(GROUPS), "group"),
       unit: "none",
       mappings: reasonMappings,
       width: 200,
@@ -55,7 +51,10 @@ const why = table({
     count("Max", each("scaler_max_clones")),
     {
       title: "Cooldown",
-      expression: `${BY_GROUP} (clamp_min(albatross_scaler_cooldown_until_timestamp_seconds{${GROUPS}} - time(), 0))`,
+      expression: placed(
+        `clamp_min(albatross_scaler_cooldown_until_timestamp_seconds{${GROUPS}} - time(), 0)`,
+        "group",
+      ),
       unit: "s",
       width: 90,
     },
@@ -262,7 +261,7 @@ const settings = table({
   columns: [
     {
       title: "Paused",
-      expression: each("scaler_paused"),
+      expression: placed(each("scaler_paused"), "group"),
       unit: "bool_yes_no",
       colours: ["green", [1, "orange"]],
     },
@@ -276,7 +275,7 @@ const settings = table({
 
 function ago(title: string, decision: string): Column {
   const expression = `1000 * ${each("scaler_last_decision_timestamp_seconds", `,decision="${decision}"`)}`;
-  return { title, expression, unit: "dateTimeFromNow" };
+  return { title, expression: placed(expression, "group"), unit: "dateTimeFromNow" };
 }
 
 const sections: readonly Section[] = [

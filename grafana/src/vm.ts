@@ -3,7 +3,7 @@ import { annotation } from "./shared/annotations.ts";
 import { dashboard, type Section } from "./shared/layout.ts";
 import { figure, graph } from "./shared/panels.ts";
 import { GROUPS, VM_LEGEND, VMS } from "./shared/selectors.ts";
-import { table } from "./shared/tables.ts";
+import { PLACE, placed, table } from "./shared/tables.ts";
 
 const DEVICE_LEGEND = `${VM_LEGEND} {{device}}`;
 const RATE = "[$__rate_interval]";
@@ -165,11 +165,7 @@ const switches = graph(
   { min: 0 },
 );
 
-const VM_KEYS = [
-  { label: "host", title: "Host" },
-  { label: "path", title: "Path" },
-  { label: "vm", title: "VM" },
-];
+const VM_KEYS = [...PLACE, { label: "vm", title: "VM" }];
 
 const info = table({
   title: "What it is",
@@ -201,7 +197,8 @@ const info = table({
 
 /** A figure of each VM with the labels of its info. */
 function withInfo(expression: string): string {
-  return `max by (host, path, vm, type, digest, cpuids) (${expression} * on (job, instance, host, path, vm) group_left (type, digest, cpuids) albatross_vm_info{${VMS}})`;
+  const told = `${expression} * on (job, instance, host, path, vm) group_left (type, digest, cpuids) albatross_vm_info{${VMS}}`;
+  return placed(told, "vm", "type", "digest", "cpuids");
 }
 
 const membership = table({
@@ -212,7 +209,12 @@ const membership = table({
   columns: [
     {
       title: "Members",
-      expression: `max by (host, path, vm, group, role) (albatross_group_member_info{${VMS}} * on (job, instance, host, path, group) group_left () sum without (state) (albatross_group_members{${GROUPS}}))`,
+      expression: placed(
+        `albatross_group_member_info{${VMS}} * on (job, instance, host, path, group) group_left () sum without (state) (albatross_group_members{${GROUPS}})`,
+        "vm",
+        "group",
+        "role",
+      ),
       unit: "none",
     },
   ],
@@ -324,7 +326,6 @@ const queue = graph(
   { min: 0 },
 );
 
-const DEVICE_KEYS = "host, path, vm, device";
 const devices = table({
   title: "Devices",
   means: "Largest packet, speed and flags of each device, as the host reports its side.",
@@ -333,17 +334,17 @@ const devices = table({
   columns: [
     {
       title: "MTU",
-      expression: `max by (${DEVICE_KEYS}) (albatross_vm_network_mtu_bytes{${VMS}})`,
+      expression: placed(`albatross_vm_network_mtu_bytes{${VMS}}`, "vm", "device"),
       unit: "decbytes",
     },
     {
       title: "Speed",
-      expression: `max by (${DEVICE_KEYS}) (albatross_vm_network_speed_bytes{${VMS}}) * 8`,
+      expression: placed(`albatross_vm_network_speed_bytes{${VMS}} * 8`, "vm", "device"),
       unit: "bps",
     },
     {
       title: "Flags",
-      expression: `max by (${DEVICE_KEYS}) (albatross_vm_network_flags{${VMS}})`,
+      expression: placed(`albatross_vm_network_flags{${VMS}}`, "vm", "device"),
       unit: "hex0x",
     },
   ],

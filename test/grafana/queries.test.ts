@@ -3,6 +3,7 @@ import { unusedMetrics } from "../../grafana/unused-metrics.ts";
 import {
   dashboardNames,
   dashboardQueries,
+  figurePanels,
   isQuery,
   readDashboard,
   variableExpression,
@@ -65,6 +66,21 @@ describe.each(dashboardNames)("expressions of the dashboard %s", (name) => {
     });
     expect(missing).toEqual([]);
   });
+});
+
+it("every query of a table yields the same labels, none of them empty at the root, so that Grafana finds the rows", () => {
+  const uneven = dashboardNames.flatMap((name) =>
+    figurePanels(readDashboard(name))
+      .filter(({ type }) => type === "table")
+      .filter(({ targets = [] }) => {
+        const labels = targets.map(
+          ({ expr }) => checkPromql(fillVariables(expr, CHOSEN), known).labels ?? [],
+        );
+        return labels.some((some) => String(some) !== String(labels[0]) || some.includes("path"));
+      })
+      .map(({ title }) => `${name}: ${title}`),
+  );
+  expect(uneven).toEqual([]);
 });
 
 describe("what the program exports", async () => {

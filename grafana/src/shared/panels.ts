@@ -21,6 +21,8 @@ import {
 } from "@grafana/grafana-foundation-sdk/common";
 import {
   type DynamicConfigValue,
+  FieldColorBuilder,
+  FieldColorModeId,
   type Panel,
   type Threshold,
   ThresholdsConfigBuilder,
@@ -99,12 +101,12 @@ export function graph(facts: PanelFacts, look: GraphLook = {}): Builder<Panel> {
   return withQueries(panel, facts.queries, "range");
 }
 
-/** One figure for each series, as of now. */
+/** One figure for each series, as of now, with names where there are several; `named`: always. */
 export function figure(facts: PanelFacts, look: { readonly named?: boolean } = {}): Builder<Panel> {
   const panel = dressed(new stat.PanelBuilder(), facts)
     .graphMode(BigValueGraphMode.None)
     .colorMode(BigValueColorMode.Value)
-    .textMode(look.named ? BigValueTextMode.ValueAndName : BigValueTextMode.Value)
+    .textMode(look.named ? BigValueTextMode.ValueAndName : BigValueTextMode.Auto)
     .reduceOptions(lastValue());
   return withQueries(panel, facts.queries, "instant");
 }
@@ -120,7 +122,10 @@ export function ranking(facts: PanelFacts, look: { readonly max?: number } = {})
   return withQueries(panel, facts.queries, "instant");
 }
 
-/** A line for each series, coloured by what the value stands for. */
+/**
+ * A line for each series, coloured by what the value stands for: the mappings' colours win over the scheme's. A scheme of
+ * thresholds would have Grafana merge all values between two thresholds into one.
+ */
 export function timeline(facts: PanelFacts): Builder<Panel> {
   const panel = dressed(new statetimeline.PanelBuilder(), facts)
     .showValue(VisibilityMode.Auto)
@@ -128,6 +133,7 @@ export function timeline(facts: PanelFacts): Builder<Panel> {
     .rowHeight(0.85)
     .lineWidth(0)
     .fillOpacity(80)
+    .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.ContinuousGrYlRd))
     .legend(hiddenLegend());
   return withQueries(panel, facts.queries, "range");
 }

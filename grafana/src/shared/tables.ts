@@ -9,6 +9,7 @@ import type { DynamicConfigValue, Panel, ValueMapping } from "@grafana/grafana-f
 import { PanelBuilder } from "@grafana/grafana-foundation-sdk/table";
 import type { DataLink } from "./links.ts";
 import { type Colours, dressed, type PanelFacts, steps, withQueries } from "./panels.ts";
+import { withAt } from "./selectors.ts";
 
 /** A column of figures: an instant query whose series carry the keys of the table and no other labels. */
 export interface Column {
@@ -20,6 +21,23 @@ export interface Column {
   readonly mappings?: readonly ValueMapping[];
   readonly width?: number;
 }
+
+/**
+ * A figure of each VM, group or path for a table, which brings queries together by labels that all of their results have.
+ * The label `path` is empty at the root, so that a result about nothing else would be without it. In its place: `slot`, the
+ * path as a subscription is written (`user:`, `:`), and `at` for links.
+ */
+export function placed(expression: string, ...labels: readonly string[]): string {
+  const by = ["host", "slot", "at", ...labels].join(", ");
+  return `max by (${by}) (label_replace(${withAt(expression)}, "slot", "$1:", "path", "(.*)"))`;
+}
+
+/** The columns that tell where something is. */
+export const PLACE: readonly Key[] = [
+  { label: "host", title: "Host" },
+  { label: "slot", title: "Path" },
+  { label: "at", title: null },
+];
 
 /** A column of a label, `title: null` for one that only links need. */
 export interface Key {
