@@ -1,0 +1,270 @@
+import { spawn } from "node:child_process";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { createLogger } from "../../src/log.ts";
+import { StateFile } from "../../src/scaler/stateFile.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+
+const EMPTY = '{"version":1,"time_ms":0,"groups":[],"members":[]}\n';
+const GROUP =
+  '{"host":"h","path":"","group":"web","high_ticks":0,"low_ticks":0,"last_action_ms":null,"outstanding":null,"tombstones":[],"made_here":[],"known_clones":null,"out_of_bounds":null,"last_hold":null}';
+const MEMBER =
+  '{"host":"h","name":":web","heard_ms":0,"first_seen_ms":0,"cpus":1,"started_ms":null,"listed":true,"missed_infos":0,"base":{"at_ms":0,"cpu_us":1},"gone":false}';
+
+async function folder(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), "state-"));
+  onTestFinished(() => rm(path, { recursive: true, force: true }));
+  return path;
+}
+
+/** A state file, what it counted and what it said. */
+function opened(path: string, clock = new FakeClock()) {
+  const counts = { written: 0, failed: 0, damaged: 0 };
+  const said: Record<string, unknown>[] = [];
+  const file = new StateFile({
+    path,
+    clock,
+    log: createLogger(
+      { level: "info", format: "json" },
+      { write: (line) => void said.push(JSON.parse(line)) },
+    ),
+    counts: {
+      written: () => void counts.written++,
+      writeFailed: () => void counts.failed++,
+      damaged: () => void counts.damaged++,
+    },
+  });
+  return { file, counts, said, messages: () => said.map(({ msg }) => msg) };
+}
+
+describe("reading", () => {
+  test.each([
+    ["a file that is not there", "state.json"],
+    ["a folder that is not there", "none/state.json"],
+  ])("%s is a fresh start", async (_, name) => {
+    const { file, counts, said } = opened(join(await folder(), name));
+    expect(file.load()).toBeNull();
+    expect([counts.damaged, said]).toEqual([0, []]);
+  });
+
+  test("gives what was written", async () => {
+    const path = join(await folder(), "state.json");
+    const { file, counts } = opened(path);
+    file.save(() => [EMPTY.slice(0, 10), EMPTY.slice(10)]);
+    await file.flush();
+    expect(counts).toEqual({ written: 1, failed: 0, damaged: 0 });
+    expect(opened(path).file.load()).toEqual({ version: 1, time_ms: 0, groups: [], members: [] });
+  });
+
+  const ok = `{"version":1,"time_ms":0,"groups":[${GROUP}],"members":[${MEMBER}]}`;
+
+  test("takes every field as it is written", async () => {
+    const path = join(await folder(), "state.json");
+    writeFileSync(path, ok);
+    expect(opened(path).file.load()).toEqual(JSON.parse(ok));
+  });
+
+  test.each([
+    ["nothing", "", "not JSON"],
+    ["half a file", ok.slice(0, 200), "not JSON"],
+    ["zeros, as after a power failure", "\0".repeat(100), "not JSON"],
+    ["another JSON", "[]", "version undefined where this program reads 1"],
+    ["null", "null", "version undefined"],
+    ["a later version", ok.replace('"version":1', '"version":2'), "version 2 where this program reads 1"],
+    ["no version", ok.replace('"version":1,', ""), "version undefined"],
+    ["no groups", ok.replace(/"groups":\[.*\],"m/, '"m'), "groups"],
+    ["a counter that is text", ok.replace('"high_ticks":0', '"high_ticks":"0"'), "groups.0.high_ticks"],
+    ["a negative counter", ok.replace('"low_ticks":0', '"low_ticks":-1'), "groups.0.low_ticks"],
+    ["a fraction of a counter", ok.replace('"low_ticks":0', '"low_ticks":0.5'), "groups.0.low_ticks"],
+    ["a time that is none", ok.replace('"time_ms":0', '"time_ms":1e300'), "time_ms"],
+    ["an impossible clone", ok.replace('"made_here":[]', '"made_here":[0]'), "groups.0.made_here.0"],
+    [
+      "a reason of another decision",
+      ok.replace(
+        '"outstanding":null',
+        '"outstanding":{"decision":"scale_up","reason":"underloaded","clone":"web-clone-1","clone_id":1,"since_ms":0}',
+      ),
+      "groups.0.outstanding.reason",
+    ],
+    ["a key that is unknown", ok.replace('"gone":false', '"gone":false,"more":1'), "members.0"],
+    ["a key that is missing", ok.replace(',"gone":false', ""), "members.0.gone"],
+    ["a name that is none", ok.replace('":web"', '"web"'), "members.0.name"],
+    ["a path where a VM's name belongs", ok.replace('":web"', '"user:"'), "members.0.name"],
+    ["no CPU at all", ok.replace('"cpus":1', '"cpus":0'), "members.0.cpus"],
+  ])("sets %s aside, says why, counts it and starts afresh", async (_, text, reason) => {
+    const path = join(await folder(), "state.json");
+    writeFileSync(path, text);
+    const { file, counts, said } = opened(path);
+    expect(file.load()).toBeNull();
+    expect(counts.damaged).toBe(1);
+    expect(said).toMatchObject([
+      {
+        level: "error",
+        msg: "scaler state damaged: starting afresh",
+        reason: expect.stringContaining(reason),
+      },
+    ]);
+    const [aside, ...others] = readdirSync(join(path, ".."));
+    expect([aside, others]).toEqual(["state.json.damaged-20260101T000000.000Z", []]);
+    expect(readFileSync(join(path, "..", aside ?? ""), "utf8")).toBe(text);
+    expect(opened(path).file.load()).toBeNull();
+  });
+
+  test("keeps three damaged files, the newest", async () => {
+    const path = join(await folder(), "state.json");
+    const clock = new FakeClock();
+    const { file } = opened(path, clock);
+    for (let i = 0; i < 6; i++) {
+      clock.advance(1_000);
+      writeFileSync(path, "?");
+      file.load();
+    }
+    await expect
+      .poll(() => readdirSync(join(path, "..")).sort())
+      .toEqual(["04", "05", "06"].map((second) => `state.json.damaged-20260101T0000${second}.000Z`));
+  });
+
+  test("sets a folder of its name aside, too", async () => {
+    const path = join(await folder(), "state.json");
+    mkdirSync(path);
+    const { file, counts } = opened(path);
+    expect(file.load()).toBeNull();
+    expect(counts.damaged).toBe(1);
+    file.save(() => [EMPTY]);
+    await file.flush();
+    expect(readFileSync(path, "utf8")).toBe(EMPTY);
+  });
+});
+
+describe("writing", () => {
+  test("makes the folder, and leaves nothing beside the file", async () => {
+    const path = join(await folder(), "a", "b", "state.json");
+    const { file } = opened(path);
+    file.save(() => [EMPTY]);
+    await file.flush();
+    expect(readdirSync(join(path, ".."))).toEqual(["state.json"]);
+  });
+
+  test("does nothing in the turn of whoever asks for it", async () => {
+    const { file } = opened(join(await folder(), "state.json"));
+    let made = false;
+    file.save(() => {
+      made = true;
+      return [EMPTY];
+    });
+    expect(made).toBe(false);
+    await file.flush();
+    expect(made).toBe(true);
+  });
+
+  test("writes one at a time, and of those that wait only the last", async () => {
+    const path = join(await folder(), "state.json");
+    const { file, counts } = opened(path);
+    const events: string[] = [];
+    const write = (name: string) =>
+      file.save(function* () {
+        events.push(`${name} begins`);
+        yield " ";
+        // asked for while this one is being written
+        if (name === "first") for (const next of ["second", "third", "fourth"]) write(next);
+        yield EMPTY;
+        events.push(`${name} ends`);
+      });
+    write("first");
+    await file.flush();
+    expect(events).toEqual(["first begins", "first ends", "fourth begins", "fourth ends"]);
+    expect(counts.written).toBe(2);
+  });
+
+  test("overwrites what a killed process left half written", async () => {
+    const path = join(await folder(), "state.json");
+    writeFileSync(`${path}.tmp`, `${"x".repeat(10_000)}`);
+    const { file } = opened(path);
+    file.save(() => [EMPTY]);
+    await file.flush();
+    expect(readFileSync(path, "utf8")).toBe(EMPTY);
+  });
+
+  test("that fails keeps the file before, is counted each time and said once, until it works again", async () => {
+    const path = join(await folder(), "state.json");
+    const { file, counts, messages } = opened(path);
+    const save = async () => {
+      file.save(() => [EMPTY]);
+      await file.flush();
+    };
+    await save();
+    // in the way of the temporary file
+    mkdirSync(`${path}.tmp`);
+    await save();
+    await save();
+    expect(counts).toEqual({ written: 1, failed: 2, damaged: 0 });
+    expect(messages()).toEqual(["scaler state cannot be written"]);
+    expect(readFileSync(path, "utf8")).toBe(EMPTY);
+    await rm(`${path}.tmp`, { recursive: true });
+    await save();
+    await save();
+    expect(messages()).toEqual(["scaler state cannot be written", "scaler state can be written again"]);
+    expect(counts).toEqual({ written: 3, failed: 2, damaged: 0 });
+  });
+
+  test.skipIf(process.getuid?.() === 0)("into a folder that may not be written fails, no more", async () => {
+    const path = join(await folder(), "state.json");
+    chmodSync(join(path, ".."), 0o500);
+    const { file, counts } = opened(path);
+    file.save(() => [EMPTY]);
+    await file.flush();
+    expect(counts.failed).toBe(1);
+  });
+});
+
+describe("a process that is killed while it writes", () => {
+  const WRITER = fileURLToPath(new URL("stateWriter.ts", import.meta.url));
+
+  /** Starts a writer and kills it as soon as it has begun the given piece of its so-and-so-many'th state. */
+  function killAt(path: string, state: number, piece: number): Promise<void> {
+    const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), WRITER, path], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let states = 0;
+    let pieces = 0;
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      for (const char of text) {
+        if (char === "\n") {
+          states++;
+          pieces = 0;
+        } else pieces++;
+        if (states >= state && pieces >= piece) child.kill("SIGKILL");
+      }
+    });
+    return new Promise((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (code, signal) => {
+        if (signal === "SIGKILL") resolve();
+        else reject(new Error(`the writer ended by itself with ${code}`));
+      });
+    });
+  }
+
+  test.each([
+    [1, 1],
+    [1, 5],
+    [2, 3],
+    [3, 8],
+    [4, 0],
+    [5, 9],
+  ])("leaves a whole file: state %i, piece %i", async (state, piece) => {
+    const path = join(await folder(), "state.json");
+    await killAt(path, state, piece);
+    const { file, counts } = opened(path);
+    const saved = file.load();
+    expect(counts.damaged).toBe(0);
+    expect(saved?.groups).toHaveLength(3_000);
+    const rounds = new Set(saved?.groups.map(({ high_ticks }) => high_ticks));
+    expect(rounds.size).toBe(1);
+    expect([...rounds][0]).toBeGreaterThanOrEqual(state);
+  });
+});

@@ -1,0 +1,41 @@
+/** A process that writes one state after the other to the file named by its argument, saying so, until it is killed. */
+import { systemClock } from "../../src/clock.ts";
+import { createLogger } from "../../src/log.ts";
+import { TickReadings } from "../../src/scaler/readings.ts";
+import { statePieces } from "../../src/scaler/savedState.ts";
+import { StateFile } from "../../src/scaler/stateFile.ts";
+import { FRESH_STATE } from "../../src/scaler/types.ts";
+
+const GROUPS = 3_000;
+
+const clock = systemClock();
+const file = new StateFile({
+  path: process.argv[2] ?? "",
+  clock,
+  log: createLogger({ level: "error", format: "json" }),
+  counts: { written: () => undefined, writeFailed: () => process.exit(2), damaged: () => process.exit(3) },
+});
+
+for (let round = 1; ; round++) {
+  const groups = new Map(
+    Array.from({ length: GROUPS }, (_, i) => {
+      const group = {
+        host: "h",
+        path: "user",
+        group: `web${i}`,
+        state: { ...FRESH_STATE, highTicks: round },
+      };
+      return [`web${i}`, group] as const;
+    }),
+  );
+  const memory = { groups, bases: { tickUs: 0, points: new TickReadings(0, 0) } };
+  const snapshot = { nowUs: 0, wallMs: clock.wallMs(), vms: [], unheard: [] };
+  file.save(function* () {
+    for (const piece of statePieces({ memory, snapshot, lastHold: () => null })) {
+      process.stdout.write(".");
+      yield piece;
+    }
+  });
+  await file.flush();
+  process.stdout.write("\n");
+}
