@@ -45,6 +45,11 @@ export interface DataLink {
   readonly targetBlank: boolean;
 }
 
+// biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana fills it in
+const KEEP_DATASOURCE = "${datasource:queryparam}";
+// biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana fills it in
+const KEEP_TIME = "${__url_time_range}";
+
 /** From a series with the labels host, at and vm to its VM. */
 export const toVm = seriesLink("Show this VM", "vm", { host: "host", path: "at", vm: "vm" });
 
@@ -84,6 +89,6 @@ function link(
   const chosen = Object.entries(choices).map(
     ([variable, name]) => `var-${variable}=\${${source(name)}:percentencode}`,
   );
-  const parameters = ["$" + "{datasource:queryparam}", ...chosen, "$" + "{__url_time_range}"];
+  const parameters = [KEEP_DATASOURCE, ...chosen, KEEP_TIME];
   return { title, url: `/d/${UIDS[to]}?${parameters.join("&")}`, targetBlank: false };
 }

@@ -66,6 +66,17 @@ export interface Override {
   readonly set: readonly DynamicConfigValue[];
 }
 
+/** Series that others are held against, such as limits: dashed and without an area below. */
+export function dashed(series: string): Override {
+  return {
+    series,
+    set: [
+      { id: "custom.lineStyle", value: { fill: "dash", dash: [10, 10] } },
+      { id: "custom.fillOpacity", value: 0 },
+    ],
+  };
+}
+
 export interface GraphLook {
   /** areas upon each other */
   readonly stacked?: boolean;

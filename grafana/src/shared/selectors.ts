@@ -14,6 +14,9 @@ export const VMS = `${PATHS},vm=~"$vm"`;
 /** For what has no host: the exporters themselves. */
 export const EXPORTERS = 'instance=~"$instance"';
 
+/** How far a rate looks back: as far as Grafana finds right for the scrape interval and the width of the graph. */
+export const RATE = "[$__rate_interval]";
+
 /** How a VM, a group or a path is called in a legend: as Albatross writes it, behind its host. */
 export const VM_LEGEND = "{{host}} {{path}}:{{vm}}";
 export const GROUP_LEGEND = "{{host}} {{path}}:{{group}}";

@@ -1,17 +1,15 @@
-/** Why a group did or did not scale: what was measured, against which bound, what was decided and why. */
-import { annotation } from "./shared/annotations.ts";
-import { dashboard, type Section } from "./shared/layout.ts";
-import { graph, type Override, ranking, timeline } from "./shared/panels.ts";
-import { GROUP_LEGEND, GROUPS } from "./shared/selectors.ts";
-import { reasonMappings, reasonNumbers, SCALED } from "./shared/states.ts";
-import { type Column, type Key, PLACE, placed, table } from "./shared/tables.ts";
+/** What each group is judged by. */
+import { dashed, graph, type Override, timeline } from "../shared/panels.ts";
+import { GROUP_LEGEND, GROUPS } from "../shared/selectors.ts";
+import { reasonMappings, reasonNumbers } from "../shared/states.ts";
+import { type Column, type Key, PLACE, placed, table } from "../shared/tables.ts";
 
 const BY_GROUP = "max by (host, path, group)";
 
-const KEYS: readonly Key[] = [...PLACE, { label: "group", title: "Group" }];
+export const KEYS: readonly Key[] = [...PLACE, { label: "group", title: "Group" }];
 
 /** The one series of each group with these conditions. */
-function each(metric: string, conditions = ""): string {
+export function each(metric: string, conditions = ""): string {
   return `${BY_GROUP} (albatross_${metric}{${GROUPS}${conditions}})`;
 }
 
@@ -23,7 +21,7 @@ function count(title: string, expression: string): Column {
   return { title, expression: placed(expression, "group"), unit: "none", width: 75 };
 }
 
-const why = table({
+export const why = table({
   title: "Why did it (not) scale?",
   means:
     "The last evaluation of each group, from left to right as it is made: why it was decided so; the average with members that were not measured as 0 against the upper threshold, and with them as 100 against the lower one; evaluations in a row beyond each against those that are needed; clones against what the scaler wants and may have; rest of the cooldown.",
@@ -64,7 +62,7 @@ const why = table({
   noValue: "-",
 });
 
-const states = timeline({
+export const states = timeline({
   title: "Reasons over time",
   means:
     "Why each evaluation decided as it did, one line for each group. Red: a clone was called for; blue: one was given up; other colours: held, and why.",
@@ -78,20 +76,13 @@ const states = timeline({
 });
 
 /** Thresholds, triggers and bounds are dashed: they are what the others are held against. */
-const BOUNDS_DASHED: Override = {
-  series: "/(threshold|trigger|min|max)( [↑↓])?$/",
-  set: [
-    { id: "custom.lineStyle", value: { fill: "dash", dash: [10, 10] } },
-    { id: "custom.fillOpacity", value: 0 },
-    { id: "custom.lineWidth", value: 2 },
-  ],
-};
+const BOUNDS_DASHED = dashed("/(threshold|trigger|min|max)( [↑↓])?$/");
 
 function coloured(series: string, colour: string): Override {
   return { series, set: [{ id: "color", value: { mode: "fixed", fixedColor: colour } }] };
 }
 
-const averages = graph(
+export const averages = graph(
   {
     title: "Averages against both thresholds",
     means:
@@ -112,7 +103,7 @@ const averages = graph(
   { min: 0, max: 100 },
 );
 
-const ticks = graph(
+export const ticks = graph(
   {
     title: "Ticks against their triggers",
     means:
@@ -132,7 +123,7 @@ const ticks = graph(
   { steps: true, min: 0 },
 );
 
-const clones = graph(
+export const clones = graph(
   {
     title: "Clones",
     means: "Clones alive, those the scaler wants, and the least and most it may have (dashed).",
@@ -151,60 +142,7 @@ const clones = graph(
   { steps: true, min: 0 },
 );
 
-const decisionsByReason = ranking({
-  title: "Decisions by reason",
-  means: "Evaluations within the time shown by what was decided and why, holds included.",
-  todo: "Which hold comes most often says what keeps the groups as they are.",
-  unit: "none",
-  decimals: 0,
-  colours: ["blue"],
-  queries: [
-    [
-      `sort_desc(sum by (decision, reason) (increase(albatross_scaler_decisions_total{${GROUPS}}[$__range])) > 0)`,
-      "{{decision}}: {{reason}}",
-    ],
-  ],
-});
-
-const decisionsOverTime = graph(
-  {
-    title: "Evaluations per minute by reason",
-    means: "How many evaluations a minute ended with each decision and reason, over all chosen groups.",
-    todo: "The sum is the number of groups at a poll_interval of a minute; less means the scaler skips evaluations, see the Exporter dashboard.",
-    unit: "cpm",
-    decimals: 1,
-    colours: ["green"],
-    queries: [
-      [
-        `60 * sum by (decision, reason) (rate(albatross_scaler_decisions_total{${GROUPS}}[$__rate_interval]))`,
-        "{{decision}}: {{reason}}",
-      ],
-    ],
-  },
-  { stacked: true, min: 0, interval: "1m" },
-);
-
-const scaleDecisions = graph(
-  {
-    title: "Scale decisions",
-    means:
-      "Decisions to create or remove a clone around each moment, by group; they are also marked in the graphs above.",
-    todo: "Up and down by turns within an hour: thresholds are too close to each other, or the cooldown is too short.",
-    unit: "none",
-    decimals: 0,
-    colours: ["green"],
-    queries: [
-      [
-        `round(sum by (host, path, group, decision, reason) (increase(albatross_scaler_decisions_total{${GROUPS},${SCALED}}[$__rate_interval]))) > 0`,
-        `${GROUP_LEGEND} {{decision}}: {{reason}}`,
-      ],
-    ],
-    noValue: "no scale decisions",
-  },
-  { bars: true, min: 0, interval: "1m" },
-);
-
-const cooldown = graph(
+export const cooldown = graph(
   {
     title: "Cooldown",
     means: "How long the last scale decision still keeps each group from another.",
@@ -223,7 +161,7 @@ const cooldown = graph(
   { min: 0 },
 );
 
-const members = graph(
+export const members = graph(
   {
     title: "Members by state",
     means: "Members of the chosen groups as the metrics see them: only fresh ones have a usage.",
@@ -238,7 +176,7 @@ const members = graph(
   { stacked: true, steps: true, min: 0 },
 );
 
-const usage = graph(
+export const usage = graph(
   {
     title: "CPU usage of the group",
     means:
@@ -251,91 +189,3 @@ const usage = graph(
   },
   { min: 0, max: 100 },
 );
-
-const settings = table({
-  title: "Last decisions and pauses",
-  means:
-    "When each group was last decided to grow, to shrink and to stay, since the program started, and whether its policy is paused.",
-  todo: "Paused groups are evaluated and nothing follows; unpause them in the configuration when the reason is over.",
-  keys: KEYS,
-  columns: [
-    {
-      title: "Paused",
-      expression: placed(each("scaler_paused"), "group"),
-      unit: "bool_yes_no",
-      colours: ["green", [1, "orange"]],
-    },
-    ago("Scale up", "scale_up"),
-    ago("Scale down", "scale_down"),
-    ago("Hold", "hold"),
-  ],
-  sortBy: "Group",
-  noValue: "never",
-});
-
-function ago(title: string, decision: string): Column {
-  const expression = `1000 * ${each("scaler_last_decision_timestamp_seconds", `,decision="${decision}"`)}`;
-  return { title, expression: placed(expression, "group"), unit: "dateTimeFromNow" };
-}
-
-const sections: readonly Section[] = [
-  {
-    title: "Decisions",
-    collapsed: false,
-    lines: [
-      {
-        height: 8,
-        panels: [
-          [8, decisionsByReason],
-          [8, decisionsOverTime],
-          [8, scaleDecisions],
-        ],
-      },
-      {
-        height: 8,
-        panels: [
-          [8, cooldown],
-          [8, members],
-          [8, usage],
-        ],
-      },
-    ],
-  },
-  {
-    title: "Last decisions and pauses",
-    collapsed: true,
-    lines: [{ height: 8, panels: [[24, settings]] }],
-  },
-];
-
-export const scaler = () =>
-  dashboard({
-    name: "scaler",
-    title: "Albatross / Scaler",
-    description:
-      "Why did a group (not) scale? Every figure that its last evaluations looked at, and what they decided.",
-    shown: ["host", "path", "group"],
-    top: [
-      { height: 7, panels: [[24, why]] },
-      { height: 6, panels: [[24, states]] },
-      {
-        height: 8,
-        panels: [
-          [12, averages],
-          [6, ticks],
-          [6, clones],
-        ],
-      },
-    ],
-    sections,
-    annotations: [
-      annotation({
-        name: "Scale decisions",
-        colour: "orange",
-        expression: `sum by (host, path, group, decision, reason, mode) (increase(albatross_scaler_decisions_total{${GROUPS},${SCALED}}[$__rate_interval])) > 0`,
-        title: "{{decision}}: {{reason}} ({{mode}})",
-        text: GROUP_LEGEND,
-        tags: ["decision", "reason"],
-      }),
-    ],
-  });

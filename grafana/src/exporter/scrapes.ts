@@ -1,0 +1,96 @@
+/** How the exporter answers Prometheus. */
+import { figure, graph } from "../shared/panels.ts";
+import { EXPORTERS, RATE } from "../shared/selectors.ts";
+
+export const leftOut = figure({
+  title: "VMs left out",
+  means: "VMs that are not served because there are more than `exporter.max_vms`.",
+  todo: "Raise max_vms or exclude VMs by name. Groups and decisions see all VMs in any case.",
+  unit: "none",
+  decimals: 0,
+  colours: ["green", [1, "orange"]],
+  queries: [[`sum(albatross_exporter_vms_dropped{${EXPORTERS}})`, "VMs"]],
+});
+
+/** Quantiles of a histogram of the exporter's. */
+function quantile(q: number, metric: string): string {
+  return `histogram_quantile(${q}, sum by (instance, le) (rate(${metric}_bucket{${EXPORTERS}}${RATE})))`;
+}
+
+export const scrapeDuration = graph(
+  {
+    title: "Scrape duration",
+    means:
+      "Time from a scrape's request to the last byte of its answer: median and slowest tenth as the exporter sees it, and as Prometheus sees it.",
+    todo: "Near Prometheus' scrape_timeout: fewer collectors or VMs for each exporter, or a longer timeout. Only Prometheus' is slow: the network.",
+    unit: "s",
+    decimals: 3,
+    colours: ["green", [5, "yellow"], [10, "red"]],
+    queries: [
+      [quantile(0.5, "albatross_exporter_scrape_duration_seconds"), "{{instance}} p50"],
+      [quantile(0.9, "albatross_exporter_scrape_duration_seconds"), "{{instance}} p90"],
+      [`scrape_duration_seconds{${EXPORTERS}}`, "{{instance}} Prometheus"],
+    ],
+  },
+  { min: 0 },
+);
+
+export const scrapeSize = graph(
+  {
+    title: "Scrape size",
+    means:
+      "Series in a scrape, as the exporter wrote them and as Prometheus took them, and how many were new to Prometheus.",
+    todo: "Compare with Prometheus' sample_limit. Many new ones again and again: VMs come and go, or change their names.",
+    unit: "short",
+    decimals: 0,
+    colours: ["green"],
+    queries: [
+      [`albatross_exporter_scrape_series{${EXPORTERS}}`, "{{instance}} written"],
+      [`scrape_samples_scraped{${EXPORTERS}}`, "{{instance}} taken"],
+      [`scrape_series_added{${EXPORTERS}}`, "{{instance}} new"],
+    ],
+  },
+  { min: 0 },
+);
+
+export const scrapes = graph(
+  {
+    title: "Scrapes by outcome",
+    means:
+      "Scrapes per minute. timeout: not taken in time and cut. aborted: the client left. rejected: more than web.max_requests at once. error: it failed here.",
+    todo: "Anything but ok: compare the scrape's duration with Prometheus' scrape_timeout; for error, read the log.",
+    unit: "cpm",
+    decimals: 1,
+    colours: ["green"],
+    queries: [
+      [
+        `60 * sum by (instance, outcome) (rate(albatross_exporter_scrapes_total{${EXPORTERS}}${RATE}))`,
+        "{{instance}} {{outcome}}",
+      ],
+    ],
+  },
+  { stacked: true, min: 0 },
+);
+
+export const losses = graph(
+  {
+    title: "Left out and cut off",
+    means:
+      "Series per second that were left out because an equal one came first, and clients of the stream that were cut because they did not keep up.",
+    todo: "Series: two devices of a VM have one name. Clients: `record` runs on a machine that is too slow.",
+    unit: "cps",
+    decimals: 2,
+    colours: ["green"],
+    queries: [
+      [
+        `rate(albatross_exporter_duplicate_series_total{${EXPORTERS}}${RATE})`,
+        "{{instance}} series left out",
+      ],
+      [
+        `rate(albatross_exporter_stream_clients_dropped_total{${EXPORTERS}}${RATE})`,
+        "{{instance}} clients cut off",
+      ],
+    ],
+  },
+  { min: 0 },
+);

@@ -1,0 +1,146 @@
+/** How the exporter hears from its hosts. */
+import { dashed, figure, graph, timeline } from "../shared/panels.ts";
+import { HOSTS, RATE } from "../shared/selectors.ts";
+import { slotMappings, slotNumbers } from "../shared/states.ts";
+
+const SLOT_LEGEND = "{{host}} {{subscription}}";
+
+const SLOT = "host, subscription";
+
+export const receiving = figure(
+  {
+    title: "Subscriptions",
+    means: "Subscriptions to statistics that receive, and those in any other state.",
+    todo: "See below in which state the others are.",
+    unit: "none",
+    decimals: 0,
+    colours: ["text"],
+    queries: [
+      [`sum(albatross_stats_subscription_state{${HOSTS},state="receiving"})`, "receiving"],
+      [`sum(albatross_stats_subscription_state{${HOSTS},state!="receiving"})`, "not"],
+    ],
+  },
+  { named: true },
+);
+
+export const displaced = figure({
+  title: "Displaced or blocked",
+  means:
+    "Subscriptions that another client has taken, or that must not be opened because a unikernel has the path's own name.",
+  todo: "Displaced: albatross-influx or mollymawk is on the same slot; subscribe to paths instead. Blocked: rename the unikernel.",
+  unit: "none",
+  decimals: 0,
+  colours: ["green", [1, "red"]],
+  queries: [
+    [`sum(albatross_stats_subscription_state{${HOSTS},state=~"displaced|blocked"})`, "subscriptions"],
+  ],
+});
+
+export const decodeErrorsNow = figure({
+  title: "Decode errors",
+  means: "Frames and messages within the time shown that could not be read.",
+  todo: "Any: see below for the reason. A new version of Albatross may send what this program does not know.",
+  unit: "none",
+  decimals: 0,
+  colours: ["green", [1, "red"]],
+  queries: [
+    [`sum(increase(albatross_stats_decode_errors_total{${HOSTS}}[$__range])) or vector(0)`, "errors"],
+  ],
+});
+
+export const states = timeline({
+  title: "Subscriptions over time",
+  means: "The state of each subscription to a host's statistics.",
+  todo: "Waiting to connect again for long: albatross-stats does not run or its socket may not be opened. Displaced: another client wants the slot.",
+  unit: "none",
+  decimals: 0,
+  colours: ["text"],
+  mappings: slotMappings,
+  queries: [[`max by (${SLOT}) (${slotNumbers(HOSTS)})`, SLOT_LEGEND]],
+});
+
+export const messages = graph(
+  {
+    title: "Messages",
+    means: "Statistics messages per second: each VM sends one in each stats interval.",
+    todo: "Falls to 0 with VMs running: see the state of the subscription.",
+    unit: "mps",
+    decimals: 2,
+    colours: ["green"],
+    queries: [[`sum by (${SLOT}) (rate(albatross_stats_messages_total{${HOSTS}}${RATE}))`, SLOT_LEGEND]],
+  },
+  { min: 0 },
+);
+
+export const age = graph(
+  {
+    title: "Last message",
+    means:
+      "How long ago the last message came, and the time between two samples of a VM as configured or learnt (dashed).",
+    todo: "Far above the dashed line: nothing comes. No line: nothing has ever come.",
+    unit: "s",
+    decimals: 0,
+    colours: ["green"],
+    queries: [
+      [`min by (${SLOT}) (time() - albatross_stats_last_message_timestamp_seconds{${HOSTS}})`, SLOT_LEGEND],
+      [`max by (${SLOT}) (albatross_stats_interval_seconds{${HOSTS}})`, `${SLOT_LEGEND} interval`],
+    ],
+    overrides: [dashed("/ interval$/")],
+  },
+  { min: 0 },
+);
+
+export const decodeErrors = graph(
+  {
+    title: "Decode errors by reason",
+    means:
+      "Frames and messages per second that could not be read, by what was wrong. Framing damage closes the connection; a single message that is wrong is skipped.",
+    todo: "version, message, der: another version of Albatross. frame_*: something else answers on the socket, or it is damaged.",
+    unit: "eps",
+    decimals: 2,
+    colours: ["green"],
+    queries: [
+      [
+        `sum by (${SLOT}, reason) (rate(albatross_stats_decode_errors_total{${HOSTS}}${RATE})) > 0`,
+        `${SLOT_LEGEND} {{reason}}`,
+      ],
+    ],
+    noValue: "no errors",
+  },
+  { min: 0 },
+);
+
+export const connections = graph(
+  {
+    title: "Connections made and ended",
+    means: "Connections to stat.sock made (above) and ended (below) around each moment, those by why.",
+    todo: "closed again and again: another client takes the slot. watchdog: the daemon forgot the subscriber. refused, timeout: it does not run.",
+    unit: "none",
+    decimals: 0,
+    colours: ["green"],
+    queries: [
+      [
+        `round(sum by (${SLOT}) (increase(albatross_stats_connects_total{${HOSTS}}${RATE})))`,
+        `${SLOT_LEGEND} made`,
+      ],
+      [
+        `round(sum by (${SLOT}, reason) (increase(albatross_stats_disconnects_total{${HOSTS}}${RATE}))) * -1 < 0`,
+        `${SLOT_LEGEND} {{reason}}`,
+      ],
+    ],
+  },
+  { bars: true, interval: "1m" },
+);
+
+export const bytes = graph(
+  {
+    title: "Bytes read",
+    means: "What is read from stat.sock per second.",
+    todo: "A message is some 450 bytes. Much more for the same messages: VMs with many devices.",
+    unit: "Bps",
+    decimals: 1,
+    colours: ["green"],
+    queries: [[`sum by (${SLOT}) (rate(albatross_stats_bytes_total{${HOSTS}}${RATE}))`, SLOT_LEGEND]],
+  },
+  { min: 0 },
+);

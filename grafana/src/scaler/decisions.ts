@@ -1,0 +1,85 @@
+/** What was decided, how often and why. */
+import { graph, ranking } from "../shared/panels.ts";
+import { GROUP_LEGEND, GROUPS } from "../shared/selectors.ts";
+import { SCALED } from "../shared/states.ts";
+import { type Column, placed, table } from "../shared/tables.ts";
+import { each, KEYS } from "./groups.ts";
+
+export const decisionsByReason = ranking({
+  title: "Decisions by reason",
+  means: "Evaluations within the time shown by what was decided and why, holds included.",
+  todo: "Which hold comes most often says what keeps the groups as they are.",
+  unit: "none",
+  decimals: 0,
+  colours: ["blue"],
+  queries: [
+    [
+      `sort_desc(sum by (decision, reason) (increase(albatross_scaler_decisions_total{${GROUPS}}[$__range])) > 0)`,
+      "{{decision}}: {{reason}}",
+    ],
+  ],
+});
+
+export const decisionsOverTime = graph(
+  {
+    title: "Evaluations per minute by reason",
+    means: "How many evaluations a minute ended with each decision and reason, over all chosen groups.",
+    todo: "The sum is the number of groups at a poll_interval of a minute; less means the scaler skips evaluations, see the Exporter dashboard.",
+    unit: "cpm",
+    decimals: 1,
+    colours: ["green"],
+    queries: [
+      [
+        `60 * sum by (decision, reason) (rate(albatross_scaler_decisions_total{${GROUPS}}[$__rate_interval]))`,
+        "{{decision}}: {{reason}}",
+      ],
+    ],
+  },
+  { stacked: true, min: 0, interval: "1m" },
+);
+
+export const scaleDecisions = graph(
+  {
+    title: "Scale decisions",
+    means:
+      "Decisions to create or remove a clone around each moment, by group; they are also marked in the graphs above.",
+    todo: "Up and down by turns within an hour: thresholds are too close to each other, or the cooldown is too short.",
+    unit: "none",
+    decimals: 0,
+    colours: ["green"],
+    queries: [
+      [
+        `round(sum by (host, path, group, decision, reason) (increase(albatross_scaler_decisions_total{${GROUPS},${SCALED}}[$__rate_interval]))) > 0`,
+        `${GROUP_LEGEND} {{decision}}: {{reason}}`,
+      ],
+    ],
+    noValue: "no scale decisions",
+  },
+  { bars: true, min: 0, interval: "1m" },
+);
+
+export const settings = table({
+  title: "Last decisions and pauses",
+  means:
+    "When each group was last decided to grow, to shrink and to stay, since the program started, and whether its policy is paused.",
+  todo: "Paused groups are evaluated and nothing follows; unpause them in the configuration when the reason is over.",
+  keys: KEYS,
+  columns: [
+    {
+      title: "Paused",
+      expression: placed(each("scaler_paused"), "group"),
+      unit: "bool_yes_no",
+      colours: ["green", [1, "orange"]],
+    },
+    ago("Scale up", "scale_up"),
+    ago("Scale down", "scale_down"),
+    ago("Hold", "hold"),
+  ],
+  sortBy: "Group",
+  noValue: "never",
+});
+
+function ago(title: string, decision: string): Column {
+  const expression = `1000 * ${each("scaler_last_decision_timestamp_seconds", `,decision="${decision}"`)}`;
+  return { title, expression: placed(expression, "group"), unit: "dateTimeFromNow" };
+}
