@@ -50,7 +50,8 @@ export async function runDemo({ scenario, port: wanted, clock, say, until }: Dem
     const exporter = new ExporterProcess(configFile);
     let stopTelling: readonly Cancel[] = [];
     try {
-      await exporter.ready(url);
+      const isReady = await Promise.race([until.then(() => false), exporter.ready(url).then(() => true)]);
+      if (!isReady) return;
       say(welcome(url, dir));
       stopTelling = [
         sayEvery(GROUPS_EVERY_MS, clock, sayWhen, () => readGroups(url)),

@@ -23,9 +23,9 @@ export class ExporterProcess {
       this.#child.once("error", (error) => resolve(error.message));
       this.#child.once("exit", (code, signal) => resolve(code === null ? `${signal}` : `exit code ${code}`));
     });
-    // It must not outlive this process, in whatever way that ends.
-    const end = () => this.#child.kill("SIGTERM");
-    process.once("exit", end);
+    // It must not outlive this process, in whatever way that ends, nor write its state where that has cleaned up.
+    const end = () => this.#child.kill("SIGKILL");
+    process.prependOnceListener("exit", end);
     this.ended.finally(() => {
       this.#running = false;
       process.off("exit", end);

@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { eventually } from "../simulator/support.ts";
+import { temporaryFolder } from "../support/serving.ts";
 
 /** What is promised to whoever tries it on a fresh clone. */
 const PROMISED_MS = 15_000;
@@ -104,6 +106,24 @@ describe("the demo", () => {
     },
     40_000,
   );
+
+  test("ends without a complaint when it is asked to before it has begun", async () => {
+    const folder = await temporaryFolder();
+    // A process group, as in a terminal: Ctrl-C goes to the exporter too.
+    const child = spawn(process.execPath, ["dist/main.js", "demo", "--port", "0"], {
+      env: { ...process.env, TMPDIR: folder },
+      detached: true,
+    });
+    const closed = once(child, "close");
+    const complaint = text(child.stderr);
+    await eventually("the exporter's configuration", () =>
+      readdirSync(folder, { recursive: true }).some((name) => String(name).endsWith("config.yaml")),
+    );
+    process.kill(-(child.pid ?? Number.NaN), "SIGINT");
+    expect(await closed).toEqual([0, null]);
+    expect(await complaint).toBe("");
+    expect(readdirSync(folder)).toEqual([]);
+  }, 40_000);
 
   test("leaves nothing behind when its terminal goes", async () => {
     const demo = await startDemo("--port", "0");
