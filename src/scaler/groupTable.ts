@@ -24,7 +24,7 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   {
     name: "albatross_scaler_average_percent",
     type: "gauge",
-    help: "Average CPU usage of the members since the previous evaluation: of the measured ones (fresh), with those not measured as 0 (for_up) and as 100 (for_down). Absent where nothing was measured.",
+    help: "Average CPU usage of the members since the previous evaluation: of the measured ones (fresh), with those not measured as 0 (for_up) and as 100 (for_down). The first is absent while nothing is measured.",
     source: "CPU time of the members",
     unit: "percent",
     by: "measure",

@@ -46,9 +46,13 @@ export class Disk implements ScalerFiles {
   text: string | null = null;
   readonly lines: LoggedDecision[] = [];
 
-  state(): StateStore {
+  /** paths of the state files asked for */
+  readonly opened: string[] = [];
+
+  state({ stateFile }: ScalerConfig): StateStore {
+    this.opened.push(stateFile);
     return {
-      path: "state.json",
+      path: stateFile,
       load: (): SavedState | null => (this.text === null ? null : parseState(this.text)),
       save: (pieces) => {
         this.text = [...pieces()].join("");

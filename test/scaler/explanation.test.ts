@@ -1,0 +1,127 @@
+import { describe, expect, test } from "vitest";
+import { type ExplainInput, explain } from "../../src/scaler/explanation.ts";
+import { type Case, MINUTE, outstanding, run } from "./rules.ts";
+
+const TICK_MS = 60 * MINUTE;
+const TICK_WALL_MS = Date.parse("2026-01-01T12:00:00Z");
+
+function explained(given: Case, times: Partial<ExplainInput> = {}) {
+  return explain({
+    ...run(given),
+    mode: "dry_run",
+    tickMs: TICK_MS,
+    tickWallMs: TICK_WALL_MS,
+    nowMs: TICK_MS,
+    ...times,
+  });
+}
+
+test("an explanation holds what was measured, the bounds, the counts, and what is remembered", () => {
+  const explanation = explained({
+    members: { 0: 95, 2: 91, 3: "missing", 4: "silent" },
+    state: {
+      highTicks: 1,
+      lastActionMs: TICK_MS - 11 * MINUTE,
+      outstanding: outstanding("scale_up overloaded", 5, TICK_MS - 11 * MINUTE),
+      tombstones: [{ cloneId: 1, untilMs: TICK_MS + MINUTE }],
+      madeHere: [2],
+    },
+    policy: { scaleUpThresholdPercent: 60 },
+  });
+  expect(explanation).toEqual({
+    time: "2026-01-01T12:00:00.000Z",
+    decision: "hold",
+    reason: "pending_up",
+    clone: null,
+    would: null,
+    text: "Busy (an average of 62 %, above 60 %): evaluation 2 of the 3 in a row that call for a clone.",
+    mode: "dry_run",
+    average_percent: 93,
+    average_for_up_percent: 62,
+    average_for_down_percent: (95 + 91 + 100) / 3,
+    members_averaged: 3,
+    members: [
+      { vm: "web", clone_id: 0, state: "fresh", usage_percent: 95 },
+      { vm: "web-clone-2", clone_id: 2, state: "fresh", usage_percent: 91 },
+      { vm: "web-clone-3", clone_id: 3, state: "missing", usage_percent: null },
+      { vm: "web-clone-4", clone_id: 4, state: "silent", usage_percent: null },
+    ],
+    clones: 3,
+    desired_clones: 4,
+    high_ticks: 2,
+    low_ticks: 0,
+    last_action: "2026-01-01T11:49:00.000Z",
+    cooldown_remaining_seconds: 0,
+    outstanding: {
+      decision: "scale_up",
+      reason: "overloaded",
+      clone: "web-clone-5",
+      since: "2026-01-01T11:49:00.000Z",
+    },
+    tombstones: [{ clone_id: 1, until: "2026-01-01T12:01:00.000Z" }],
+    made_here: [2],
+    policy: {
+      scale_up_threshold_percent: 60,
+      scale_up_trigger_ticks: 3,
+      scale_down_threshold_percent: 40,
+      scale_down_trigger_ticks: 5,
+      cooldown_seconds: 600,
+      warmup_seconds: 120,
+      death_timeout_seconds: 900,
+      min_clones: 0,
+      max_clones: 3,
+      adopt_clones: true,
+      enabled: true,
+      paused: false,
+    },
+  });
+});
+
+describe("what is left of a cooldown", () => {
+  const cooling: Case = { members: { 0: 95 }, state: { lastActionMs: TICK_MS - 4 * MINUTE } };
+
+  test.each([
+    ["at the tick", 0, 360],
+    ["some time after it", 90_500, 269.5],
+    ["at its end", 6 * MINUTE, 0],
+    ["after its end, until the next tick", 7 * MINUTE, 0],
+  ])("%s", (_, afterMs, seconds) => {
+    const { cooldown_remaining_seconds, text } = explained(cooling, { nowMs: TICK_MS + afterMs });
+    expect(cooldown_remaining_seconds).toBe(seconds);
+    expect(text).toContain(`for another ${Math.ceil(seconds)} s`);
+  });
+
+  test("is none where nothing was ever decided", () => {
+    expect(explained({ members: { 0: 50 } })).toMatchObject({
+      cooldown_remaining_seconds: 0,
+      last_action: null,
+      outstanding: null,
+    });
+  });
+});
+
+test("a paused group tells what would be done", () => {
+  const { decision, reason, clone, would, desired_clones } = explained({
+    members: { 0: 95 },
+    state: { highTicks: 2 },
+    policy: { paused: true },
+  });
+  expect([decision, reason, clone, desired_clones]).toEqual(["hold", "paused", null, 0]);
+  expect(would).toEqual({ decision: "scale_up", reason: "overloaded", clone: "web-clone-1" });
+});
+
+test("a decision to remove a clone wants one less", () => {
+  expect(explained({ members: { 0: 5, 1: 5 }, state: { lowTicks: 4 } })).toMatchObject({
+    decision: "scale_down",
+    clone: "web-clone-1",
+    clones: 1,
+    desired_clones: 0,
+  });
+});
+
+test("a group that no policy matches has no bounds", () => {
+  expect(explained({ members: { 0: 95 }, policy: null })).toMatchObject({
+    reason: "no_policy",
+    policy: null,
+  });
+});

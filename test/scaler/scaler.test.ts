@@ -1,0 +1,311 @@
+import { describe, expect, test } from "vitest";
+import { parseName } from "../../src/albatross/names.ts";
+import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
+import { createLogger } from "../../src/log.ts";
+import { render, seriesOf } from "../exporter/records.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { makeStats } from "../support/stats.ts";
+import { Disk, Process } from "./process.ts";
+import { policy } from "./rules.ts";
+
+const POLL_MS = 60_000;
+const INTERVAL_MS = 10_000;
+
+function configOf(keys: Partial<ScalerPolicy> = {}, scaler: Partial<ScalerConfig> = {}): ScalerConfig {
+  const { deathTimeoutMs, ...settings } = policy({ warmupPeriodMs: 0, ...keys });
+  return {
+    pollIntervalMs: POLL_MS,
+    mode: "dry_run",
+    maxScaleUpsPerTick: 1,
+    stateFile: "state.json",
+    decisionLog: "decisions.ndjson",
+    decisionLogMaxBytes: 1e6,
+    decisionLogFiles: 2,
+    defaults: { ...settings, deathTimeoutMs },
+    policies: [{ match: "user:*", host: null, ...settings, ...keys }],
+    ...scaler,
+  };
+}
+
+/** A running program with VMs on host `h`, on a clock that the test moves. */
+class Running {
+  readonly machine = new FakeClock();
+  readonly disk = new Disk();
+  readonly events: Record<string, unknown>[] = [];
+  readonly ticks: number[] = [];
+  process: Process;
+  readonly #loads = new Map<string, { percent: number; cpuUs: number }>();
+  #config: ScalerConfig;
+
+  constructor(config = configOf()) {
+    this.#config = config;
+    this.process = this.#start();
+    // after what else happens at a time
+    this.#sampleLater();
+  }
+
+  load(vm: string, percent: number): this {
+    const known = this.#loads.get(vm);
+    this.#loads.set(vm, { percent, cpuUs: known?.cpuUs ?? 0 });
+    return this;
+  }
+
+  gone(vm: string): this {
+    this.#loads.delete(vm);
+    return this;
+  }
+
+  pass(seconds: number): this {
+    this.machine.advance(seconds * 1000);
+    return this;
+  }
+
+  restart(): this {
+    this.process.kill();
+    this.process = this.#start();
+    return this;
+  }
+
+  reconfigure(config: ScalerConfig): this {
+    this.#config = config;
+    this.process.scaler.reconfigure(config);
+    return this;
+  }
+
+  /** `hold pending_up` of user:web at the last tick. */
+  get decision(): string {
+    const { group } = this;
+    if (group === null) return "-";
+    const would =
+      group.would === null ? "" : ` (${group.would.decision} ${group.would.reason} ${group.would.clone})`;
+    return `${group.decision} ${group.reason}${would}`;
+  }
+
+  get group() {
+    return this.process.scaler.explain({ host: "h", path: "user", group: "web" });
+  }
+
+  /** The decisions of the next polls. */
+  next(polls: number): string[] {
+    return Array.from({ length: polls }, () => this.pass(POLL_MS / 1000).decision);
+  }
+
+  async series(name: string): Promise<string[]> {
+    return seriesOf(await render(await this.process.scaler.families()), `albatross_scaler_${name}`);
+  }
+
+  #start(): Process {
+    const log = createLogger(
+      { level: "info", format: "json" },
+      { write: (line) => void this.events.push(JSON.parse(line)) },
+    );
+    return new Process({ machine: this.machine, disk: this.disk, config: this.#config, log });
+  }
+
+  #sampleLater(): void {
+    this.machine.after(INTERVAL_MS, () => {
+      for (const [vm, load] of this.#loads) {
+        load.cpuUs += load.percent * 10 * INTERVAL_MS;
+        this.process.sample("h", parseName(vm), makeStats(load.cpuUs), INTERVAL_MS * 1000);
+      }
+      this.#sampleLater();
+    });
+  }
+}
+
+describe("the running scaler", () => {
+  test("evaluates all groups one poll_interval after the first samples, and every poll_interval from then on", () => {
+    const running = new Running().load("user:web", 95).pass(70);
+    expect(running.decision).toBe("hold pending_up");
+    expect(running.next(4)).toEqual([
+      "hold pending_up",
+      "scale_up overloaded",
+      "hold cooldown",
+      "hold cooldown",
+    ]);
+    expect(running.process.seen.map(({ time }) => time)).toEqual(
+      [70, 130, 190, 250, 310].map((s) =>
+        new Date(Date.parse("2026-01-01T00:00:00Z") + s * 1000).toISOString(),
+      ),
+    );
+  });
+
+  test("explains nothing before, and nothing of groups that there are not", () => {
+    const running = new Running().load("user:web", 95).pass(69);
+    expect(running.group).toBeNull();
+    running.pass(10);
+    expect(running.group).toMatchObject({ reason: "pending_up" });
+    expect(running.process.scaler.explain({ host: "h", path: "", group: "web" })).toBeNull();
+  });
+
+  test("tells of itself", () => {
+    const running = new Running().load("user:web", 95).load(":db", 5).pass(69);
+    expect(running.process.scaler.summary()).toEqual({
+      mode: "dry_run",
+      pollIntervalMs: 60_000,
+      groups: 0,
+      lastTickMs: null,
+    });
+    expect(running.pass(10).process.scaler.summary()).toMatchObject({
+      groups: 1,
+      lastTickMs: Date.parse("2026-01-01T00:01:10Z"),
+    });
+  });
+});
+
+describe("what is told", () => {
+  test("is the same in the log, in the decision log, in memory and in the metrics", async () => {
+    const running = new Running()
+      .load("user:web", 95)
+      .load("user:db", 20)
+      .pass(70)
+      .pass(3 * 60);
+    const decisions = running.process.scaler.decisions({ limit: 100 });
+    expect([...decisions].reverse()).toEqual(running.disk.lines);
+    expect(
+      running.disk.lines.map(({ time, group, decision, reason, clone, mode }) => [
+        time.slice(11, 19),
+        group,
+        decision,
+        reason,
+        clone,
+        mode,
+      ]),
+    ).toEqual([
+      ["00:01:10", "db", "hold", "normal", null, "dry_run"],
+      ["00:01:10", "web", "hold", "pending_up", null, "dry_run"],
+      ["00:03:10", "web", "scale_up", "overloaded", "web-clone-1", "dry_run"],
+      ["00:04:10", "web", "hold", "cooldown", null, "dry_run"],
+    ]);
+    expect(
+      running.events.map(({ msg, level, group, decision, reason }) => [level, msg, group, decision, reason]),
+    ).toEqual([
+      ["info", "scaler holds", "db", "hold", "normal"],
+      ["info", "scaler holds", "web", "hold", "pending_up"],
+      ["info", "scale decision", "web", "scale_up", "overloaded"],
+      ["info", "scaler holds", "web", "hold", "cooldown"],
+    ]);
+    expect(running.events[2]).toMatchObject({
+      host: "h",
+      path: "user",
+      clone: "web-clone-1",
+      average_percent: 95,
+      average_for_up_percent: 95,
+      clones: 0,
+      scale_up_threshold_percent: 90,
+      scale_up_trigger_ticks: 3,
+      max_clones: 3,
+    });
+    expect(
+      (await running.series('decisions_total{host="h",path="user",group="web"')).map((line) =>
+        line.slice(-70),
+      ),
+    ).toEqual(
+      expect.arrayContaining([
+        expect.stringContaining('decision="scale_up",reason="overloaded",mode="dry_run"} 1'),
+        expect.stringContaining('decision="hold",reason="pending_up",mode="dry_run"} 2'),
+        expect.stringContaining('decision="hold",reason="cooldown",mode="dry_run"} 1'),
+      ]),
+    );
+  });
+
+  test("goes on after a restart without a word for holds that only went on", () => {
+    const running = new Running().load("user:web", 50).pass(75);
+    expect(running.disk.lines).toHaveLength(1);
+    running.restart().pass(300);
+    expect(running.disk.lines).toHaveLength(1);
+    expect(running.decision).toBe("hold normal");
+  });
+
+  test("of groups that no policy matches is one line of the decision log, and none of the log", () => {
+    const running = new Running().load(":db", 95).pass(300);
+    expect(running.disk.lines).toMatchObject([{ group: "db", decision: "hold", reason: "no_policy" }]);
+    expect(running.events).toEqual([]);
+  });
+
+  test("of a group that is gone goes from the metrics", async () => {
+    const running = new Running(
+      configOf({}, { defaults: { ...configOf().defaults, deathTimeoutMs: 90_000 } }),
+    );
+    running.load("user:web", 50).load("user:db", 50).pass(80);
+    expect(await running.series("paused")).toHaveLength(2);
+    running.gone("user:db").pass(200);
+    expect(await running.series("paused")).toEqual([
+      'albatross_scaler_paused{host="h",path="user",group="web"} 0',
+    ]);
+  });
+});
+
+describe("without any policy", () => {
+  test("groups are looked at, and no file is written", async () => {
+    const running = new Running(configOf({}, { policies: [] })).load("user:web", 95).pass(300);
+    expect(running.decision).toBe("hold no_policy");
+    expect(running.disk).toMatchObject({ text: null, lines: [] });
+    expect(await running.series("decisions_total")).toEqual([]);
+    expect(await running.series("tick_duration_seconds_count")).toEqual([
+      "albatross_scaler_tick_duration_seconds_count 4",
+    ]);
+  });
+});
+
+describe("another configuration", () => {
+  test("pauses a group: it is evaluated on, with what would be decided, and nothing begins", async () => {
+    const running = new Running().load("user:web", 95).pass(70);
+    expect(running.next(1)).toEqual(["hold pending_up"]);
+    running.reconfigure(configOf({ paused: true }));
+    const would = "hold paused (scale_up overloaded web-clone-1)";
+    expect(running.next(3)).toEqual([would, would, would]);
+    expect(running.group).toMatchObject({ last_action: null, outstanding: null, high_ticks: 5 });
+    expect(await running.series("paused")).toEqual([
+      'albatross_scaler_paused{host="h",path="user",group="web"} 1',
+    ]);
+    running.reconfigure(configOf());
+    expect(running.next(2)).toEqual(["scale_up overloaded", "hold cooldown"]);
+  });
+
+  test("keeps what is remembered", () => {
+    const running = new Running().load("user:web", 95).pass(70).pass(120);
+    expect(running.decision).toBe("scale_up overloaded");
+    running.reconfigure(configOf({ cooldownPeriodMs: 120_000, scaleUpTriggerTicks: 1 }));
+    expect(running.next(3)).toEqual(["hold cooldown", "hold outstanding", "hold outstanding"]);
+    expect(running.group).toMatchObject({ desired_clones: 1 });
+  });
+
+  test("may have another poll_interval", () => {
+    const running = new Running().load("user:web", 95).pass(75);
+    running.reconfigure(configOf({}, { pollIntervalMs: 20_000 }));
+    expect([running.pass(20).decision, running.pass(20).decision]).toEqual([
+      "hold pending_up",
+      "scale_up overloaded",
+    ]);
+  });
+
+  test("may have other files, which are written from the next tick on", () => {
+    const running = new Running().load("user:web", 95).pass(75);
+    running.reconfigure(configOf());
+    running.reconfigure(configOf({}, { stateFile: "other.json" }));
+    expect(running.disk.opened).toEqual(["state.json", "other.json"]);
+    running.disk.text = null;
+    running.pass(60);
+    expect(running.disk.text).not.toBeNull();
+  });
+});
+
+describe("wall time that is set back", () => {
+  test("does not touch a cooldown of the running program", () => {
+    const running = new Running(configOf({ cooldownPeriodMs: 180_000 })).load("user:web", 95).pass(190);
+    expect(running.decision).toBe("scale_up overloaded");
+    running.machine.setWall(Date.parse("2020-01-01T00:00:00Z"));
+    expect(running.next(3)).toEqual(["hold cooldown", "hold cooldown", "hold pending_up"]);
+  });
+
+  test("lengthens a cooldown by less than its period over a restart", () => {
+    const running = new Running(configOf({ cooldownPeriodMs: 180_000 })).load("user:web", 95).pass(190);
+    expect(running.next(1)).toEqual(["hold cooldown"]);
+    running.machine.setWall(Date.parse("2020-01-01T00:00:00Z"));
+    running.restart();
+    const decisions = running.pass(5).next(6);
+    expect(decisions.filter((decision) => decision === "hold cooldown")).toHaveLength(2);
+    expect(decisions.at(-1)).toBe("hold outstanding");
+  });
+});

@@ -1,0 +1,149 @@
+import { expect, test } from "vitest";
+import { HOLD_REASONS } from "../../src/scaler/types.ts";
+import { inWords } from "../../src/scaler/words.ts";
+import { type Case, MINUTE, outstanding, run } from "./rules.ts";
+
+const NOW_MS = 60 * MINUTE;
+const busy = { highTicks: 2 };
+const idle = { lowTicks: 4 };
+
+const rows: readonly (readonly [reason: string, given: Case, words: string])[] = [
+  [
+    "no_policy",
+    { members: { 0: 95 }, policy: null },
+    "No policy of the configuration matches this group, so it is only observed.",
+  ],
+  [
+    "disabled",
+    { members: { 0: 95 }, policy: { enabled: false } },
+    "Its policy says enabled: false, so it is only observed.",
+  ],
+  [
+    "no_data",
+    { members: { 0: "missing" } },
+    "No member has a usage since the previous evaluation, so nothing can be decided.",
+  ],
+  [
+    "no_data",
+    { members: { 0: 95 }, facts: { hostLive: false } },
+    "No statistics arrive from its host, so nothing can be decided.",
+  ],
+  [
+    "orphaned",
+    { members: { 1: 95 } },
+    "Its primary web is not alive, so the group is shown but never scaled.",
+  ],
+  [
+    "cooldown",
+    { members: { 0: 95 }, state: { lastActionMs: NOW_MS - 8 * MINUTE } },
+    "Cooling down after the last scale decision for another 120 s.",
+  ],
+  [
+    "at_max",
+    { members: { 0: 95.25, 1: 91, 2: 92, 3: 93 }, state: busy },
+    "Too busy (an average of 92.8 %, above 90 %), but it has 3 clones and max_clones is 3.",
+  ],
+  [
+    "at_min",
+    { members: { 0: 5, 1: 5 }, state: idle, policy: { minClones: 1 } },
+    "Idle enough to give a clone up (an average of 5 %, below 40 %), but it has 1 clone and min_clones is 1.",
+  ],
+  [
+    "outstanding",
+    {
+      members: { 0: 95 },
+      state: { ...busy, outstanding: outstanding("scale_up overloaded", 1, NOW_MS - 20 * MINUTE) },
+    },
+    "The decision to create web-clone-1 has been taken already and waits to be carried out.",
+  ],
+  [
+    "outstanding",
+    {
+      members: { 0: 5, 1: 5 },
+      state: { ...idle, outstanding: outstanding("scale_down underloaded", 1, NOW_MS - 20 * MINUTE) },
+    },
+    "The decision to remove web-clone-1 has been taken already and waits to be carried out.",
+  ],
+  [
+    "name_too_long",
+    { members: { 0: 95 }, state: busy, facts: { group: "w".repeat(60) } },
+    `A clone is called for, but the name of ${"w".repeat(60)}'s next clone would be longer than Albatross' 63 characters.`,
+  ],
+  [
+    "host_limit",
+    { members: { 0: 95 }, state: busy, scaleUpAllowed: false },
+    "A clone is called for, but h has had its max_scale_ups_per_tick for this evaluation; more overloaded groups go first.",
+  ],
+  [
+    "would_overload",
+    { members: { 0: 39, 1: 39 }, state: idle, policy: { scaleUpThresholdPercent: 60 } },
+    "A clone could go (an average of 39 %, below 40 %), but the others would then be above 60 %.",
+  ],
+  [
+    "not_ours",
+    { members: { 0: 5, 1: 5 }, state: idle, policy: { adoptClones: false } },
+    "A clone could go, but none of them was made by this scaler, and its policy says adopt_clones: false.",
+  ],
+  [
+    "paused",
+    { members: { 0: 95 }, state: busy, policy: { paused: true } },
+    "Paused by its policy. Otherwise: Create web-clone-1: the average of 95 % is above 90 % for 3 evaluations in a row.",
+  ],
+  [
+    "incomplete_data",
+    { members: { 0: 95, 1: "missing" } },
+    "The measured members' average of 95 % is beyond a threshold; with those not measured counted in (47.5 % to 97.5 %) it may not be.",
+  ],
+  [
+    "pending_up",
+    { members: { 0: 95 } },
+    "Busy (an average of 95 %, above 90 %): evaluation 1 of the 3 in a row that call for a clone.",
+  ],
+  [
+    "pending_down",
+    { members: { 0: 5, 1: 7 }, state: { lowTicks: 1 } },
+    "Idle (an average of 6 %, below 40 %): evaluation 2 of the 5 in a row that give a clone up.",
+  ],
+  [
+    "normal",
+    { members: { 0: 50 } },
+    "The average of 50 % is not above 90 %, and there is no clone to give up.",
+  ],
+  ["normal", { members: { 0: 50, 1: 60 } }, "The average of 55 % is between 40 % and 90 %."],
+  [
+    "overloaded",
+    { members: { 0: 95 }, state: busy },
+    "Create web-clone-1: the average of 95 % is above 90 % for 3 evaluations in a row.",
+  ],
+  [
+    "overloaded",
+    { members: { 0: 95 }, policy: { scaleUpTriggerTicks: 1 } },
+    "Create web-clone-1: the average of 95 % is above 90 % for one evaluation in a row.",
+  ],
+  [
+    "underloaded",
+    { members: { 0: 5, 1: 5, 2: 5 }, state: idle },
+    "Remove web-clone-2: the average of 5 % is below 40 % for 5 evaluations in a row.",
+  ],
+  [
+    "above_max",
+    { members: { 0: 41, 1: 41 }, policy: { maxClones: 0 }, state: { outOfBounds: "above" } },
+    "Remove web-clone-1: 1 clone for two evaluations in a row, and max_clones is 0.",
+  ],
+  [
+    "below_min",
+    { members: { 0: 50 }, policy: { minClones: 2 }, state: { outOfBounds: "below" } },
+    "Create web-clone-1: 0 clones for two evaluations in a row, and min_clones is 2.",
+  ],
+];
+
+test.each(rows)("%s", (reason, given, words) => {
+  const { evaluation } = run(given);
+  expect(evaluation.decision.reason).toBe(reason);
+  expect(inWords(evaluation, NOW_MS)).toBe(words);
+});
+
+test("every reason has words here", () => {
+  const scale = ["overloaded", "underloaded", "above_max", "below_min"];
+  expect(new Set(rows.map(([reason]) => reason))).toEqual(new Set([...HOLD_REASONS, ...scale]));
+});
