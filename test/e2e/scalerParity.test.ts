@@ -1,0 +1,267 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { Serving, temporaryFolder, until } from "../support/serving.ts";
+import { Command } from "./support/command.ts";
+import { Scrape } from "./support/exposition.ts";
+import { apiDecisions, decided, loadedVm, startSimulated, type ToldDecision } from "./support/scaling.ts";
+
+/** Not a divisor of the poll interval: ticks meet samples at every phase. */
+const INTERVAL_MS = 300;
+const POLL_MS = 1000;
+
+const SCALER = `
+  poll_interval: ${POLL_MS}ms
+  defaults:
+    scale_up_threshold_percent: 80
+    scale_up_trigger_ticks: 2
+    scale_down_threshold_percent: 40
+    scale_down_trigger_ticks: 2
+    cooldown_period: 3s
+    death_timeout: 2s
+    warmup_period: 0s
+    max_clones: 2
+  policies:
+    - { match: "user:web", host: plain }
+    - { match: ":pool", min_clones: 1 }
+    - { match: "ops:*", paused: true }
+    - { match: "*:mirror", enabled: false }
+    - { match: "user:*", host: listed, warmup_period: 5s }
+`;
+
+/** What the run below is made to show. */
+const REASONS = [
+  ...[
+    "normal",
+    "pending_up",
+    "overloaded",
+    "cooldown",
+    "outstanding",
+    "pending_down",
+    "underloaded",
+    "below_min",
+  ],
+  ...["no_policy", "disabled", "no_data", "paused", "incomplete_data"],
+];
+
+/**
+ * Times in a trace are whole milliseconds, rounded down, and what follows a tick within its millisecond is put into the
+ * next: both ends of a window together are off by less than two. No window is shorter than half a poll interval.
+ */
+const TOLERANCE_PERCENT = (100 * 2) / (POLL_MS / 2);
+/** A tick's time in the trace is monotonic, in the decision wall time: both are read once, one after the other. */
+const TOLERANCE_MS = 50;
+
+function expectSame(live: readonly ToldDecision[], replayed: readonly ToldDecision[]): void {
+  expect(replayed.map(exactly)).toEqual(live.map(exactly));
+  for (const [index, decision] of live.entries()) {
+    const again = replayed[index];
+    expect(Math.abs(Date.parse(decision.time) - Date.parse(again?.time ?? ""))).toBeLessThan(TOLERANCE_MS);
+    for (const average of [
+      "average_percent",
+      "average_for_up_percent",
+      "average_for_down_percent",
+    ] as const) {
+      const [is, was] = [again?.[average] ?? null, decision[average]];
+      expect(is === null).toBe(was === null);
+      expect(Math.abs((is ?? 0) - (was ?? 0)), JSON.stringify([decision, again])).toBeLessThan(
+        TOLERANCE_PERCENT,
+      );
+    }
+  }
+}
+
+/** What has to be the same to the letter. */
+function exactly(decision: ToldDecision) {
+  const { host, path, group, clone, reason, clones, high_ticks, low_ticks, would } = decision;
+  return {
+    host,
+    path,
+    group,
+    decision: decision.decision,
+    reason,
+    clone,
+    clones,
+    high_ticks,
+    low_ticks,
+    would,
+  };
+}
+
+/** The evaluations of a replay, found by group and time. */
+class Replayed {
+  readonly #byGroup = new Map<string, ToldDecision[]>();
+
+  constructor(evaluations: readonly ToldDecision[]) {
+    for (const one of evaluations) {
+      const group = `${one.host} ${one.path}:${one.group}`;
+      this.#byGroup.set(group, [...(this.#byGroup.get(group) ?? []), one]);
+    }
+  }
+
+  like({ host, path, group, time }: ToldDecision): ToldDecision | undefined {
+    return this.#byGroup
+      .get(`${host} ${path}:${group}`)
+      ?.find((one) => Math.abs(Date.parse(one.time) - Date.parse(time)) < TOLERANCE_MS);
+  }
+}
+
+/** Looks at every group's explanation again and again until told to stop; each evaluation once. */
+function watchGroups(serving: Serving): { stop(): Promise<ToldDecision[]> } {
+  const seen = new Map<string, ToldDecision>();
+  let stopped = false;
+  const watching = (async () => {
+    while (!stopped) {
+      const { data } = JSON.parse(await serving.get("/api/v1/groups"));
+      for (const { host, path, group, scaler } of data) {
+        if (scaler !== null)
+          seen.set(`${host} ${path}:${group} ${scaler.time}`, { host, path, group, ...scaler });
+      }
+      await sleep(POLL_MS / 3);
+    }
+    return [...seen.values()];
+  })();
+  return {
+    stop: () => {
+      stopped = true;
+      return watching;
+    },
+  };
+}
+
+test("a recorded trace, replayed at its ticks, brings the decisions of the live run", async () => {
+  const folder = await temporaryFolder();
+  const plainDir = join(folder, "plain");
+  const listedDir = join(folder, "listed");
+  const targets = [
+    `{ name: plain, socket_dir: ${plainDir}, os: linux }`,
+    `{ name: listed, socket_dir: ${listedDir}, os: linux }`,
+  ];
+  const config = `targets: [${targets.join(", ")}]\nweb: { listen_addresses: ["127.0.0.1:0"] }\nscaler:${SCALER}`;
+  const serving = await Serving.start(folder, config, [], { program: "built" });
+  const trace = join(folder, "trace.ndjson");
+  const recorder = new Command(["record", "--url", serving.url, "-o", trace]);
+  // the file is made once the stream is being read: before anything happens on the hosts
+  await until(
+    "the recording",
+    async () => existsSync(trace),
+    (exists) => exists,
+  );
+
+  const plain = await startSimulated(
+    plainDir,
+    [
+      loadedVm("user:web", 50, { shareLoadWithClones: true }),
+      loadedVm(":pool", 20),
+      loadedVm("ops:batch", 95),
+      loadedVm("user:mirror", 99),
+      loadedVm(":lonely-clone-3", 60),
+    ],
+    INTERVAL_MS,
+  );
+  // nobody tells there which unikernels there are, so clones need not wait to be listed
+  await plain.misbehave({ type: "vmmd_gone" });
+  const listed = await startSimulated(
+    listedDir,
+    [loadedVm("user:web", 95), loadedVm("user:db", 95, { cpus: 2 }), loadedVm("other:web", 10)],
+    INTERVAL_MS,
+  );
+  const watch = watchGroups(serving);
+  const web = { host: "plain", path: "user", group: "web" };
+
+  // Loads change just after a tick, so that no window's average comes near a threshold.
+  let seen = await decided(serving, { ...web, reason: "normal" });
+  plain.setLoad("user:web", 210);
+  seen = await decided(serving, { ...web, decision: "scale_up", clone: "web-clone-1" }, seen);
+  listed.restartVm("user:db");
+  listed.cloneVm("user:web");
+  seen = await decided(serving, { ...web, reason: "outstanding" }, seen);
+  expect(plain.cloneVm("user:web")).toBe("user:web-clone-1");
+  listed.restartVm("user:web");
+  seen = await decided(serving, { ...web, decision: "scale_up", clone: "web-clone-2" }, seen);
+  plain.cloneVm("user:web");
+  seen = await decided(serving, { ...web, reason: "cooldown" }, seen);
+  plain.setLoad("user:web", 30);
+  seen = await decided(serving, { ...web, decision: "scale_down", clone: "web-clone-2" }, seen);
+  plain.removeVm("user:web-clone-2");
+  seen = await decided(serving, { ...web, reason: "cooldown" }, seen);
+  // most of the next window is heard, and at its end the host is away
+  await sleep(0.7 * POLL_MS);
+  const back = await plain.misbehave({ type: "stat_gone" });
+  seen = await decided(serving, { ...web, reason: "no_data" }, seen);
+  await back();
+  seen = await decided(serving, { ...web, decision: "scale_down", clone: "web-clone-1" }, seen);
+  plain.removeVm("user:web-clone-1");
+  seen = await decided(serving, { ...web, reason: "normal" }, seen);
+  // half a minute after the first, unikernel info lists the clone over there and tells of the restarts
+  await decided(serving, { ...web, host: "listed", reason: "overloaded" });
+
+  // the counters just after a tick are those of that tick
+  const lastTick = () => serving.metric("albatross_scaler_last_tick_timestamp_seconds");
+  const before = await lastTick();
+  await until("the next tick", lastTick, (tick) => tick !== before);
+  const scrape = await Scrape.of(serving.url);
+  const explained = await watch.stop();
+  const live = await apiDecisions(serving);
+  recorder.signal("SIGINT");
+  expect((await recorder.ended).code).toBe(0);
+
+  const replay = async (...flags: string[]) => {
+    const args = [
+      "--config.file",
+      serving.configFile,
+      "--ticks",
+      "trace",
+      "--format",
+      "json",
+      ...flags,
+      trace,
+    ];
+    const { code, stdout, stderr } = await new Command(["backtest", ...args]).ended;
+    expect([code, stderr]).toEqual([0, ""]);
+    return JSON.parse(stdout) as {
+      ticks: number;
+      decisions: ToldDecision[];
+      summary: { skipped_lines: number };
+    };
+  };
+  const ticks = readFileSync(trace, "utf8").match(/"event":"tick"/g)?.length ?? 0;
+  const upTo = (decisions: readonly ToldDecision[], lastMs: number) =>
+    decisions.filter(({ time }) => Date.parse(time) < lastMs + TOLERANCE_MS);
+
+  // what is news, live and replayed
+  const told = await replay();
+  expect(told.summary.skipped_lines).toBe(0);
+  expectSame(live, upTo(told.decisions, Date.parse(live.at(-1)?.time ?? "")));
+  expect(new Set(live.map(({ reason }) => reason))).toEqual(new Set(REASONS));
+
+  // every evaluation: those that were seen one by one, and all of them by their numbers
+  const all = await replay("--all");
+  expect([all.ticks, told.ticks]).toEqual([ticks, ticks]);
+  const replayed = new Replayed(all.decisions);
+  const pairs = explained.map((one) => ({ one, again: replayed.like(one) }));
+  expect(pairs.length).toBeGreaterThan(all.decisions.length / 2);
+  expectSame(
+    pairs.map(({ one }) => one),
+    pairs.flatMap(({ again }) => (again === undefined ? [] : [again])),
+  );
+  const tickMs = 1000 * (scrape.value("albatross_scaler_last_tick_timestamp_seconds") ?? 0);
+  const counted = new Map<string, number>();
+  for (const { host, path, group, decision, reason } of upTo(all.decisions, tickMs)) {
+    if (reason === "no_policy") continue;
+    const key = [host, path, group, decision, reason].join(" ");
+    counted.set(key, (counted.get(key) ?? 0) + 1);
+  }
+  const series =
+    scrape.families.find(({ name }) => name.startsWith("albatross_scaler_decisions"))?.series ?? [];
+  const exported = new Map(
+    series
+      .filter(({ value }) => value !== "0")
+      .map(({ labels: l, value }) => [
+        [l["host"], l["path"], l["group"], l["decision"], l["reason"]].join(" "),
+        Number(value),
+      ]),
+  );
+  expect(counted).toEqual(exported);
+}, 90_000);

@@ -1,0 +1,80 @@
+/** What the scaler's end-to-end tests read from the running program and say to simulated hosts. */
+import { existsSync, readFileSync } from "node:fs";
+import { onTestFinished } from "vitest";
+import { parseName } from "../../../src/albatross/names.ts";
+import { systemClock } from "../../../src/clock.ts";
+import { SimulatedHost } from "../../../src/simulator/host.ts";
+import { scenarioOf, type VmSpec, vmSpec } from "../../../src/simulator/model.ts";
+import { type Serving, until } from "../../support/serving.ts";
+
+/** A decision as `/api/v1/decisions`, the decision log and `backtest` tell it. */
+export interface ToldDecision {
+  readonly time: string;
+  readonly host: string;
+  readonly path: string;
+  readonly group: string;
+  readonly decision: string;
+  readonly reason: string;
+  readonly clone: string | null;
+  readonly average_percent: number | null;
+  readonly average_for_up_percent: number | null;
+  readonly average_for_down_percent: number | null;
+  readonly clones: number;
+  readonly high_ticks: number;
+  readonly low_ticks: number;
+  readonly would: { readonly decision: string; readonly reason: string; readonly clone: string } | null;
+}
+
+/** A VM of a simulated host; `percent` is its load, or its group's when it shares it with its clones. */
+export function loadedVm(name: string, percent: number, spec: Partial<VmSpec> = {}): VmSpec {
+  return vmSpec({ ...spec, name: parseName(name), load: { type: "constant", percent } });
+}
+
+/** A simulated host on the machine's clock that stops with the test. */
+export async function startSimulated(
+  socketDir: string,
+  vms: readonly VmSpec[],
+  intervalMs: number,
+): Promise<SimulatedHost> {
+  const host = new SimulatedHost(scenarioOf({ intervalMs, vms }), { socketDir, clock: systemClock() });
+  await host.start();
+  onTestFinished(() => host.stop());
+  return host;
+}
+
+/** All that `/api/v1/decisions` tells, the oldest first. */
+export async function apiDecisions(serving: Serving): Promise<ToldDecision[]> {
+  const { data } = JSON.parse(await serving.get("/api/v1/decisions?limit=10000"));
+  return (data as ToldDecision[]).toReversed();
+}
+
+/** The lines of a decision log; none when it is not there. */
+export function fileDecisions(file: string): ToldDecision[] {
+  if (!existsSync(file)) return [];
+  const lines = readFileSync(file, "utf8").split("\n");
+  return lines.filter((line) => line !== "").map((line) => JSON.parse(line));
+}
+
+/** What the program's log tells of decisions, in order. */
+export function loggedDecisions(serving: Serving): Record<string, unknown>[] {
+  return serving.events.filter(({ msg }) => msg === "scale decision" || msg === "scaler holds");
+}
+
+/** Waits until the log tells of a decision that has these fields, after the first `after` of them; returns how many there are then. */
+export async function decided(
+  serving: Serving,
+  fields: Readonly<Record<string, unknown>>,
+  after = 0,
+): Promise<number> {
+  const found = await until(
+    JSON.stringify(fields),
+    async () => {
+      const index = loggedDecisions(serving).findIndex(
+        (event, at) => at >= after && Object.entries(fields).every(([key, value]) => event[key] === value),
+      );
+      return index < 0 ? null : index + 1;
+    },
+    (count) => count !== null,
+  );
+  return found ?? 0;
+}
