@@ -21,6 +21,15 @@ export interface Places {
   readonly receiverUrl: string;
 }
 
+/** What is wanted beside the defaults. */
+export interface Wishes {
+  readonly speed: number;
+  /** more settings of a host as a target, by its name */
+  readonly targets?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  /** over the defaults of the section `scaler` */
+  readonly scaler?: Readonly<Record<string, unknown>>;
+}
+
 /** Paths of what was written. */
 export interface ConfigFiles {
   readonly exporter: string;
@@ -29,10 +38,8 @@ export interface ConfigFiles {
 }
 
 /** Writes the configuration of all three programs to `places.folder`, with time `speed` times as fast. */
-export async function writeConfigs(
-  places: Places,
-  { speed, scaler }: { speed: number; scaler: Readonly<Record<string, unknown>> },
-): Promise<ConfigFiles> {
+export async function writeConfigs(places: Places, wishes: Wishes): Promise<ConfigFiles> {
+  const { speed } = wishes;
   const rulesFolder = join(places.folder, "rules");
   await mkdir(rulesFolder);
   for (const name of await readdir(join(ROOT, "alerts"))) {
@@ -41,7 +48,7 @@ export async function writeConfigs(
     }
   }
   const texts = {
-    exporter: exporterConfig(places, speed, scaler),
+    exporter: exporterConfig(places, wishes),
     prometheus: prometheusConfig(await shipped("deploy/prometheus.yml"), places, speed),
     alertmanager: alertmanagerConfig(await shipped("alerts/alertmanager.yml"), places, speed),
   };
@@ -61,8 +68,7 @@ function shipped(file: string): Promise<string> {
 /** The defaults with every duration of the scaler divided, and `scaler` over them. */
 function exporterConfig(
   { folder, hosts, exporter }: Places,
-  speed: number,
-  { defaults = {}, ...scaler }: Readonly<Record<string, unknown>>,
+  { speed, targets = {}, scaler: { defaults = {}, ...scaler } = {} }: Wishes,
 ): string {
   const { pollIntervalMs, defaults: slow } = defaultConfig().scaler;
   const faster = (ms: number) => formatDuration(Math.max(1, Math.round(ms / speed)));
@@ -72,6 +78,7 @@ function exporterConfig(
       socket_dir: socketDir,
       os: "linux",
       page_size: 4096,
+      ...targets[name],
     })),
     web: { listen_addresses: [exporter] },
     log: { level: "warn" },

@@ -21,6 +21,8 @@ export interface StackOptions {
    * notifications, the scaler. Scenarios have intervals of their own. Default: 1
    */
   readonly speed?: number;
+  /** more settings of the hosts as targets, by their names: `subscribe` and the like */
+  readonly targets?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** the section `scaler` of the exporter's configuration: policies, mostly */
   readonly scaler?: Readonly<Record<string, unknown>>;
   /** on 127.0.0.1; another one where it is taken, and any by default */
@@ -85,7 +87,7 @@ export function missingPackages(): string[] {
  * scrape configuration, rules and Alertmanager example. Throws, and leaves nothing behind, when one of them does not start.
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { speed = 1, scaler = {}, ports = {} } = options;
+  const { speed = 1, targets = {}, scaler = {}, ports = {} } = options;
   const folder = await mkdtemp(join(tmpdir(), "albatross-stack-"));
   /** what ends what was started, the last first */
   const undo: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
@@ -120,7 +122,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const sockets = Object.keys(hosts).map((name) => [name, join(folder, name)]);
     const files = await writeConfigs(
       { folder, hosts: Object.fromEntries(sockets), ...addresses, receiverUrl: receiver.url },
-      { speed, scaler },
+      { speed, targets, scaler },
     );
     const exporter = await run("the exporter", addresses.exporter, process.execPath, [
       ...EXPORTER[options.program ?? "sources"],
