@@ -4,7 +4,7 @@ import { decodeMessage } from "../albatross/codec.ts";
 import { WireError } from "../albatross/errors.ts";
 import { FrameReader } from "../albatross/framing.ts";
 import { messageToJson } from "../albatross/json.ts";
-import { isErrno, plainMessage } from "./systemError.ts";
+import { isErrno, plainMessage } from "../systemError.ts";
 
 /** albatrossd's longest replies are images. */
 const MAX_FRAME_BYTES = 64 * 1024 * 1024;

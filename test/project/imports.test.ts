@@ -20,6 +20,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   demo: ["albatross", "config", "simulator"],
   web: ["albatross", "config", "fleet", "exposition", "exporter", "scaler"],
   serve: ["albatross", "config", "fleet", "exposition", "exporter", "scaler", "web"],
+  record: ["albatross", "config", "fleet", "exposition", "exporter", "scaler", "serve"],
   commands: [
     "albatross",
     "config",
@@ -32,6 +33,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "simulator",
     "demo",
     "backtest",
+    "record",
   ],
 };
 const FOLDERS = Object.keys(ALLOWED);

@@ -1,6 +1,6 @@
 import type { Clock } from "../clock.ts";
 import { formatDuration } from "../config/units.ts";
-import { RecordError, type TraceOutput } from "./recordOutput.ts";
+import { RecordError, type TraceOutput } from "./output.ts";
 
 const EVENT = /^\{"time":"[^"]*",(?:"host":"(?:[^"\\]|\\.)*",)?"event":"(\w+)"/;
 const PROGRESS_MS = 1_000;

@@ -1,8 +1,8 @@
 import { get as httpGet, type IncomingMessage } from "node:http";
 import { get as httpsGet } from "node:https";
 import { StringDecoder } from "node:string_decoder";
-import { RecordError } from "./recordOutput.ts";
-import { isErrno, plainMessage } from "./systemError.ts";
+import { isErrno, plainMessage } from "../systemError.ts";
+import { RecordError } from "./output.ts";
 
 /** What the exporter writes last when it cuts a client that does not keep up. */
 const DROPPED = '{"event":"dropped"';

@@ -5,7 +5,7 @@ import { formatProblem } from "../config/problem.ts";
 import type { TargetConfig } from "../config/types.ts";
 import { TraceLines, type TraceListener } from "../exporter/trace.ts";
 import { loadSettings } from "../serve/settings.ts";
-import { RecordError } from "./recordOutput.ts";
+import { RecordError } from "./output.ts";
 
 /** An output that takes this much less than what arrives will not catch up. */
 const MAX_WAITING_CHARACTERS = 64 * 1024 * 1024;

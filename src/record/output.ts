@@ -2,7 +2,7 @@ import { createWriteStream } from "node:fs";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { createGzip } from "node:zlib";
-import { plainMessage } from "./systemError.ts";
+import { plainMessage } from "../systemError.ts";
 
 /** Why nothing, or nothing more, can be recorded; for people, on one line. */
 export class RecordError extends Error {
