@@ -1,0 +1,85 @@
+import { afterEach, describe, expect, test } from "vitest";
+import type { RecentQuery } from "../../src/scaler/recent.ts";
+import { ask, type RunningWeb, startWeb } from "../support/web.ts";
+
+let web: RunningWeb;
+
+afterEach(() => web.stop());
+
+/** What is asked of the scaler with this query string, and what is answered. */
+async function asked(query: string) {
+  const queries: RecentQuery[] = [];
+  web = await startWeb({
+    decisions: (wanted) => {
+      queries.push(wanted);
+      return [{ group: "web", decision: "hold" }];
+    },
+  });
+  const { status, headers, body } = await ask(`${web.url}/api/v1/decisions${query}`);
+  expect(headers["content-type"]).toBe("application/json; charset=utf-8");
+  return { status, body: JSON.parse(body.toString()), queries };
+}
+
+describe("/api/v1/decisions", () => {
+  test.each<[query: string, wanted: RecentQuery]>([
+    ["", { limit: 100 }],
+    ["?limit=1", { limit: 1 }],
+    ["?limit=10000", { limit: 10_000 }],
+    ["?group=web", { limit: 100, group: "web" }],
+    ["?group=User:Web&limit=5", { limit: 5, group: "user:web" }],
+    ["?group=%3Aweb&host=a%20b", { limit: 100, group: ":web", host: "a b" }],
+  ])("%s", async (query, wanted) => {
+    const { status, body, queries } = await asked(query);
+    expect(queries).toEqual([wanted]);
+    expect([status, body]).toEqual([200, { status: "success", data: [{ group: "web", decision: "hold" }] }]);
+  });
+
+  test.each([
+    ["?limit=0", 'limit "0": a whole number from 1 to 10000 is allowed'],
+    ["?limit=10001", 'limit "10001": a whole number from 1 to 10000 is allowed'],
+    ["?limit=-1", 'limit "-1"'],
+    ["?limit=1e3", 'limit "1e3"'],
+    ["?limit=1.5", 'limit "1.5"'],
+    ["?limit=", 'limit ""'],
+    ["?limit=ten", 'limit "ten"'],
+    ["?limit=1&limit=2", 'limit ["1","2"]'],
+    ["?limit=99999999999999999999", 'limit "99999999999999999999"'],
+    ["?group=", 'group "": one name is allowed, such as web or user:web'],
+    ["?group=a&group=b", 'group ["a","b"]'],
+    ["?host=", 'host "": the name of one target is allowed'],
+    ["?host=a&host=b", 'host ["a","b"]'],
+  ])("%s is refused", async (query, message) => {
+    const { status, body, queries } = await asked(query);
+    expect(queries).toEqual([]);
+    expect(status).toBe(400);
+    expect(body).toEqual({ status: "error", errorType: "bad_data", error: expect.stringContaining(message) });
+  });
+});
+
+describe("the front page says of the scaler", () => {
+  const poll = { mode: "dry_run", pollIntervalMs: 60_000 };
+
+  test.each([
+    ["nothing yet", { ...poll, groups: 0, lastTickMs: null }, "No group has been evaluated yet."],
+    [
+      "that nothing is scaled",
+      { ...poll, groups: 0, lastTickMs: Date.parse("2025-12-31T23:59:48Z") },
+      "No policy matches any group; they were last looked at 12 s ago.",
+    ],
+    [
+      "what it does with one group",
+      { ...poll, groups: 1, lastTickMs: Date.parse("2025-12-31T23:59:48Z") },
+      "One group is evaluated every 60 s, last 12 s ago. Dry run: decisions are counted and logged, not carried out.",
+    ],
+    [
+      "what it does with many",
+      { ...poll, groups: 12, lastTickMs: Date.parse("2026-01-01T00:00:00Z") },
+      "12 groups are evaluated every 60 s, last 0 s ago.",
+    ],
+  ])("%s", async (_, summary, words) => {
+    web = await startWeb({ scaler: () => summary });
+    const page = (await ask(`${web.url}/`)).body.toString();
+    expect(page).toContain(words);
+    expect(page).toContain('<a href="/api/v1/decisions">');
+  });
+});
