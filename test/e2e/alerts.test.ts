@@ -94,10 +94,16 @@ describe.skipIf(both.includes(false))(
     });
 
     test("comes in one message for each group", () => {
-      for (const { groupLabels, alerts } of stack.notifications) {
-        expect(groupLabels).toMatchObject({ job: "albatross" });
-        const groups = alerts.map(({ labels }) => `${labels["host"]} ${labels["path"]} ${labels["group"]}`);
-        expect(new Set(groups).size).toBe(1);
+      // On a busy machine the exporter may have been absent for what is five minutes here: that is of no group.
+      const ofGroups = stack.notifications.filter(({ groupLabels }) => groupLabels["group"] !== undefined);
+      expect(ofGroups.length).toBeGreaterThanOrEqual(4);
+      for (const { groupLabels, alerts } of ofGroups) {
+        for (const { labels } of alerts) expect(labels).toMatchObject(groupLabels);
+        expect(Object.keys(groupLabels).sort()).toEqual(
+          ["group", "host", "instance", "job", groupLabels["group"] === "hello" ? "" : "path"].filter(
+            Boolean,
+          ),
+        );
       }
     });
 
