@@ -1,3 +1,4 @@
+// biome-ignore lint/style/useFilenamingConvention: each command has the file of its name
 import type { Command } from "commander";
 
 /** `check-config FILE`: is a configuration file right, and does every setting in it have an effect? */

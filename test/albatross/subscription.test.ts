@@ -6,7 +6,7 @@ import { parseName } from "../../src/albatross/names.ts";
 import type { TargetOptions } from "../../src/albatross/target.ts";
 import type { TargetConfig } from "../../src/config/types.ts";
 import { eventually, settle } from "../support/eventually.ts";
-import type { Peer } from "../support/scripted-daemon.ts";
+import type { Peer } from "../support/scriptedDaemon.ts";
 import { makeStats } from "../support/stats.ts";
 import { acknowledge, sampleOf, TestHost } from "./support/host.ts";
 import { captureBytes } from "./support/vectors.ts";

@@ -4,7 +4,7 @@ import type { NamedPolicy } from "../../src/albatross/messages.ts";
 import { formatName, parseName } from "../../src/albatross/names.ts";
 import type { TargetConfig } from "../../src/config/types.ts";
 import { eventually, settle } from "../support/eventually.ts";
-import type { Peer } from "../support/scripted-daemon.ts";
+import type { Peer } from "../support/scriptedDaemon.ts";
 import { makeInfo } from "../support/stats.ts";
 import { acknowledge, answerAsAlbatrossd, running, sampleOf, TestHost } from "./support/host.ts";
 

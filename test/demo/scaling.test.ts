@@ -6,7 +6,7 @@ import { Engine } from "../../src/scaler/engine.ts";
 import { BUILTIN_SCENARIOS } from "../../src/simulator/builtin.ts";
 import { loadScenario } from "../../src/simulator/scenarioFile.ts";
 import { World } from "../../src/simulator/world.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 
 const HOST = "demo";
 const INFO_EVERY_S = 30;

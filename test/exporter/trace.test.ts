@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parseName } from "../../src/albatross/names.ts";
 import { TraceLines, type TraceListener } from "../../src/exporter/trace.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 import { makeInfo, makeStats } from "../support/stats.ts";
 import { readTrace } from "../support/trace.ts";
 

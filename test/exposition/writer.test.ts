@@ -8,7 +8,7 @@ import { Turns } from "../../src/exposition/turns.ts";
 import { type RenderOptions, renderExposition } from "../../src/exposition/writer.ts";
 import { collect } from "../support/collect.ts";
 import { parseExposition } from "../support/expositionParser.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 
 async function chunksOf(
   families: Family[],

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { formatName } from "../../src/albatross/names.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 import { readTrace } from "../support/trace.ts";
 
 /** Recorded at a 2 s interval from real processes under albatross-stats; the fixtures' README tells what they did. */

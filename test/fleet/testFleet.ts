@@ -3,7 +3,7 @@ import { parseName } from "../../src/albatross/names.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import type { AssumedCpuWarning } from "../../src/fleet/hostVms.ts";
 import type { FleetSnapshot, Group, MemberState, VmRecord } from "../../src/fleet/types.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 import { makeInfo, makeStats } from "../support/stats.ts";
 
 const HOST = "h";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { unusedMetrics } from "../../grafana/unused-metrics.ts";
+import { unusedMetrics } from "../../grafana/unusedMetrics.ts";
 import {
   dashboardNames,
   dashboardQueries,

@@ -17,7 +17,7 @@ import { openStream } from "../../src/record/stream.ts";
 import { recordTrace } from "../../src/record/trace.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { loadScenario } from "../../src/simulator/scenarioFile.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 import { runHere, runProgram } from "../support/program.ts";
 import { readTrace } from "../support/trace.ts";
 import { type RunningWeb, startWeb, targetSnapshot, until } from "../support/web.ts";

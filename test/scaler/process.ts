@@ -9,7 +9,7 @@ import type { LineLog, ScalerFiles, StateStore } from "../../src/scaler/files.ts
 import { parseState, type SavedState } from "../../src/scaler/savedState.ts";
 import { Scaler } from "../../src/scaler/scaler.ts";
 import type { LoggedDecision } from "../../src/scaler/telling.ts";
-import type { FakeClock } from "../support/fake-clock.ts";
+import type { FakeClock } from "../support/fakeClock.ts";
 
 /** A clock of a process of its own: monotonic time has another origin, timers end with the process. */
 class ProcessClock implements Clock {

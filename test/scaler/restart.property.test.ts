@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { parseName } from "../../src/albatross/names.ts";
 import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 import { makeInfo, makeStats } from "../support/stats.ts";
 import { Disk, Process, type Seen } from "./process.ts";
 import { policy } from "./rules.ts";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { formatName } from "../../src/albatross/names.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { cpuTimeUs } from "../../src/fleet/counters.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 import { readTrace } from "../support/trace.ts";
 import { Disk, Process, type Seen } from "./process.ts";
 

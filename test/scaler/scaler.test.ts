@@ -3,7 +3,7 @@ import { parseName } from "../../src/albatross/names.ts";
 import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
 import { createLogger } from "../../src/log.ts";
 import { render, seriesOf } from "../exporter/records.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 import { makeStats } from "../support/stats.ts";
 import { Disk, Process } from "./process.ts";
 import { policy } from "./rules.ts";

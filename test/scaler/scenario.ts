@@ -3,7 +3,7 @@ import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { Engine } from "../../src/scaler/engine.ts";
 import type { Evaluation } from "../../src/scaler/types.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 import { makeInfo, makeStats } from "../support/stats.ts";
 import { MINUTE, policy, words } from "./rules.ts";
 

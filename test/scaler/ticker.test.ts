@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Ticker, type TickerOptions } from "../../src/scaler/ticker.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 
 interface Tick {
   readonly atMs: number;

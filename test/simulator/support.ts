@@ -9,7 +9,7 @@ import type { Message, Stats } from "../../src/albatross/messages.ts";
 import { formatName, parseName } from "../../src/albatross/names.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { type Scenario, scenarioOf, type VmSpec, vmSpec } from "../../src/simulator/model.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 
 /** How long a test waits for bytes that are on their way through a local socket. */
 const PATIENCE_MS = 5_000;

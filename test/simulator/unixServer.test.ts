@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { scenarioOf } from "../../src/simulator/model.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 import { eventually, socketDir, startHost } from "./support.ts";
 
 function hostAt(dir: string): SimulatedHost {

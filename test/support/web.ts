@@ -8,7 +8,7 @@ import { createApp } from "../../src/web/app.ts";
 import { Broadcast } from "../../src/web/broadcast.ts";
 import type { FinishedScrape, WebDeps } from "../../src/web/deps.ts";
 import { startServer } from "../../src/web/server.ts";
-import { FakeClock } from "./fake-clock.ts";
+import { FakeClock } from "./fakeClock.ts";
 
 /** The web side on a port of its own on 127.0.0.1, with a clock that stands still and what it told its observers. */
 export interface RunningWeb {

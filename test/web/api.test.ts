@@ -3,7 +3,7 @@ import { targetsJson } from "../../src/exporter/api.ts";
 import { Turns } from "../../src/exposition/turns.ts";
 import { jsonPieces } from "../../src/web/jsonPieces.ts";
 import { collect } from "../support/collect.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 import { ask, open, type RunningWeb, startWeb, targetSnapshot, until } from "../support/web.ts";
 
 let web: RunningWeb;

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { ListenAddress } from "../../src/config/types.ts";
 import { createLogger } from "../../src/log.ts";
 import { ListenError, startServer, type WebServer } from "../../src/web/server.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fakeClock.ts";
 import { ask, connectWithoutReading, until } from "../support/web.ts";
 
 const log = createLogger({ level: "error", format: "logfmt" }, { write: () => {} });

@@ -14,8 +14,8 @@ import type { SlotSnapshot } from "../../../src/albatross/slotState.ts";
 import { Target, type TargetOptions, type TargetSink } from "../../../src/albatross/target.ts";
 import type { TargetConfig } from "../../../src/config/types.ts";
 import { eventually, settle } from "../../support/eventually.ts";
-import { FakeClock } from "../../support/fake-clock.ts";
-import { type Peer, ScriptedDaemon } from "../../support/scripted-daemon.ts";
+import { FakeClock } from "../../support/fakeClock.ts";
+import { type Peer, ScriptedDaemon } from "../../support/scriptedDaemon.ts";
 import { makeInfo, makeStats } from "../../support/stats.ts";
 
 export interface RecordedSample {

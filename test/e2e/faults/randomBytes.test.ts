@@ -12,7 +12,7 @@ import { createLogger } from "../../../src/log.ts";
 import { mutate, Random } from "../../albatross/support/mutate.ts";
 import { captureBytes, malformedVectors, vectors } from "../../albatross/support/vectors.ts";
 import { collect } from "../../support/collect.ts";
-import { FakeClock } from "../../support/fake-clock.ts";
+import { FakeClock } from "../../support/fakeClock.ts";
 import { Scrape } from "../support/exposition.ts";
 import { framesOf } from "../support/replayedHost.ts";
 

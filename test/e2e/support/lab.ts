@@ -8,7 +8,7 @@ import { SimulatedHost } from "../../../src/simulator/host.ts";
 import type { Scenario } from "../../../src/simulator/model.ts";
 import { scenarioOf } from "../../../src/simulator/model.ts";
 import { eventually, settle } from "../../support/eventually.ts";
-import { FakeClock } from "../../support/fake-clock.ts";
+import { FakeClock } from "../../support/fakeClock.ts";
 import { temporaryFolder } from "../../support/serving.ts";
 import { Scrape } from "./exposition.ts";
 

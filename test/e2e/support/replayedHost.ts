@@ -6,7 +6,7 @@ import { messageToJson } from "../../../src/albatross/json.ts";
 import type { Message } from "../../../src/albatross/messages.ts";
 import { formatName } from "../../../src/albatross/names.ts";
 import { captureBytes } from "../../albatross/support/vectors.ts";
-import { type Peer, ScriptedDaemon } from "../../support/scripted-daemon.ts";
+import { type Peer, ScriptedDaemon } from "../../support/scriptedDaemon.ts";
 import type { InfoMessage, PoliciesMessage, StatsMessage } from "./wireJson.ts";
 
 /** The recorded streams that make one host, by the names of their files. */
