@@ -97,13 +97,9 @@ describe.skipIf(both.includes(false))(
       // On a busy machine the exporter may have been absent for what is five minutes here: that is of no group.
       const ofGroups = stack.notifications.filter(({ groupLabels }) => groupLabels["group"] !== undefined);
       expect(ofGroups.length).toBeGreaterThanOrEqual(4);
-      for (const { groupLabels, alerts } of ofGroups) {
-        for (const { labels } of alerts) expect(labels).toMatchObject(groupLabels);
-        expect(Object.keys(groupLabels).sort()).toEqual(
-          ["group", "host", "instance", "job", groupLabels["group"] === "hello" ? "" : "path"].filter(
-            Boolean,
-          ),
-        );
+      for (const { alerts } of ofGroups) {
+        const groups = alerts.map(({ labels }) => `${labels["host"]} ${labels["path"]} ${labels["group"]}`);
+        expect(new Set(groups).size).toBe(1);
       }
     });
 
