@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { loadScenario } from "../../src/simulator/scenarioFile.ts";
 import { eventually, samples, socketDir, subscriber } from "../simulator/support.ts";
+import { runHere } from "../support/program.ts";
 
 interface Running {
   readonly child: ChildProcess;
@@ -61,9 +62,9 @@ describe("simulate", () => {
   );
 
   test("prints a built-in scenario that it would take itself", async () => {
-    const running = simulate("demo", "--print-scenario");
-    expect(await exitCode(running)).toBe(0);
-    expect(loadScenario("demo.yaml", running.output.stdout).ok).toBe(true);
+    const { code, stdout } = await runHere(["simulate", "demo", "--print-scenario"]);
+    expect(code).toBe(0);
+    expect(loadScenario("demo.yaml", stdout).ok).toBe(true);
   });
 
   test.each([
@@ -98,8 +99,8 @@ describe("simulate", () => {
       stderr: "allowed: a whole number from 0 to 4294967295",
     },
   ])("refuses $name with exit code $code", async ({ args, code, stderr }) => {
-    const running = simulate(...args);
-    expect(await exitCode(running)).toBe(code);
-    expect(running.output.stderr).toContain(stderr);
+    const refused = await runHere(["simulate", ...args]);
+    expect(refused.stderr).toContain(stderr);
+    expect(refused).toMatchObject({ code, stdout: "" });
   });
 });
