@@ -4,13 +4,15 @@ import { InOrder } from "./inOrder.ts";
 import { type Bases, monotonicMs, observe } from "./observe.ts";
 import { policyLookup } from "./policies.ts";
 import { type GroupKey, groupKey, type RememberedGroup, tick } from "./tick.ts";
-import type { Evaluation } from "./types.ts";
+import type { Evaluation, GroupPolicy } from "./types.ts";
 
 /** All that the scaler remembers between two ticks. Times are monotonic, of this process. */
 export interface Memory {
   readonly groups: ReadonlyMap<GroupKey, RememberedGroup>;
   readonly bases: Bases;
 }
+
+const NO_POLICIES = { keys: [], values: [] };
 
 export const NO_MEMORY: Memory = { groups: new Map(), bases: { tickUs: null, points: new Map() } };
 
@@ -22,6 +24,9 @@ export class Engine {
   #config: ScalerConfig;
   #policyOf: ReturnType<typeof policyLookup>;
   #memory: Memory;
+  /** the policies of the groups of the last tick, so that most need not be looked up again */
+  #policies: { readonly keys: readonly GroupKey[]; readonly values: readonly (GroupPolicy | null)[] } =
+    NO_POLICIES;
 
   constructor(config: ScalerConfig, memory: Memory = NO_MEMORY) {
     this.#config = config;
@@ -38,6 +43,7 @@ export class Engine {
   reconfigure(config: ScalerConfig): void {
     this.#config = config;
     this.#policyOf = policyLookup(config);
+    this.#policies = NO_POLICIES;
   }
 
   /**
@@ -47,11 +53,15 @@ export class Engine {
   tick(snapshot: FleetSnapshot, firstSampleUs: number): readonly Evaluation[] {
     const { groups, bases } = this.#memory;
     const known = new InOrder([...groups.keys()], [...groups.values()]);
+    const policies = new InOrder(this.#policies.keys, this.#policies.values);
     const observed = observe({
       snapshot,
       bases,
       firstSampleUs,
-      policyOf: this.#policyOf,
+      policyOf: (group) => {
+        const policy = policies.find(groupKey(group));
+        return policy === undefined ? this.#policyOf(group) : policy;
+      },
       stateOf: (group) => known.find(groupKey(group))?.state ?? null,
     });
     const result = tick({
@@ -63,6 +73,7 @@ export class Engine {
       maxScaleUpsPerTick: this.#config.maxScaleUpsPerTick,
     });
     this.#memory = { groups: result.states, bases: observed.bases };
+    this.#policies = { keys: observed.observations.map(groupKey), values: observed.policies };
     return result.evaluations;
   }
 }

@@ -60,7 +60,8 @@ export class GroupItems {
       const { policy, observation } = evaluation;
       if (policy === null) continue;
       const key = groupKey(observation);
-      items.push(itemAfter(before.find(key), { key, evaluation, policy, kindOf }, at));
+      // a group's key is its labels
+      items.push(itemAfter(before.find(key), key, evaluation, policy, kindOf, at));
     }
     this.#items = items;
   }
@@ -83,27 +84,30 @@ export class GroupItems {
 
 function itemAfter(
   before: GroupItem | undefined,
-  {
-    key,
-    evaluation,
-    policy,
-    kindOf,
-  }: { key: string; evaluation: Evaluation; policy: GroupPolicy; kindOf: KindOf },
-  { nowMs, wallMs }: { nowMs: number; wallMs: number },
+  labels: string,
+  evaluation: Evaluation,
+  policy: GroupPolicy,
+  kindOf: KindOf,
+  { nowMs, wallMs }: { readonly nowMs: number; readonly wallMs: number },
 ): GroupItem {
   const { decision, reason } = evaluation.decision;
   const kind = kindOf(decision, reason);
-  const kindsBefore = before?.kinds ?? SCALE_PAIRS.map((pair) => kindOf(...pair));
-  const kinds = kindsBefore.includes(kind) ? kindsBefore : [...kindsBefore, kind];
-  const wall = wallMs / 1000;
+  let kinds = before?.kinds ?? SCALE_PAIRS.map((pair) => kindOf(...pair));
+  const counts = before?.counts.slice() ?? kinds.map(() => 0);
+  let index = kinds.indexOf(kind);
+  if (index < 0) {
+    index = kinds.length;
+    kinds = [...kinds, kind];
+  }
+  counts[index] = (counts[index] ?? 0) + 1;
   const untilMs = evaluation.cooldownUntilMs;
+  const wall = wallMs / 1000;
   return {
-    // a group's key is its labels
-    labels: key,
+    labels,
     evaluation,
     policy,
     kinds,
-    counts: kinds.map((known, index) => (before?.counts[index] ?? 0) + (known === kind ? 1 : 0)),
+    counts,
     cooldownUntilSeconds:
       untilMs === null
         ? null

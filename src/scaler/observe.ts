@@ -2,7 +2,7 @@
  * The fleet's samples as observations: each VM's rate over the window since the previous tick, taken from its own
  * counters. What it remembers of a tick is one counter reading per VM.
  */
-import type { CpuPoint, FleetSnapshot, Group, GroupMember, UnheardVm, VmRecord } from "../fleet/types.ts";
+import type { CpuPoint, FleetSnapshot, MemberState, UnheardVm, VmRecord } from "../fleet/types.ts";
 import { type Base, type Readings, TickReadings } from "./readings.ts";
 import type {
   GroupName,
@@ -70,26 +70,21 @@ export function observe(input: ObserveInput): Observed {
   const policies: (GroupPolicy | null)[] = [];
   const points = new TickReadings(snapshot.nowUs, snapshot.vms.length + snapshot.unheard.length);
 
-  for (const group of snapshot.groups()) {
-    const { host, path, labels } = group;
+  let start = 0;
+  for (let first = snapshot.vms[start]; first !== undefined; first = snapshot.vms[start]) {
+    const { host, path, primary, groupLabels: labels } = first;
+    const group: GroupName = { host, path, group: primary, labels };
     const leaving = clonesLeaving(input.stateOf(group), facts.nowMs);
     const policy = input.policyOf(group);
-    let members = observeGroup(group, leaving, policy?.warmupPeriodMs ?? 0, facts, points);
+    const members: MemberObservation[] = [];
+    start = observeGroup({ start, leaving, warmupMs: policy?.warmupPeriodMs ?? 0 }, facts, points, members);
     if (unheard.size > 0) {
-      const others = observeUnheard(unheard.get(labels) ?? NONE, leaving, facts, points);
-      if (others.length > 0) members = [...members, ...others];
+      members.push(...observeUnheard(unheard.get(labels) ?? NONE, leaving, facts, points));
       unheard.delete(labels);
     }
     if (members.length === 0) continue;
     policies.push(policy);
-    observations.push({
-      host,
-      path,
-      group: group.group,
-      labels,
-      hostLive: live.get(host) === true,
-      members,
-    });
+    observations.push({ host, path, group: primary, labels, hostLive: live.get(host) === true, members });
   }
   // groups of which no member has been heard since the program started
   for (const vms of unheard.values()) {
@@ -116,27 +111,27 @@ function byGroup(vms: readonly UnheardVm[]): Map<string, UnheardVm[]> {
   return groups;
 }
 
-/** The members of a group that are not gone. Puts the readings for the next tick into `points`. */
+/**
+ * Observes the VMs from `start` on that are of one group; returns where the next group begins. Members that are not gone
+ * go into `members`, the readings for the next tick into `points`. (The fleet's own groups would have to be made first.)
+ */
 function observeGroup(
-  group: Group,
-  leaving: ReadonlySet<number> | null,
-  warmupMs: number,
+  { start, leaving, warmupMs }: { start: number; leaving: ReadonlySet<number> | null; warmupMs: number },
   facts: TickFacts,
   points: TickReadings,
-): MemberObservation[] {
-  const heard = group.members.map((member) => {
-    const { record, cloneId } = member;
+  members: MemberObservation[],
+): number {
+  const { vms, states } = facts.snapshot;
+  const labels = vms[start]?.groupLabels;
+  let at = start;
+  for (let record = vms[at]; record?.groupLabels === labels && record !== undefined; record = vms[++at]) {
     const base = readingAt(facts.bases, record);
-    const observed = observeMember(member, base, facts, warmupMs);
-    const gone = isGone(cloneId, observed.state, base, leaving);
+    const observed = observeMember(record, states[at] ?? "missing", base, facts, warmupMs);
+    const gone = isGone(record.cloneId, observed.state, base, leaving);
     keepReading(points, record, base, gone);
-    return gone ? null : observed;
-  });
-  return heard.every(isThere) ? heard : heard.filter(isThere);
-}
-
-function isThere(member: MemberObservation | null): member is MemberObservation {
-  return member !== null;
+    if (!gone) members.push(observed);
+  }
+  return at;
 }
 
 /** The same for VMs that have not been heard since the program started. */
@@ -183,12 +178,13 @@ function isGone(
 }
 
 function observeMember(
-  { record, cloneId, state }: GroupMember,
+  record: VmRecord,
+  state: MemberState,
   base: Base | undefined,
   { snapshot, bases, windowUs }: TickFacts,
   warmupMs: number,
 ): MemberObservation {
-  const { vm, arrivalUs, cpuUs, cpus } = record;
+  const { vm, cloneId, arrivalUs, cpuUs, cpus } = record;
   if (state === "silent") return observation(vm, cloneId, "silent", null);
   if (bases.tickUs !== null && arrivalUs <= bases.tickUs) return observation(vm, cloneId, "missing", null);
   const start = windowStart(record, base);
@@ -211,15 +207,15 @@ function observation(
 
 /** The VM's reading at the previous tick or, in a new life, that life's first sample; null while it has none. */
 export function windowStart(record: VmRecord, base: Base | undefined): CpuPoint | null {
+  // Readings are kept once a life has a first sample, so that one of the same number is of the same life.
+  if (base !== undefined && base.life === record.life) return base;
   const { lifeStart } = record;
-  if (base === undefined || lifeStart === null) return lifeStart;
+  if (base === undefined || base.life !== null || lifeStart === null) return lifeStart;
   return isSameLife(record, lifeStart, base) ? base : lifeStart;
 }
 
 /** A reading from the state file is of this life when nothing shows a restart since. */
 function isSameLife(record: VmRecord, lifeStart: CpuPoint, base: Base): boolean {
-  // Info may have told of a new life before its first sample came: then a reading of that time is of the one before.
-  if (base.life !== null) return base.life === record.life && base.arrivalUs >= lifeStart.arrivalUs;
   const startedMs = record.info?.startedMs ?? null;
   const startedBeforeMs = base.startedMs ?? null;
   if (startedMs !== null && startedBeforeMs !== null && startedMs !== startedBeforeMs) return false;

@@ -62,9 +62,11 @@ export class TickReadings implements Readings {
   }
 
   /** The reading of a VM that the fleet knows now. */
-  of({ labels, firstSeenUs }: VmRecord): Base | undefined {
+  of(record: VmRecord): Base | undefined {
+    const { labels } = record;
     // who came since then has none, and would only be looked for in vain
-    return firstSeenUs > this.#tickUs ? undefined : this.get(labels);
+    if (this.#labels[this.#cursor] !== labels && record.firstSeenUs > this.#tickUs) return undefined;
+    return this.get(labels);
   }
 
   get(labels: string): Base | undefined {
