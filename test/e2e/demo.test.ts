@@ -95,12 +95,19 @@ describe("the demo", () => {
     await expectNothingLeft(demo);
   }, 40_000);
 
-  test.each(["SIGINT", "SIGTERM"] as const)(
-    "started with npm leaves nothing behind when only npm gets %s",
-    async (signal) => {
-      const demo = await started(spawn("npm", ["run", "demo", "--", "--port", "0"]));
-      const closed = once(demo.child, "close");
-      demo.child.kill(signal);
+  test.each([
+    ["npm alone", "SIGINT"],
+    ["npm alone", "SIGTERM"],
+    ["the whole process group", "SIGINT"], // Ctrl-C
+    ["the whole process group", "SIGTERM"],
+  ] as const)(
+    "started with npm leaves nothing behind when %s gets %s",
+    async (whom, signal) => {
+      const npm = spawn("npm", ["run", "demo", "--", "--port", "0"], { detached: true });
+      const demo = await started(npm);
+      const closed = once(npm, "close");
+      const pid = npm.pid ?? Number.NaN;
+      process.kill(whom === "npm alone" ? pid : -pid, signal);
       await closed;
       await expectNothingLeft(demo);
     },
