@@ -12,8 +12,6 @@ export interface Memory {
   readonly bases: Bases;
 }
 
-const NO_POLICIES = { keys: [], values: [] };
-
 export const NO_MEMORY: Memory = { groups: new Map(), bases: { tickUs: null, points: new Map() } };
 
 /**
@@ -25,8 +23,7 @@ export class Engine {
   #policyOf: ReturnType<typeof policyLookup>;
   #memory: Memory;
   /** the policies of the groups of the last tick, so that most need not be looked up again */
-  #policies: { readonly keys: readonly GroupKey[]; readonly values: readonly (GroupPolicy | null)[] } =
-    NO_POLICIES;
+  #policies = new InOrder<GroupPolicy | null>([], []);
 
   constructor(config: ScalerConfig, memory: Memory = NO_MEMORY) {
     this.#config = config;
@@ -43,7 +40,7 @@ export class Engine {
   reconfigure(config: ScalerConfig): void {
     this.#config = config;
     this.#policyOf = policyLookup(config);
-    this.#policies = NO_POLICIES;
+    this.#policies = new InOrder<GroupPolicy | null>([], []);
   }
 
   /**
@@ -52,17 +49,15 @@ export class Engine {
    */
   tick(snapshot: FleetSnapshot, firstSampleUs: number): readonly Evaluation[] {
     const { groups, bases } = this.#memory;
-    const known = new InOrder([...groups.keys()], [...groups.values()]);
-    const policies = new InOrder(this.#policies.keys, this.#policies.values);
     const observed = observe({
       snapshot,
       bases,
       firstSampleUs,
       policyOf: (group) => {
-        const policy = policies.find(groupKey(group));
+        const policy = this.#policies.get(groupKey(group));
         return policy === undefined ? this.#policyOf(group) : policy;
       },
-      stateOf: (group) => known.find(groupKey(group))?.state ?? null,
+      stateOf: (group) => groups.get(groupKey(group))?.state ?? null,
     });
     const result = tick({
       observations: observed.observations,
@@ -73,7 +68,7 @@ export class Engine {
       maxScaleUpsPerTick: this.#config.maxScaleUpsPerTick,
     });
     this.#memory = { groups: result.states, bases: observed.bases };
-    this.#policies = { keys: observed.observations.map(groupKey), values: observed.policies };
+    this.#policies = new InOrder(observed.observations.map(groupKey), observed.policies);
     return result.evaluations;
   }
 }

@@ -61,7 +61,7 @@ export class GroupItems {
       if (policy === null) continue;
       const key = groupKey(observation);
       // a group's key is its labels
-      items.push(itemAfter(before.find(key), key, evaluation, policy, kindOf, at));
+      items.push(itemAfter(before.get(key), key, evaluation, policy, kindOf, at));
     }
     this.#items = items;
   }

@@ -38,8 +38,7 @@ export interface TickResult {
 export function tick(input: TickInput): TickResult {
   const { policies } = input;
   const keys = input.observations.map(groupKey);
-  const known = new InOrder([...input.states.keys()], [...input.states.values()]);
-  const before = keys.map((key) => known.find(key));
+  const before = keys.map((key) => input.states.get(key));
   const evaluateAt = (index: number, observation: Observation, scaleUpAllowed: boolean): EvaluateResult =>
     evaluate({
       policy: policies === undefined ? input.policyOf(observation) : (policies[index] ?? null),
@@ -53,21 +52,27 @@ export function tick(input: TickInput): TickResult {
     const observation = input.observations[index];
     if (observation !== undefined) results[index] = evaluateAt(index, observation, false);
   }
-  const states = new Map<GroupKey, RememberedGroup>();
-  let absent = input.states.size;
-  for (const [index, { state, evaluation }] of results.entries()) {
+  const groups = results.map(({ state, evaluation }, index): RememberedGroup => {
     const remembered = before[index];
-    if (remembered !== undefined) absent--;
+    if (remembered?.state === state) return remembered;
     const { host, path, group } = evaluation.observation;
-    states.set(keys[index] ?? "", remembered?.state === state ? remembered : { host, path, group, state });
-  }
-  if (absent === 0) return { evaluations: results.map((r) => r.evaluation), states };
+    return { host, path, group, state };
+  });
+  const absent = before.filter((remembered) => remembered !== undefined).length < input.states.size;
+  if (absent) keepAbsent(input, keys, groups);
+  return { evaluations: results.map((r) => r.evaluation), states: new InOrder(keys, groups) };
+}
+
+/** Adds what is kept of the groups that are remembered and not observed. */
+function keepAbsent(input: TickInput, keys: GroupKey[], groups: RememberedGroup[]): void {
+  const observed = new Set(keys);
   for (const [key, remembered] of input.states) {
-    if (states.has(key)) continue;
+    if (observed.has(key)) continue;
     const state = afterAbsence(remembered.state, input.policyOf(remembered), input.nowMs);
-    if (state !== null) states.set(key, { ...remembered, state });
+    if (state === null) continue;
+    keys.push(key);
+    groups.push({ ...remembered, state });
   }
-  return { evaluations: results.map((r) => r.evaluation), states };
 }
 
 /** Indexes of the scale-ups that their host's limit leaves out: the most overloaded groups go first. */
