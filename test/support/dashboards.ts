@@ -42,6 +42,9 @@ export interface PanelJson {
       readonly unit?: string;
       readonly decimals?: number;
       readonly thresholds?: { readonly steps: readonly Threshold[] };
+      readonly mappings?: readonly {
+        readonly options: Readonly<Record<string, { readonly text: string; readonly color: string }>>;
+      }[];
     };
   };
   /** of a row that is folded up */
