@@ -5,7 +5,7 @@ const END_TO_END = "test/e2e/**/*.test.ts";
 
 export default defineConfig({
   test: {
-    testTimeout: 20_000,
+    testTimeout: 60_000,
     hookTimeout: 30_000,
     pool: "forks",
     // Most end-to-end tests wait for real time to pass: also where there is little to share, two go at once.

@@ -3,6 +3,8 @@ import type { Reading } from "./readings.ts";
 
 /** Memory may grow by this share of its mean from the first half of what is judged to the second, by noise alone. */
 const FLAT_SHARE = 0.05;
+/** What is a few megabytes in all moves by more than that share; growth of less than this is no leak that a soak could tell. */
+const NOISE_BYTES = 256 * 1024;
 /** The heap is judged by its floor: the least of some readings in a row, for it goes up until it is collected. */
 const FLOORS = 6;
 const FEWEST_READINGS = 3 * FLOORS;
@@ -66,8 +68,8 @@ function flat(what: string, bytes: readonly number[], minutes: number): Finding 
   const growth = (after - before) / before;
   const slope = megabytes((after - before) / (minutes / 2));
   return {
-    holds: growth < FLAT_SHARE,
-    text: `${what}: ${megabytes(before).toFixed(1)} MB in the first half, ${megabytes(after).toFixed(1)} MB in the second (${percent(growth)}, ${slope.toFixed(2)} MB a minute; limit ${percent(FLAT_SHARE)})`,
+    holds: growth < FLAT_SHARE || after - before < NOISE_BYTES,
+    text: `${what}: ${megabytes(before).toFixed(1)} MB in the first half, ${megabytes(after).toFixed(1)} MB in the second (${percent(growth)}, ${slope.toFixed(2)} MB a minute; limit ${percent(FLAT_SHARE)} or 0.25 MB)`,
   };
 }
 

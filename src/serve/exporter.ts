@@ -59,7 +59,7 @@ export class Exporter {
       log,
       fleet: this.#fleet,
       config: config.scaler,
-      isTarget: (host) => config.targets.some(({ name }) => name === host),
+      isTarget: (host) => this.#config.targets.some(({ name }) => name === host),
       files: filesOnDisk({ clock, log, resolvePath: statePath }),
       onTick: (atUs) => this.#lines.tick(atUs),
     });
