@@ -23,7 +23,6 @@ export function register(program: Command): void {
       "--set <key=value>",
       "try another value; of one key given twice or more, compare the values",
       append,
-      [],
     )
     .addHelpText(
       "after",
@@ -45,7 +44,14 @@ Examples:
       const { runBacktest } = await import("../backtest/run.ts");
       const file = options["config.file"] ?? (existsSync("config.yaml") ? "config.yaml" : null);
       process.exitCode = await runBacktest(
-        { traces, file, format: options.format, all: options.all, ticks: options.ticks, set: options.set },
+        {
+          traces,
+          file,
+          format: options.format,
+          all: options.all,
+          ticks: options.ticks,
+          set: options.set ?? [],
+        },
         { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr },
       );
     });
@@ -56,9 +62,9 @@ interface Options {
   readonly format: "table" | "json";
   readonly all: boolean;
   readonly ticks: "poll" | "trace";
-  readonly set: readonly string[];
+  readonly set?: readonly string[];
 }
 
-function append(value: string, before: readonly string[]): readonly string[] {
+function append(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
 }
