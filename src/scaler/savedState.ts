@@ -117,7 +117,7 @@ export interface StateToSave {
 }
 
 /** A few hundred lines at a time: making them never holds the event loop up for long. */
-const LINES_PER_PIECE = 500;
+const LINES_PER_PIECE = 250;
 
 /** The state file's text in pieces, to be made one by one. Nothing it reads changes in the meantime. */
 export function* statePieces({ memory, snapshot, lastHold }: StateToSave): Generator<string> {
