@@ -5,7 +5,14 @@ import { expect, test } from "vitest";
 import { Serving, temporaryFolder, until } from "../support/serving.ts";
 import { Command } from "./support/command.ts";
 import { Scrape } from "./support/exposition.ts";
-import { apiDecisions, decided, loadedVm, startSimulated, type ToldDecision } from "./support/scaling.ts";
+import {
+  apiDecisions,
+  decided,
+  expectSame,
+  loadedVm,
+  startSimulated,
+  type ToldDecision,
+} from "./support/scaling.ts";
 
 /** Not a divisor of the poll interval: ticks meet samples at every phase. */
 const INTERVAL_MS = 300;
@@ -52,42 +59,7 @@ const REASONS = [
 const TOLERANCE_PERCENT = (100 * 2) / (POLL_MS / 2);
 /** A tick's time in the trace is monotonic, in the decision wall time: both are read once, one after the other. */
 const TOLERANCE_MS = 50;
-
-function expectSame(live: readonly ToldDecision[], replayed: readonly ToldDecision[]): void {
-  expect(replayed.map(exactly)).toEqual(live.map(exactly));
-  for (const [index, decision] of live.entries()) {
-    const again = replayed[index];
-    expect(Math.abs(Date.parse(decision.time) - Date.parse(again?.time ?? ""))).toBeLessThan(TOLERANCE_MS);
-    for (const average of [
-      "average_percent",
-      "average_for_up_percent",
-      "average_for_down_percent",
-    ] as const) {
-      const [is, was] = [again?.[average] ?? null, decision[average]];
-      expect(is === null).toBe(was === null);
-      expect(Math.abs((is ?? 0) - (was ?? 0)), JSON.stringify([decision, again])).toBeLessThan(
-        TOLERANCE_PERCENT,
-      );
-    }
-  }
-}
-
-/** What has to be the same to the letter. */
-function exactly(decision: ToldDecision) {
-  const { host, path, group, clone, reason, clones, high_ticks, low_ticks, would } = decision;
-  return {
-    host,
-    path,
-    group,
-    decision: decision.decision,
-    reason,
-    clone,
-    clones,
-    high_ticks,
-    low_ticks,
-    would,
-  };
-}
+const TOLERANCE = { percent: TOLERANCE_PERCENT, ms: TOLERANCE_MS };
 
 /** The evaluations of a replay, found by group and time. */
 class Replayed {
@@ -233,7 +205,7 @@ test("a recorded trace, replayed at its ticks, brings the decisions of the live 
   // what is news, live and replayed
   const told = await replay();
   expect(told.summary.skipped_lines).toBe(0);
-  expectSame(live, upTo(told.decisions, Date.parse(live.at(-1)?.time ?? "")));
+  expectSame(live, upTo(told.decisions, Date.parse(live.at(-1)?.time ?? "")), TOLERANCE);
   expect(new Set(live.map(({ reason }) => reason))).toEqual(new Set(REASONS));
 
   // every evaluation: those that were seen one by one, and all of them by their numbers
@@ -245,6 +217,7 @@ test("a recorded trace, replayed at its ticks, brings the decisions of the live 
   expectSame(
     pairs.map(({ one }) => one),
     pairs.flatMap(({ again }) => (again === undefined ? [] : [again])),
+    TOLERANCE,
   );
   const tickMs = 1000 * (scrape.value("albatross_scaler_last_tick_timestamp_seconds") ?? 0);
   const counted = new Map<string, number>();

@@ -53,17 +53,17 @@ export class Lab {
 
   /**
    * Starts the exporter with these targets, for Linux and pages of 4096 bytes, whose `settings` are YAML. What Node says
-   * about itself is left out of `/metrics` unless `runtime`.
+   * about itself is left out of `/metrics` unless `runtime`. `scaler` are keys of that section, as a flow mapping has them.
    */
   async serve(
     targets: readonly { name: string; settings?: string }[],
-    { runtime = false }: { runtime?: boolean } = {},
+    { runtime = false, scaler: keys = "" }: { runtime?: boolean; scaler?: string } = {},
   ): Promise<void> {
     const lines = targets.map(
       ({ name, settings = "" }) => `  - { name: ${name}, socket_dir: ${this.socketDir(name)}, ${settings} }`,
     );
     const web = `{ listen_addresses: ["127.0.0.1:0"], disable_exporter_metrics: ${!runtime} }`;
-    const scaler = `{ state_file: ${join(this.folder, "state.json")}, decision_log: ${join(this.folder, "decisions.log")} }`;
+    const scaler = `{ state_file: ${join(this.folder, "state.json")}, decision_log: ${join(this.folder, "decisions.log")}, ${keys} }`;
     const yaml = `targets:\n${lines.join("\n")}\nweb: ${web}\nscaler: ${scaler}\n`;
     const loaded = loadConfig("lab.yaml", yaml, { os: "linux", pageSizeBytes: 4096 });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));

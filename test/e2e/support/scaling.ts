@@ -1,6 +1,6 @@
 /** What the scaler's end-to-end tests read from the running program and say to simulated hosts. */
 import { existsSync, readFileSync } from "node:fs";
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { parseName } from "../../../src/albatross/names.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { SimulatedHost } from "../../../src/simulator/host.ts";
@@ -23,6 +23,36 @@ export interface ToldDecision {
   readonly high_ticks: number;
   readonly low_ticks: number;
   readonly would: { readonly decision: string; readonly reason: string; readonly clone: string } | null;
+}
+
+/** Replayed decisions are the live ones: to the letter, but for averages and times, which may differ by less than that. */
+export function expectSame(
+  live: readonly ToldDecision[],
+  replayed: readonly ToldDecision[],
+  tolerance: { readonly percent: number; readonly ms: number },
+): void {
+  expect(replayed.map(exactly)).toEqual(live.map(exactly));
+  for (const [index, decision] of live.entries()) {
+    const again = replayed[index];
+    const both = JSON.stringify([decision, again]);
+    const apartMs = Math.abs(Date.parse(decision.time) - Date.parse(again?.time ?? ""));
+    expect(apartMs, both).toBeLessThan(tolerance.ms);
+    for (const average of [
+      "average_percent",
+      "average_for_up_percent",
+      "average_for_down_percent",
+    ] as const) {
+      const [was, is] = [decision[average], again?.[average] ?? null];
+      expect(is === null, both).toBe(was === null);
+      expect(Math.abs((is ?? 0) - (was ?? 0)), both).toBeLessThan(tolerance.percent);
+    }
+  }
+}
+
+/** What has to be the same to the letter. */
+function exactly(one: ToldDecision) {
+  const { host, path, group, decision, reason, clone, clones, high_ticks, low_ticks, would } = one;
+  return { host, path, group, decision, reason, clone, clones, high_ticks, low_ticks, would };
 }
 
 /** A VM of a simulated host; `percent` is its load, or its group's when it shares it with its clones. */
