@@ -6,6 +6,7 @@ import { Fleet } from "../fleet/fleet.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import { Engine } from "../scaler/engine.ts";
 import type { Evaluation } from "../scaler/types.ts";
+import { HostIntervals } from "./intervals.ts";
 import type { InfoEvent, SampleEvent, TraceEvent } from "./traceLine.ts";
 
 /** `poll`: at the first sample's time + k x poll_interval; `trace`: where the trace says that the scaler ticked. */
@@ -19,8 +20,6 @@ export interface ReplayTick {
 
 /** The scaler never shows stale VMs, so nothing is ever stale for its snapshots. */
 const NEVER_STALE = { staleAfterUs: () => Number.POSITIVE_INFINITY };
-/** Only the gauge, which the scaler does not read, depends on it. */
-const ANY_INTERVAL_US = 10_000_000;
 
 /** One run of the rules over the events of a trace, from an empty state. Touches no file. */
 export class Replay {
@@ -29,6 +28,7 @@ export class Replay {
   readonly #onTick: (tick: ReplayTick) => void;
   readonly #fleet: Fleet;
   readonly #engine: Engine;
+  readonly #intervals = new HostIntervals();
   readonly #clock: { nowUs: number; startMs: number | null } = { nowUs: 0, startMs: null };
   #firstSampleMs: number | null = null;
   #lastSampleMs = 0;
@@ -71,6 +71,7 @@ export class Replay {
         break;
       case "connection":
         this.#fleet.setLive(event.host, event.up);
+        if (event.up) this.#intervals.reconnected(event.host);
         break;
       case "tick":
         if (this.#mode === "trace" && this.#dueTicks.at(-1) !== event.timeMs)
@@ -118,7 +119,8 @@ export class Replay {
     this.#lastSampleMs = event.timeMs;
     this.#moveTo(event.timeMs);
     const { host, name, stats, timeMs } = event;
-    this.#fleet.record(host, name, stats, this.#clock.nowUs, timeMs, ANY_INTERVAL_US);
+    const { nowUs } = this.#clock;
+    this.#fleet.record(host, name, stats, nowUs, timeMs, this.#intervals.sample(host, name, nowUs));
   }
 
   #info({ timeMs, host, vms }: InfoEvent): void {
