@@ -27,6 +27,8 @@ export class Misbehaviour {
   readonly #lasting = new Set<EndFault>();
   /** VMs whose device names are spoilt; null is every VM. */
   readonly #spoilt = new Set<string | null>();
+  /** How many faults keep a daemon away. */
+  readonly #away = new Map<StatDaemon | VmmDaemon, number>();
   /** So that no two faults send the same random bytes. */
   #count = 0;
 
@@ -89,15 +91,13 @@ export class Misbehaviour {
           stat.mute = false;
         };
       case "stat_gone":
-        await stat.stop();
-        return () => stat.start();
+        return this.#takeAway(stat);
       case "device_name":
         return this.#spoilDeviceNames(fault.vm);
       case "rival":
         return this.#startRival(fault.slot, fault.everyMs);
       case "vmmd_gone":
-        await vmmd.stop();
-        return () => vmmd.start();
+        return this.#takeAway(vmmd);
       case "vmmd_close":
         return this.#troubleVmmd("close");
       case "vmmd_no_reply":
@@ -108,6 +108,17 @@ export class Misbehaviour {
         await vmmd.setReadable(false);
         return () => vmmd.setReadable(true);
     }
+  }
+
+  /** A daemon that several faults keep away is back when the last of them ends. */
+  async #takeAway(daemon: StatDaemon | VmmDaemon): Promise<() => Promise<void>> {
+    this.#away.set(daemon, (this.#away.get(daemon) ?? 0) + 1);
+    await daemon.stop();
+    return async () => {
+      const faults = (this.#away.get(daemon) ?? 1) - 1;
+      this.#away.set(daemon, faults);
+      if (faults === 0) await daemon.start();
+    };
   }
 
   #write(slot: string | null, bytes: Buffer): void {

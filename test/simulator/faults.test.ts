@@ -196,6 +196,18 @@ describe("a subscribe", () => {
   });
 });
 
+describe("a daemon that two faults keep away", () => {
+  test.each(["stat_gone", "vmmd_gone"] as const)("is back when both have ended: %s", async (type) => {
+    const running = await startHost({ vms });
+    const path = type === "stat_gone" ? running.statPath : running.vmmdPath;
+    const ends = [await running.host.misbehave({ type }), await running.host.misbehave({ type })];
+    await ends[1]?.();
+    expect(existsSync(path)).toBe(false);
+    await ends[0]?.();
+    await expectRecovered(running);
+  });
+});
+
 describe("a rival", () => {
   test("takes the slot, and takes it again whenever it has lost it", async () => {
     const { host, statPath, clock } = await startHost({ vms });
