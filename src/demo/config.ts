@@ -19,7 +19,7 @@ scaler:
     scale_up_trigger_ticks: 3
     scale_down_trigger_ticks: 3
     cooldown_period: 15s
-    death_timeout: 10s
+    death_timeout: 20s
     warmup_period: 0s
   policies:
     - match: "user:web"
