@@ -56,14 +56,11 @@ function readBlockData(reader: DerReader): Data {
 }
 
 function readOtherData(reader: DerReader, tag: number, at: number): Data {
-  const { pos: start, end } = reader;
   const first = reader.peek();
-  if (first === -1 || (first === Tag.null && end - start === 2)) {
+  if (first === -1 || (first === Tag.null && reader.end - reader.pos === 2)) {
     throw new WireError("message", at, `data: [${tag}] holds nothing`);
   }
   const stats = readStatsByStructure(reader);
-  reader.pos = end;
-  reader.end = end;
   return stats === null ? { type: "data", data: "unknown", tag } : { type: "data", data: "stats", stats };
 }
 

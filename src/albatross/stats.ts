@@ -4,6 +4,10 @@ import { WireError } from "./errors.ts";
 import { readEntries, writeEntries } from "./lists.ts";
 import type { IfData, Int64, KinfoMem, Rusage, Stats, VmmStat } from "./messages.ts";
 
+/** The bit of an identifier byte that says: constructed. */
+const CONSTRUCTED = 0x20;
+/** The bits of an identifier byte that are class and form. */
+const CLASS_AND_FORM = 0xe0;
 const VMM = context(0);
 const KINFO_MEM = context(1);
 
@@ -24,64 +28,92 @@ export function readStats(reader: DerReader): Stats {
 }
 
 /**
- * Reads statistics by their structure (tags of Albatross 2.8 and later): resource usage, interfaces, then the memory
- * fields under any context tag, IMPLICIT or EXPLICIT, perhaps the old vmm counters, and whatever else. Returns null for
- * content that is something else; `reader` is used up then.
+ * Reads statistics by their structure (tags of Albatross 2.8 and later): the content of the tag, or the SEQUENCE that it
+ * holds, begins with resource usage. What follows, in any order, is told by what it holds: interfaces, the memory fields,
+ * the old vmm counters, each bare or under any context tag, IMPLICIT or EXPLICIT. What cannot be told is skipped. Returns
+ * null for content that is something else; `reader` is used up then.
  */
 export function readStatsByStructure(reader: DerReader): Stats | null {
+  const { end } = reader;
   try {
-    const outer = reader.enter(Tag.sequence, "statistics");
-    const rusage = readRusage(reader);
-    const ifdata = readIfdata(reader);
-    let kinfoMem: KinfoMem | null = null;
-    let vmm: readonly VmmStat[] | null = null;
-    while (reader.more()) {
-      const start = reader.pos;
-      const tag = reader.skip("statistics");
-      if ((tag & 0xe0) !== CONTEXT_CONSTRUCTED) continue;
-      const end = reader.pos;
-      reader.pos = start;
-      const kinfo: KinfoMem | null = kinfoMem === null ? attempt(reader, end, readTaggedKinfo) : null;
-      if (kinfo !== null) kinfoMem = kinfo;
-      else vmm ??= attempt(reader, end, readTaggedVmm);
-      reader.pos = end;
-    }
-    reader.leave(outer, "statistics");
-    reader.leave(outer, "statistics' tag");
-    return { rusage, kinfoMem, vmm, ifdata };
-  } catch (error) {
-    if (error instanceof WireError) return null;
-    throw error;
-  }
-}
-
-/** Tries one reading of the element at `pos`, which ends at `end`; null where it does not fit. Leaves `pos` as it was. */
-function attempt<T>(reader: DerReader, end: number, read: (reader: DerReader, tag: number) => T): T | null {
-  const { pos: start, end: outer } = reader;
-  try {
-    const value = read(reader, reader.peek());
-    return reader.pos === end ? value : null;
+    return readParts(reader);
   } catch (error) {
     if (error instanceof WireError) return null;
     throw error;
   } finally {
-    reader.pos = start;
-    reader.end = outer;
+    reader.end = end;
+    reader.pos = end;
   }
 }
 
-function readTaggedKinfo(reader: DerReader, tag: number): KinfoMem {
-  const outer = reader.enter(tag, "kinfo_mem");
-  let kinfo: KinfoMem;
-  if (reader.peek() === Tag.sequence) {
-    const inner = reader.enter(Tag.sequence, "kinfo_mem");
-    kinfo = readKinfoFields(reader);
-    reader.leave(inner, "kinfo_mem");
-  } else {
-    kinfo = readKinfoFields(reader);
+function readParts(reader: DerReader): Stats | null {
+  const rusage = attempt(reader, readInnerRusage) ?? attempt(reader, readRusage);
+  if (rusage === null) return null;
+  const found: Parts = {};
+  while (reader.more()) {
+    const start = reader.pos;
+    const isTagged = (reader.skip("statistics") & CLASS_AND_FORM) === CONTEXT_CONSTRUCTED;
+    const next = reader.pos;
+    reader.pos = start;
+    if (!tellPart(reader, found) && isTagged) tellInner(reader, next, found);
+    reader.pos = next;
   }
-  reader.leave(outer, "kinfo_mem");
-  return kinfo;
+  return { rusage, kinfoMem: found.kinfoMem ?? null, vmm: found.vmm ?? null, ifdata: found.ifdata ?? [] };
+}
+
+/** Steps into the SEQUENCE around statistics, and stays there. */
+function readInnerRusage(reader: DerReader): Rusage {
+  reader.enter(Tag.sequence, "statistics");
+  return readRusage(reader);
+}
+
+type Parts = { ifdata?: IfData[]; kinfoMem?: KinfoMem; vmm?: VmmStat[] };
+
+/** Whether the constructed element at `pos` holds a part of statistics, which goes into `found` unless that has one. */
+function tellPart(reader: DerReader, found: Parts): boolean {
+  const tag = reader.peek();
+  if ((tag & CONSTRUCTED) === 0) return false;
+  const kinfoMem = attempt(reader, (r) => whole(r, tag, readKinfoFields));
+  if (kinfoMem !== null) {
+    found.kinfoMem ??= kinfoMem;
+    return true;
+  }
+  const ifdata = attempt(reader, (r) => readEntries(r, tag, "ifdata", readInterface));
+  if (ifdata !== null) {
+    // an empty list may be one of anything
+    if (!found.ifdata?.length) found.ifdata = ifdata;
+    return true;
+  }
+  const vmm = attempt(reader, (r) => readEntries(r, tag, "vmm", readVmmStat));
+  if (vmm !== null) found.vmm ??= vmm;
+  return vmm !== null;
+}
+
+/** The same for the one element inside an EXPLICIT tag that ends at `end`. */
+function tellInner(reader: DerReader, end: number, found: Parts): boolean {
+  reader.header(reader.peek(), "statistics");
+  return reader.pos < end && tellPart(reader, found);
+}
+
+/** All of an element's content. */
+function whole<T>(reader: DerReader, tag: number, read: (reader: DerReader) => T): T {
+  const outer = reader.enter(tag, "statistics");
+  const value = read(reader);
+  reader.leave(outer, "statistics");
+  return value;
+}
+
+/** Tries one reading of what comes next; where it does not fit, null, and `reader` stands where it stood. */
+function attempt<T>(reader: DerReader, read: (reader: DerReader) => T): T | null {
+  const { pos, end } = reader;
+  try {
+    return read(reader);
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    reader.pos = pos;
+    reader.end = end;
+    return null;
+  }
 }
 
 function readTaggedVmm(reader: DerReader, tag: number): VmmStat[] {
@@ -92,10 +124,11 @@ function readTaggedVmm(reader: DerReader, tag: number): VmmStat[] {
 }
 
 function readVmm(reader: DerReader): VmmStat[] {
-  return readEntries(reader, Tag.sequence, "vmm", (r) => ({
-    key: r.utf8("vmm key"),
-    value: r.int64("vmm value"),
-  }));
+  return readEntries(reader, Tag.sequence, "vmm", readVmmStat);
+}
+
+function readVmmStat(reader: DerReader): VmmStat {
+  return { key: reader.utf8("vmm key"), value: reader.int64("vmm value") };
 }
 
 function readRusage(reader: DerReader): Rusage {

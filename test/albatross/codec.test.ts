@@ -15,9 +15,10 @@ import {
   unikernelInfoReply,
 } from "../../src/albatross/codec.ts";
 import type { InfoCommand, Message, Policy, Stats, UnikernelInfo } from "../../src/albatross/messages.ts";
-import { parseName, ROOT } from "../../src/albatross/names.ts";
+import { formatName, parseName, ROOT } from "../../src/albatross/names.ts";
+import { statsToJson } from "../../src/albatross/statsJson.ts";
 import { element, stripElement } from "./support/der.ts";
-import { malformedVectors, vectorBytes } from "./support/vectors.ts";
+import { malformedVectors, newerShapes, vectorBytes } from "./support/vectors.ts";
 
 function statsOf(message: Message): Stats {
   if (message.payload.type !== "data" || message.payload.data !== "stats") {
@@ -223,18 +224,48 @@ describe("data under other tags", () => {
       { ...stats, vmm: null, kinfoMem: null },
     ],
     ["no interfaces", [rusage, element(0x30)], empty],
+    ["resource usage alone", [rusage], empty],
+    [
+      "interfaces of 17 fields, which cannot be told",
+      [rusage, element(0x30, element(0x30, ...stripElement(stripElement(ifdata)[0]).slice(1)))],
+      empty,
+    ],
+    ["everything in another order", [rusage, kinfo, vmm, ifdata], stats],
+    [
+      "bare kinfo_mem and vmm",
+      [rusage, element(0x30, kinfoFields), stripElement(vmm)[0] as Buffer, ifdata],
+      stats,
+    ],
+    ["interfaces under an EXPLICIT tag", [rusage, element(0xa7, ifdata)], { ...empty, ifdata: stats.ifdata }],
+    [
+      "interfaces under an IMPLICIT tag",
+      [rusage, element(0xa7, ...stripElement(ifdata))],
+      { ...empty, ifdata: stats.ifdata },
+    ],
+    [
+      "an empty list before the interfaces",
+      [rusage, element(0xa2, element(0x30)), ifdata],
+      { ...empty, ifdata: stats.ifdata },
+    ],
   ])("statistics with %s are understood", (_, content, expected) => {
     for (const tag of [0xa0, 0xa2, 0xa5, 0xbe]) {
       const message = decodeMessage(dataMessage(tag, element(0x30, ...content)));
       expect(statsOf(message)).toEqual(expected);
       expect(message.header).toEqual(header);
+      expect(statsOf(decodeMessage(dataMessage(tag, ...content)))).toEqual(expected);
     }
+  });
+
+  test.each(newerShapes)("the shape $name is read", ({ hex, want }) => {
+    const message = decodeMessage(Buffer.from(hex, "hex"));
+    const { name, ...parts } = want;
+    expect(formatName(message.header.name)).toBe(name);
+    expect(statsToJson(statsOf(message))).toEqual({ vmm: null, ...parts });
   });
 
   test.each<[string, Buffer[]]>([
     ["a string", [element(0x0c, Buffer.from("startup"))]],
     ["an empty sequence", [element(0x30)]],
-    ["a resource usage alone", [element(0x30, rusage)]],
     [
       "a resource usage of 15 fields",
       [element(0x30, element(0x30, ...stripElement(rusage).slice(1)), ifdata)],
@@ -243,17 +274,6 @@ describe("data under other tags", () => {
       "a resource usage of 17 fields",
       [element(0x30, element(0x30, ...stripElement(rusage), element(0x04, Buffer.alloc(8))), ifdata)],
     ],
-    [
-      "interfaces of 17 fields",
-      [
-        element(
-          0x30,
-          rusage,
-          element(0x30, element(0x30, ...stripElement(stripElement(ifdata)[0]).slice(1))),
-        ),
-      ],
-    ],
-    ["two elements", [element(0x30, rusage, ifdata), element(0x05)]],
     ["bytes that are no DER", [Buffer.from([0x30, 0x80])]],
   ])("%s is data of an unknown kind", (_, content) => {
     expect(decodeMessage(dataMessage(0xa5, ...content)).payload).toEqual({

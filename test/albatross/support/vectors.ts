@@ -21,6 +21,16 @@ export const WIRE_FIXTURES = new URL("../../fixtures/wire/", import.meta.url);
 export const vectors = readFixture<Vector[]>("vectors.json");
 export const malformedVectors = readFixture<MalformedVector[]>("malformed.json");
 
+/** Statistics as a newer Albatross may write them, and what has to come out. */
+export const newerShapes =
+  readFixture<
+    readonly {
+      readonly name: string;
+      readonly hex: string;
+      readonly want: { readonly name: string } & Record<string, JsonValue>;
+    }[]
+  >("newer-shapes.json");
+
 /** The bytes of one vector; throws when there is none of that name. */
 export function vectorBytes(name: string): Buffer {
   const vector = vectors.find((one) => one.name === name);
