@@ -1,12 +1,12 @@
 import { pathToFileURL } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { decodeMessage, encodeMessage, statsMessage } from "../src/albatross/codec.ts";
-import { encodeFrame, FrameReader } from "../src/albatross/framing.ts";
-import type { IfData, Rusage, Stats, UnikernelInfo } from "../src/albatross/messages.ts";
-import type { Name } from "../src/albatross/names.ts";
 import type { Clock } from "../src/clock.ts";
 import { Fleet } from "../src/fleet/fleet.ts";
+import { decodeMessage, encodeMessage, statsMessage } from "../src/wire/codec.ts";
+import { encodeFrame, FrameReader } from "../src/wire/framing.ts";
+import type { IfData, Rusage, Stats, UnikernelInfo } from "../src/wire/messages.ts";
+import type { Name } from "../src/wire/names.ts";
 import { median } from "./probe.ts";
 import type { BenchRow } from "./types.ts";
 

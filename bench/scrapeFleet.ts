@@ -1,7 +1,7 @@
-import type { Stats, UnikernelInfo } from "../src/albatross/messages.ts";
-import type { Name } from "../src/albatross/names.ts";
 import type { Clock } from "../src/clock.ts";
 import { Fleet } from "../src/fleet/fleet.ts";
+import type { Stats, UnikernelInfo } from "../src/wire/messages.ts";
+import type { Name } from "../src/wire/names.ts";
 
 const INTERVAL_US = 10_000_000;
 const VMS_PER_GROUP = 5;

@@ -1,14 +1,14 @@
 import { pathToFileURL } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { Rusage } from "../src/albatross/messages.ts";
-import type { Name } from "../src/albatross/names.ts";
 import type { Clock } from "../src/clock.ts";
 import type { ScalerConfig } from "../src/config/types.ts";
 import { Fleet } from "../src/fleet/fleet.ts";
 import { createLogger } from "../src/log.ts";
 import type { ScalerFiles } from "../src/scaler/files.ts";
 import { Scaler } from "../src/scaler/scaler.ts";
+import type { Rusage } from "../src/wire/messages.ts";
+import type { Name } from "../src/wire/names.ts";
 import type { BenchRow } from "./types.ts";
 
 const HOST = "host-1";

@@ -2,7 +2,7 @@
  * Writes docs/metrics.md from the metric tables. With --check it writes nothing and exits 1 if the file differs.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { metricsDocument } from "../src/serve/metricsDocument.ts";
+import { metricsDocument } from "../src/app/metricsDocument.ts";
 
 const file = new URL("../docs/metrics.md", import.meta.url);
 const wanted = metricsDocument();

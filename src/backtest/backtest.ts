@@ -1,9 +1,9 @@
 /** Several replays of the same traces side by side: the traces are read once, however many variants are compared. */
 import { type DecisionJson, decisionJson } from "../scaler/decisionJson.ts";
 import { News } from "../scaler/news.ts";
+import { mergeTraces, type TraceSource } from "../trace/traceSource.ts";
 import { Replay, type ReplayTick, type TickMode } from "./replay.ts";
 import { Summariser, type Summary } from "./summary.ts";
-import { mergeTraces, type TraceSource } from "./traceSource.ts";
 import type { Variant } from "./variants.ts";
 
 export interface BacktestOptions {

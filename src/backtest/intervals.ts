@@ -1,5 +1,5 @@
-import { StatsInterval } from "../albatross/interval.ts";
-import { formatName, type Name } from "../albatross/names.ts";
+import { StatsInterval } from "../client/interval.ts";
+import { formatName, type Name } from "../wire/names.ts";
 
 interface HostInterval {
   readonly interval: StatsInterval;

@@ -1,13 +1,14 @@
 /** A trace through the fleet and the scaler's rules, on a clock that the trace moves. */
-import type { UnikernelInfo } from "../albatross/messages.ts";
+
 import type { Clock } from "../clock.ts";
 import type { ScalerConfig } from "../config/types.ts";
 import { Fleet } from "../fleet/fleet.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import { Engine } from "../scaler/engine.ts";
 import type { Evaluation } from "../scaler/types.ts";
+import type { InfoEvent, SampleEvent, TraceEvent } from "../trace/traceLine.ts";
+import type { UnikernelInfo } from "../wire/messages.ts";
 import { HostIntervals } from "./intervals.ts";
-import type { InfoEvent, SampleEvent, TraceEvent } from "./traceLine.ts";
 
 /** `poll`: at the first sample's time + k x poll_interval; `trace`: where the trace says that the scaler ticked. */
 export type TickMode = "poll" | "trace";

@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
-import { decodeMessage } from "../albatross/codec.ts";
-import { WireError } from "../albatross/errors.ts";
-import { FrameReader } from "../albatross/framing.ts";
-import { messageToJson } from "../albatross/json.ts";
 import { isErrno, plainMessage } from "../systemError.ts";
+import { decodeMessage } from "../wire/codec.ts";
+import { WireError } from "../wire/errors.ts";
+import { FrameReader } from "../wire/framing.ts";
+import { messageToJson } from "../wire/json.ts";
 
 /** albatrossd's longest replies are images. */
 const MAX_FRAME_BYTES = 64 * 1024 * 1024;

@@ -2,9 +2,9 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Cancel, systemClock } from "../clock.ts";
 import { formatDuration, parseDuration } from "../config/units.ts";
 import { createLogger } from "../log.ts";
-import { openTraceFile, printedTrace } from "../record/output.ts";
-import { openStream } from "../record/stream.ts";
-import { recordTrace } from "../record/trace.ts";
+import { openTraceFile, printedTrace } from "../trace/output.ts";
+import { recordTrace } from "../trace/record.ts";
+import { openStream } from "../trace/stream.ts";
 import { untilSignal } from "./untilSignal.ts";
 
 const DEFAULT_URL = "http://127.0.0.1:10042";
@@ -100,7 +100,7 @@ async function record(flags: RecordFlags, command: Command): Promise<void> {
 
 async function openSource(flags: RecordFlags, signal: AbortSignal): Promise<AsyncIterable<string>> {
   if (flags.target === undefined) return openStream({ url: flags.url, host: flags.host ?? null, signal });
-  const { findTarget, subscribedLines } = await import("../record/target.ts");
+  const { findTarget, subscribedLines } = await import("../trace/takeSlot.ts");
   return subscribedLines({
     config: findTarget(flags.target, flags["config.file"]),
     clock: systemClock(),

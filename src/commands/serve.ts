@@ -25,6 +25,6 @@ export function register(program: Command): void {
 async function run(program: Command, serve: Command): Promise<void> {
   const flags = serveFlags(program, serve);
   const stop = untilSignal({ hangup: false });
-  const { serve: serveUntil } = await import("../serve/serve.ts");
+  const { serve: serveUntil } = await import("../app/serve.ts");
   process.exitCode = await serveUntil({ flags, stop });
 }

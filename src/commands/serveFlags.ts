@@ -2,8 +2,8 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { oneOf, type Reader, Refused } from "../config/fields.ts";
 import { listenAddress, telemetryPath } from "../config/listen.ts";
 import { LOG_FORMATS, LOG_LEVELS, maxRequests } from "../config/schema/file.ts";
+import type { ServeFlags } from "../config/settings.ts";
 import type { ListenAddress, LogFormat, LogLevel } from "../config/types.ts";
-import type { ServeFlags } from "../serve/settings.ts";
 
 /** The flags as commander keeps them: by their long names, the part after the last dot in camelCase. */
 interface ParsedFlags {

@@ -1,4 +1,4 @@
-import { parseName } from "../albatross/names.ts";
+import { parseName } from "../wire/names.ts";
 import type { ConfigDocument } from "./document.ts";
 import { type Glob, globCovers, parseGlob } from "./glob.ts";
 import { formatPath, type Path } from "./problem.ts";

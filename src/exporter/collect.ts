@@ -1,4 +1,4 @@
-import type { TargetSnapshot } from "../albatross/target.ts";
+import type { TargetSnapshot } from "../client/target.ts";
 import { compileGlobs } from "../config/glob.ts";
 import type { Config, ExporterConfig } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";

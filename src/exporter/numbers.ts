@@ -2,8 +2,9 @@
  * From the wire's integers to exposition values without losing a digit: numbers while they are safe integers,
  * bigints beyond 2^53, decimal text where neither holds the value exactly.
  */
-import type { Int64 } from "../albatross/messages.ts";
+
 import type { Value } from "../exposition/family.ts";
+import type { Int64 } from "../wire/messages.ts";
 
 const TWO_64 = 2n ** 64n;
 const MICROS = 1_000_000;

@@ -3,8 +3,8 @@ import {
   DISCONNECT_REASONS,
   SLOT_STATES,
   type SlotSnapshot,
-} from "../albatross/slotState.ts";
-import type { TargetSnapshot } from "../albatross/target.ts";
+} from "../client/slotState.ts";
+import type { TargetSnapshot } from "../client/target.ts";
 import { labelPairs } from "../exposition/labels.ts";
 import { microsAsSeconds, millisAsSeconds } from "./numbers.ts";
 import type { Row } from "./row.ts";

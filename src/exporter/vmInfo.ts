@@ -1,6 +1,6 @@
-import type { VmmStat } from "../albatross/messages.ts";
 import { escapeLabelValue } from "../exposition/labels.ts";
 import type { VmRecord } from "../fleet/types.ts";
+import type { VmmStat } from "../wire/messages.ts";
 import { unsigned } from "./numbers.ts";
 import type { PlainRow, Row } from "./row.ts";
 

@@ -1,4 +1,4 @@
-import type { IfData } from "../albatross/messages.ts";
+import type { IfData } from "../wire/messages.ts";
 import { bitsAsBytes, unsigned } from "./numbers.ts";
 import type { PlainRow } from "./row.ts";
 

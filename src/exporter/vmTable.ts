@@ -1,8 +1,8 @@
-import type { IfData, VmmStat } from "../albatross/messages.ts";
 import type { TargetOs } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
 import type { LabelDoc } from "../exposition/row.ts";
 import type { VmRecord } from "../fleet/types.ts";
+import type { IfData, VmmStat } from "../wire/messages.ts";
 import { repeatedFamily, vmFamily } from "./families.ts";
 import type { FactsOf } from "./hostFacts.ts";
 import { LabelText } from "./labelText.ts";

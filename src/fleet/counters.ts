@@ -1,4 +1,4 @@
-import type { Int64, Rusage, Stats } from "../albatross/messages.ts";
+import type { Int64, Rusage, Stats } from "../wire/messages.ts";
 
 const MICROSECONDS_PER_SECOND = 1_000_000;
 

@@ -1,6 +1,6 @@
-import type { Policy, Stats, UnikernelInfo } from "../albatross/messages.ts";
-import type { Name } from "../albatross/names.ts";
 import type { Clock } from "../clock.ts";
+import type { Policy, Stats, UnikernelInfo } from "../wire/messages.ts";
+import type { Name } from "../wire/names.ts";
 import { type AssumedCpuWarning, HostVms } from "./hostVms.ts";
 import { Snapshot, SnapshotBuilder } from "./snapshot.ts";
 import type { ExpectedVm, FleetSnapshot, HostRecord, ListedVms, SnapshotOptions } from "./types.ts";

@@ -1,4 +1,4 @@
-import { isValidLabel } from "../albatross/names.ts";
+import { isValidLabel } from "../wire/names.ts";
 import type { Group, GroupMember, MemberState, VmRecord } from "./types.ts";
 
 /** `PRIMARY-clone-N`, N of 1 to 9 digits without a leading zero. */

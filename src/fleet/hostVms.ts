@@ -1,6 +1,6 @@
-import type { Policy, UnikernelInfo } from "../albatross/messages.ts";
-import { formatName, type Name, pathText } from "../albatross/names.ts";
 import { labelPairs } from "../exposition/labels.ts";
+import type { Policy, UnikernelInfo } from "../wire/messages.ts";
+import { formatName, type Name, pathText } from "../wire/names.ts";
 import { measuredPercent } from "./cpuUsage.ts";
 import { splitCloneName } from "./groups.ts";
 import type { SnapshotBuilder } from "./snapshot.ts";

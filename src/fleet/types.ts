@@ -1,4 +1,4 @@
-import type { Int64, Stats } from "../albatross/messages.ts";
+import type { Int64, Stats } from "../wire/messages.ts";
 
 /** One point of a VM's CPU counter: integer microseconds used, at a monotonic arrival time. */
 export interface CpuPoint {

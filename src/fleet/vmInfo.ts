@@ -1,6 +1,6 @@
-import type { Int64, Policy, UnikernelInfo } from "../albatross/messages.ts";
-import type { Name } from "../albatross/names.ts";
 import { labelPairs } from "../exposition/labels.ts";
+import type { Int64, Policy, UnikernelInfo } from "../wire/messages.ts";
+import type { Name } from "../wire/names.ts";
 import type { PolicyRecord, VmInfo } from "./types.ts";
 
 /** albatrossd counts memory and block space in MB of 2^20 bytes. */

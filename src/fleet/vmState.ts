@@ -1,4 +1,4 @@
-import type { Stats } from "../albatross/messages.ts";
+import type { Stats } from "../wire/messages.ts";
 import { cpuTimeUs, hasReset } from "./counters.ts";
 import { clampPercent, extendWindow, measuredPercent, type RateWindow, startWindow } from "./cpuUsage.ts";
 import { judgeInfo, judgeSample, NO_EVIDENCE, type RestartEvidence } from "./restarts.ts";

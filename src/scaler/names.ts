@@ -1,5 +1,5 @@
-import { isValidLabel } from "../albatross/names.ts";
 import { labelPairs } from "../exposition/labels.ts";
+import { isValidLabel } from "../wire/names.ts";
 import type { GroupName } from "./types.ts";
 
 /** Ids have at most nine digits, so that every clone's name is read back as one. */

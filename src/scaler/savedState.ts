@@ -3,9 +3,9 @@
  * microseconds), since monotonic time does not outlive the process. Keys are spelt as in the API.
  */
 import { z } from "zod";
-import { formatName, type Name, pathText, tryParseName } from "../albatross/names.ts";
 import { labelPairs } from "../exposition/labels.ts";
 import type { ExpectedVm, FleetSnapshot, UnheardVm, VmRecord } from "../fleet/types.ts";
+import { formatName, type Name, pathText, tryParseName } from "../wire/names.ts";
 import { type Memory, NO_MEMORY } from "./engine.ts";
 import { type Base, windowStart } from "./observe.ts";
 import { type GroupKey, groupKey, type RememberedGroup } from "./tick.ts";

@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
-import { decodeMessage, encodeMessage } from "../albatross/codec.ts";
-import { WireError } from "../albatross/errors.ts";
-import { encodeFrame, FrameReader } from "../albatross/framing.ts";
-import type { Message } from "../albatross/messages.ts";
+import { decodeMessage, encodeMessage } from "../wire/codec.ts";
+import { WireError } from "../wire/errors.ts";
+import { encodeFrame, FrameReader } from "../wire/framing.ts";
+import type { Message } from "../wire/messages.ts";
 
 /** Longer than any command the simulator understands. An image of a unikernel to create is not among those. */
 const MAX_COMMAND_BYTES = 1_048_576;

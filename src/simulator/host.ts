@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { formatName, type Name, parseName } from "../albatross/names.ts";
 import type { Cancel, Clock } from "../clock.ts";
+import { formatName, type Name, parseName } from "../wire/names.ts";
 import type { Curve } from "./curve.ts";
 import { describeFault, type Fault } from "./faults.ts";
 import { type EndFault, Misbehaviour } from "./misbehaviour.ts";

@@ -1,8 +1,8 @@
-import { context, Tag } from "../albatross/der.ts";
-import { DerWriter } from "../albatross/derWriter.ts";
-import { encodeFrame } from "../albatross/framing.ts";
-import { parseName } from "../albatross/names.ts";
 import type { Clock } from "../clock.ts";
+import { context, Tag } from "../wire/der.ts";
+import { DerWriter } from "../wire/derWriter.ts";
+import { encodeFrame } from "../wire/framing.ts";
+import { parseName } from "../wire/names.ts";
 import type { Fault } from "./faults.ts";
 import { bytesFrom } from "./random.ts";
 import { Rival } from "./rival.ts";

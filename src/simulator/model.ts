@@ -1,6 +1,6 @@
 /** A scenario once read: names parsed, durations in ms, templates unfolded, every default filled in. */
-import type { NamedPolicy } from "../albatross/messages.ts";
-import type { Name } from "../albatross/names.ts";
+import type { NamedPolicy } from "../wire/messages.ts";
+import type { Name } from "../wire/names.ts";
 import type { Curve } from "./curve.ts";
 import type { Fault } from "./faults.ts";
 

@@ -1,7 +1,7 @@
 import { connect, type Socket } from "node:net";
-import { subscribeCommand } from "../albatross/codec.ts";
-import type { Name } from "../albatross/names.ts";
 import type { Cancel, Clock } from "../clock.ts";
+import { subscribeCommand } from "../wire/codec.ts";
+import type { Name } from "../wire/names.ts";
 import { frameOf } from "./frames.ts";
 
 /** How soon a client that has lost its slot is back: albatross-influx and mollymawk reconnect at once. */

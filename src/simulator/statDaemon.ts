@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
-import { failureReply, statsMessage, successString } from "../albatross/codec.ts";
-import type { Header, Message } from "../albatross/messages.ts";
-import { formatName, type Name, slotCovers, slotPlace } from "../albatross/names.ts";
+import { failureReply, statsMessage, successString } from "../wire/codec.ts";
+import type { Header, Message } from "../wire/messages.ts";
+import { formatName, type Name, slotCovers, slotPlace } from "../wire/names.ts";
 import { frameOf, onMessages } from "./frames.ts";
 import { UnixServer } from "./unixServer.ts";
 import type { SimulatedVm } from "./vm.ts";

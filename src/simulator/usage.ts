@@ -2,7 +2,7 @@
  * What a VM that has lived and worked for so long shows in its statistics. Every counter is a function of those two
  * times that never falls while they grow, so counters are monotone within a life and start again with it.
  */
-import type { IfData, KinfoMem, Rusage, Stats, VmmStat } from "../albatross/messages.ts";
+import type { IfData, KinfoMem, Rusage, Stats, VmmStat } from "../wire/messages.ts";
 import type { SimulatedOs } from "./model.ts";
 
 /** How long a process has lived and how much CPU time it has used, integer microseconds. */

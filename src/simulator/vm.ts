@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import type { Stats, UnikernelInfo } from "../albatross/messages.ts";
-import { formatName, type Name } from "../albatross/names.ts";
+import type { Stats, UnikernelInfo } from "../wire/messages.ts";
+import { formatName, type Name } from "../wire/names.ts";
 import { type Curve, curveAt } from "./curve.ts";
 import type { Scenario, VmSpec } from "./model.ts";
 import { hashText, seedFor } from "./random.ts";

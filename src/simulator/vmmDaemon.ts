@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { failureReply, policiesReply, unikernelInfoReply } from "../albatross/codec.ts";
+import { failureReply, policiesReply, unikernelInfoReply } from "../wire/codec.ts";
 import type {
   Command,
   Header,
@@ -7,8 +7,8 @@ import type {
   Message,
   NamedPolicy,
   UnikernelCommand,
-} from "../albatross/messages.ts";
-import { formatName, type Name, slotCovers } from "../albatross/names.ts";
+} from "../wire/messages.ts";
+import { formatName, type Name, slotCovers } from "../wire/names.ts";
 import { frameOf, onMessages } from "./frames.ts";
 import type { InfoVersion } from "./model.ts";
 import { bytesFrom } from "./random.ts";

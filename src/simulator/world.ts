@@ -1,4 +1,4 @@
-import { formatName, type Name, parseName } from "../albatross/names.ts";
+import { formatName, type Name, parseName } from "../wire/names.ts";
 import type { Curve } from "./curve.ts";
 import { describeFault, type Fault } from "./faults.ts";
 import type { Scenario, VmSpec } from "./model.ts";

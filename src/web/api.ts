@@ -1,6 +1,6 @@
 import { type RequestHandler, Router } from "express";
-import { targetsJson } from "../exporter/api.ts";
 import type { Turns } from "../exposition/turns.ts";
+import { targetsJson } from "./apiJson.ts";
 import { decisionsHandler } from "./decisions.ts";
 import { Delivery } from "./delivery.ts";
 import type { WebDeps } from "./deps.ts";

@@ -1,11 +1,11 @@
-import type { TargetSnapshot } from "../albatross/target.ts";
+import type { TargetSnapshot } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
 import type { WebConfig } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
 import type { Logger } from "../log.ts";
 import type { RecentQuery } from "../scaler/recent.ts";
 import type { ScalerSummary } from "../scaler/scaler.ts";
-import type { Broadcast } from "./broadcast.ts";
+import type { Broadcast } from "../trace/broadcast.ts";
 
 /** What the web side needs of the rest of the program. Everything is asked for anew with each request. */
 export interface WebDeps {

@@ -1,4 +1,4 @@
-import type { SlotSnapshot, SlotState, TargetSnapshot } from "../albatross/target.ts";
+import type { SlotSnapshot, SlotState, TargetSnapshot } from "../client/target.ts";
 import type { ScalerSummary } from "../scaler/scaler.ts";
 import type { WebDeps } from "./deps.ts";
 import { type Html, html } from "./html.ts";

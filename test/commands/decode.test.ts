@@ -2,10 +2,10 @@ import { createReadStream } from "node:fs";
 import { Readable, Writable } from "node:stream";
 import { Command } from "commander";
 import { describe, expect, test } from "vitest";
-import { encodeFrame } from "../../src/albatross/framing.ts";
 import { register } from "../../src/commands/decode.ts";
 import { decodeStream } from "../../src/commands/decodeStream.ts";
-import { captureBytes, vectorBytes, vectors, WIRE_FIXTURES } from "../albatross/support/vectors.ts";
+import { encodeFrame } from "../../src/wire/framing.ts";
+import { captureBytes, vectorBytes, vectors, WIRE_FIXTURES } from "../wire/support/vectors.ts";
 
 /** An output that keeps what it gets. */
 class Kept extends Writable {

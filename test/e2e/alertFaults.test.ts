@@ -2,8 +2,8 @@ import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Stack, startStack } from "../../scripts/stack/stack.ts";
-import { parseName } from "../../src/albatross/names.ts";
 import { type Scenario, scenarioOf, type VmSpec, vmSpec } from "../../src/simulator/model.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { requireProgram } from "../support/requireProgram.ts";
 import { until } from "../support/serving.ts";
 

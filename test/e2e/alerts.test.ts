@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NotifiedAlert } from "../../scripts/stack/receiver.ts";
 import { type KnownAlert, type Stack, startStack } from "../../scripts/stack/stack.ts";
-import { parseName } from "../../src/albatross/names.ts";
 import { type Scenario, scenarioOf, vmSpec } from "../../src/simulator/model.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { requireProgram } from "../support/requireProgram.ts";
 import { until } from "../support/serving.ts";
 

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { captureBytes, vectors, WIRE_FIXTURES } from "../albatross/support/vectors.ts";
 import { temporaryFolder } from "../support/serving.ts";
+import { captureBytes, vectors, WIRE_FIXTURES } from "../wire/support/vectors.ts";
 import { framesOf } from "./support/replayedHost.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../dist/main.js", import.meta.url));

@@ -1,10 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { parseName } from "../../src/albatross/names.ts";
 import { systemClock } from "../../src/clock.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { type Scenario, scenarioOf, vmSpec } from "../../src/simulator/model.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { requireProgram } from "../support/requireProgram.ts";
 import { Serving, temporaryFolder, until } from "../support/serving.ts";
 import { Scrape, seriesKey } from "./support/exposition.ts";

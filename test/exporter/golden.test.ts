@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { TargetSnapshot } from "../../src/albatross/target.ts";
+import type { TargetSnapshot } from "../../src/client/target.ts";
 import type { Config } from "../../src/config/types.ts";
 import {
   Counts,

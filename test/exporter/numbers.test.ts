@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Int64 } from "../../src/albatross/messages.ts";
 import { bitsAsBytes, microsAsSeconds, seconds, times, unsigned } from "../../src/exporter/numbers.ts";
+import type { Int64 } from "../../src/wire/messages.ts";
 
 /** Any signed 64-bit integer as the wire hands it on: a number while it is a safe integer. */
 const int64 = fc

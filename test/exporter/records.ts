@@ -1,13 +1,13 @@
 /** Hand-made records, snapshots and configurations for the tests of the metric tables. */
-import type { IfData, KinfoMem, Rusage, Stats } from "../../src/albatross/messages.ts";
+
 import {
   DECODE_ERROR_REASONS,
   DISCONNECT_REASONS,
   type SlotSnapshot,
   zeroCounts,
-} from "../../src/albatross/slotState.ts";
-import type { TargetSnapshot } from "../../src/albatross/target.ts";
-import { VMMD_ERROR_REASONS } from "../../src/albatross/vmmd.ts";
+} from "../../src/client/slotState.ts";
+import type { TargetSnapshot } from "../../src/client/target.ts";
+import { VMMD_ERROR_REASONS } from "../../src/client/vmmd.ts";
 import type { Config, ExporterConfig, TargetConfig } from "../../src/config/types.ts";
 import { type CollectCounts, collectFamilies } from "../../src/exporter/collect.ts";
 import type { Family } from "../../src/exposition/family.ts";
@@ -23,6 +23,7 @@ import type {
   VmInfo,
   VmRecord,
 } from "../../src/fleet/types.ts";
+import type { IfData, KinfoMem, Rusage, Stats } from "../../src/wire/messages.ts";
 
 const WALL_MS = Date.parse("2026-01-01T00:01:40.250Z");
 

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { metricsDocument } from "../../src/app/metricsDocument.ts";
 import { metricSections } from "../../src/exporter/docs.ts";
 import { selfRows } from "../../src/exporter/selfTable.ts";
 import { ownLabels } from "../../src/exposition/row.ts";
 import { GROUP_LABELS } from "../../src/scaler/docs.ts";
 import { scalerGroupRows } from "../../src/scaler/groupTable.ts";
 import { instrumentRows } from "../../src/scaler/instruments.ts";
-import { metricsDocument } from "../../src/serve/metricsDocument.ts";
 
 const sections = metricSections.flatMap(({ labels, rows }) =>
   rows.map((row) => ({

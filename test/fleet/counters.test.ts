@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Rusage } from "../../src/albatross/messages.ts";
 import { cpuTimeUs, hasReset, isBelow } from "../../src/fleet/counters.ts";
+import type { Rusage } from "../../src/wire/messages.ts";
 import { makeRusage, makeStats } from "../support/stats.ts";
 
 describe("CPU time", () => {

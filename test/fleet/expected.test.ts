@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { parseName } from "../../src/albatross/names.ts";
 import type { ExpectedVm } from "../../src/fleet/types.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { TestFleet } from "./testFleet.ts";
 
 const HOST = "h";

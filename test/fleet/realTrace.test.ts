@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { formatName } from "../../src/albatross/names.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
+import { formatName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { readTrace } from "../support/trace.ts";
 

@@ -1,8 +1,8 @@
-import type { Policy, Rusage, UnikernelInfo } from "../../src/albatross/messages.ts";
-import { parseName } from "../../src/albatross/names.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import type { AssumedCpuWarning } from "../../src/fleet/hostVms.ts";
 import type { FleetSnapshot, Group, MemberState, VmRecord } from "../../src/fleet/types.ts";
+import type { Policy, Rusage, UnikernelInfo } from "../../src/wire/messages.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { makeInfo, makeStats } from "../support/stats.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { Policy, UnikernelInfo } from "../../src/albatross/messages.ts";
-import { parseName } from "../../src/albatross/names.ts";
 import { policyRecordFrom, vmInfoFrom } from "../../src/fleet/vmInfo.ts";
+import type { Policy, UnikernelInfo } from "../../src/wire/messages.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { makeInfo } from "../support/stats.ts";
 
 describe("what is kept of unikernel info", () => {

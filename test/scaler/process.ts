@@ -1,6 +1,5 @@
 /** The program's inner half, fleet and scaler, on a virtual clock: started, killed and started again. */
-import type { NamedInfo, Stats } from "../../src/albatross/messages.ts";
-import type { Name } from "../../src/albatross/names.ts";
+
 import type { Cancel, Clock } from "../../src/clock.ts";
 import type { ScalerConfig } from "../../src/config/types.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
@@ -9,6 +8,8 @@ import type { LineLog, ScalerFiles, StateStore } from "../../src/scaler/files.ts
 import { parseState, type SavedState } from "../../src/scaler/savedState.ts";
 import { Scaler } from "../../src/scaler/scaler.ts";
 import type { LoggedDecision } from "../../src/scaler/telling.ts";
+import type { NamedInfo, Stats } from "../../src/wire/messages.ts";
+import type { Name } from "../../src/wire/names.ts";
 import type { FakeClock } from "../support/fakeClock.ts";
 
 /** A clock of a process of its own: monotonic time has another origin, timers end with the process. */

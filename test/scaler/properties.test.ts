@@ -1,6 +1,5 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { isValidLabel } from "../../src/albatross/names.ts";
 import { type EvaluateInput, evaluate } from "../../src/scaler/evaluate.ts";
 import type {
   Decision,
@@ -11,6 +10,7 @@ import type {
   Outstanding,
   Scale,
 } from "../../src/scaler/types.ts";
+import { isValidLabel } from "../../src/wire/names.ts";
 import { MINUTE, observation, outstanding, policy, type Seen, words } from "./rules.ts";
 
 const NOW_MS = 100 * MINUTE;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseName } from "../../src/albatross/names.ts";
 import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { makeInfo, makeStats } from "../support/stats.ts";
 import { Disk, Process, type Seen } from "./process.ts";

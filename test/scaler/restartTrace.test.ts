@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { formatName } from "../../src/albatross/names.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { cpuTimeUs } from "../../src/fleet/counters.ts";
+import { formatName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { readTrace } from "../support/trace.ts";
 import { Disk, Process, type Seen } from "./process.ts";

@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseName } from "../../src/albatross/names.ts";
 import type { VmInfo, VmRecord } from "../../src/fleet/types.ts";
 import type { Memory } from "../../src/scaler/engine.ts";
 import { groupKey } from "../../src/scaler/names.ts";
 import { TickReadings } from "../../src/scaler/readings.ts";
 import { parseState, type Restored, restoreState, statePieces } from "../../src/scaler/savedState.ts";
 import { FRESH_STATE, type GroupState, type Outstanding } from "../../src/scaler/types.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { record } from "../exporter/records.ts";
 
 const WALL_MS = Date.parse("2026-01-01T00:00:00Z");

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { parseName } from "../../src/albatross/names.ts";
 import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
 import { createLogger } from "../../src/log.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { render, seriesOf } from "../exporter/records.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { makeStats } from "../support/stats.ts";

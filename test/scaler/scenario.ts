@@ -1,8 +1,8 @@
-import { parseName } from "../../src/albatross/names.ts";
 import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { Engine } from "../../src/scaler/engine.ts";
 import type { Evaluation } from "../../src/scaler/types.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { makeInfo, makeStats } from "../support/stats.ts";
 import { MINUTE, policy, words } from "./rules.ts";

@@ -1,8 +1,8 @@
 import { existsSync, statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { subscribeCommand, unikernelInfoCommand } from "../../src/albatross/codec.ts";
-import { parseName } from "../../src/albatross/names.ts";
 import type { Fault } from "../../src/simulator/faults.ts";
+import { subscribeCommand, unikernelInfoCommand } from "../../src/wire/codec.ts";
+import { parseName } from "../../src/wire/names.ts";
 import {
   Client,
   cpuUs,

@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { formatName } from "../../src/albatross/names.ts";
 import { formatProblem } from "../../src/config/problem.ts";
 import { BUILTIN_SCENARIOS } from "../../src/simulator/builtin.ts";
 import type { Scenario } from "../../src/simulator/model.ts";
 import { loadScenario, loadScenarioFile } from "../../src/simulator/scenarioFile.ts";
 import { World } from "../../src/simulator/world.ts";
+import { formatName } from "../../src/wire/names.ts";
 
 const FIXTURES = "test/fixtures/scenarios";
 

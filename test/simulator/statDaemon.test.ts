@@ -6,11 +6,11 @@ import {
   policyInfoCommand,
   subscribeCommand,
   unikernelInfoCommand,
-} from "../../src/albatross/codec.ts";
-import { FrameReader } from "../../src/albatross/framing.ts";
-import { messageToJson } from "../../src/albatross/json.ts";
-import type { Message } from "../../src/albatross/messages.ts";
-import { parseName } from "../../src/albatross/names.ts";
+} from "../../src/wire/codec.ts";
+import { FrameReader } from "../../src/wire/framing.ts";
+import { messageToJson } from "../../src/wire/json.ts";
+import type { Message } from "../../src/wire/messages.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { Client, eventually, samples, settle, startHost, subscriber, vm } from "./support.ts";
 
 const CAPTURES = "test/fixtures/wire/captures";

@@ -3,12 +3,12 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { decodeMessage, encodeMessage, subscribeCommand } from "../../src/albatross/codec.ts";
-import { encodeFrame, FrameReader } from "../../src/albatross/framing.ts";
-import type { Message, Stats } from "../../src/albatross/messages.ts";
-import { formatName, parseName } from "../../src/albatross/names.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { type Scenario, scenarioOf, type VmSpec, vmSpec } from "../../src/simulator/model.ts";
+import { decodeMessage, encodeMessage, subscribeCommand } from "../../src/wire/codec.ts";
+import { encodeFrame, FrameReader } from "../../src/wire/framing.ts";
+import type { Message, Stats } from "../../src/wire/messages.ts";
+import { formatName, parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 
 /** How long a test waits for bytes that are on their way through a local socket. */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Stats } from "../../src/albatross/messages.ts";
 import { statsOf, type UsageShape } from "../../src/simulator/usage.ts";
+import type { Stats } from "../../src/wire/messages.ts";
 import { cpuUs } from "./support.ts";
 
 const shape: UsageShape = {

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { isValidLabel } from "../../src/albatross/names.ts";
 import { splitCloneName } from "../../src/fleet/groups.ts";
 import { cloneOf } from "../../src/simulator/vm.ts";
+import { isValidLabel } from "../../src/wire/names.ts";
 
 // The simulator and the program each have the rule, for neither may know the other.
 test("a VM is the clone of the same primary to the simulator as to the program", () => {

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { policyInfoCommand, unikernelInfoCommand } from "../../src/albatross/codec.ts";
-import type { InfoCommand, Message } from "../../src/albatross/messages.ts";
-import { formatName, parseName } from "../../src/albatross/names.ts";
 import { NO_LIMIT, rootPolicy } from "../../src/simulator/model.ts";
+import { policyInfoCommand, unikernelInfoCommand } from "../../src/wire/codec.ts";
+import type { InfoCommand, Message } from "../../src/wire/messages.ts";
+import { formatName, parseName } from "../../src/wire/names.ts";
 import { Client, eventually, startHost, subscriber, vm } from "./support.ts";
 
 const CAPTURES = "test/fixtures/wire/captures";

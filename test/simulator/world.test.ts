@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseName } from "../../src/albatross/names.ts";
 import { type Scenario, type ScenarioEvent, scenarioOf } from "../../src/simulator/model.ts";
 import { World } from "../../src/simulator/world.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { vm } from "./support.ts";
 
 const START = Date.parse("2026-01-01T00:00:00Z");

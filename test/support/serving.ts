@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
-import { parseName } from "../../src/albatross/names.ts";
 import { systemClock } from "../../src/clock.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { scenarioOf, vmSpec } from "../../src/simulator/model.ts";
+import { parseName } from "../../src/wire/names.ts";
 
 /** How node is told to run the program. */
 const PROGRAMS = {

@@ -1,4 +1,4 @@
-import type { IfData, Int64, Rusage, Stats, UnikernelInfo } from "../../src/albatross/messages.ts";
+import type { IfData, Int64, Rusage, Stats, UnikernelInfo } from "../../src/wire/messages.ts";
 
 const RUSAGE: Rusage = {
   utimeSec: 0,

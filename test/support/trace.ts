@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import type { IfData, Int64, KinfoMem, Rusage, Stats } from "../../src/albatross/messages.ts";
-import { type Name, parseName } from "../../src/albatross/names.ts";
+import type { IfData, Int64, KinfoMem, Rusage, Stats } from "../../src/wire/messages.ts";
+import { type Name, parseName } from "../../src/wire/names.ts";
 
 /** One sample of a recorded trace, back in the form that the wire decoder gives. */
 export interface TraceSample {

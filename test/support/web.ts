@@ -1,11 +1,11 @@
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
-import { zeroCounts } from "../../src/albatross/slotState.ts";
-import type { SlotSnapshot, TargetSnapshot } from "../../src/albatross/target.ts";
-import { DECODE_ERROR_REASONS, DISCONNECT_REASONS, VMMD_ERROR_REASONS } from "../../src/albatross/target.ts";
+import { zeroCounts } from "../../src/client/slotState.ts";
+import type { SlotSnapshot, TargetSnapshot } from "../../src/client/target.ts";
+import { DECODE_ERROR_REASONS, DISCONNECT_REASONS, VMMD_ERROR_REASONS } from "../../src/client/target.ts";
 import { createLogger } from "../../src/log.ts";
+import { Broadcast } from "../../src/trace/broadcast.ts";
 import { createApp } from "../../src/web/app.ts";
-import { Broadcast } from "../../src/web/broadcast.ts";
 import type { FinishedScrape, WebDeps } from "../../src/web/deps.ts";
 import { startServer } from "../../src/web/server.ts";
 import { FakeClock } from "./fakeClock.ts";

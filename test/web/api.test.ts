@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { targetsJson } from "../../src/exporter/api.ts";
 import { Turns } from "../../src/exposition/turns.ts";
+import { targetsJson } from "../../src/web/apiJson.ts";
 import { jsonPieces } from "../../src/web/jsonPieces.ts";
 import { collect } from "../support/collect.ts";
 import { FakeClock } from "../support/fakeClock.ts";

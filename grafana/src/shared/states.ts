@@ -3,7 +3,7 @@
  * and a colour and words for it.
  */
 import { MappingType, type ValueMapping } from "@grafana/grafana-foundation-sdk/dashboard";
-import type { SlotState } from "../../../src/albatross/slotState.ts";
+import type { SlotState } from "../../../src/client/slotState.ts";
 import type { HoldReason, ScaleReason } from "../../../src/scaler/types.ts";
 
 interface Look {

@@ -1,6 +1,6 @@
 import type { z } from "zod";
-import { WireError } from "../../albatross/errors.ts";
-import { formatName, type Name, parseName, slotCovers, slotPlace } from "../../albatross/names.ts";
+import { WireError } from "../../wire/errors.ts";
+import { formatName, type Name, parseName, slotCovers, slotPlace } from "../../wire/names.ts";
 import {
   duration,
   field,

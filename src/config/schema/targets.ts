@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { z } from "zod";
-import { type Name, parseName } from "../../albatross/names.ts";
+import { type Name, parseName } from "../../wire/names.ts";
 import { list, type Report } from "../fields.ts";
 import type { Machine } from "../machine.ts";
 import type { TargetConfig } from "../types.ts";

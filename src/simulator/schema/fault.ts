@@ -1,6 +1,6 @@
 import type { z } from "zod";
-import { formatName } from "../../albatross/names.ts";
 import { duration, field, integer, oneOf, rule, section } from "../../config/fields.ts";
+import { formatName } from "../../wire/names.ts";
 import { type Fault, type FaultType, MOMENTARY_FAULTS } from "../faults.ts";
 import { slotName, vmName } from "./readers.ts";
 

@@ -1,6 +1,6 @@
-import { WireError } from "../../albatross/errors.ts";
-import { formatName, type Name, parseName } from "../../albatross/names.ts";
 import { type Reader, Refused } from "../../config/fields.ts";
+import { WireError } from "../../wire/errors.ts";
+import { formatName, type Name, parseName } from "../../wire/names.ts";
 
 /** Any finite number within bounds, both included. */
 export function number({

@@ -1,6 +1,4 @@
 import type { z } from "zod";
-import type { NamedPolicy } from "../../albatross/messages.ts";
-import { formatName } from "../../albatross/names.ts";
 import {
   duration,
   field,
@@ -15,6 +13,8 @@ import {
   section,
   text,
 } from "../../config/fields.ts";
+import type { NamedPolicy } from "../../wire/messages.ts";
+import { formatName } from "../../wire/names.ts";
 import {
   type InfoVersion,
   NO_LIMIT,

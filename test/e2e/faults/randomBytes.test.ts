@@ -1,18 +1,18 @@
 import { expect, test } from "vitest";
-import { WireError } from "../../../src/albatross/errors.ts";
-import { encodeFrame, FrameReader } from "../../../src/albatross/framing.ts";
-import { Intake } from "../../../src/albatross/intake.ts";
-import { StatsInterval } from "../../../src/albatross/interval.ts";
-import { parseName } from "../../../src/albatross/names.ts";
+import { Intake } from "../../../src/client/intake.ts";
+import { StatsInterval } from "../../../src/client/interval.ts";
 import { defaultConfig } from "../../../src/config/load.ts";
 import { collectFamilies } from "../../../src/exporter/collect.ts";
 import { renderExposition } from "../../../src/exposition/writer.ts";
 import { Fleet } from "../../../src/fleet/fleet.ts";
 import { createLogger } from "../../../src/log.ts";
-import { mutate, Random } from "../../albatross/support/mutate.ts";
-import { captureBytes, malformedVectors, vectors } from "../../albatross/support/vectors.ts";
+import { WireError } from "../../../src/wire/errors.ts";
+import { encodeFrame, FrameReader } from "../../../src/wire/framing.ts";
+import { parseName } from "../../../src/wire/names.ts";
 import { collect } from "../../support/collect.ts";
 import { FakeClock } from "../../support/fakeClock.ts";
+import { mutate, Random } from "../../wire/support/mutate.ts";
+import { captureBytes, malformedVectors, vectors } from "../../wire/support/vectors.ts";
 import { Scrape } from "../support/exposition.ts";
 import { framesOf } from "../support/replayedHost.ts";
 

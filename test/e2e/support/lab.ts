@@ -1,9 +1,9 @@
 import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
+import { Exporter } from "../../../src/app/exporter.ts";
 import { loadConfig } from "../../../src/config/load.ts";
 import { createLogger } from "../../../src/log.ts";
-import { Exporter } from "../../../src/serve/exporter.ts";
 import { SimulatedHost } from "../../../src/simulator/host.ts";
 import type { Scenario } from "../../../src/simulator/model.ts";
 import { scenarioOf } from "../../../src/simulator/model.ts";

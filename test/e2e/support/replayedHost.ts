@@ -1,12 +1,12 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { decodeMessage, encodeMessage, policiesReply } from "../../../src/albatross/codec.ts";
-import { messageToJson } from "../../../src/albatross/json.ts";
-import type { Message } from "../../../src/albatross/messages.ts";
-import { formatName } from "../../../src/albatross/names.ts";
-import { captureBytes } from "../../albatross/support/vectors.ts";
+import { decodeMessage, encodeMessage, policiesReply } from "../../../src/wire/codec.ts";
+import { messageToJson } from "../../../src/wire/json.ts";
+import type { Message } from "../../../src/wire/messages.ts";
+import { formatName } from "../../../src/wire/names.ts";
 import { type Peer, ScriptedDaemon } from "../../support/scriptedDaemon.ts";
+import { captureBytes } from "../../wire/support/vectors.ts";
 import type { InfoMessage, PoliciesMessage, StatsMessage } from "./wireJson.ts";
 
 /** The recorded streams that make one host, by the names of their files. */

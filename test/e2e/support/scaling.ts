@@ -1,10 +1,10 @@
 /** What the scaler's end-to-end tests read from the running program and say to simulated hosts. */
 import { existsSync, readFileSync } from "node:fs";
 import { expect, onTestFinished } from "vitest";
-import { parseName } from "../../../src/albatross/names.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { SimulatedHost } from "../../../src/simulator/host.ts";
 import { scenarioOf, type VmSpec, vmSpec } from "../../../src/simulator/model.ts";
+import { parseName } from "../../../src/wire/names.ts";
 import { type Serving, until } from "../../support/serving.ts";
 
 /** A decision as `/api/v1/decisions`, the decision log and `backtest` tell it. */

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
-import { parseName } from "../../../src/albatross/names.ts";
 import type { SimulatedHost } from "../../../src/simulator/host.ts";
 import { type Scenario, type VmSpec, vmSpec } from "../../../src/simulator/model.ts";
+import { parseName } from "../../../src/wire/names.ts";
 import { type Scrape, seriesKey } from "./exposition.ts";
 import { Lab, OpenThings } from "./lab.ts";
 

@@ -1,0 +1,177 @@
+import type { TargetSink } from "../client/target.ts";
+import type { Clock } from "../clock.ts";
+import { configToYaml } from "../config/dump.ts";
+import { statePath } from "../config/paths.ts";
+import type { Config } from "../config/types.ts";
+import { collectFamilies } from "../exporter/collect.ts";
+import { SelfMetrics } from "../exporter/selfMetrics.ts";
+import type { Family } from "../exposition/family.ts";
+import { Fleet } from "../fleet/fleet.ts";
+import type { FleetSnapshot } from "../fleet/types.ts";
+import type { Logger } from "../log.ts";
+import { filesOnDisk } from "../scaler/files.ts";
+import { Scaler } from "../scaler/scaler.ts";
+import { Broadcast } from "../trace/broadcast.ts";
+import { TraceLines } from "../trace/lines.ts";
+import type { BuildInfo } from "../version.ts";
+import { groupsJson, vmsJson } from "../web/apiJson.ts";
+import { createApp } from "../web/app.ts";
+import type { WebDeps } from "../web/deps.ts";
+import { Hosts } from "./hosts.ts";
+import { Listeners } from "./listeners.ts";
+
+export interface ExporterOptions {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly build: BuildInfo;
+}
+
+/** The whole running program: targets into the fleet, the fleet onto the web and to the scaler. */
+export class Exporter {
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #fleet: Fleet;
+  readonly #hosts: Hosts;
+  readonly #listeners: Listeners;
+  readonly #stream: Broadcast<string>;
+  readonly #lines: TraceLines;
+  readonly #metrics: SelfMetrics;
+  readonly #scaler: Scaler;
+  #config: Config;
+  #ready = false;
+
+  constructor({ config, clock, log, build }: ExporterOptions) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#log = log;
+    this.#metrics = new SelfMetrics(build);
+    this.#stream = new Broadcast(() => this.#streamGreeting());
+    this.#lines = new TraceLines(this.#stream, clock);
+    this.#fleet = new Fleet({
+      clock,
+      deathTimeoutMs: config.scaler.defaults.deathTimeoutMs,
+      onAssumedCpu: (warning) =>
+        log.warn({ ...warning }, "a VM taken to have one CPU uses more: is unikernel info out of reach?"),
+    });
+    this.#scaler = new Scaler({
+      clock,
+      log,
+      fleet: this.#fleet,
+      config: config.scaler,
+      isTarget: (host) => this.#config.targets.some(({ name }) => name === host),
+      files: filesOnDisk({ clock, log, resolvePath: statePath }),
+      onTick: (atUs) => this.#lines.tick(atUs),
+    });
+    this.#hosts = new Hosts({
+      clock,
+      log,
+      sinkOf: (host) => this.#sinkOf(host),
+      forget: (host) => this.#fleet.removeHost(host),
+    });
+    this.#listeners = new Listeners({ app: createApp(this.#webDeps(build)), clock, log });
+  }
+
+  /** Listens and begins to read the targets. Throws a ListenError, nothing begun, when an address cannot be had. */
+  async start(): Promise<void> {
+    await this.#listeners.apply(this.#config.web.listenAddresses);
+    this.#scaler.start();
+    await this.#hosts.apply(this.#config.targets);
+    this.#metrics.configRead(true, this.#clock.wallMs());
+    this.#ready = true;
+    for (const { url } of this.#listeners.addresses) {
+      this.#log.info({ url: `${url}${this.#config.web.telemetryPath}` }, "serving metrics");
+    }
+  }
+
+  /** Where it can be reached: `http://127.0.0.1:10042`. */
+  get urls(): readonly string[] {
+    return this.#listeners.addresses.map(({ url }) => url);
+  }
+
+  /** Puts another configuration in force. Throws a ListenError, with the one before in force, when an address cannot be had. */
+  async change(config: Config): Promise<void> {
+    await this.#listeners.apply(config.web.listenAddresses);
+    this.#config = config;
+    this.#fleet.setDeathTimeout(config.scaler.defaults.deathTimeoutMs);
+    await this.#hosts.apply(config.targets);
+    this.#scaler.reconfigure(config.scaler);
+    this.#metrics.configRead(true, this.#clock.wallMs());
+  }
+
+  /** A configuration was read and could not be taken: counted, the one before stays. */
+  changeRefused(): void {
+    this.#metrics.configRead(false, this.#clock.wallMs());
+  }
+
+  /** Keeps what the scaler remembers, finishes the responses on the way within the web server's deadline, leaves the hosts. */
+  async stop(): Promise<void> {
+    this.#ready = false;
+    this.#stream.close();
+    await Promise.all([this.#scaler.stop(), this.#listeners.stop()]);
+    await this.#hosts.stop();
+  }
+
+  #sinkOf(host: string): TargetSink {
+    return {
+      sample: (name, stats, arrivalUs, arrivalWallMs, intervalUs) => {
+        this.#fleet.record(host, name, stats, arrivalUs, arrivalWallMs, intervalUs);
+        this.#lines.sample(host, name, stats, arrivalUs);
+        this.#scaler.sampleArrived(host, arrivalUs, intervalUs);
+      },
+      info: (entries, askedAtUs) => {
+        this.#fleet.recordInfo(host, entries, askedAtUs);
+        this.#lines.info(host, entries);
+      },
+      policies: (entries) => this.#fleet.recordPolicies(host, entries),
+      live: (up) => {
+        this.#fleet.setLive(host, up);
+        this.#lines.live(host, up);
+      },
+    };
+  }
+
+  *#streamGreeting(): Generator<{ readonly message: string; readonly topic: string }> {
+    const lines = this.#lines.known(this.#fleet.listedVms());
+    for (const { line, host } of lines) yield { message: line, topic: host };
+  }
+
+  #webDeps({ version, revision }: BuildInfo): WebDeps {
+    return {
+      clock: this.#clock,
+      log: this.#log,
+      build: { version, ...(revision === null ? {} : { revision }) },
+      settings: () => this.#config.web,
+      collect: () => this.#collect(),
+      targets: () => this.#hosts.snapshots(),
+      vms: () => vmsJson(this.#snapshot(), this.#config),
+      groups: () => groupsJson(this.#snapshot(), (group) => ({ scaler: this.#scaler.explain(group) })),
+      decisions: (query) => this.#scaler.decisions(query),
+      scaler: () => this.#scaler.summary(),
+      stream: this.#stream,
+      configText: () => configToYaml(this.#config),
+      ready: () => this.#ready,
+      scrapes: this.#metrics,
+      streamDropped: () => this.#metrics.streamDropped(),
+    };
+  }
+
+  async #collect(): Promise<Family[]> {
+    const families = collectFamilies({
+      snapshot: this.#snapshot(),
+      targets: this.#hosts.snapshots(),
+      config: this.#config,
+      counts: this.#metrics,
+    });
+    const own = await this.#metrics.families({ runtime: !this.#config.web.disableExporterMetrics });
+    return [...own, ...families, ...(await this.#scaler.families())];
+  }
+
+  #snapshot(): FleetSnapshot {
+    const { staleAfter } = this.#config.exporter;
+    return this.#fleet.snapshot({
+      staleAfterUs: (_, intervalUs) =>
+        "ms" in staleAfter ? staleAfter.ms * 1000 : staleAfter.intervals * intervalUs,
+    });
+  }
+}

@@ -1,0 +1,101 @@
+import { type Cancel, type Clock, systemClock } from "../clock.ts";
+import { formatProblem, type Problem } from "../config/problem.ts";
+import { loadSettings, type ServeFlags } from "../config/settings.ts";
+import { createLogging, type Logging } from "../log.ts";
+import { buildInfo } from "../version.ts";
+import { ListenError } from "../web/server.ts";
+import { Exporter } from "./exporter.ts";
+import { Reloads } from "./reloads.ts";
+
+/** Longer than the web server gives responses on the way, shorter than what is promised to whoever stops it. */
+const STOP_DEADLINE_MS = 4_800;
+
+export interface ServeOptions {
+  readonly flags: ServeFlags;
+  /** Resolves, with what asks for it, when the program is to end. */
+  readonly stop: Promise<string>;
+}
+
+/**
+ * Serves metrics until it is told to stop, reading the configuration again on SIGHUP. Resolves to the process' exit
+ * code: 0 when it was told to stop, 1 when it could not start.
+ */
+export async function serve({ flags, stop }: ServeOptions): Promise<number> {
+  const settings = loadSettings(flags);
+  if (!settings.ok) {
+    for (const problem of settings.problems) console.error(formatProblem(problem));
+    return 1;
+  }
+  const logging = createLogging(settings.config.log);
+  const { log } = logging;
+  process.prependListener("uncaughtException", (error) => {
+    log.fatal({ err: error }, "unexpected error");
+    process.exit(1);
+  });
+  const build = buildInfo();
+  const { version, revision, nodeVersion } = build;
+  log.info({ version, revision: revision ?? "unknown", node: nodeVersion }, "albatross-exporter starts");
+  if (settings.file === null) log.info({}, "no configuration file: running with the defaults");
+  else log.info({ file: settings.file }, "configuration loaded");
+  warn(logging, settings.warnings);
+
+  const clock = systemClock();
+  const exporter = new Exporter({ config: settings.config, clock, log, build });
+  const reloads = new Reloads(() => reload(exporter, logging, flags));
+  // Before the start: unheard, the signal would end the process.
+  process.on("SIGHUP", reloads.request);
+  try {
+    await exporter.start();
+  } catch (error) {
+    if (!(error instanceof ListenError)) throw error;
+    log.error({}, error.message);
+    return 1;
+  }
+  reloads.start();
+  log.info({ reason: await stop }, "stopping");
+  process.off("SIGHUP", reloads.request);
+  await within(STOP_DEADLINE_MS, exporter.stop(), clock);
+  log.info({}, "stopped");
+  return 0;
+}
+
+/** All or nothing: a wrong file, or an address that cannot be had, leaves everything as it was. */
+async function reload(exporter: Exporter, logging: Logging, flags: ServeFlags): Promise<void> {
+  const { log } = logging;
+  const settings = loadSettings(flags);
+  if (!settings.ok) {
+    for (const problem of settings.problems)
+      log.error({ problem: formatProblem(problem) }, "configuration refused");
+    exporter.changeRefused();
+    log.error({ file: settings.file }, "configuration not reloaded: the one before stays in force");
+    return;
+  }
+  try {
+    await exporter.change(settings.config);
+  } catch (error) {
+    if (!(error instanceof ListenError)) throw error;
+    exporter.changeRefused();
+    log.error(
+      { file: settings.file, reason: error.message },
+      "configuration not reloaded: the one before stays in force",
+    );
+    return;
+  }
+  logging.change(settings.config.log);
+  warn(logging, settings.warnings);
+  log.info({ file: settings.file }, "configuration reloaded");
+}
+
+function warn({ log }: Logging, warnings: readonly Problem[]): void {
+  for (const warning of warnings) log.warn({ setting: formatProblem(warning) }, "configuration");
+}
+
+/** Resolves with `work`, or after `ms` without it. */
+async function within(ms: number, work: Promise<void>, clock: Clock): Promise<void> {
+  let stopTimer: Cancel = () => undefined;
+  const deadline = new Promise<void>((resolve) => {
+    stopTimer = clock.after(ms, resolve);
+  });
+  await Promise.race([work, deadline]);
+  stopTimer();
+}

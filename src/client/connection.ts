@@ -1,0 +1,114 @@
+import { createConnection, type Socket } from "node:net";
+import type { Clock } from "../clock.ts";
+import { WireError } from "../wire/errors.ts";
+import { FrameReader } from "../wire/framing.ts";
+import type { Request } from "./requests.ts";
+
+/** When a chunk was read; all messages of one chunk share it. */
+export interface Arrival {
+  /** monotonic µs */
+  readonly us: number;
+  /** ms since the epoch */
+  readonly wallMs: number;
+}
+
+/** How a connection ended that we did not close ourselves. */
+export type ConnectionEnd =
+  /** It never opened; `code` is the system's: ENOENT, EACCES, ECONNREFUSED. */
+  | { readonly type: "unreachable"; readonly code: string }
+  /** The peer closed it. `code` is null for an orderly end, else the system's: ECONNRESET, EPIPE. */
+  | { readonly type: "closed"; readonly code: string | null; readonly midFrame: boolean }
+  /** The stream cannot be cut into frames any more. */
+  | { readonly type: "damaged"; readonly error: WireError };
+
+export interface ConnectionHandlers {
+  opened?(): void;
+  /** Called for each chunk, before its frames. */
+  received?(bytes: number): void;
+  /** `frame` may be a view of a buffer that is used again: take out of it what is to stay. */
+  frame(frame: Uint8Array, arrival: Arrival): void;
+  /** Called at most once, nothing follows it; not called after `close()`. */
+  ended(end: ConnectionEnd): void;
+}
+
+/** Opens a socket: the system's by default, another in tests. */
+export type Dial = (socketPath: string) => Socket;
+
+/** One connection to a daemon's socket: sends one request, hands over what comes back frame by frame. */
+export class Connection {
+  /** Resolves when the socket is closed, whoever closed it. */
+  readonly closed: Promise<void>;
+  readonly #socket: Socket;
+  readonly #reader: FrameReader;
+  readonly #handlers: ConnectionHandlers;
+  readonly #clock: Clock;
+  #opened = false;
+  /** Ended or closed: the handlers hear nothing more. */
+  #over = false;
+  #errorCode: string | null = null;
+
+  constructor(options: {
+    socketPath: string;
+    request: Request;
+    maxFrameBytes: number;
+    clock: Clock;
+    handlers: ConnectionHandlers;
+    dial?: Dial | undefined;
+  }) {
+    const { socketPath, request, maxFrameBytes, clock, handlers, dial = createConnection } = options;
+    this.#reader = new FrameReader(maxFrameBytes);
+    this.#handlers = handlers;
+    this.#clock = clock;
+    const socket = dial(socketPath);
+    this.#socket = socket;
+    socket.on("connect", () => {
+      this.#opened = true;
+      socket.write(request);
+      if (!this.#over) handlers.opened?.();
+    });
+    socket.on("data", (chunk: Buffer) => this.#data(chunk));
+    socket.on("end", () => socket.destroy());
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      this.#errorCode = error.code ?? error.message;
+    });
+    this.closed = new Promise((resolve) => {
+      socket.on("close", () => {
+        this.#end(this.#whyClosed());
+        resolve();
+      });
+    });
+  }
+
+  /** Closes the socket; the handlers hear nothing more. Does nothing when it is closed already. */
+  close(): void {
+    this.#over = true;
+    this.#socket.destroy();
+  }
+
+  #data(chunk: Buffer): void {
+    if (this.#over) return;
+    const arrival = { us: this.#clock.nowUs(), wallMs: this.#clock.wallMs() };
+    this.#handlers.received?.(chunk.length);
+    try {
+      this.#reader.push(chunk, (frame) => {
+        // A handler may have closed the connection at an earlier frame of the chunk.
+        if (!this.#over) this.#handlers.frame(frame, arrival);
+      });
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.#socket.destroy();
+      this.#end({ type: "damaged", error });
+    }
+  }
+
+  #whyClosed(): ConnectionEnd {
+    if (!this.#opened) return { type: "unreachable", code: this.#errorCode ?? "closed" };
+    return { type: "closed", code: this.#errorCode, midFrame: this.#reader.pendingBytes > 0 };
+  }
+
+  #end(end: ConnectionEnd): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#handlers.ended(end);
+  }
+}

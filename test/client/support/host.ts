@@ -1,0 +1,217 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Log } from "../../../src/client/log.ts";
+import type { SlotSnapshot } from "../../../src/client/slotState.ts";
+import { Target, type TargetOptions, type TargetSink } from "../../../src/client/target.ts";
+import type { TargetConfig } from "../../../src/config/types.ts";
+import { policiesReply, statsMessage, successString, unikernelInfoReply } from "../../../src/wire/codec.ts";
+import type { Message, NamedInfo, NamedPolicy, Stats } from "../../../src/wire/messages.ts";
+import { formatName, type Name, parseName } from "../../../src/wire/names.ts";
+import { eventually, settle } from "../../support/eventually.ts";
+import { FakeClock } from "../../support/fakeClock.ts";
+import { type Peer, ScriptedDaemon } from "../../support/scriptedDaemon.ts";
+import { makeInfo, makeStats } from "../../support/stats.ts";
+
+export interface RecordedSample {
+  readonly name: string;
+  readonly stats: Stats;
+  readonly arrivalUs: number;
+  readonly arrivalWallMs: number;
+  readonly intervalUs: number;
+}
+
+/** A sink that remembers what it was told. */
+export class RecordingSink implements TargetSink {
+  readonly samples: RecordedSample[] = [];
+  readonly infos: {
+    readonly names: string[];
+    readonly entries: readonly NamedInfo[];
+    readonly askedAtUs: number;
+  }[] = [];
+  readonly unavailable: string[] = [];
+  readonly policyLists: (readonly NamedPolicy[])[] = [];
+  readonly lives: boolean[] = [];
+
+  sample(name: Name, stats: Stats, arrivalUs: number, arrivalWallMs: number, intervalUs: number): void {
+    this.samples.push({ name: formatName(name), stats, arrivalUs, arrivalWallMs, intervalUs });
+  }
+
+  info(entries: readonly NamedInfo[], askedAtUs: number): void {
+    this.infos.push({ names: entries.map(({ name }) => formatName(name)), entries, askedAtUs });
+  }
+
+  infoUnavailable(reason: string): void {
+    this.unavailable.push(reason);
+  }
+
+  policies(entries: readonly NamedPolicy[]): void {
+    this.policyLists.push(entries);
+  }
+
+  live(up: boolean): void {
+    this.lives.push(up);
+  }
+}
+
+/** A log that remembers its lines as `level: message`, debug left out. */
+export class RecordingLog implements Log {
+  readonly lines: string[] = [];
+  readonly fields: object[] = [];
+
+  debug(): void {}
+
+  info(fields: object, message: string): void {
+    this.#add("info", fields, message);
+  }
+
+  warn(fields: object, message: string): void {
+    this.#add("warn", fields, message);
+  }
+
+  error(fields: object, message: string): void {
+    this.#add("error", fields, message);
+  }
+
+  /** Lines that contain `part`. */
+  with(part: string): string[] {
+    return this.lines.filter((line) => line.includes(part));
+  }
+
+  #add(level: string, fields: object, message: string): void {
+    this.lines.push(`${level}: ${message}`);
+    this.fields.push(fields);
+  }
+}
+
+/** A target, the two daemons it talks to, and everything it says, on a clock that stands still. */
+export class TestHost {
+  readonly socketDir = mkdtempSync(join(tmpdir(), "albatross-test-"));
+  readonly clock = new FakeClock();
+  readonly sink = new RecordingSink();
+  readonly log = new RecordingLog();
+  readonly stat: ScriptedDaemon;
+  readonly vmmd: ScriptedDaemon;
+  /** What albatrossd says runs. */
+  running: NamedInfo[] = [];
+  readonly target: Target;
+
+  constructor(config: Partial<TargetConfig> = {}, options: TargetOptions = {}) {
+    this.stat = new ScriptedDaemon(join(this.socketDir, "stat.sock"), acknowledge);
+    this.vmmd = new ScriptedDaemon(join(this.socketDir, "vmmd.sock"), (peer, message) => {
+      peer.send(answerAsAlbatrossd(message, this.running));
+      peer.close();
+    });
+    const defaults: TargetConfig = {
+      name: "box",
+      socketDir: this.socketDir,
+      subscribe: [":"],
+      statsIntervalMs: "auto",
+      os: "linux",
+      pageSizeBytes: 4096,
+      allowUncheckedPath: false,
+      displacedRetryMs: 300_000,
+      maxFrameBytes: { stat: 1024 * 1024, vmmd: 64 * 1024 * 1024 },
+    };
+    this.target = new Target({ ...defaults, ...config }, this.sink, this.clock, this.log, {
+      random: () => 0,
+      ...options,
+    });
+  }
+
+  /** Starts the daemons named and the target. */
+  async start(...daemons: ("stat" | "vmmd")[]): Promise<this> {
+    for (const daemon of daemons) await this[daemon].start();
+    this.target.start();
+    return this;
+  }
+
+  /** Stops everything, and fails when anything is left behind. */
+  async stop(): Promise<void> {
+    await this.target.stop();
+    const left = this.clock.pendingTimers;
+    await eventually(
+      "every connection closed",
+      () => [...this.stat.openPeers, ...this.vmmd.openPeers].length === 0,
+    );
+    await this.stat.stop();
+    await this.vmmd.stop();
+    rmSync(this.socketDir, { recursive: true, force: true });
+    if (left !== 0) throw new Error(`${left} timers are left after stop`);
+  }
+
+  slot(text = ":"): SlotSnapshot {
+    const slot = this.target.snapshot().slots.find((one) => one.slot === text);
+    if (slot === undefined) throw new Error(`no slot ${text}`);
+    return slot;
+  }
+
+  async state(state: SlotSnapshot["state"], slot = ":"): Promise<void> {
+    await eventually(
+      () => `state ${state} of ${slot}, now ${JSON.stringify(this.slot(slot))}`,
+      () => this.slot(slot).state === state,
+    );
+  }
+
+  /** Lets time pass second by second, with all that sockets have to do in each. */
+  async pass(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= 1000) {
+      this.clock.advance(Math.min(left, 1000));
+      await settle(8);
+    }
+  }
+
+  /** Lets time pass until `condition` holds, for `limitMs` at most. */
+  async passUntil(what: string, condition: () => boolean, limitMs = 600_000): Promise<void> {
+    for (let left = limitMs; !condition(); left -= 1000) {
+      if (left <= 0) throw new Error(`did not happen: ${what}`);
+      await this.pass(1000);
+    }
+  }
+
+  /** Lets a peer of stat.sock send one sample of each VM, and waits until they are taken. */
+  async burst(peer: Peer, ...vms: string[]): Promise<void> {
+    const before = this.sink.samples.length;
+    peer.send(...vms.map((vm) => sampleOf(vm)));
+    await eventually("the burst", () => this.sink.samples.length === before + vms.length);
+  }
+
+  /** Waits until albatrossd was asked once more and the answer taken. */
+  async nextInfo(act: () => void): Promise<void> {
+    const before = this.sink.infos.length;
+    act();
+    await eventually("unikernel info", () => this.sink.infos.length > before);
+  }
+}
+
+/** Acknowledges a subscription as albatross-stats does. */
+export function acknowledge(peer: Peer, { header }: Message): void {
+  peer.send(successString(header, "subscribed"));
+}
+
+/** A statistics message about a VM by its name relative to the slot. */
+export function sampleOf(vm: string, cpuUs = 1_000_000): Message {
+  return statsMessage(parseName(vm), makeStats(cpuUs));
+}
+
+export function running(...vms: string[]): NamedInfo[] {
+  return vms.map((vm) => ({ name: parseName(vm), info: makeInfo() }));
+}
+
+/** The answer of an albatrossd 2.7 that runs these unikernels and has no policies. */
+export function answerAsAlbatrossd({ header, payload }: Message, all: readonly NamedInfo[]): Message {
+  if (payload.type !== "command") throw new Error("a client sends commands");
+  if (payload.command.class === "policy") return policiesReply(header, []);
+  return unikernelInfoReply(header, answerToInfo(header.name, all));
+}
+
+/** A name query finds exactly that unikernel, a path query what lies below (and at) the path, named relative to it. */
+function answerToInfo(asked: Name, all: readonly NamedInfo[]): NamedInfo[] {
+  if (asked.label !== null) return all.filter(({ name }) => formatName(name) === formatName(asked));
+  return all.flatMap(({ name, info }) => {
+    const labels = [...name.path, ...(name.label === null ? [] : [name.label])];
+    if (!asked.path.every((label, i) => labels[i] === label)) return [];
+    const rest = labels.slice(asked.path.length);
+    return [{ name: { path: rest.slice(0, -1), label: rest.at(-1) ?? null }, info }];
+  });
+}

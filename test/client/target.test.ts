@@ -1,0 +1,438 @@
+import { afterEach, describe, expect, test } from "vitest";
+import type { TargetConfig } from "../../src/config/types.ts";
+import { policiesReply } from "../../src/wire/codec.ts";
+import type { NamedPolicy } from "../../src/wire/messages.ts";
+import { formatName, parseName } from "../../src/wire/names.ts";
+import { eventually, settle } from "../support/eventually.ts";
+import type { Peer } from "../support/scriptedDaemon.ts";
+import { makeInfo } from "../support/stats.ts";
+import { acknowledge, answerAsAlbatrossd, running, sampleOf, TestHost } from "./support/host.ts";
+
+let host: TestHost;
+
+afterEach(async () => {
+  await host.stop();
+});
+
+function testHost(config?: Partial<TargetConfig>, ...names: string[]): TestHost {
+  host = new TestHost(config);
+  host.running = running(...names);
+  return host;
+}
+
+/** The names that albatrossd was asked for with unikernel info, in order. */
+function askedFor(): string[] {
+  return host.vmmd.requests.flatMap(({ header, payload }) =>
+    payload.type === "command" && payload.command.class === "unikernel" ? [formatName(header.name)] : [],
+  );
+}
+
+describe("unikernel info", () => {
+  test("is asked at once and every 30 s, each question on a connection of its own", async () => {
+    testHost({}, "user:web", "hello");
+    await host.nextInfo(() => void host.start("stat", "vmmd"));
+    expect(host.sink.infos).toMatchObject([{ names: ["user:web", ":hello"], askedAtUs: 0 }]);
+    expect(host.target.snapshot()).toMatchObject({ infoReadable: true, infoError: null });
+
+    await eventually("policies", () => host.sink.policyLists.length === 1);
+    host.clock.advance(29_999);
+    await settle();
+    expect(host.sink.infos).toHaveLength(1);
+    await host.nextInfo(() => host.clock.advance(1));
+    expect(host.sink.infos[1]?.askedAtUs).toBe(30_000_000);
+    expect(host.vmmd.peers.every(({ requests }) => requests.length === 1)).toBe(true);
+  });
+
+  test("is asked for the subscribed slots, and its names made full", async () => {
+    testHost(
+      { subscribe: ["user:", "other:web", ":solo"] },
+      "user:web",
+      "user:sub:router",
+      "other:web",
+      "other:db",
+      "solo",
+      "hello",
+    );
+    await host.nextInfo(() => void host.start("stat", "vmmd"));
+    expect(askedFor().slice(0, 4)).toEqual(["user:", ":user", "other:web", ":solo"]);
+    expect(host.sink.infos[0]?.names).toEqual(["user:web", "user:sub:router", "other:web", ":solo"]);
+  });
+
+  test("comes without arguments, which hold secrets", async () => {
+    testHost();
+    host.running = [{ name: parseName("web"), info: makeInfo({ argv: ["--password=secret"] }) }];
+    await host.nextInfo(() => void host.start("stat", "vmmd"));
+    expect(host.sink.infos[0]?.entries[0]?.info.argv).toBeNull();
+    expect(JSON.stringify([host.sink.infos, host.target.snapshot(), host.log])).not.toContain("secret");
+  });
+
+  test("keeps nothing of the reply's buffer alive", async () => {
+    testHost();
+    host.running = [
+      { name: parseName("web"), info: makeInfo({ argv: ["secret"], digest: Buffer.alloc(32, 7) }) },
+    ];
+    await host.nextInfo(() => void host.start("stat", "vmmd"));
+    const digest = host.sink.infos[0]?.entries[0]?.info.digest;
+    expect(digest?.buffer.byteLength).toBe(32);
+  });
+
+  test("that cannot be read costs one line, its families and nothing else", async () => {
+    testHost();
+    await host.start("stat");
+    await host.pass(120_000);
+    expect(host.sink.infos).toEqual([]);
+    expect(host.sink.unavailable).toEqual([expect.stringContaining("vmmd.sock does not exist")]);
+    expect(host.log.with("unikernel info")).toHaveLength(1);
+    expect(host.target.snapshot()).toMatchObject({ up: true, infoReadable: false });
+    expect(host.target.snapshot().infoErrors.unreachable).toBeGreaterThanOrEqual(4);
+    await host.burst(await host.stat.peer(1), "user:web");
+  });
+
+  test("is taken up again when it can be read", async () => {
+    testHost({}, "user:web");
+    await host.start("stat");
+    await eventually("unavailable", () => host.sink.unavailable.length === 1);
+    await host.vmmd.start();
+    await host.nextInfo(() => host.clock.advance(30_000));
+    expect(host.target.snapshot()).toMatchObject({ infoReadable: true, infoError: null });
+    expect(host.log.with("can be read again")).toHaveLength(1);
+  });
+
+  test("is asked at once when albatross-stats comes up: albatrossd came with it", async () => {
+    testHost({}, "user:web");
+    await host.start();
+    await eventually("unavailable", () => host.sink.unavailable.length === 1);
+    await host.stat.start();
+    await host.vmmd.start();
+    await host.passUntil("unikernel info", () => host.sink.infos.length === 1, 8_000);
+  });
+
+  test("is all or nothing: when one slot's question fails there is no answer", async () => {
+    testHost({ subscribe: ["a:", "b:"] }, "a:web", "b:web");
+    host.vmmd.onRequest = (peer, message) => {
+      const isInfo = message.payload.type === "command" && message.payload.command.class === "unikernel";
+      if (isInfo && formatName(message.header.name) === "b:") peer.raw(Buffer.from("00000003300000", "hex"));
+      else peer.send(answerAsAlbatrossd(message, host.running));
+    };
+    await host.start("stat", "vmmd");
+    await eventually("unavailable", () => host.sink.unavailable.length === 1);
+    expect(host.sink.infos).toEqual([]);
+    expect(host.target.snapshot().infoErrors.undecodable).toBe(1);
+  });
+});
+
+describe("policies", () => {
+  const policy = { cpuids: [0], unikernels: 1, memory: 2, block: null, bridges: [] };
+
+  /** Lets albatrossd answer with these policies for each path asked. */
+  async function policiesOf(
+    subscribe: string[],
+    byPath: Record<string, string[]>,
+  ): Promise<readonly NamedPolicy[]> {
+    testHost({ subscribe });
+    host.vmmd.onRequest = (peer, message) => {
+      if (message.payload.type !== "command" || message.payload.command.class !== "policy") {
+        peer.send(answerAsAlbatrossd(message, host.running));
+        return;
+      }
+      const names = byPath[formatName(message.header.name)];
+      if (names === undefined) throw new Error(`asked for ${formatName(message.header.name)}`);
+      peer.send(
+        policiesReply(
+          message.header,
+          names.map((name) => ({ name: parseName(name), policy })),
+        ),
+      );
+    };
+    await host.start("stat", "vmmd");
+    await eventually("policies", () => host.sink.policyLists.length > 0);
+    return host.sink.policyLists[0] ?? [];
+  }
+
+  test.each<[string, string[], Record<string, string[]>, string[]]>([
+    ["of everything for the root", [":"], { ":": [":", "user:", "user:sub:"] }, [":", "user:", "user:sub:"]],
+    ["named in full for a path", ["user:"], { "user:": [":", "sub:"] }, ["user:", "user:sub:"]],
+    ["of a path however they are written", [":"], { ":": ["user"] }, ["user:"]],
+    ["of its path alone for a unikernel", ["user:web"], { "user:": [":", "sub:"] }, ["user:"]],
+    ["once for two unikernels of one path", ["user:web", "user:db"], { "user:": [":"] }, ["user:"]],
+  ])("are %s", async (_, subscribe, byPath, expected) => {
+    const policies = await policiesOf(subscribe, byPath);
+    expect(policies.map(({ name }) => formatName(name))).toEqual(expected);
+    expect(policies[0]?.policy).toEqual(policy);
+  });
+
+  test("that cannot be read leave unikernel info as it is", async () => {
+    testHost({}, "user:web");
+    host.vmmd.onRequest = (peer, message) => {
+      if (message.payload.type === "command" && message.payload.command.class === "policy") peer.close();
+      else peer.send(answerAsAlbatrossd(message, host.running));
+    };
+    await host.nextInfo(() => void host.start("stat", "vmmd"));
+    await eventually("the failure", () => host.target.snapshot().infoError !== null);
+    await host.nextInfo(() => host.clock.advance(30_000));
+    expect(host.target.snapshot()).toMatchObject({ infoReadable: true });
+    expect(host.sink.policyLists).toEqual([]);
+    expect(host.log.with("policies cannot be read")).toHaveLength(1);
+  });
+});
+
+describe("the guard of a path slot", () => {
+  test("asks whether a unikernel has the path's name before it opens the slot", async () => {
+    testHost({ subscribe: ["a:b:"] }, "a:b:web", "b", "a:c");
+    await host.start("stat", "vmmd");
+    await host.state("subscribed", "a:b:");
+    expect(askedFor()).toEqual(["a:b:", "a:b"]);
+    expect(host.sink.infos[0]?.names).toEqual(["a:b:web"]);
+  });
+
+  test("does not open the slot while that unikernel runs", async () => {
+    testHost({ subscribe: ["user:"] }, "user:web", "user");
+    await host.start("stat", "vmmd");
+    await host.state("blocked", "user:");
+    await host.pass(300_000);
+    expect(host.slot("user:").state).toBe("blocked");
+    expect(host.slot("user:").lastError).toContain("the unikernel :user runs");
+    expect(host.stat.peers).toEqual([]);
+    expect(host.log.with(":user runs")).toHaveLength(1);
+    // It is no unikernel of the slot.
+    expect(host.sink.infos[0]?.names).toEqual(["user:web"]);
+  });
+
+  test("opens it when that unikernel is gone", async () => {
+    testHost({ subscribe: ["user:"] }, "user:web", "user");
+    await host.start("stat", "vmmd");
+    await host.state("blocked", "user:");
+    host.running = running("user:web");
+    host.clock.advance(30_000);
+    await host.state("subscribed", "user:");
+    expect(host.slot("user:").lastError).toBeNull();
+  });
+
+  test("closes it when such a unikernel appears", async () => {
+    testHost({ subscribe: ["user:"] }, "user:web");
+    await host.start("stat", "vmmd");
+    const peer = await host.stat.peer(1);
+    await host.burst(peer, ":web");
+    host.running = running("user:web", "user");
+    host.clock.advance(30_000);
+    await host.state("blocked", "user:");
+    expect(host.slot("user:").disconnects.blocked).toBe(1);
+    expect(host.target.snapshot().up).toBe(false);
+    await eventually("the connection closed", () => peer.closed);
+  });
+
+  test("asks anew before it opens the slot again", async () => {
+    testHost({ subscribe: ["user:"] }, "user:web");
+    await host.start("stat", "vmmd");
+    const peer = await host.stat.peer(1);
+    await host.state("subscribed", "user:");
+    await host.pass(10_000);
+    host.running = running("user:web", "user");
+    peer.close();
+    await host.state("backoff", "user:");
+    host.clock.advance(1_000);
+    await host.state("blocked", "user:");
+    expect(host.stat.peers).toHaveLength(1);
+  });
+
+  test("does not open it without unikernel info, and says what to do", async () => {
+    testHost({ subscribe: ["user:"] });
+    await host.start("stat");
+    await host.state("blocked", "user:");
+    expect(host.slot("user:").lastError).toMatch(/allow_unchecked_path: true.*vmmd.sock does not exist/);
+    await host.pass(120_000);
+    expect(host.stat.peers).toEqual([]);
+    expect(host.log.with("allow_unchecked_path")).toHaveLength(1);
+  });
+
+  test("opens it without unikernel info on the operator's word", async () => {
+    testHost({ subscribe: ["user:"], allowUncheckedPath: true });
+    await host.start("stat");
+    await host.burst(await host.stat.peer(1), ":web");
+    expect(host.slot("user:").state).toBe("receiving");
+  });
+
+  test("checks nevertheless where info can be read", async () => {
+    testHost({ subscribe: ["user:"], allowUncheckedPath: true }, "user");
+    await host.start("stat", "vmmd");
+    await host.state("blocked", "user:");
+    expect(host.stat.peers).toEqual([]);
+  });
+
+  test("leaves an open slot open while albatrossd is away", async () => {
+    testHost({ subscribe: ["user:"] }, "user:web");
+    await host.start("stat", "vmmd");
+    await host.state("subscribed", "user:");
+    await host.vmmd.stop();
+    host.clock.advance(30_000);
+    await eventually("info unreadable", () => host.target.snapshot().infoReadable === false);
+    expect(host.slot("user:").state).toBe("subscribed");
+  });
+
+  test("holds for path slots only", async () => {
+    testHost({ subscribe: ["user:web", ":user"] }, "user");
+    await host.start("stat");
+    await host.state("subscribed", "user:web");
+    await host.state("subscribed", ":user");
+  });
+});
+
+describe("the watchdog", () => {
+  /** Subscribed, one burst received, then the daemon forgets: what runs still runs. */
+  async function forgotten(config: Partial<TargetConfig>, ...daemons: ("stat" | "vmmd")[]): Promise<Peer> {
+    testHost({ statsIntervalMs: 2_000, ...config }, "user:web");
+    const before = host.sink.infos.length;
+    await host.start(...daemons);
+    if (daemons.includes("vmmd")) await eventually("info", () => host.sink.infos.length > before);
+    else await eventually("no info", () => host.sink.unavailable.length === 1);
+    const peer = await host.stat.peer(1);
+    await host.burst(peer, "user:web");
+    return peer;
+  }
+
+  test("reconnects after three intervals of silence when info still lists a unikernel", async () => {
+    const peer = await forgotten({}, "stat", "vmmd");
+    host.clock.advance(5_999);
+    await settle();
+    expect(host.slot().state).toBe("receiving");
+    host.clock.advance(1);
+    await eventually("the watchdog", () => host.slot().disconnects.watchdog === 1);
+    await eventually("the connection closed", () => peer.closed);
+    host.clock.advance(1_000);
+    await host.burst(await host.stat.peer(2), "user:web");
+    expect(host.slot()).toMatchObject({ state: "receiving", connects: 2 });
+  });
+
+  test("does not when the unikernel has gone, which it asks first", async () => {
+    await forgotten({}, "stat", "vmmd");
+    host.running = [];
+    await host.nextInfo(() => host.clock.advance(6_000));
+    expect(host.slot()).toMatchObject({ state: "receiving", disconnects: { watchdog: 0 } });
+    await host.pass(120_000);
+    expect(host.slot()).toMatchObject({ state: "subscribed", connects: 1 });
+  });
+
+  test("gives a unikernel that appears in an empty slot three intervals to show", async () => {
+    testHost({ statsIntervalMs: 20_000 });
+    await host.start("stat", "vmmd");
+    await host.state("subscribed");
+    await host.pass(150_000);
+    host.running = running("user:web");
+    await host.nextInfo(() => host.clock.advance(30_000));
+    await host.pass(55_000);
+    expect(host.slot().disconnects.watchdog).toBe(0);
+    await host.pass(10_000);
+    expect(host.slot().disconnects.watchdog).toBe(1);
+  });
+
+  test("gives unikernels three intervals after albatrossd was away, too", async () => {
+    testHost({ statsIntervalMs: 20_000 }, "user:web");
+    await host.nextInfo(() => void host.start("stat", "vmmd"));
+    await host.vmmd.stop();
+    await host.pass(60_000);
+    expect(host.target.snapshot().infoReadable).toBe(false);
+    await host.vmmd.start();
+    await host.nextInfo(() => host.clock.advance(30_000));
+    await host.pass(55_000);
+    expect(host.slot().disconnects.watchdog).toBe(0);
+    await host.pass(10_000);
+    expect(host.slot().disconnects.watchdog).toBe(1);
+  });
+
+  test("without info goes by what the slot has ever delivered", async () => {
+    await forgotten({}, "stat");
+    host.clock.advance(6_000);
+    expect(host.slot().disconnects.watchdog).toBe(1);
+  });
+
+  test("without info leaves a slot alone that never delivered", async () => {
+    testHost({ statsIntervalMs: 2_000 });
+    await host.start("stat");
+    await host.state("subscribed");
+    await host.pass(300_000);
+    expect(host.slot()).toMatchObject({ state: "subscribed", connects: 1 });
+  });
+
+  test("says so once, however often it reconnects in vain", async () => {
+    await forgotten({}, "stat", "vmmd");
+    await host.pass(300_000);
+    expect(host.slot().disconnects.watchdog).toBeGreaterThan(5);
+    expect(host.log.with("forgotten")).toHaveLength(1);
+    expect(host.log.with("displaced")).toEqual([]);
+  });
+
+  test("learns a slow daemon instead of cutting it off for ever", async () => {
+    testHost({}, "user:web");
+    // A daemon that ticks every 60 s would never be heard by connections that are given up after 30 s.
+    let cancelTick = host.clock.after(45_000, tick);
+    function tick(): void {
+      for (const peer of host.stat.openPeers) peer.send(sampleOf("user:web"));
+      cancelTick = host.clock.after(60_000, tick);
+    }
+    await host.start("stat", "vmmd");
+    await host.pass(600_000);
+    cancelTick();
+    expect(host.slot()).toMatchObject({ state: "receiving", intervalUs: 60_000_000 });
+    expect(host.slot().disconnects.watchdog).toBeLessThanOrEqual(2);
+  });
+});
+
+describe("a target", () => {
+  test("is up while at least one of its slots is subscribed", async () => {
+    testHost({ subscribe: ["a:web", "b:web"] });
+    await host.start("stat");
+    await host.state("subscribed", "a:web");
+    await host.state("subscribed", "b:web");
+    host.stat.onRequest = () => undefined;
+    const [first, second] = [await host.stat.peer(1), await host.stat.peer(2)];
+    first.close();
+    await eventually("one left", () => host.target.snapshot().slots.some(({ state }) => state === "backoff"));
+    expect(host.target.snapshot().up).toBe(true);
+    second.close();
+    await eventually("none left", () => !host.target.snapshot().up);
+    expect(host.sink.lives).toEqual([true, false]);
+  });
+
+  test("goes on when the sink throws at info", async () => {
+    testHost({}, "user:web");
+    host.sink.info = () => {
+      throw new Error("a fault in the fleet");
+    };
+    await host.start("stat", "vmmd");
+    await eventually("the line", () => host.log.with("could not be taken").length === 1);
+    await host.state("subscribed");
+  });
+
+  test("sends nothing but subscribe, unikernel info and policy info", async () => {
+    testHost({ subscribe: ["user:", "other:web"] }, "user:web");
+    await host.start("stat", "vmmd");
+    await host.pass(60_000);
+    const commands = [...host.stat.requests, ...host.vmmd.requests].map(({ payload }) =>
+      payload.type === "command" ? `${payload.command.class} ${payload.command.command}` : payload.type,
+    );
+    expect(new Set(commands)).toEqual(new Set(["stats subscribe", "unikernel info", "policy info"]));
+  });
+
+  test("stopped while albatrossd is asked leaves no timer and no socket", async () => {
+    testHost({ subscribe: ["user:"] });
+    host.vmmd.onRequest = () => undefined;
+    await host.start("stat", "vmmd");
+    await host.vmmd.peer(1);
+    await host.target.stop();
+    expect(host.clock.pendingTimers).toBe(0);
+    await eventually("the connection closed", () => host.vmmd.openPeers.length === 0);
+    expect(host.sink.unavailable).toEqual([]);
+  });
+
+  test("names itself and its slot in every line", async () => {
+    testHost();
+    host.stat.onRequest = (peer, request) => {
+      acknowledge(peer, request);
+      peer.close();
+    };
+    await host.start("stat");
+    await host.pass(10_000);
+    expect(host.log.fields.length).toBeGreaterThan(2);
+    for (const fields of host.log.fields) expect(fields).toMatchObject({ host: "box" });
+  });
+});

@@ -1,0 +1,48 @@
+import { describe, expect, test } from "vitest";
+import { decodeMessage, encodeMessage } from "../../src/wire/codec.ts";
+import { WireError } from "../../src/wire/errors.ts";
+import { messageToJson } from "../../src/wire/json.ts";
+import type { Message } from "../../src/wire/messages.ts";
+import { malformedVectors, vectors } from "./support/vectors.ts";
+
+describe("messages that Albatross wrote", () => {
+  test.each(vectors)("$name decodes to what Albatross meant", ({ hex, decoded }) => {
+    expect(messageToJson(decodeMessage(Buffer.from(hex, "hex")))).toEqual(decoded);
+  });
+
+  test.each(vectors)("$name encodes back to the same bytes", ({ hex }) => {
+    expect(encodeMessage(decodeMessage(Buffer.from(hex, "hex"))).toString("hex")).toBe(hex);
+  });
+});
+
+describe("messages that Albatross refuses or dies of", () => {
+  const refused = malformedVectors.filter(({ result }) => result !== "accept");
+
+  test.each(refused)("$name is refused with what and where", ({ hex }) => {
+    const outcome = decode(hex);
+    expect(outcome).toBeInstanceOf(WireError);
+    if (!(outcome instanceof WireError)) return;
+    expect(outcome.offset).toBeGreaterThanOrEqual(0);
+    expect(outcome.offset).toBeLessThanOrEqual(hex.length / 2);
+    expect(outcome.message).toBe(`${outcome.detail} (at byte ${outcome.offset})`);
+  });
+});
+
+describe("damaged messages that Albatross accepts", () => {
+  const accepted = malformedVectors.filter(({ result }) => result === "accept");
+
+  test.each(accepted)("$name is refused or read as Albatross reads it", ({ hex, decoded }) => {
+    const outcome = decode(hex);
+    if (!(outcome instanceof WireError)) expect(messageToJson(outcome)).toEqual(decoded);
+  });
+});
+
+/** The message, or the WireError it is refused with; any other error is the test's failure. */
+function decode(hex: string): Message | WireError {
+  try {
+    return decodeMessage(Buffer.from(hex, "hex"));
+  } catch (error) {
+    if (error instanceof WireError) return error;
+    throw error;
+  }
+}
