@@ -104,7 +104,7 @@ function infoIntoTheFleet(fleet: Fleet, clock: Clock, count: number): number {
   return medianPerItem(1, () => () => fleet.recordInfo(HOST, entries, clock.nowUs()));
 }
 
-/** Heap that the fleet holds per VM: record, sample, index. Samples are decoded from bytes, as they are in life. */
+/** Heap that the fleet holds per VM: record, sample, index. Samples are decoded from bytes, as they are in real use. */
 function bytesPerVm(): number {
   const { fleet, clock } = emptyFleet();
   const before = heapAfterCollection();

@@ -76,7 +76,7 @@ function ticks(groups: number): Ticked {
   const scaler = new Scaler({ clock, log, fleet, config: CONFIG, isTarget: () => true, files });
   scaler.start();
   const random = lehmer(11);
-  // every VM has a load of its own, so that few groups get another decision at each tick, as in life
+  // every VM has a load of its own, so that few groups get another decision at each tick, as in real use
   const vms = Array.from({ length: groups * VMS_PER_GROUP }, (_, i) => ({
     name: vmName(i),
     load: random(),
@@ -92,7 +92,7 @@ function ticks(groups: number): Ticked {
     }
     scaler.sampleArrived(HOST, clock.nowUs(), INTERVAL_US);
     clock.step(POLL_US / 2);
-    // In life the samples come in over a minute and are no news to the collector when the tick comes.
+    // In real use the samples come in over a minute and are no news to the collector when the tick comes.
     collectYoung();
     const start = performance.now();
     clock.fire();

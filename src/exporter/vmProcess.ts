@@ -3,7 +3,7 @@ import type { VmRecord } from "../fleet/types.ts";
 import { millisAsSeconds, seconds, unsigned } from "./numbers.ts";
 import type { HostFacts, Row } from "./row.ts";
 
-/** Collector `process`: what the VM's process did, and its life. */
+/** Collector `process`: what the VM's process did, and its restarts. */
 export const vmProcessRows: readonly Row<VmRecord>[] = [
   {
     name: "albatross_vm_page_faults_total",

@@ -6,22 +6,22 @@ import type { CpuPoint } from "./types.ts";
  */
 const MAX_BURST_INTERVALS = 2;
 
-/** The two points of a VM's gauge, and what is needed to move on from them. All of one life. */
+/** The two points of a VM's gauge, and what is needed to move on from them. All of one incarnation. */
 export interface RateWindow {
-  /** the newest sample before the current burst; null while this life has none */
+  /** the newest sample before the current burst; null while this incarnation has none */
   readonly base: CpuPoint | null;
   /** the first sample of the current burst: `latest` itself unless samples came almost together */
   readonly burstStart: CpuPoint;
   readonly latest: CpuPoint;
 }
 
-/** The window at the first sample of a life: no rate yet. */
+/** The window at the first sample of an incarnation: no rate yet. */
 export function startWindow(point: CpuPoint): RateWindow {
   return { base: null, burstStart: point, latest: point };
 }
 
 /**
- * The window after one more sample of the same life. Samples less than half a stats interval after the one before belong
+ * The window after one more sample of the same incarnation. Samples less than half a stats interval after the one before belong
  * to its burst (albatross-stats queues samples for a slow reader): they replace it, and the base stays.
  */
 export function extendWindow(window: RateWindow, point: CpuPoint, intervalUs: number): RateWindow {

@@ -287,8 +287,8 @@ export class HostVms {
     return this.#policies.records;
   }
 
-  #remember({ fullName, restarts, life }: VmRecord, goneAtUs: number): void {
-    this.#departed.set(fullName, { restarts, life, goneAtUs });
+  #remember({ fullName, restarts, incarnation }: VmRecord, goneAtUs: number): void {
+    this.#departed.set(fullName, { restarts, incarnation, goneAtUs });
   }
 
   #checkAssumedCpus({ record, window }: VmState): void {

@@ -55,10 +55,10 @@ export interface VmRecord extends VmIdentity {
   readonly usagePercent: number | null;
   /** what rates are divided by; null while unikernel info is still expected to say (then there is no rate) */
   readonly cpus: number | null;
-  /** counts lives: one more whenever rates need a new base (counters reset, `started` changed, back from the gone) */
-  readonly life: number;
-  /** the first sample of this life; null where its CPU time is unusable or no sample of it has arrived yet */
-  readonly lifeStart: CpuPoint | null;
+  /** counts incarnations: one more whenever rates need a new base (counters reset, `started` changed, back from the gone) */
+  readonly incarnation: number;
+  /** the first sample of this incarnation; null where its CPU time is unusable or no sample of it has arrived yet */
+  readonly incarnationStart: CpuPoint | null;
   /** monotonic time of the first sample ever seen under this name (since it was last gone) */
   readonly firstSeenUs: number;
   /** restarts seen, the same one never twice */

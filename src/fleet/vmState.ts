@@ -29,7 +29,7 @@ export interface InfoSource {
 /** What is remembered of a VM that was gone and comes back. */
 export interface Remembered {
   readonly restarts: number;
-  readonly life: number;
+  readonly incarnation: number;
 }
 
 /** What a VM brings along that comes back: after it was gone, or after the program was. */
@@ -41,10 +41,10 @@ export interface Before {
 /** A VM's record, and what its next sample or info is compared with. Replaced by each of them, never changed. */
 export interface VmState {
   readonly record: VmRecord;
-  /** null while this life has no sample with a usable CPU time */
+  /** null while this incarnation has no sample with a usable CPU time */
   readonly window: RateWindow | null;
   readonly restarts: RestartEvidence;
-  /** info told of a restart: the next sample is the first of the new life, whatever it says */
+  /** info told of a restart: the next sample is the first of the new incarnation, whatever it says */
   readonly awaitsFirstSample: boolean;
   /** infos asked for since the VM was first seen that did not list it, as long as none ever did */
   readonly unlistedPolls: number;
@@ -70,8 +70,8 @@ export function firstSample(
     record: recordOf(identity, heard, {
       usagePercent: null,
       cpus: knownCpus(info, cpusBefore, 0, 0, source),
-      life: (departed?.life ?? 0) + 1,
-      lifeStart: point,
+      incarnation: (departed?.incarnation ?? 0) + 1,
+      incarnationStart: point,
       restarts: departed?.restarts ?? 0,
       info,
       listed: info !== null,
@@ -103,8 +103,8 @@ export function nextSample(state: VmState, sample: Sample, source: InfoSource): 
     record: recordOf(previous, heard, {
       usagePercent: gauge(window, cpus),
       cpus,
-      life: decreased && !state.awaitsFirstSample ? previous.life + 1 : previous.life,
-      lifeStart: decreased || state.awaitsFirstSample ? point : previous.lifeStart,
+      incarnation: decreased && !state.awaitsFirstSample ? previous.incarnation + 1 : previous.incarnation,
+      incarnationStart: decreased || state.awaitsFirstSample ? point : previous.incarnationStart,
       restarts: verdict.counted ? previous.restarts + 1 : previous.restarts,
       info,
       listed,
@@ -121,12 +121,17 @@ export function nextSample(state: VmState, sample: Sample, source: InfoSource): 
 /** The VM after unikernel info listed it. */
 export function afterListing(state: VmState, info: VmInfo, askedAtUs: number): VmState {
   const { record, unlistedPolls, cpusBefore } = state;
-  const { life, lifeStart, restarts } = record;
+  const { incarnation, incarnationStart, restarts } = record;
   const { counted, evidence } = judgeInfo(state.restarts, hasStartedAnew(record.info, info), askedAtUs);
   const listing = { info, listed: true, missedInfos: 0, cpus: info.cpus };
   if (counted) {
-    // The samples so far may be of the process before: only the next one is known to be of the new life.
-    const begun = { usagePercent: null, life: life + 1, lifeStart: null, restarts: restarts + 1 };
+    // The samples so far may be of the process before: only the next one is known to be of the new incarnation.
+    const begun = {
+      usagePercent: null,
+      incarnation: incarnation + 1,
+      incarnationStart: null,
+      restarts: restarts + 1,
+    };
     return {
       record: recordOf(record, record, { ...listing, ...begun }),
       window: null,
@@ -138,14 +143,14 @@ export function afterListing(state: VmState, info: VmInfo, askedAtUs: number): V
   }
   const isNews = info !== record.info || !record.listed || record.missedInfos > 0;
   if (!isNews) return evidence === state.restarts ? state : { ...state, restarts: evidence };
-  const going = { usagePercent: gauge(state.window, info.cpus), life, lifeStart, restarts };
+  const going = { usagePercent: gauge(state.window, info.cpus), incarnation, incarnationStart, restarts };
   return { ...state, record: recordOf(record, record, { ...listing, ...going }), restarts: evidence };
 }
 
 /** The VM after a unikernel info that did not list it. */
 export function afterOmission(state: VmState, askedAtUs: number, nowUs: number, source: InfoSource): VmState {
   const { record } = state;
-  const { info, life, lifeStart, restarts } = record;
+  const { info, incarnation, incarnationStart, restarts } = record;
   const isUnlistedPoll = info === null && askedAtUs >= record.firstSeenUs;
   const unlistedPolls = isUnlistedPoll ? state.unlistedPolls + 1 : state.unlistedPolls;
   const cpus = knownCpus(info, state.cpusBefore, unlistedPolls, nowUs - record.firstSeenUs, source);
@@ -156,8 +161,8 @@ export function afterOmission(state: VmState, askedAtUs: number, nowUs: number, 
     record: recordOf(record, record, {
       usagePercent,
       cpus,
-      life,
-      lifeStart,
+      incarnation,
+      incarnationStart,
       restarts,
       info,
       listed: false,
@@ -193,8 +198,8 @@ function recordOf(identity: VmIdentity, heard: HeardFacts, judged: JudgedFacts):
     firstSeenUs: heard.firstSeenUs,
     usagePercent: judged.usagePercent,
     cpus: judged.cpus,
-    life: judged.life,
-    lifeStart: judged.lifeStart,
+    incarnation: judged.incarnation,
+    incarnationStart: judged.incarnationStart,
     restarts: judged.restarts,
     info: judged.info,
     listed: judged.listed,

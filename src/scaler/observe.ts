@@ -205,21 +205,21 @@ function observation(
   return { vm, cloneId, state, usagePercent };
 }
 
-/** The VM's reading at the previous tick or, in a new life, that life's first sample; null while it has none. */
+/** The VM's reading at the previous tick or, in a new incarnation, that incarnation's first sample; null while it has none. */
 export function windowStart(record: VmRecord, base: Base | undefined): CpuPoint | null {
-  // Readings are kept once a life has a first sample, so that one of the same number is of the same life.
-  if (base !== undefined && base.life === record.life) return base;
-  const { lifeStart } = record;
-  if (base === undefined || base.life !== null || lifeStart === null) return lifeStart;
-  return isSameLife(record, lifeStart, base) ? base : lifeStart;
+  // Readings are kept once an incarnation has a first sample, so that one of the same number is of the same incarnation.
+  if (base !== undefined && base.incarnation === record.incarnation) return base;
+  const { incarnationStart } = record;
+  if (base === undefined || base.incarnation !== null || incarnationStart === null) return incarnationStart;
+  return isSameIncarnation(record, incarnationStart, base) ? base : incarnationStart;
 }
 
-/** A reading from the state file is of this life when nothing shows a restart since. */
-function isSameLife(record: VmRecord, lifeStart: CpuPoint, base: Base): boolean {
+/** A reading from the state file is of this incarnation when nothing shows a restart since. */
+function isSameIncarnation(record: VmRecord, incarnationStart: CpuPoint, base: Base): boolean {
   const startedMs = record.info?.startedMs ?? null;
   const startedBeforeMs = base.startedMs ?? null;
   if (startedMs !== null && startedBeforeMs !== null && startedMs !== startedBeforeMs) return false;
-  return record.restarts === 0 && lifeStart.cpuUs >= base.cpuUs;
+  return record.restarts === 0 && incarnationStart.cpuUs >= base.cpuUs;
 }
 
 function ageMs(record: VmRecord, snapshot: FleetSnapshot): number {
@@ -231,13 +231,13 @@ function readingAt({ points }: Bases, record: VmRecord): Base | undefined {
   return points instanceof TickReadings ? points.of(record) : points.get(record.labels);
 }
 
-/** Where the VM's next window begins: the newest usable sample of its life; nowhere while it has had none. */
+/** Where the VM's next window begins: the newest usable sample of its incarnation; nowhere while it has had none. */
 function keepReading(
   points: TickReadings,
-  { labels, cpuUs, arrivalUs, life, lifeStart }: VmRecord,
+  { labels, cpuUs, arrivalUs, incarnation, incarnationStart }: VmRecord,
   before: Base | undefined,
   gone: boolean,
 ): void {
-  if (cpuUs !== null && lifeStart !== null) points.add(labels, cpuUs, arrivalUs, life, gone);
+  if (cpuUs !== null && incarnationStart !== null) points.add(labels, cpuUs, arrivalUs, incarnation, gone);
   else if (before !== undefined) points.keep(labels, before, gone);
 }

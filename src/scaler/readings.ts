@@ -1,8 +1,8 @@
 import type { CpuPoint, VmRecord } from "../fleet/types.ts";
 
-/** A VM's newest counter reading at a tick. `life` is null when it was read back from the state file. */
+/** A VM's newest counter reading at a tick. `incarnation` is null when it was read back from the state file. */
 export interface Base extends CpuPoint {
-  readonly life: number | null;
+  readonly incarnation: number | null;
   /** it was taken for gone at that tick (see `isGone`) */
   readonly gone: boolean;
   /** of a reading from the state file: when that process of the VM had started, where info said so */
@@ -26,7 +26,7 @@ export class TickReadings implements Readings {
   readonly #labels: string[] = [];
   readonly #cpuUs: Float64Array;
   readonly #arrivalUs: Float64Array;
-  readonly #life: Float64Array;
+  readonly #incarnation: Float64Array;
   readonly #gone: Uint8Array;
   /** those that were read back from the state file and have not been replaced yet */
   readonly #restored = new Map<string, Base>();
@@ -40,25 +40,25 @@ export class TickReadings implements Readings {
     this.#tickUs = tickUs;
     this.#cpuUs = new Float64Array(vms);
     this.#arrivalUs = new Float64Array(vms);
-    this.#life = new Float64Array(vms);
+    this.#incarnation = new Float64Array(vms);
     this.#gone = new Uint8Array(vms);
   }
 
   /** The reading of one more VM. To be called while the tick is observed, not after. */
-  add(labels: string, cpuUs: number, arrivalUs: number, life: number, gone: boolean): void {
+  add(labels: string, cpuUs: number, arrivalUs: number, incarnation: number, gone: boolean): void {
     const at = this.#labels.length;
     this.#labels.push(labels);
     this.#cpuUs[at] = cpuUs;
     this.#arrivalUs[at] = arrivalUs;
-    this.#life[at] = life;
+    this.#incarnation[at] = incarnation;
     this.#gone[at] = gone ? 1 : 0;
   }
 
   /** Keeps a reading that an earlier tick had, as there is no newer one. */
   keep(labels: string, base: Base, gone: boolean): void {
-    const { cpuUs, arrivalUs, life } = base;
-    if (life === null) this.#restored.set(labels, base.gone === gone ? base : { ...base, gone });
-    else this.add(labels, cpuUs, arrivalUs, life, gone);
+    const { cpuUs, arrivalUs, incarnation } = base;
+    if (incarnation === null) this.#restored.set(labels, base.gone === gone ? base : { ...base, gone });
+    else this.add(labels, cpuUs, arrivalUs, incarnation, gone);
   }
 
   /** The reading of a VM that the fleet knows now. */
@@ -76,7 +76,7 @@ export class TickReadings implements Readings {
     return {
       cpuUs: this.#cpuUs[at] ?? 0,
       arrivalUs: this.#arrivalUs[at] ?? 0,
-      life: this.#life[at] ?? 0,
+      incarnation: this.#incarnation[at] ?? 0,
       gone: this.#gone[at] === 1,
     };
   }

@@ -268,7 +268,7 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
     if (base !== null && isFresh) {
       const arrivalUs = monotonicUs(base.at_ms);
       const startedMs = member.started_ms;
-      points.set(labelsOf(host, name), { cpuUs: base.cpu_us, arrivalUs, life: null, gone, startedMs });
+      points.set(labelsOf(host, name), { cpuUs: base.cpu_us, arrivalUs, incarnation: null, gone, startedMs });
     }
     // where bases do not count, nothing else would tell that it was gone
     if (gone && !isFresh) continue;

@@ -125,7 +125,7 @@ export class Scaler {
   /** No more ticks; resolves when the state and the decision log are on the disk. */
   async stop(): Promise<void> {
     this.#ticker.stop();
-    // with what has been heard since the last tick: VMs that are new, and lives that began
+    // with what has been heard since the last tick: VMs that are new, and incarnations that began
     this.#save(this.#options.fleet.snapshot(NEVER_STALE));
     await Promise.all([this.#stateFile.flush(), this.#decisionLog.flush()]);
   }

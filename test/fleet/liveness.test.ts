@@ -44,7 +44,7 @@ describe("a VM that falls silent", () => {
 
   test("takes up where it was when it is heard again before it is gone", () => {
     const fleet = new TestFleet().sample(":web", 0).at(800).sample(":web", 80);
-    expect(fleet.vm(":web")).toMatchObject({ usagePercent: 10, firstSeenUs: 0, life: 1 });
+    expect(fleet.vm(":web")).toMatchObject({ usagePercent: 10, firstSeenUs: 0, incarnation: 1 });
   });
 
   test("is served for as long as its own subscription's interval says", () => {
@@ -100,13 +100,13 @@ describe("a gone VM that is heard again", () => {
       firstSeenUs: 130e6,
       restarts: 1,
       usagePercent: null,
-      lifeStart: { cpuUs: 50e6, arrivalUs: 130e6 },
+      incarnationStart: { cpuUs: 50e6, arrivalUs: 130e6 },
     });
   });
 
-  test("lives a life with a number of its own: no base of before can be mistaken for one of now", () => {
-    expect(restartedThenSilent().vm(":web").life).toBe(2);
-    expect(restartedThenSilent().at(130).sample(":web", 50).vm(":web").life).toBe(3);
+  test("lives an incarnation with a number of its own: no base of before can be mistaken for one of now", () => {
+    expect(restartedThenSilent().vm(":web").incarnation).toBe(2);
+    expect(restartedThenSilent().at(130).sample(":web", 50).vm(":web").incarnation).toBe(3);
   });
 
   test("is not restarted by being new, whatever its counters", () => {

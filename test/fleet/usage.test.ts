@@ -11,7 +11,7 @@ describe("the gauge", () => {
     expect(fleet.gauge(":web")).toBe(97);
   });
 
-  test("is the rate over the last stats interval, not over the VM's life", () => {
+  test("is the rate over the last stats interval, not over the VM's incarnation", () => {
     const fleet = new TestFleet().sample(":web", 0).at(10).sample(":web", 10).at(20).sample(":web", 12);
     expect(fleet.gauge(":web")).toBe(20);
   });
@@ -37,15 +37,18 @@ describe("the gauge", () => {
     const fleet = new TestFleet().sample(":web", 0).at(10).sample(":web", 5, ABSURD);
     expect(fleet.vm(":web")).toMatchObject({ usagePercent: null, cpuUs: null, restarts: 0 });
     fleet.at(20).sample(":web", 7);
-    expect(fleet.vm(":web")).toMatchObject({ usagePercent: null, cpuUs: 7e6, restarts: 1, life: 2 });
+    expect(fleet.vm(":web")).toMatchObject({ usagePercent: null, cpuUs: 7e6, restarts: 1, incarnation: 2 });
     expect(fleet.at(30).sample(":web", 8).gauge(":web")).toBe(10);
   });
 
-  test("of a VM whose first CPU time was unusable starts with the life after it", () => {
+  test("of a VM whose first CPU time was unusable starts with the incarnation after it", () => {
     const fleet = new TestFleet().sample(":web", 0, ABSURD);
-    expect(fleet.vm(":web")).toMatchObject({ lifeStart: null, life: 1 });
+    expect(fleet.vm(":web")).toMatchObject({ incarnationStart: null, incarnation: 1 });
     fleet.at(10).sample(":web", 5);
-    expect(fleet.vm(":web")).toMatchObject({ lifeStart: { cpuUs: 5e6, arrivalUs: 10e6 }, life: 2 });
+    expect(fleet.vm(":web")).toMatchObject({
+      incarnationStart: { cpuUs: 5e6, arrivalUs: 10e6 },
+      incarnation: 2,
+    });
   });
 
   test("keeps its value and divides by nothing when two samples arrive in the same microsecond", () => {
@@ -115,8 +118,8 @@ describe("a burst", () => {
   test("with a restart in it gives no rate until a sample after it", () => {
     const fleet = new TestFleet().sample(":web", 50).at(40).sample(":web", 80);
     fleet.at(40.1).sample(":web", 1).at(40.2).sample(":web", 2);
-    expect(fleet.vm(":web")).toMatchObject({ usagePercent: null, restarts: 1, life: 2 });
-    expect(fleet.vm(":web").lifeStart).toEqual({ cpuUs: 1e6, arrivalUs: 40.1e6 });
+    expect(fleet.vm(":web")).toMatchObject({ usagePercent: null, restarts: 1, incarnation: 2 });
+    expect(fleet.vm(":web").incarnationStart).toEqual({ cpuUs: 1e6, arrivalUs: 40.1e6 });
     expect(fleet.at(50.2).sample(":web", 7).gauge(":web")).toBe(50);
   });
 

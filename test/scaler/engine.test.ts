@@ -5,7 +5,7 @@ function repeated(times: number, decision: string): string[] {
   return Array.from({ length: times }, () => decision);
 }
 
-describe("the life of an episode", () => {
+describe("the incarnation of an episode", () => {
   test("a group grows and shrinks again, with a cooldown after each decision", () => {
     const scenario = new Scenario().start("user:web", 95);
     expect(scenario.next(3)).toEqual([

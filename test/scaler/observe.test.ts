@@ -139,7 +139,7 @@ describe("a VM that is young", () => {
 describe("a reading from the state file", () => {
   const saved = (base: Partial<Base> = {}): Bases => {
     // Read 30 s before this process's first sample, after 100 s of CPU time.
-    const point: Base = { cpuUs: 100e6, arrivalUs: -30e6, life: null, gone: false, ...base };
+    const point: Base = { cpuUs: 100e6, arrivalUs: -30e6, incarnation: null, gone: false, ...base };
     return { tickUs: -30e6, points: new Map([[`host="h",path="",vm="web"`, point]]) };
   };
 

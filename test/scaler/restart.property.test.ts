@@ -48,7 +48,7 @@ const vmNames = [
   "b/user:web-clone-1",
 ];
 
-const life = fc.oneof(
+const incarnation = fc.oneof(
   { weight: 3, arbitrary: fc.constant([-1, TICKS + 1]) },
   {
     weight: 1,
@@ -66,14 +66,14 @@ const vms: fc.Arbitrary<readonly Vm[]> = fc
         name: fc.constant(text.split("/")[1] ?? ""),
         // different for all, so that no two things happen at once
         phaseMs: fc.integer({ min: 0, max: 600 }).map((ms) => 101 + 7 * ms + index),
-        life,
+        incarnation,
         cpus: fc.constantFrom(1, 1, 4),
         loads: fc.array(fc.constantFrom(3, 30, 41, 60, 97), { minLength: TICKS + 2, maxLength: TICKS + 2 }),
       }),
     ),
   )
   .map((all) =>
-    all.map(({ life: [from = 0, to = 0], ...vm }) => ({
+    all.map(({ incarnation: [from = 0, to = 0], ...vm }) => ({
       ...vm,
       fromMs: from * POLL_MS + LIVES_BEGIN_AT_MS,
       toMs: to * POLL_MS + LIVES_END_AT_MS,

@@ -61,17 +61,17 @@ function sinceStart(machine: FakeClock): number {
   return machine.wallMs() - startMs;
 }
 
-/** The first and last samples of all lives, in ms after the first sample of all. */
-const lives = (() => {
+/** The first and last samples of all incarnations, in ms after the first sample of all. */
+const incarnations = (() => {
   const open = new Map<string, { fromMs: number; toMs: number; cpuUs: number }>();
   const all: { fromMs: number; toMs: number }[] = [];
   for (const { wallMs, name, stats } of samples) {
     const atMs = wallMs - startMs;
     const cpuUs = cpuTimeUs(stats.rusage) ?? 0;
-    const life = open.get(formatName(name));
-    if (life !== undefined && cpuUs >= life.cpuUs) {
-      life.toMs = atMs;
-      life.cpuUs = cpuUs;
+    const incarnation = open.get(formatName(name));
+    if (incarnation !== undefined && cpuUs >= incarnation.cpuUs) {
+      incarnation.toMs = atMs;
+      incarnation.cpuUs = cpuUs;
     } else {
       const begun = { fromMs: atMs, toMs: atMs, cpuUs };
       open.set(formatName(name), begun);
@@ -82,7 +82,7 @@ const lives = (() => {
 })();
 
 /**
- * Every restart of 1.5 s that begins `afterTickMs` after a tick, but for those that lost news of lives that began or ended:
+ * Every restart of 1.5 s that begins `afterTickMs` after a tick, but for those that lost news of incarnations that began or ended:
  * a program that is away hears nothing, and a killed one has lost all since the tick, too.
  */
 function restarts(how: Away["how"], afterTickMs: number): Away[] {
@@ -91,9 +91,10 @@ function restarts(how: Away["how"], afterTickMs: number): Away[] {
     const fromMs = tickMs + afterTickMs;
     const toMs = fromMs + 1_500;
     const lostFromMs = how === "kill" ? tickMs : fromMs;
-    const isLost = lives.some(
-      (life) =>
-        (life.fromMs > lostFromMs && life.fromMs <= toMs) || (life.toMs > tickMs && life.toMs <= toMs),
+    const isLost = incarnations.some(
+      (incarnation) =>
+        (incarnation.fromMs > lostFromMs && incarnation.fromMs <= toMs) ||
+        (incarnation.toMs > tickMs && incarnation.toMs <= toMs),
     );
     if (!isLost) all.push({ fromMs, toMs, how });
   }

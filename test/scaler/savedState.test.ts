@@ -26,8 +26,8 @@ function saved({ state = {}, vms = [], lastHold }: Saved): string {
     [groupKey(WEB), { ...WEB, state: { ...FRESH_STATE, ...state } }],
   ]);
   const points = new TickReadings(NOW_US, vms.length);
-  for (const { labels, cpuUs, arrivalUs, life } of vms)
-    points.add(labels, cpuUs ?? 0, arrivalUs, life, false);
+  for (const { labels, cpuUs, arrivalUs, incarnation } of vms)
+    points.add(labels, cpuUs ?? 0, arrivalUs, incarnation, false);
   return textOf({ groups, bases: { tickUs: NOW_US, points } }, vms, lastHold);
 }
 
@@ -50,12 +50,15 @@ function stateOf({ memory }: Restored): GroupState | undefined {
   return memory.groups.get(groupKey(WEB))?.state;
 }
 
-/** A VM of one life so far. */
+/** A VM of one incarnation so far. */
 function running(
   vm: string,
   change: Partial<VmRecord> & Pick<VmRecord, "arrivalUs" | "firstSeenUs">,
 ): VmRecord {
-  return record("h", "user", vm, { lifeStart: { cpuUs: 0, arrivalUs: change.firstSeenUs }, ...change });
+  return record("h", "user", vm, {
+    incarnationStart: { cpuUs: 0, arrivalUs: change.firstSeenUs },
+    ...change,
+  });
 }
 
 const web = running("web", { cpuUs: 1_234_567, arrivalUs: NOW_US - 3_000_001, firstSeenUs: 1 });
@@ -142,7 +145,13 @@ describe("a state file", () => {
           const base = memory.bases.points.get(vm.labels);
           const { arrivalUs, cpuUs, info } = vm;
           const startedMs = info?.startedMs ?? null;
-          expect(base).toEqual({ cpuUs, arrivalUs: arrivalUs + shiftUs, life: null, gone: false, startedMs });
+          expect(base).toEqual({
+            cpuUs,
+            arrivalUs: arrivalUs + shiftUs,
+            incarnation: null,
+            gone: false,
+            startedMs,
+          });
           const bornUs = startedMs === null ? vm.firstSeenUs : NOW_US + (startedMs - WALL_MS) * 1000;
           expect(expected[i]).toEqual({
             host: "h",
