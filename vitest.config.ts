@@ -8,10 +8,23 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 30_000,
     pool: "forks",
+    // `test:fast` leaves tests out on purpose; whatever else is skipped is named.
+    reporters: process.argv.includes("--tags-filter")
+      ? ["default"]
+      : ["default", "./test/support/skippedReporter.ts"],
+    tags: [{ name: "process", description: "Starts a process: left out by `npm run test:fast`." }],
     // Most end-to-end tests wait for real time to pass: also where there is little to share, two go at once.
     maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
-      { extends: true, test: { name: "unit", include: ["test/**/*.test.ts"], exclude: [END_TO_END] } },
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: [END_TO_END],
+          setupFiles: ["test/support/noProcess.ts"],
+        },
+      },
       {
         extends: true,
         // The program as it is shipped: started from dist, beside real Prometheus, real sockets, a real browser.

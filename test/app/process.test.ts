@@ -1,3 +1,4 @@
+/** @module-tag process */
 import { writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";

@@ -1,3 +1,4 @@
+/** @module-tag process */
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";

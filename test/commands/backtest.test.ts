@@ -35,13 +35,17 @@ describe("backtest", () => {
     expect(stderr).toMatch(says);
   });
 
-  test("as a program: a trace that is not there is one line on stderr and exit code 1", async () => {
+  test("as a program: a trace that is not there is one line on stderr and exit code 1", {
+    tags: ["process"],
+  }, async () => {
     const { code, stdout, stderr } = await runProgram(["backtest", "nothing.ndjson"]);
     expect([code, stdout]).toEqual([1, ""]);
     expect(stderr.split("\n").slice(-2)).toEqual(["albatross-exporter: nothing.ndjson: no such file", ""]);
   });
 
-  test("as a program: it ends at an error although standard input stays open", async () => {
+  test("as a program: it ends at an error although standard input stays open", {
+    tags: ["process"],
+  }, async () => {
     const main = ["--import", import.meta.resolve("tsx"), `${ROOT}/src/main.ts`];
     const args = ["backtest", "--config.file", `${TRACES}/real-web.config.yaml`, "-"];
     const child = spawn(process.execPath, [...main, ...args], { cwd: ROOT, timeout: 15_000 });

@@ -116,7 +116,7 @@ test("a wrong configuration keeps serve from starting, with every error on stder
   ]);
 });
 
-describe("as a process", () => {
+describe("as a process", { tags: ["process"] }, () => {
   test.each([
     [["--version"], 0, /^albatross-exporter, version/, /^$/],
     [["--bar"], 2, /^$/, /^albatross-exporter: unknown option '--bar'\n$/],

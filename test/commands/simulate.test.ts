@@ -35,6 +35,7 @@ async function exitCode({ child }: Running): Promise<number | null> {
 describe("simulate", () => {
   test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
     "serves the scenario until %s, and removes its sockets then",
+    { tags: ["process"] },
     async (signal) => {
       const dir = await socketDir();
       const scenario = join(dir, "scenario.yaml");

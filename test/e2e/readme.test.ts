@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -46,7 +46,14 @@ ${policies.replace("scaler:\n", "scaler:\n  poll_interval: 1s\n  defaults: { war
     expect(JSON.parse(await serving.get(groups)).data[0].scaler.text).toMatch(
       /^The average of .* is not above 90 %/,
     );
-    expect(readFileSync(join(folder, "decisions.ndjson"), "utf8")).toContain('"group":"vm-1"');
+    await until(
+      "a line of the decision log, which is written off the tick",
+      async () =>
+        existsSync(join(folder, "decisions.ndjson"))
+          ? readFileSync(join(folder, "decisions.ndjson"), "utf8")
+          : "",
+      (text) => text.includes('"group":"vm-1"'),
+    );
     expect(await serving.get("/metrics")).toContain("albatross_scaler_decisions_total{");
 
     const [tryOut = ""] = blocks("sh");

@@ -126,7 +126,7 @@ describe("the exporter's own metrics", () => {
   });
 });
 
-describe.skipIf(!requireProgram("promtool"))("promtool check metrics", () => {
+describe.skipIf(!requireProgram("promtool"))("promtool check metrics", { tags: ["process"] }, () => {
   const everything = (os: "linux" | "freebsd") => {
     const sample = stats({
       rusage: DISTINCT_RUSAGE,

@@ -13,7 +13,7 @@ const DEPLOY = fileURLToPath(new URL("../../deploy", import.meta.url));
 const read = (name: string) => readFileSync(`${DEPLOY}/${name}`, "utf8");
 
 describe("prometheus.yml", () => {
-  test.skipIf(!requireProgram("promtool"))("is valid for Prometheus", () => {
+  test.skipIf(!requireProgram("promtool"))("is valid for Prometheus", { tags: ["process"] }, () => {
     const { status, stdout, stderr } = spawnSync(
       "promtool",
       ["check", "config", `${DEPLOY}/prometheus.yml`],

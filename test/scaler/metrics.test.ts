@@ -164,7 +164,7 @@ describe("the metrics of groups", () => {
   });
 });
 
-describe.skipIf(!requireProgram("promtool"))("promtool check metrics", () => {
+describe.skipIf(!requireProgram("promtool"))("promtool check metrics", { tags: ["process"] }, () => {
   test("has nothing to say about them", () => {
     const input = readFileSync(new URL("golden/metrics.text.txt", import.meta.url));
     const { status, stdout, stderr } = spawnSync("promtool", ["check", "metrics"], {

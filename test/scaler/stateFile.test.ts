@@ -221,7 +221,7 @@ describe("writing", () => {
   });
 });
 
-describe("a process that is killed while it writes", () => {
+describe("a process that is killed while it writes", { tags: ["process"] }, () => {
   const WRITER = fileURLToPath(new URL("stateWriter.ts", import.meta.url));
 
   /** Starts a writer and kills it as soon as it has begun the given piece of its so-and-so-many'th state. */

@@ -55,7 +55,7 @@ test("Alertmanager waits less and sends to the receiver here", () => {
   expect(receivers[0].webhook_configs[0].url).toBe("http://127.0.0.1:1003/pager");
 });
 
-describe("the programs take what was written:", () => {
+describe("the programs take what was written:", { tags: ["process"] }, () => {
   test.skipIf(!requireProgram("promtool"))("Prometheus, with its rules", () => {
     const { status, stdout } = spawnSync("promtool", ["check", "config", files.prometheus], {
       encoding: "utf8",

@@ -26,7 +26,7 @@ describe("a host's sockets", () => {
     await new Promise((resolve) => other.close(resolve));
   });
 
-  test("replace those that a killed process has left", async () => {
+  test("replace those that a killed process has left", { tags: ["process"] }, async () => {
     const dir = await socketDir();
     const path = join(dir, "stat.sock");
     const script = `require("node:net").createServer().listen(${JSON.stringify(path)})`;

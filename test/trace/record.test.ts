@@ -253,7 +253,7 @@ describe("a server that is no exporter, or fails", () => {
 });
 
 describe("the command", () => {
-  it("records for as long as it is told and ends well", async () => {
+  it("records for as long as it is told and ends well", { tags: ["process"] }, async () => {
     const web = await startWeb();
     const file = join(dir, "trace.ndjson");
     const running = runProgram(["record", "--url", web.url, "--duration", "1s", "-o", file]);
@@ -267,7 +267,7 @@ describe("the command", () => {
     expect(code).toBe(0);
   });
 
-  it("ended by Ctrl-C keeps what there is until then and ends well", async () => {
+  it("ended by Ctrl-C keeps what there is until then and ends well", { tags: ["process"] }, async () => {
     const web = await startWeb();
     const file = join(dir, "trace.ndjson.gz");
     const args = ["--import", import.meta.resolve("tsx"), MAIN, "record", "--url", web.url, "-o", file];
@@ -287,7 +287,7 @@ describe("the command", () => {
     expect(code).toBe(0);
   });
 
-  it("subscribes to a target itself when told to take its slot", async () => {
+  it("subscribes to a target itself when told to take its slot", { tags: ["process"] }, async () => {
     const result = loadScenario("test", "interval: 200ms\nvms: [{ name: user:web, load: 50 }]\n");
     if (!result.ok) throw new Error(result.problems.map(formatProblem).join("\n"));
     const host = new SimulatedHost(result.scenario, { socketDir: dir, clock: systemClock() });
@@ -331,7 +331,7 @@ describe("the command", () => {
     expect(code).toBe(1);
   });
 
-  it("says when there is no exporter", async () => {
+  it("says when there is no exporter", { tags: ["process"] }, async () => {
     const { code, stderr } = await runProgram(["record", "--url", "http://127.0.0.1:1"]);
     expect(stderr).toBe(
       "albatross-exporter: cannot reach http://127.0.0.1:1: connection refused (is the exporter running there?)\n",
