@@ -1,6 +1,7 @@
 import { pathToFileURL } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import type { Sample } from "../src/client/receiver.ts";
 import type { Clock } from "../src/clock.ts";
 import { Fleet } from "../src/fleet/fleet.ts";
 import { decodeMessage, encodeMessage, statsMessage } from "../src/wire/codec.ts";
@@ -57,7 +58,7 @@ function samplesThroughTheWire(): number {
         reader.push(stream.subarray(at, at + CHUNK_BYTES), (frame) => {
           const { header, payload } = decodeMessage(frame);
           if (payload.type !== "data" || payload.data !== "stats") throw new Error("not a sample");
-          fleet.record(HOST, header.name, payload.stats, clock.nowUs(), clock.wallMs(), INTERVAL_US);
+          fleet.record(sampleNow(header.name, payload.stats, clock));
         });
       }
     };
@@ -73,9 +74,9 @@ function samplesIntoTheFleet(): number {
     clock.step(INTERVAL_US);
     return () => {
       for (const [i, name] of names.entries()) {
-        const sample = burst[i];
-        if (sample === undefined) throw new Error("a sample for each name");
-        fleet.record(HOST, name, sample, clock.nowUs(), clock.wallMs(), INTERVAL_US);
+        const stats = burst[i];
+        if (stats === undefined) throw new Error("a sample for each name");
+        fleet.record(sampleNow(name, stats, clock));
       }
     };
   });
@@ -114,13 +115,18 @@ function bytesPerVm(): number {
   return (after - before) / VMS;
 }
 
+function sampleNow(name: Name, stats: Stats, clock: SteppedClock): Sample {
+  const arrival = { arrivalUs: clock.nowUs(), arrivalWallMs: clock.wallMs() };
+  return { host: HOST, name, stats, ...arrival, intervalUs: INTERVAL_US };
+}
+
 function fill(fleet: Fleet, clock: SteppedClock, count: number): void {
   for (const round of [1, 2]) {
     clock.step(INTERVAL_US);
     for (const [i, name] of vmNames(count).entries()) {
       const { header, payload } = decodeMessage(encodeMessage(statsMessage(name, stats(i, round))));
       if (payload.type !== "data" || payload.data !== "stats") throw new Error("not a sample");
-      fleet.record(HOST, header.name, payload.stats, clock.nowUs(), clock.wallMs(), INTERVAL_US);
+      fleet.record(sampleNow(header.name, payload.stats, clock));
     }
   }
 }

@@ -17,7 +17,9 @@ export function filledFleet(count: number): Fleet {
   const random = lehmer(7);
   for (const round of [1, 2]) {
     for (const name of names) {
-      fleet.record(HOST, name, filledStats(random, round), clock.nowUs(), clock.wallMs(), INTERVAL_US);
+      const arrival = { arrivalUs: clock.nowUs(), arrivalWallMs: clock.wallMs() };
+      const stats = filledStats(random, round);
+      fleet.record({ host: HOST, name, stats, ...arrival, intervalUs: INTERVAL_US });
     }
     clock.step(INTERVAL_US);
   }

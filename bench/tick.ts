@@ -1,6 +1,7 @@
 import { pathToFileURL } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import type { Sample } from "../src/client/receiver.ts";
 import type { Clock } from "../src/clock.ts";
 import type { ScalerConfig } from "../src/config/types.ts";
 import { Fleet } from "../src/fleet/fleet.ts";
@@ -88,9 +89,10 @@ function ticks(groups: number): Ticked {
     clock.step(POLL_US / 2);
     for (const vm of vms) {
       vm.cpuUs += Math.floor((vm.load + random() / 100) * 0.99 * POLL_US);
-      sample(fleet, clock, vm.name, vm.cpuUs);
+      const sample = sampleNow(clock, vm.name, vm.cpuUs);
+      fleet.record(sample);
+      scaler.sampleArrived(sample);
     }
-    scaler.sampleArrived(HOST, clock.nowUs(), INTERVAL_US);
     clock.step(POLL_US / 2);
     // In real use the samples come in over a minute and are no news to the collector when the tick comes.
     collectYoung();
@@ -120,10 +122,11 @@ function stateCosts(saving: (() => Iterable<string>) | null): Pick<Ticked, "stat
   return { stateBytes, longestPieceMs };
 }
 
-function sample(fleet: Fleet, clock: Clock, name: Name, cpuUs: number): void {
+function sampleNow(clock: Clock, name: Name, cpuUs: number): Sample {
   const rusage = { ...RUSAGE, utimeSec: Math.floor(cpuUs / 1e6), utimeUsec: cpuUs % 1e6 };
   const stats = { rusage, kinfoMem: null, vmm: null, ifdata: [] };
-  fleet.record(HOST, name, stats, clock.nowUs(), clock.wallMs(), INTERVAL_US);
+  const arrival = { arrivalUs: clock.nowUs(), arrivalWallMs: clock.wallMs() };
+  return { host: HOST, name, stats, ...arrival, intervalUs: INTERVAL_US };
 }
 
 /** `user3:web7` and its clones `web7-clone-1` and `-2`. */

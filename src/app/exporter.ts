@@ -114,10 +114,10 @@ export class Exporter {
 
   #sinkOf(host: string): TargetSink {
     return {
-      sample: (name, stats, arrivalUs, arrivalWallMs, intervalUs) => {
-        this.#fleet.record(host, name, stats, arrivalUs, arrivalWallMs, intervalUs);
-        this.#lines.sample(host, name, stats, arrivalUs);
-        this.#scaler.sampleArrived(host, arrivalUs, intervalUs);
+      onSample: (sample) => {
+        this.#fleet.record(sample);
+        this.#lines.sample(sample);
+        this.#scaler.sampleArrived(sample);
       },
       info: (entries, askedAtUs) => {
         this.#fleet.recordInfo(host, entries, askedAtUs);

@@ -121,7 +121,8 @@ export class Replay {
     this.#moveTo(event.timeMs);
     const { host, name, stats, timeMs } = event;
     const { nowUs } = this.#clock;
-    this.#fleet.record(host, name, stats, nowUs, timeMs, this.#intervals.sample(host, name, nowUs));
+    const intervalUs = this.#intervals.sample(host, name, nowUs);
+    this.#fleet.record({ host, name, stats, arrivalUs: nowUs, arrivalWallMs: timeMs, intervalUs });
   }
 
   #info({ timeMs, host, vms }: InfoEvent): void {

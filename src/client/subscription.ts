@@ -4,9 +4,9 @@ import { Backoff } from "./backoff.ts";
 import { type Arrival, Connection, type ConnectionEnd, type Dial } from "./connection.ts";
 import { Displacement, describeDisplacement } from "./displacement.ts";
 import type { Permission } from "./guard.ts";
-import { Intake, type TakeSample } from "./intake.ts";
 import { StatsInterval } from "./interval.ts";
 import type { Log } from "./log.ts";
+import { type Sample, StatsReceiver } from "./receiver.ts";
 import { subscribeRequest } from "./requests.ts";
 import { type Listing, Silence } from "./silence.ts";
 import {
@@ -32,12 +32,13 @@ export interface SlotHost {
   listing(): Listing;
   /** Asks unikernel info at once; `infoAnswered()` follows, whatever comes of it. */
   askInfo(): void;
-  readonly takeSample: TakeSample;
+  onSample(sample: Sample): void;
   /** `live` changed. */
   liveChanged(): void;
 }
 
 export interface SubscriptionOptions {
+  readonly hostName: string;
   readonly slot: Name;
   readonly socketPath: string;
   readonly maxFrameBytes: number;
@@ -73,7 +74,7 @@ export class Subscription {
   readonly #displacement = new Displacement();
   readonly #interval: StatsInterval;
   readonly #silence: Silence;
-  readonly #intake: Intake;
+  readonly #receiver: StatsReceiver;
 
   #phase: Phase = { type: "stopped" };
   #timer: Cancel | null = null;
@@ -90,10 +91,11 @@ export class Subscription {
     this.#backoff = new Backoff(options.random);
     this.#interval = new StatsInterval(options.statsIntervalMs);
     this.#silence = new Silence(this.#interval);
-    this.#intake = new Intake({
-      slot: options.slot,
+    this.#receiver = new StatsReceiver({
+      host: options.hostName,
+      subscription: options.slot,
       interval: this.#interval,
-      take: options.host.takeSample,
+      onSample: options.host.onSample,
       log: options.log,
       budgetBytes: options.sampleBudgetBytes,
     });
@@ -142,12 +144,12 @@ export class Subscription {
     return {
       slot: this.slot,
       state: this.#state(),
-      messages: this.#intake.samples,
+      messages: this.#receiver.samples,
       bytes: this.#bytes,
       connects: this.#connects,
-      decodeErrors: { ...this.#intake.decodeErrors },
+      decodeErrors: { ...this.#receiver.decodeErrors },
       disconnects: { ...this.#disconnects },
-      lastMessageWallMs: this.#intake.lastSample?.wallMs ?? null,
+      lastMessageWallMs: this.#receiver.lastSample?.wallMs ?? null,
       intervalUs: this.#interval.us,
       lastError: this.#trouble.text,
     };
@@ -164,7 +166,7 @@ export class Subscription {
       case "waiting":
         return "backoff";
       case "subscribed": {
-        const lastUs = this.#intake.lastSample?.us ?? Number.NEGATIVE_INFINITY;
+        const lastUs = this.#receiver.lastSample?.us ?? Number.NEGATIVE_INFINITY;
         const receives = lastUs >= phase.sinceUs && this.#clock.nowUs() - lastUs <= this.#silence.waitUs;
         return receives ? "receiving" : "subscribed";
       }
@@ -233,11 +235,12 @@ export class Subscription {
 
   #frame(frame: Uint8Array, arrival: Arrival): void {
     this.#silence.heard(arrival.us);
-    const samplesBefore = this.#intake.samples;
-    const reply = this.#intake.frame(frame, arrival);
-    if (this.#intake.samples > samplesBefore) this.#delivered(arrival);
+    const samplesBefore = this.#receiver.samples;
+    const reply = this.#receiver.frame(frame, arrival);
+    if (this.#receiver.samples > samplesBefore) this.#delivered(arrival);
     if (reply === null) return;
-    if (this.#phase.type !== "connecting") this.#intake.reject("unexpected", `another reply: ${reply.type}`);
+    if (this.#phase.type !== "connecting")
+      this.#receiver.reject("unexpected", `another reply: ${reply.type}`);
     else if (reply.type === "success") this.#acknowledged(this.#phase.connection, arrival);
     else this.#disconnect("refused", `the daemon refused the subscription: ${reply.message}`);
   }
@@ -297,11 +300,11 @@ export class Subscription {
         );
         return;
       case "damaged":
-        this.#intake.reject(end.error.reason, end.error.message);
+        this.#receiver.reject(end.error.reason, end.error.message);
         this.#lost("framing", `the stream is damaged: ${end.error.message}`);
         return;
       case "closed":
-        if (end.midFrame) this.#intake.reject("truncated", "the stream ends inside a frame");
+        if (end.midFrame) this.#receiver.reject("truncated", "the stream ends inside a frame");
         if (this.#phase.type === "subscribed") this.#lost("closed", "the daemon closed the subscription");
         else this.#lost("refused", "the daemon closed the connection without acknowledging the subscription");
     }

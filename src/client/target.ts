@@ -1,13 +1,14 @@
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
 import type { TargetConfig } from "../config/types.ts";
-import type { NamedInfo, NamedPolicy, Stats } from "../wire/messages.ts";
+import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
 import { formatName, type Name, parseName } from "../wire/names.ts";
 import type { Dial } from "./connection.ts";
 import { namesakeOf, PathGuard, type Permission } from "./guard.ts";
 import { InfoClient } from "./infoClient.ts";
 import { InfoPoll, type InfoRound, type SlotInfo } from "./infoPoll.ts";
 import type { Log } from "./log.ts";
+import type { Sample } from "./receiver.ts";
 import type { Listing } from "./silence.ts";
 import { type SlotSnapshot, zeroCounts } from "./slotState.ts";
 import { Subscription } from "./subscription.ts";
@@ -26,12 +27,7 @@ export { VMMD_ERROR_REASONS, type VmmdErrorReason } from "./vmmd.ts";
 
 /** Who is told what a host says. What it throws is logged and costs no more than that one message. */
 export interface TargetSink {
-  /**
-   * One sample under the VM's full name. `arrivalUs` is monotonic, `arrivalWallMs` wall time, the same for all messages
-   * read at once. `intervalUs` is the stats interval to judge the sample by: configured or learnt, before that the
-   * smallest gap seen (0.5 s to 10 s).
-   */
-  sample(name: Name, stats: Stats, arrivalUs: number, arrivalWallMs: number, intervalUs: number): void;
+  onSample(sample: Sample): void;
   /** Every unikernel in the slots, without arguments, as albatrossd knew them at `askedAtUs` (monotonic) or later. */
   info(entries: readonly NamedInfo[], askedAtUs: number): void;
   /** Unikernel info cannot be read (any more); called once until it can be read again. */
@@ -140,6 +136,7 @@ export class Target {
     const namesake = namesakeOf(name);
     const guard = namesake && new PathGuard(name, namesake, { allowUnchecked: allowUncheckedPath });
     const subscription = new Subscription({
+      hostName: this.#config.name,
       slot: name,
       socketPath: join(socketDir, "stat.sock"),
       maxFrameBytes: maxFrameBytes.stat,
@@ -155,8 +152,7 @@ export class Target {
         permission: (): Permission => guard?.permission(this.#clock.nowUs()) ?? { type: "open" },
         listing: (): Listing => this.#listing(slot),
         askInfo: () => this.#poll.ask(),
-        takeSample: (vm, stats, arrival, intervalUs) =>
-          this.#sink.sample(vm, stats, arrival.us, arrival.wallMs, intervalUs),
+        onSample: (sample) => this.#sink.onSample(sample),
         liveChanged: () => this.#checkLive(),
       },
     });

@@ -1,5 +1,6 @@
+import type { Sample } from "../client/receiver.ts";
 import type { Clock } from "../clock.ts";
-import type { Policy, Stats, UnikernelInfo } from "../wire/messages.ts";
+import type { Policy, UnikernelInfo } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 import { type AssumedCpuWarning, HostVms } from "./hostVms.ts";
 import { Snapshot, SnapshotBuilder } from "./snapshot.ts";
@@ -40,20 +41,10 @@ export class Fleet {
     this.#sweptAtUs = clock.nowUs();
   }
 
-  /**
-   * Takes in one statistics message about the VM with this full name. `intervalUs` is the stats interval of the
-   * subscription it came by; `arrivalUs` is monotonic time, `arrivalWallMs` is only shown.
-   */
-  record(
-    host: string,
-    name: Name,
-    stats: Stats,
-    arrivalUs: number,
-    arrivalWallMs: number,
-    intervalUs: number,
-  ): void {
-    this.#host(host).record(name, { stats, arrivalUs, arrivalWallMs, intervalUs });
-    this.#sweepWhenDue(arrivalUs);
+  /** Takes in one sample. */
+  record(sample: Sample): void {
+    this.#host(sample.host).record(sample);
+    this.#sweepWhenDue(sample.arrivalUs);
   }
 
   /**

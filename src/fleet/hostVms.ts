@@ -1,3 +1,4 @@
+import type { Sample } from "../client/receiver.ts";
 import { labelPairs } from "../exposition/labels.ts";
 import type { Policy, UnikernelInfo } from "../wire/messages.ts";
 import { formatName, type Name, pathText } from "../wire/names.ts";
@@ -22,7 +23,6 @@ import {
   firstSample,
   nextSample,
   type Remembered,
-  type Sample,
   type VmState,
 } from "./vmState.ts";
 
@@ -114,7 +114,8 @@ export class HostVms {
   }
 
   /** Takes one sample in. A name without a label is a path's, not a VM's, and is ignored. */
-  record(name: Name, sample: Sample): void {
+  record(sample: Sample): void {
+    const { name } = sample;
     if (name.label === null) return;
     this.#heard = true;
     const fullName = formatName(name);

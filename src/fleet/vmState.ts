@@ -1,4 +1,4 @@
-import type { Stats } from "../wire/messages.ts";
+import type { Sample } from "../client/receiver.ts";
 import { cpuTimeUs, hasReset } from "./counters.ts";
 import { clampPercent, extendWindow, measuredPercent, type RateWindow, startWindow } from "./cpuUsage.ts";
 import { judgeInfo, judgeSample, NO_EVIDENCE, type RestartEvidence } from "./restarts.ts";
@@ -8,16 +8,6 @@ import type { CpuPoint, ExpectedVm, VmIdentity, VmInfo, VmRecord } from "./types
 const WARMING_POLLS = 2;
 /** The same as a time, for a vmmd that answered once and has stopped: two polls, and one for the second to fail. */
 const WARMING_POLL_INTERVALS = WARMING_POLLS + 1;
-
-/** One statistics message as it arrived. */
-export interface Sample {
-  readonly stats: Stats;
-  /** monotonic */
-  readonly arrivalUs: number;
-  readonly arrivalWallMs: number;
-  /** the stats interval of its subscription */
-  readonly intervalUs: number;
-}
 
 /** What a VM's host tells about unikernel info as such. */
 export interface InfoSource {

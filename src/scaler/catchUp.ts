@@ -1,3 +1,5 @@
+import type { Sample } from "../client/receiver.ts";
+
 /** After so many stats intervals every VM of a host that is alive has been heard. */
 const INTERVALS_UNTIL_ALL_HEARD = 1.5;
 
@@ -27,8 +29,8 @@ export class CatchUp {
     this.#hosts = new Map(Array.from(hosts, (host) => [host, null]));
   }
 
-  /** A sample of one of the host's VMs arrived. `intervalUs` is what is known of its stats interval by now. */
-  sampleArrived(host: string, arrivalUs: number, intervalUs: number): void {
+  /** A sample arrived. Its `intervalUs` is what is known of its host's stats interval by now. */
+  sampleArrived({ host, arrivalUs, intervalUs }: Sample): void {
     const hearing = this.#hosts.get(host);
     if (hearing === undefined || hearing?.intervalUs === intervalUs) return;
     this.#hosts.set(host, { firstUs: hearing?.firstUs ?? arrivalUs, intervalUs });

@@ -1,3 +1,4 @@
+import type { Sample } from "../client/receiver.ts";
 import type { Clock } from "../clock.ts";
 import type { ScalerConfig } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
@@ -105,9 +106,9 @@ export class Scaler {
   }
 
   /** To be called for each sample, once the fleet has it. */
-  sampleArrived(host: string, arrivalUs: number, intervalUs: number): void {
-    this.#catchUp.sampleArrived(host, arrivalUs, intervalUs);
-    this.#ticker.samplesArrived(arrivalUs);
+  sampleArrived(sample: Sample): void {
+    this.#catchUp.sampleArrived(sample);
+    this.#ticker.samplesArrived(sample.arrivalUs);
   }
 
   /** Another configuration from the next tick on; what is remembered stays. */

@@ -1,10 +1,11 @@
+import type { Sample } from "../client/receiver.ts";
 import type { Clock } from "../clock.ts";
 import type { ListedVms, VmInfo } from "../fleet/types.ts";
 import { vmInfoFrom } from "../fleet/vmInfo.ts";
 import { statsMessage } from "../wire/constructors.ts";
 import { messageToJson } from "../wire/json.ts";
-import type { NamedInfo, Stats } from "../wire/messages.ts";
-import { formatName, type Name } from "../wire/names.ts";
+import type { NamedInfo } from "../wire/messages.ts";
+import { formatName } from "../wire/names.ts";
 
 /** Who takes the lines of a trace. */
 export interface TraceListener {
@@ -41,8 +42,7 @@ export class TraceLines {
     this.#offsetMs = Math.round(clock.wallMs() - clock.nowUs() / 1000);
   }
 
-  /** A sample of the VM with this full name, arrived at `arrivalUs` (monotonic). */
-  sample(host: string, name: Name, stats: Stats, arrivalUs: number): void {
+  sample({ host, name, stats, arrivalUs }: Sample): void {
     if (!this.#listener.hasSubscribers) return;
     const line = { time: this.#time(arrivalUs), host, ...messageToJson(statsMessage(name, stats)) };
     this.#listener.publish(JSON.stringify(line), host);

@@ -40,7 +40,7 @@ export async function* subscribedLines({ config, clock, log, signal }: TargetSou
   const target = new Target(
     config,
     {
-      sample: (name, stats, arrivalUs) => trace.sample(config.name, name, stats, arrivalUs),
+      onSample: (sample) => trace.sample(sample),
       info: (entries) => trace.info(config.name, entries),
       policies: () => undefined,
       live: (up) => trace.live(config.name, up),

@@ -114,9 +114,9 @@ describe("a subscription", () => {
     const peer = await subscribed();
     const { samples } = host.sink;
     let failures = 0;
-    host.sink.sample = (name, stats, arrivalUs, arrivalWallMs, intervalUs) => {
+    host.sink.onSample = (sample) => {
       if (failures++ === 0) throw new Error("a fault in the fleet");
-      samples.push({ name: String(name.label), stats, arrivalUs, arrivalWallMs, intervalUs });
+      samples.push({ ...sample, name: String(sample.name.label) });
     };
     peer.send(sampleOf("web"), sampleOf("db"));
     await eventually("the sample after it", () => samples.length === 1);

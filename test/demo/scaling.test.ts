@@ -39,7 +39,9 @@ function story({ startS, ticksLateMs, untilS }: { startS: number; ticksLateMs: n
   const sample = () => {
     world.advanceTo(clock.nowUs());
     for (const vm of world.vms) {
-      fleet.record(HOST, vm.spec.name, vm.stats(), clock.nowUs(), clock.wallMs(), 1_000_000);
+      const arrival = { arrivalUs: clock.nowUs(), arrivalWallMs: clock.wallMs() };
+      const { name } = vm.spec;
+      fleet.record({ host: HOST, name, stats: vm.stats(), ...arrival, intervalUs: 1_000_000 });
     }
   };
   const tick = (firstSampleUs: number) => {

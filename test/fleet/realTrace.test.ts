@@ -17,7 +17,14 @@ function replay() {
   const restarts = new Map<string, number>();
   for (const { wallMs, host, name, stats } of samples) {
     clock.advance(wallMs - startMs - clock.nowUs() / 1000);
-    fleet.record(host, name, stats, clock.nowUs(), wallMs, INTERVAL_US);
+    fleet.record({
+      host,
+      name,
+      stats,
+      arrivalUs: clock.nowUs(),
+      arrivalWallMs: wallMs,
+      intervalUs: INTERVAL_US,
+    });
     const fullName = formatName(name);
     const { vms } = fleet.snapshot({ staleAfterUs: () => 7e6 });
     const record = vms.find((vm) => vm.fullName === fullName);

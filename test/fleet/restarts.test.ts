@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { makeSample } from "../support/stats.ts";
 import { TestFleet } from "./testFleet.ts";
 
 const started = (startedMs: number | null) => ({ ":web": { startedMs } });
@@ -141,9 +142,9 @@ describe("a restart", () => {
       startSec: 5,
       startUsec: 0,
     };
-    const name = { path: [], label: "web" };
-    fleet.fleet.record("h", name, { ...stats, kinfoMem }, 10e6, 0, 10e6);
-    fleet.fleet.record("h", name, { ...stats, kinfoMem: { ...kinfoMem, startSec: 9 } }, 20e6, 0, 10e6);
+    const later = { ...kinfoMem, startSec: 9 };
+    fleet.fleet.record(makeSample({ stats: { ...stats, kinfoMem }, arrivalUs: 10e6 }));
+    fleet.fleet.record(makeSample({ stats: { ...stats, kinfoMem: later }, arrivalUs: 20e6 }));
     expect(fleet.vm(":web").restarts).toBe(0);
   });
 

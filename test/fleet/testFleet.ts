@@ -4,7 +4,7 @@ import type { FleetSnapshot, Group, MemberState, VmRecord } from "../../src/flee
 import type { Policy, Rusage, UnikernelInfo } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
-import { makeInfo, makeStats } from "../support/stats.ts";
+import { arrivingNow, makeInfo, makeStats } from "../support/stats.ts";
 
 const HOST = "h";
 
@@ -33,8 +33,8 @@ export class TestFleet {
   /** A sample arrives now: `cpuS` seconds of CPU time used so far. */
   sample(vm: string, cpuS: number, fields: Partial<Rusage> = {}, host = HOST): this {
     const stats = makeStats(Math.round(cpuS * 1e6), fields);
-    const { clock } = this;
-    this.fleet.record(host, parseName(vm), stats, clock.nowUs(), clock.wallMs(), this.intervalUs);
+    const { intervalUs } = this;
+    this.fleet.record({ host, name: parseName(vm), stats, ...arrivingNow(this.clock), intervalUs });
     return this;
   }
 

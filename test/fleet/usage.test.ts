@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { makeSample } from "../support/stats.ts";
 import { TestFleet } from "./testFleet.ts";
 
 const ABSURD = { utimeSec: -1 };
@@ -61,7 +62,7 @@ describe("the gauge", () => {
   test("takes an arrival before the last one as simultaneous with it", () => {
     const fleet = new TestFleet().sample(":web", 0).at(10).sample(":web", 4);
     const { stats } = new TestFleet().sample(":web", 5).vm(":web");
-    fleet.fleet.record("h", { path: [], label: "web" }, stats, 3e6, 0, 10e6);
+    fleet.fleet.record(makeSample({ stats, arrivalUs: 3e6 }));
     expect(fleet.vm(":web")).toMatchObject({ usagePercent: 50, arrivalUs: 10e6, cpuUs: 5e6 });
   });
 

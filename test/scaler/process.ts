@@ -11,6 +11,7 @@ import type { LoggedDecision } from "../../src/scaler/telling.ts";
 import type { NamedInfo, Stats } from "../../src/wire/messages.ts";
 import type { Name } from "../../src/wire/names.ts";
 import type { FakeClock } from "../support/fakeClock.ts";
+import { arrivingNow } from "../support/stats.ts";
 
 /** A clock of a process of its own: monotonic time has another origin, timers end with the process. */
 class ProcessClock implements Clock {
@@ -116,9 +117,9 @@ export class Process {
 
   /** A sample arrives now. */
   sample(host: string, name: Name, stats: Stats, intervalUs: number): void {
-    const nowUs = this.#clock.nowUs();
-    this.fleet.record(host, name, stats, nowUs, this.#clock.wallMs(), intervalUs);
-    this.scaler.sampleArrived(host, nowUs, intervalUs);
+    const sample = { host, name, stats, ...arrivingNow(this.#clock), intervalUs };
+    this.fleet.record(sample);
+    this.scaler.sampleArrived(sample);
   }
 
   /** Unikernel info answers now, asked for just before. */

@@ -4,7 +4,7 @@ import { Engine } from "../../src/scaler/engine.ts";
 import type { Evaluation } from "../../src/scaler/types.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
-import { makeInfo, makeStats } from "../support/stats.ts";
+import { arrivingNow, makeInfo, makeStats } from "../support/stats.ts";
 import { MINUTE, policy, words } from "./rules.ts";
 
 const SAMPLE_EVERY_MS = 10_000;
@@ -164,9 +164,9 @@ export class Scenario {
 
   #sample({ host, name, cpuUs, heard }: SimulatedVm): void {
     if (!heard || this.#hostsDown.has(host)) return;
-    const { clock } = this;
     const stats = makeStats(Math.round(cpuUs));
-    this.fleet.record(host, parseName(name), stats, clock.nowUs(), clock.wallMs(), SAMPLE_EVERY_MS * 1000);
+    const intervalUs = SAMPLE_EVERY_MS * 1000;
+    this.fleet.record({ host, name: parseName(name), stats, ...arrivingNow(this.clock), intervalUs });
   }
 
   #pollInfo(): void {

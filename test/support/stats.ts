@@ -1,3 +1,5 @@
+import type { Sample } from "../../src/client/receiver.ts";
+import type { Clock } from "../../src/clock.ts";
 import type { IfData, Int64, Rusage, Stats, UnikernelInfo } from "../../src/wire/messages.ts";
 
 const RUSAGE: Rusage = {
@@ -73,6 +75,19 @@ export function makeStats(cpuUs = 0, fields: Partial<Rusage> = {}): Stats {
     stimeUsec: systemUs % 1e6,
   };
   return { rusage: makeRusage({ ...times, ...fields }), kinfoMem: null, vmm: null, ifdata: [] };
+}
+
+/** A sample of `:web` on the host `h`, every 10 s, as the program starts: but for the fields given. */
+export function makeSample(fields: Partial<Sample> = {}): Sample {
+  const name = { path: [], label: "web" };
+  return { host: "h", name, stats: makeStats(), arrivalUs: 0, arrivalWallMs: 0, intervalUs: 10e6, ...fields };
+}
+
+/** The times of a sample that arrives now. */
+export function arrivingNow(
+  clock: Pick<Clock, "nowUs" | "wallMs">,
+): Pick<Sample, "arrivalUs" | "arrivalWallMs"> {
+  return { arrivalUs: clock.nowUs(), arrivalWallMs: clock.wallMs() };
 }
 
 /** A network interface in which only what is given is not zero (and the MTU is 1500). */

@@ -4,7 +4,7 @@ import { Fleet } from "../../src/fleet/fleet.ts";
 import { TraceLines, type TraceListener } from "../../src/trace/lines.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
-import { makeInfo, makeStats } from "../support/stats.ts";
+import { makeInfo, makeSample, makeStats } from "../support/stats.ts";
 import { readTrace } from "../support/trace.ts";
 
 const REAL = new URL("../fixtures/wire/traces/real-web.ndjson", import.meta.url);
@@ -34,7 +34,8 @@ describe("the lines of a trace", () => {
     const listener = new Listener();
     const trace = new TraceLines(listener, clock);
     for (const { wallMs, host, name, stats } of samples) {
-      trace.sample(host, name, stats, (wallMs - (samples[0]?.wallMs ?? 0)) * 1000);
+      const arrivalUs = (wallMs - (samples[0]?.wallMs ?? 0)) * 1000;
+      trace.sample(makeSample({ host, name, stats, arrivalUs }));
     }
     expect(listener.lines).toEqual(recorded);
     expect(new Set(listener.hosts)).toEqual(new Set(["local"]));
@@ -88,7 +89,7 @@ describe("the lines of a trace", () => {
     const listener = new Listener();
     const trace = new TraceLines(listener, clock);
     const ticksUs = [2_999, 3_000, 4_000, 4_001, 5_999];
-    for (const us of ticksUs) trace.sample("local", parseName(":web"), makeStats(), us);
+    for (const us of ticksUs) trace.sample(makeSample({ arrivalUs: us }));
     const times = listener.lines.map((line) => Date.parse(JSON.parse(line).time));
     const offsetMs = (times[0] ?? 0) - 2;
     expect(times.map((ms) => ms - offsetMs)).toEqual(ticksUs.map((us) => Math.floor(us / 1000)));
@@ -104,9 +105,9 @@ describe("the lines of a trace", () => {
   it("put what comes after a tick later than it, however soon it came", () => {
     const { clock, listener, trace } = setUp();
     clock.advance(1_000);
-    trace.sample("local", parseName(":web"), makeStats(), clock.nowUs() + 100);
+    trace.sample(makeSample({ arrivalUs: clock.nowUs() + 100 }));
     trace.tick(clock.nowUs() + 200);
-    trace.sample("local", parseName(":web"), makeStats(), clock.nowUs() + 300);
+    trace.sample(makeSample({ arrivalUs: clock.nowUs() + 300 }));
     expect(listener.lines.map((line) => JSON.parse(line).time.slice(17))).toEqual([
       "01.000Z",
       "01.000Z",
@@ -130,7 +131,7 @@ describe("the lines of a trace", () => {
         throw new Error("looked at");
       },
     });
-    trace.sample("local", parseName(":web"), untouchable, 0);
+    trace.sample(makeSample({ stats: untouchable }));
     trace.info("local", [{ name: parseName(":web"), info: makeInfo() }]);
     trace.live("local", false);
     trace.tick(0);

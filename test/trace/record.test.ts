@@ -19,6 +19,7 @@ import { openStream } from "../../src/trace/stream.ts";
 import { formatName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { runHere, runProgram } from "../support/program.ts";
+import { makeSample } from "../support/stats.ts";
 import { readTrace } from "../support/trace.ts";
 import { type RunningWeb, startWeb, targetSnapshot, until } from "../support/web.ts";
 
@@ -145,7 +146,7 @@ describe("a running exporter's stream", () => {
     const startMs = samples[0]?.wallMs ?? 0;
     const trace = new TraceLines(web.stream, new FakeClock(startMs));
     for (const { wallMs, host, name, stats } of samples)
-      trace.sample(host, name, stats, (wallMs - startMs) * 1000);
+      trace.sample(makeSample({ host, name, stats, arrivalUs: (wallMs - startMs) * 1000 }));
     await until(() => statSize(join(dir, "trace.ndjson")) === readFileSync(REAL).length, "all is written");
     stop.abort();
     const { exitCode, file } = await recording;

@@ -2,28 +2,22 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Log } from "../../../src/client/log.ts";
+import type { Sample } from "../../../src/client/receiver.ts";
 import type { SlotSnapshot } from "../../../src/client/slotState.ts";
 import { Target, type TargetOptions, type TargetSink } from "../../../src/client/target.ts";
 import type { TargetConfig } from "../../../src/config/types.ts";
 import { policiesReply, statsMessage, successString, unikernelInfoReply } from "../../../src/wire/codec.ts";
-import type { Message, NamedInfo, NamedPolicy, Stats } from "../../../src/wire/messages.ts";
+import type { Message, NamedInfo, NamedPolicy } from "../../../src/wire/messages.ts";
 import { formatName, type Name, parseName } from "../../../src/wire/names.ts";
 import { eventually, settle } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fakeClock.ts";
 import { type Peer, ScriptedDaemon } from "../../support/scriptedDaemon.ts";
 import { makeInfo, makeStats } from "../../support/stats.ts";
 
-export interface RecordedSample {
-  readonly name: string;
-  readonly stats: Stats;
-  readonly arrivalUs: number;
-  readonly arrivalWallMs: number;
-  readonly intervalUs: number;
-}
-
 /** A sink that remembers what it was told. */
 export class RecordingSink implements TargetSink {
-  readonly samples: RecordedSample[] = [];
+  /** with names as text */
+  readonly samples: (Omit<Sample, "name"> & { readonly name: string })[] = [];
   readonly infos: {
     readonly names: string[];
     readonly entries: readonly NamedInfo[];
@@ -33,8 +27,8 @@ export class RecordingSink implements TargetSink {
   readonly policyLists: (readonly NamedPolicy[])[] = [];
   readonly lives: boolean[] = [];
 
-  sample(name: Name, stats: Stats, arrivalUs: number, arrivalWallMs: number, intervalUs: number): void {
-    this.samples.push({ name: formatName(name), stats, arrivalUs, arrivalWallMs, intervalUs });
+  onSample(sample: Sample): void {
+    this.samples.push({ ...sample, name: formatName(sample.name) });
   }
 
   info(entries: readonly NamedInfo[], askedAtUs: number): void {

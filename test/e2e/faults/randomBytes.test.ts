@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { Intake } from "../../../src/client/intake.ts";
 import { StatsInterval } from "../../../src/client/interval.ts";
+import { StatsReceiver } from "../../../src/client/receiver.ts";
 import { defaultConfig } from "../../../src/config/load.ts";
 import { collectFamilies } from "../../../src/exporter/collect.ts";
 import { renderExposition } from "../../../src/exposition/writer.ts";
@@ -40,11 +40,11 @@ class Way {
   readonly clock = new FakeClock();
   readonly reader = new FrameReader(MAX_FRAME_BYTES);
   readonly #fleet = new Fleet({ clock: this.clock, deathTimeoutMs: 900_000 });
-  readonly intake = new Intake({
-    slot: parseName(":"),
+  readonly receiver = new StatsReceiver({
+    host: "local",
+    subscription: parseName(":"),
     interval: new StatsInterval(2_000),
-    take: (name, stats, { us, wallMs }, intervalUs) =>
-      this.#fleet.record("local", name, stats, us, wallMs, intervalUs),
+    onSample: (sample) => this.#fleet.record(sample),
     log: createLogger({ level: "error", format: "json" }, { write: (line) => expect.fail(line) }),
   });
 
@@ -52,7 +52,7 @@ class Way {
   take(chunk: Buffer): boolean {
     const arrival = { us: this.clock.nowUs(), wallMs: this.clock.wallMs() };
     try {
-      this.reader.push(chunk, (frame) => this.intake.frame(frame, arrival));
+      this.reader.push(chunk, (frame) => this.receiver.frame(frame, arrival));
       return true;
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
@@ -88,12 +88,12 @@ test(`${CASES} times random bytes neither end anything nor spoil the exposition`
     if (i % CASES_PER_SCRAPE === 0) await way.scrape(random.pick(["text", "openmetrics"]));
   }
   // Every part of the way was gone, by thousands.
-  const { intake } = way;
+  const { receiver } = way;
   expect(damaged).toBeGreaterThan(5_000);
-  expect(intake.samples).toBeGreaterThan(5_000);
-  expect(intake.decodeErrors.der).toBeGreaterThan(5_000);
-  expect(intake.decodeErrors.message).toBeGreaterThan(1_000);
-  expect(intake.decodeErrors.internal).toBe(0);
+  expect(receiver.samples).toBeGreaterThan(5_000);
+  expect(receiver.decodeErrors.der).toBeGreaterThan(5_000);
+  expect(receiver.decodeErrors.message).toBeGreaterThan(1_000);
+  expect(receiver.decodeErrors.internal).toBe(0);
 
   // And what comes in good order afterwards is right.
   way.reader.reset();

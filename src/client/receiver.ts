@@ -8,18 +8,33 @@ import type { Log } from "./log.ts";
 import { SampleBudget } from "./sampleBudget.ts";
 import { DECODE_ERROR_REASONS, type DecodeErrorReason, zeroCounts } from "./slotState.ts";
 
-/** Takes one sample: the VM's full name, its statistics, when it came, and the interval to judge it by, in µs. */
-export type TakeSample = (name: Name, stats: Stats, arrival: Arrival, intervalUs: number) => void;
+/** One statistics message as it arrived: made here once, and handed on as it is to whoever wants samples. */
+export interface Sample {
+  readonly host: string;
+  /** the VM's full name */
+  readonly name: Name;
+  readonly stats: Stats;
+  /** monotonic µs, the same for all messages that were read at once */
+  readonly arrivalUs: number;
+  /** ms since the epoch; only shown */
+  readonly arrivalWallMs: number;
+  /**
+   * The stats interval to judge the sample by, in µs: configured or learnt, before that the smallest gap seen (0.5 s to
+   * 10 s).
+   */
+  readonly intervalUs: number;
+}
 
 /** What came instead of data: an answer to the subscription. */
 export type Reply = Extract<Payload, { readonly type: "success" | "failure" }>;
 
-/** Turns the frames of one slot into samples, and counts what cannot be one. */
-export class Intake {
-  readonly #slot: Name;
+/** Turns the frames of one subscription into samples, and counts what cannot be one. */
+export class StatsReceiver {
+  readonly #host: string;
+  readonly #subscription: Name;
   readonly #interval: StatsInterval;
   readonly #budget: SampleBudget;
-  readonly #take: TakeSample;
+  readonly #onSample: (sample: Sample) => void;
   readonly #log: Log;
   /** Reasons that were logged already: one line each, the counters tell the rest. */
   readonly #logged = new Set<DecodeErrorReason>();
@@ -30,15 +45,17 @@ export class Intake {
   lastSample: Arrival | null = null;
 
   constructor(options: {
-    slot: Name;
+    host: string;
+    subscription: Name;
     interval: StatsInterval;
-    take: TakeSample;
+    onSample: (sample: Sample) => void;
     log: Log;
     budgetBytes?: number | undefined;
   }) {
-    this.#slot = options.slot;
+    this.#host = options.host;
+    this.#subscription = options.subscription;
     this.#interval = options.interval;
-    this.#take = options.take;
+    this.#onSample = options.onSample;
     this.#log = options.log;
     this.#budget = new SampleBudget(options.budgetBytes);
   }
@@ -79,7 +96,7 @@ export class Intake {
   }
 
   #stats(relative: Name, stats: Stats, bytes: number, arrival: Arrival): void {
-    const name = resolveName(this.#slot, relative);
+    const name = resolveName(this.#subscription, relative);
     const vm = formatName(name);
     if (name.label === null) {
       this.reject("name", `statistics of ${vm}, which is a path`);
@@ -93,7 +110,14 @@ export class Intake {
     if (!this.#warnedOfInterval) this.#checkInterval();
     this.samples++;
     this.lastSample = arrival;
-    this.#take(name, stats, arrival, this.#interval.sampleUs);
+    this.#onSample({
+      host: this.#host,
+      name,
+      stats,
+      arrivalUs: arrival.us,
+      arrivalWallMs: arrival.wallMs,
+      intervalUs: this.#interval.sampleUs,
+    });
   }
 
   #checkInterval(): void {
