@@ -1,5 +1,5 @@
 import { documentWith } from "../exporter/docs.ts";
-import { scalerSections } from "../scaler/docs.ts";
+import { scalerSections } from "../scaler/report/metrics.ts";
 
 /** docs/metrics.md, whole. */
 export function metricsDocument(): string {

@@ -1,6 +1,6 @@
 /** Several replays of the same traces side by side: the traces are read once, however many variants are compared. */
-import { type DecisionJson, decisionJson } from "../scaler/decisionJson.ts";
-import { News } from "../scaler/news.ts";
+import { type DecisionJson, decisionJson } from "../scaler/report/json.ts";
+import { Transitions } from "../scaler/report/log.ts";
 import { mergeTraces, type TraceSource } from "../trace/traceSource.ts";
 import { Replay, type ReplayTick, type TickMode } from "./replay.ts";
 import { Summariser, type Summary } from "./summary.ts";
@@ -51,7 +51,7 @@ class Run {
   readonly #set: Variant["set"];
   readonly #all: boolean;
   readonly #onDecision: (decision: DecisionJson) => void;
-  readonly #news = new News();
+  readonly #transitions = new Transitions();
   readonly #summariser = new Summariser();
   #ticks = 0;
   #evaluations = 0;
@@ -76,8 +76,8 @@ class Run {
     this.#evaluations += evaluations.length;
     for (const evaluation of evaluations) {
       this.#summariser.add(evaluation, windowMs);
-      const isNews = this.#news.isNews(evaluation);
-      if (isNews || this.#all) this.#onDecision(decisionJson(evaluation, timeMs));
+      const isTransition = this.#transitions.isTransition(evaluation);
+      if (isTransition || this.#all) this.#onDecision(decisionJson(evaluation, timeMs));
     }
   }
 

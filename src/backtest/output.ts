@@ -1,5 +1,5 @@
 /** What `backtest` prints: JSON for programs, tables for people. Both are written as the decisions come. */
-import type { DecisionJson } from "../scaler/decisionJson.ts";
+import type { DecisionJson } from "../scaler/report/json.ts";
 import type { RunResult } from "./backtest.ts";
 
 export interface BacktestOutput {

@@ -1,5 +1,4 @@
-import { groupKey } from "../scaler/tick.ts";
-import type { Evaluation } from "../scaler/types.ts";
+import { type Evaluation, groupKey } from "../scaler/rules/types.ts";
 
 type Counts = Record<string, Record<string, number>>;
 

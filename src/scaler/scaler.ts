@@ -6,24 +6,55 @@ import { tableFamily } from "../exposition/row.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logger } from "../log.ts";
-import { CatchUp } from "./catchUp.ts";
-import { Engine } from "./engine.ts";
-import { type ExplanationJson, explain } from "./explanation.ts";
-import type { LineLog, ScalerFiles, StateStore } from "./files.ts";
-import { GroupItems } from "./groupItems.ts";
-import { scalerGroupRows } from "./groupTable.ts";
-import { Instruments } from "./instruments.ts";
-import { News } from "./news.ts";
-import { monotonicMs } from "./observe.ts";
-import { Recent, type RecentQuery } from "./recent.ts";
-import { NOTHING_RESTORED, type Restored, restoreState, statePieces } from "./savedState.ts";
-import { type LoggedDecision, loggedDecision, tellLog } from "./telling.ts";
-import { type GroupKey, groupKey } from "./tick.ts";
+import { type ExplanationJson, explain } from "./report/json.ts";
+import {
+  DecisionLog,
+  type LineLog,
+  type LoggedDecision,
+  logDecision,
+  loggedDecision,
+  Recent,
+  type RecentQuery,
+  Transitions,
+} from "./report/log.ts";
+import { GroupItems, Instruments, scalerGroupRows } from "./report/metrics.ts";
+import { Engine } from "./rules/engine.ts";
+import { type Evaluation, type GroupKey, type GroupName, groupKey } from "./rules/types.ts";
+import { monotonicMs } from "./sources/fleet.ts";
+import { CatchUp } from "./state/catchUp.ts";
+import { NOTHING_RESTORED, type Restored, restoreState, statePieces } from "./state/savedState.ts";
+import { StateFile, type StateFileCounts, type StateStore } from "./state/stateFile.ts";
 import { Ticker } from "./ticker.ts";
-import type { Evaluation, GroupName } from "./types.ts";
 
 /** The scaler never shows stale VMs, so nothing is ever stale for its snapshots. */
 const NEVER_STALE = { staleAfterUs: () => Number.POSITIVE_INFINITY };
+
+/** What the scaler writes to. Asked for anew when the configuration names other files. */
+export interface ScalerFiles {
+  state(config: ScalerConfig, counts: StateFileCounts): StateStore;
+  decisions(config: ScalerConfig): LineLog;
+}
+
+export interface DiskOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Where a file that the configuration names stands. */
+  readonly resolvePath: (path: string) => string;
+}
+
+/** The files that the configuration names. */
+export function filesOnDisk({ clock, log, resolvePath }: DiskOptions): ScalerFiles {
+  return {
+    state: ({ stateFile }, counts) => new StateFile({ path: resolvePath(stateFile), clock, log, counts }),
+    decisions: ({ decisionLog, decisionLogMaxBytes, decisionLogFiles }) =>
+      new DecisionLog({
+        path: resolvePath(decisionLog),
+        maxBytes: decisionLogMaxBytes,
+        files: decisionLogFiles,
+        log,
+      }),
+  };
+}
 
 export interface ScalerOptions {
   readonly clock: Clock;
@@ -64,7 +95,7 @@ export class Scaler {
   readonly #engine: Engine;
   readonly #ticker: Ticker;
   readonly #catchUp: CatchUp;
-  readonly #news: News;
+  readonly #transitions: Transitions;
   readonly #items = new GroupItems();
   readonly #recent = new Recent<LoggedDecision>();
   readonly #instruments = new Instruments();
@@ -84,7 +115,7 @@ export class Scaler {
     this.#decisionLog = files.decisions(config);
     const restored = this.#restore();
     this.#engine = new Engine(config, restored.memory);
-    this.#news = new News(restored.lastHolds);
+    this.#transitions = new Transitions(restored.lastHolds);
     this.#ticker = new Ticker({
       clock,
       intervalMs: config.pollIntervalMs,
@@ -192,15 +223,15 @@ export class Scaler {
   #tell(evaluations: readonly Evaluation[], wallMs: number): void {
     const lines: string[] = [];
     for (const evaluation of evaluations) {
-      if (!this.#news.isNews(evaluation)) continue;
+      if (!this.#transitions.isTransition(evaluation)) continue;
       const decision = loggedDecision(evaluation, wallMs, this.#config.mode);
       this.#recent.add(decision);
       lines.push(JSON.stringify(decision));
-      tellLog(this.#options.log, evaluation, decision);
+      logDecision(this.#options.log, evaluation, decision);
     }
     if (this.#writesFiles && lines.length > 0) this.#decisionLog.append(lines);
     const { groups } = this.#engine.memory;
-    if (this.#news.size > groups.size) this.#news.forget((key) => groups.has(key));
+    if (this.#transitions.size > groups.size) this.#transitions.forget((key) => groups.has(key));
   }
 
   /** Where nothing is scaled there is nothing to outlive the process, and no file to be surprised at. */
@@ -211,8 +242,10 @@ export class Scaler {
   #save(snapshot: FleetSnapshot): void {
     const { memory } = this.#engine;
     if (!this.#writesFiles || memory.bases.tickUs === null) return;
-    const news = this.#news;
-    this.#stateFile.save(() => statePieces({ memory, snapshot, lastHold: (key) => news.lastHold(key) }));
+    const transitions = this.#transitions;
+    this.#stateFile.save(() =>
+      statePieces({ memory, snapshot, lastHold: (key) => transitions.lastHold(key) }),
+    );
   }
 
   #restore(): Restored {

@@ -1,5 +1,5 @@
 import type { RequestHandler } from "express";
-import { MAX_RECENT, type RecentQuery } from "../scaler/recent.ts";
+import { MAX_RECENT, type RecentQuery } from "../scaler/report/log.ts";
 import type { WebDeps } from "./deps.ts";
 import { sendData, sendError } from "./responses.ts";
 

@@ -3,7 +3,7 @@ import type { Clock } from "../clock.ts";
 import type { WebConfig } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
 import type { Logger } from "../log.ts";
-import type { RecentQuery } from "../scaler/recent.ts";
+import type { RecentQuery } from "../scaler/report/log.ts";
 import type { ScalerSummary } from "../scaler/scaler.ts";
 import type { Broadcast } from "../trace/broadcast.ts";
 

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import type { DecisionJson } from "../../src/scaler/decisionJson.ts";
+import type { DecisionJson } from "../../src/scaler/report/json.ts";
 import { runJson } from "./run.ts";
 
 const TRACES = fileURLToPath(new URL("../fixtures/wire/traces", import.meta.url));

@@ -6,7 +6,7 @@ import { Readable, Writable } from "node:stream";
 import { afterAll, beforeAll } from "vitest";
 import { type BacktestFlags, runBacktest } from "../../src/backtest/run.ts";
 import type { Summary } from "../../src/backtest/summary.ts";
-import type { DecisionJson } from "../../src/scaler/decisionJson.ts";
+import type { DecisionJson } from "../../src/scaler/report/json.ts";
 
 export interface Ran {
   readonly code: number;

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
 import { demoConfig } from "../../src/demo/config.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
-import { Engine } from "../../src/scaler/engine.ts";
+import { Engine } from "../../src/scaler/rules/engine.ts";
 import { BUILTIN_SCENARIOS } from "../../src/simulator/builtin.ts";
 import { loadScenario } from "../../src/simulator/scenarioFile.ts";
 import { World } from "../../src/simulator/world.ts";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { parseState } from "../../src/scaler/savedState.ts";
+import { parseState } from "../../src/scaler/state/savedState.ts";
 import type { SimulatedHost } from "../../src/simulator/host.ts";
 import { requireProgram } from "../support/requireProgram.ts";
 import { Serving, temporaryFolder, until } from "../support/serving.ts";

@@ -4,9 +4,7 @@ import { metricsDocument } from "../../src/app/metricsDocument.ts";
 import { metricSections } from "../../src/exporter/docs.ts";
 import { selfRows } from "../../src/exporter/selfTable.ts";
 import { ownLabels } from "../../src/exposition/row.ts";
-import { GROUP_LABELS } from "../../src/scaler/docs.ts";
-import { scalerGroupRows } from "../../src/scaler/groupTable.ts";
-import { instrumentRows } from "../../src/scaler/instruments.ts";
+import { GROUP_LABELS, instrumentRows, scalerGroupRows } from "../../src/scaler/report/metrics.ts";
 
 const sections = metricSections.flatMap(({ labels, rows }) =>
   rows.map((row) => ({

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { createLogger } from "../../src/log.ts";
-import { DecisionLog } from "../../src/scaler/decisionLog.ts";
+import { DecisionLog } from "../../src/scaler/report/log.ts";
 
 async function opened({ maxBytes = 1_000, files = 3 } = {}) {
   const folder = await mkdtemp(join(tmpdir(), "decisions-"));

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type ExplainInput, explain } from "../../src/scaler/explanation.ts";
+import { type ExplainInput, explain } from "../../src/scaler/report/json.ts";
 import { type Case, MINUTE, outstanding, run } from "./rules.ts";
 
 const TICK_MS = 60 * MINUTE;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Base, type Bases, type ObserveInput, observe } from "../../src/scaler/observe.ts";
-import { FRESH_STATE, type GroupState } from "../../src/scaler/types.ts";
+import { FRESH_STATE, type GroupState } from "../../src/scaler/rules/types.ts";
+import { type Base, type Bases, type ObserveInput, observe } from "../../src/scaler/sources/fleet.ts";
 import { TestFleet } from "../fleet/testFleet.ts";
 import { outstanding, policy } from "./rules.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { FRESH_STATE } from "../../src/scaler/types.ts";
+import { FRESH_STATE } from "../../src/scaler/rules/types.ts";
 import { holdsFor, MINUTE, NONE, outstanding, policy, run } from "./rules.ts";
 
 const UP = outstanding("scale_up overloaded", 1);

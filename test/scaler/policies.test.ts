@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
-import { policyLookup } from "../../src/scaler/policies.ts";
+import { policyLookup } from "../../src/scaler/rules/tick.ts";
 import { MINUTE } from "./rules.ts";
 import { Scenario } from "./scenario.ts";
 

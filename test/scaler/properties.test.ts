@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type EvaluateInput, evaluate } from "../../src/scaler/evaluate.ts";
+import { type EvaluateInput, evaluate } from "../../src/scaler/rules/evaluate.ts";
 import type {
   Decision,
   GroupPolicy,
@@ -9,7 +9,7 @@ import type {
   Observation,
   Outstanding,
   Scale,
-} from "../../src/scaler/types.ts";
+} from "../../src/scaler/rules/types.ts";
 import { isValidLabel } from "../../src/wire/names.ts";
 import { MINUTE, observation, outstanding, policy, type Seen, words } from "./rules.ts";
 

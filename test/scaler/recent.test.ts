@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Recent } from "../../src/scaler/recent.ts";
+import { Recent } from "../../src/scaler/report/log.ts";
 
 function named(text: string): { host: string; path: string; group: string; text: string } {
   const [host = "", name = ""] = text.split("/");

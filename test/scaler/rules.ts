@@ -1,6 +1,6 @@
 /** What the tests of the scaler's rules are written in: policies, states and observations by what differs. */
 import { expect, test } from "vitest";
-import { type EvaluateResult, evaluate } from "../../src/scaler/evaluate.ts";
+import { type EvaluateResult, evaluate } from "../../src/scaler/rules/evaluate.ts";
 import {
   type Decision,
   FRESH_STATE,
@@ -9,7 +9,7 @@ import {
   type MemberObservation,
   type Observation,
   type Outstanding,
-} from "../../src/scaler/types.ts";
+} from "../../src/scaler/rules/types.ts";
 
 export const MINUTE = 60_000;
 

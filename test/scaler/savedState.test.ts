@@ -1,11 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { VmInfo, VmRecord } from "../../src/fleet/types.ts";
-import type { Memory } from "../../src/scaler/engine.ts";
-import { groupKey } from "../../src/scaler/names.ts";
-import { TickReadings } from "../../src/scaler/readings.ts";
-import { parseState, type Restored, restoreState, statePieces } from "../../src/scaler/savedState.ts";
-import { FRESH_STATE, type GroupState, type Outstanding } from "../../src/scaler/types.ts";
+import type { Memory } from "../../src/scaler/rules/engine.ts";
+import { FRESH_STATE, type GroupState, groupKey, type Outstanding } from "../../src/scaler/rules/types.ts";
+import { TickReadings } from "../../src/scaler/sources/fleet.ts";
+import { parseState, type Restored, restoreState, statePieces } from "../../src/scaler/state/savedState.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { record } from "../exporter/records.ts";
 

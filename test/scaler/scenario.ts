@@ -1,7 +1,7 @@
 import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
-import { Engine } from "../../src/scaler/engine.ts";
-import type { Evaluation } from "../../src/scaler/types.ts";
+import { Engine } from "../../src/scaler/rules/engine.ts";
+import type { Evaluation } from "../../src/scaler/rules/types.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { arrivingNow, makeInfo, makeStats } from "../support/stats.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createLogger } from "../../src/log.ts";
-import { StateFile } from "../../src/scaler/stateFile.ts";
+import { StateFile } from "../../src/scaler/state/stateFile.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 
 const EMPTY = '{"version":1,"time_ms":0,"groups":[],"members":[]}\n';

@@ -1,10 +1,10 @@
 /** A process that writes one state after the other to the file named by its argument, saying so, until it is killed. */
 import { systemClock } from "../../src/clock.ts";
 import { createLogger } from "../../src/log.ts";
-import { TickReadings } from "../../src/scaler/readings.ts";
-import { statePieces } from "../../src/scaler/savedState.ts";
-import { StateFile } from "../../src/scaler/stateFile.ts";
-import { FRESH_STATE } from "../../src/scaler/types.ts";
+import { FRESH_STATE } from "../../src/scaler/rules/types.ts";
+import { TickReadings } from "../../src/scaler/sources/fleet.ts";
+import { statePieces } from "../../src/scaler/state/savedState.ts";
+import { StateFile } from "../../src/scaler/state/stateFile.ts";
 
 const GROUPS = 3_000;
 

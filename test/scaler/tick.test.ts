@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { groupKey, type RememberedGroup, type TickInput, tick } from "../../src/scaler/tick.ts";
-import { FRESH_STATE, type GroupState, type Observation } from "../../src/scaler/types.ts";
+import { type RememberedGroup, type TickInput, tick } from "../../src/scaler/rules/tick.ts";
+import { FRESH_STATE, type GroupState, groupKey, type Observation } from "../../src/scaler/rules/types.ts";
 import { MINUTE, observation, outstanding, policy, words } from "./rules.ts";
 
 const NOW_MS = 60 * MINUTE;

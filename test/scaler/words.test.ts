@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { HOLD_REASONS } from "../../src/scaler/types.ts";
-import { inWords } from "../../src/scaler/words.ts";
+import { describe } from "../../src/scaler/report/words.ts";
+import { HOLD_REASONS } from "../../src/scaler/rules/types.ts";
 import { type Case, MINUTE, outstanding, run } from "./rules.ts";
 
 const NOW_MS = 60 * MINUTE;
@@ -140,7 +140,7 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
 test.each(rows)("%s", (reason, given, words) => {
   const { evaluation } = run(given);
   expect(evaluation.decision.reason).toBe(reason);
-  expect(inWords(evaluation, NOW_MS)).toBe(words);
+  expect(describe(evaluation, NOW_MS)).toBe(words);
 });
 
 test("every reason has words here", () => {

@@ -4,9 +4,7 @@ import { parse } from "yaml";
 import { metricSections } from "../../src/exporter/docs.ts";
 import { selfRows } from "../../src/exporter/selfTable.ts";
 import { ownLabels, type TableRow } from "../../src/exposition/row.ts";
-import { GROUP_LABELS } from "../../src/scaler/docs.ts";
-import { scalerGroupRows } from "../../src/scaler/groupTable.ts";
-import { instrumentRows } from "../../src/scaler/instruments.ts";
+import { GROUP_LABELS, instrumentRows, scalerGroupRows } from "../../src/scaler/report/metrics.ts";
 import { type KnownMetrics, type MetricLabels, type RecordingRule, withRecorded } from "./promqlCheck.ts";
 
 const RULES = new URL("../../alerts/", import.meta.url);

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
-import type { RecentQuery } from "../../src/scaler/recent.ts";
+import type { RecentQuery } from "../../src/scaler/report/log.ts";
 import { ask, type RunningWeb, startWeb } from "../support/web.ts";
 
 let web: RunningWeb;

@@ -4,7 +4,7 @@
  */
 import { MappingType, type ValueMapping } from "@grafana/grafana-foundation-sdk/dashboard";
 import type { SlotState } from "../../../src/client/slotState.ts";
-import type { HoldReason, ScaleReason } from "../../../src/scaler/types.ts";
+import type { HoldReason, ScaleReason } from "../../../src/scaler/rules/types.ts";
 
 interface Look {
   readonly words: string;

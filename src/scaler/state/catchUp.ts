@@ -1,4 +1,4 @@
-import type { Sample } from "../client/receiver.ts";
+import type { Sample } from "../../client/receiver.ts";
 
 /** After so many stats intervals every VM of a host that is alive has been heard. */
 const INTERVALS_UNTIL_ALL_HEARD = 1.5;

@@ -3,13 +3,13 @@
  * microseconds), since monotonic time does not outlive the process. Keys are spelt as in the API.
  */
 import { z } from "zod";
-import { labelPairs } from "../exposition/labels.ts";
-import type { ExpectedVm, FleetSnapshot, UnheardVm, VmRecord } from "../fleet/types.ts";
-import { formatName, type Name, pathText, tryParseName } from "../wire/names.ts";
-import { type Memory, NO_MEMORY } from "./engine.ts";
-import { type Base, windowStart } from "./observe.ts";
-import { type GroupKey, groupKey, type RememberedGroup } from "./tick.ts";
-import type { GroupState, Outstanding } from "./types.ts";
+import { labelPairs } from "../../exposition/labels.ts";
+import type { ExpectedVm, FleetSnapshot, UnheardVm, VmRecord } from "../../fleet/types.ts";
+import { formatName, type Name, pathText, tryParseName } from "../../wire/names.ts";
+import { type Memory, NO_MEMORY } from "../rules/engine.ts";
+import type { RememberedGroup } from "../rules/tick.ts";
+import { type GroupKey, type GroupState, groupKey, type Outstanding } from "../rules/types.ts";
+import { type Base, windowStart } from "../sources/fleet.ts";
 
 const VERSION = 1;
 /** A file of this many poll intervals is too old for what has to happen in a row: counters, and windows of rates. */
@@ -53,7 +53,7 @@ const groupSchema = z.strictObject({
   made_here: z.array(cloneId),
   known_clones: z.array(cloneId).nullable(),
   out_of_bounds: z.literal(["above", "below"]).nullable(),
-  /** what `News` knows of it: the last hold, so that its repeats stay repeats */
+  /** what `Transitions` knows of it: the last hold, so that its repeats stay repeats */
   last_hold: z.string().max(200).nullable(),
 });
 
@@ -112,7 +112,7 @@ export function parseState(text: string): SavedState {
 export interface StateToSave {
   readonly memory: Memory;
   readonly snapshot: Pick<FleetSnapshot, "nowUs" | "wallMs" | "vms" | "unheard">;
-  /** what `News` last told of a group; null for nothing. May be newer than the rest. */
+  /** what `Transitions` knows of a group; null for nothing. May be newer than the rest. */
   readonly lastHold: (key: GroupKey) => string | null;
 }
 

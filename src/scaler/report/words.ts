@@ -1,8 +1,8 @@
 /** Why a decision was taken, in words: what was measured, against which bound, why this and not that. */
-import type { Averages, Evaluation, GroupPolicy, HoldReason, Scale, ScaleReason } from "./types.ts";
+import type { Averages, Evaluation, GroupPolicy, HoldReason, Scale, ScaleReason } from "../rules/types.ts";
 
 /** One sentence or two about an evaluation made at `nowMs` on the clock of its times. */
-export function inWords(evaluation: Evaluation, nowMs: number): string {
+export function describe(evaluation: Evaluation, nowMs: number): string {
   const { decision, policy } = evaluation;
   if (policy === null) return "No policy of the configuration matches this group, so it is only observed.";
   if (decision.decision !== "hold") return scaleWords(decision, evaluation, policy);

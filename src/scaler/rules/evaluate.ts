@@ -3,9 +3,9 @@
  * Pure: no clock, no I/O, and no knowledge of where the numbers came from. The numbers in the comments are the
  * design's steps under "Deciding"; they run in that order.
  */
+import { isValidLabel } from "../../wire/names.ts";
 import { average, averageWithoutOne, isIncomplete } from "./averages.ts";
 import { idsOfClones, outOfBounds, rememberClones, settleOutstanding, withTicks } from "./cloneChanges.ts";
-import { cloneName } from "./names.ts";
 import type {
   Averages,
   Decision,
@@ -213,4 +213,13 @@ function finish(
       outstanding: state.outstanding,
     },
   };
+}
+
+/** Ids have at most nine digits, so that every clone's name is read back as one. */
+const MAX_CLONE_ID = 999_999_999;
+
+/** The name of a group's clone with this id; null when Albatross would not take it (a label has 63 characters at most). */
+export function cloneName(primary: string, cloneId: number): string | null {
+  const name = `${primary}-clone-${cloneId}`;
+  return cloneId <= MAX_CLONE_ID && isValidLabel(name) ? name : null;
 }

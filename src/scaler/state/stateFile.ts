@@ -1,12 +1,24 @@
 import { readFileSync, renameSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { Clock } from "../clock.ts";
-import type { Logger } from "../log.ts";
+import type { Clock } from "../../clock.ts";
+import type { Logger } from "../../log.ts";
 import { parseState, type SavedState, StateError } from "./savedState.ts";
 
 /** Damaged files that are kept for whoever wants to know what happened. */
 const DAMAGED_KEPT = 3;
+
+/** Where the scaler's state outlives the process. */
+export interface StateStore {
+  /** for log lines */
+  readonly path: string;
+  /** What was saved last; null for a fresh start. */
+  load(): SavedState | null;
+  /** Saves what `pieces` makes, later; what it reads must not change. Never throws. */
+  save(pieces: () => Iterable<string>): void;
+  /** Resolves when all that was asked for is done. */
+  flush(): Promise<void>;
+}
 
 /** Told of what becomes of the file, to be counted. */
 export interface StateFileCounts {

@@ -1,4 +1,5 @@
-import type { PolicySettings } from "../config/types.ts";
+import type { PolicySettings } from "../../config/types.ts";
+import { labelPairs } from "../../exposition/labels.ts";
 
 /** The scaler's values. All of them are immutable; a new state is made from an old one. */
 
@@ -133,4 +134,11 @@ export interface Evaluation {
   readonly lowTicks: number;
   readonly cooldownUntilMs: number | null;
   readonly outstanding: Outstanding | null;
+}
+
+export type GroupKey = string;
+
+/** Identifies a group across ticks: its exposition labels, which the fleet makes once for each VM. */
+export function groupKey({ host, path, group, labels }: GroupName): GroupKey {
+  return labels ?? labelPairs({ host, path, group });
 }

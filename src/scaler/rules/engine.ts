@@ -1,10 +1,9 @@
-import type { ScalerConfig } from "../config/types.ts";
-import type { FleetSnapshot } from "../fleet/types.ts";
-import { InOrder } from "./inOrder.ts";
-import { type Bases, monotonicMs, observe } from "./observe.ts";
-import { policyLookup } from "./policies.ts";
-import { type GroupKey, groupKey, type RememberedGroup, tick } from "./tick.ts";
-import type { Evaluation, GroupPolicy } from "./types.ts";
+import type { ScalerConfig } from "../../config/types.ts";
+import type { FleetSnapshot } from "../../fleet/types.ts";
+import { InOrder } from "../inOrder.ts";
+import { type Bases, monotonicMs, observe } from "../sources/fleet.ts";
+import { policyLookup, type RememberedGroup, tick } from "./tick.ts";
+import { type Evaluation, type GroupKey, type GroupPolicy, groupKey } from "./types.ts";
 
 /** All that the scaler remembers between two ticks. Times are monotonic, of this process. */
 export interface Memory {

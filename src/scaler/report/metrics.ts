@@ -1,0 +1,396 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Family } from "../../exposition/family.ts";
+import { labelList, tableLine } from "../../exposition/metricDocs.ts";
+import { promClientFamilies } from "../../exposition/promClient.ts";
+import { type LabelDoc, ownLabels, type RowHead, type TableRow } from "../../exposition/row.ts";
+import { InOrder } from "../inOrder.ts";
+import {
+  type Decision,
+  type Evaluation,
+  type GroupPolicy,
+  groupKey,
+  type HoldReason,
+  type ScaleReason,
+} from "../rules/types.ts";
+import type { StateFileCounts } from "../state/stateFile.ts";
+import { desiredClones } from "./json.ts";
+
+/** What the scaler says of each group that a policy matches: one table, as of the last tick. */
+export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
+  {
+    name: "albatross_scaler_decisions_total",
+    type: "counter",
+    help: "Evaluations by what was decided and why, holds included. Those that scale start at 0.",
+    source: "the rules",
+    unit: "evaluations",
+    labels: [
+      { name: "decision", holds: "scale_up, scale_down, hold" },
+      { name: "reason", holds: "why, such as overloaded, cooldown, normal" },
+      { name: "mode", holds: "dry_run: counted, not carried out" },
+    ],
+    emit: ({ labels, kinds, counts }, out) => {
+      kinds.forEach((kind, index) => {
+        out.series(labels, counts[index] ?? 0, kind.labels);
+      });
+    },
+  },
+  {
+    name: "albatross_scaler_average_percent",
+    type: "gauge",
+    help: "Average CPU usage of the members since the previous evaluation: of the measured ones (fresh), with those not measured as 0 (for_up) and as 100 (for_down). The first is absent while nothing is measured.",
+    source: "CPU time of the members",
+    unit: "percent",
+    by: "measure",
+    values: {
+      fresh: ({ evaluation }) => evaluation.averages.fresh,
+      for_up: ({ evaluation }) => evaluation.averages.forUp,
+      for_down: ({ evaluation }) => evaluation.averages.forDown,
+    },
+  },
+  {
+    name: "albatross_scaler_threshold_percent",
+    type: "gauge",
+    help: "Average above which the group is too busy (up), and below which it is too idle (down).",
+    source: "`scale_up_threshold_percent`, `scale_down_threshold_percent`",
+    unit: "percent",
+    by: "direction",
+    values: {
+      up: ({ policy }) => policy.scaleUpThresholdPercent,
+      down: ({ policy }) => policy.scaleDownThresholdPercent,
+    },
+  },
+  {
+    name: "albatross_scaler_ticks",
+    type: "gauge",
+    help: "Evaluations in a row beyond the threshold so far.",
+    source: "the rules",
+    unit: "evaluations",
+    by: "direction",
+    values: {
+      up: ({ evaluation }) => evaluation.highTicks,
+      down: ({ evaluation }) => evaluation.lowTicks,
+    },
+  },
+  {
+    name: "albatross_scaler_trigger_ticks",
+    type: "gauge",
+    help: "Evaluations in a row beyond the threshold that call for a decision.",
+    source: "`scale_up_trigger_ticks`, `scale_down_trigger_ticks`",
+    unit: "evaluations",
+    by: "direction",
+    values: {
+      up: ({ policy }) => policy.scaleUpTriggerTicks,
+      down: ({ policy }) => policy.scaleDownTriggerTicks,
+    },
+  },
+  {
+    name: "albatross_scaler_min_clones",
+    type: "gauge",
+    help: "Clones that the group is to have at least.",
+    source: "`min_clones`",
+    unit: "clones",
+    value: ({ policy }) => policy.minClones,
+  },
+  {
+    name: "albatross_scaler_max_clones",
+    type: "gauge",
+    help: "Clones that the group is to have at most.",
+    source: "`max_clones`",
+    unit: "clones",
+    value: ({ policy }) => policy.maxClones,
+  },
+  {
+    name: "albatross_scaler_desired_clones",
+    type: "gauge",
+    help: "Clones alive, and one more or less while a decision waits to be carried out.",
+    source: "the rules",
+    unit: "clones",
+    value: ({ evaluation }) => desiredClones(evaluation),
+  },
+  {
+    name: "albatross_scaler_group_state",
+    type: "gauge",
+    help: "Always 1; the label tells why the last evaluation decided as it did.",
+    source: "the rules",
+    unit: "1",
+    labels: [{ name: "reason", holds: "of the last evaluation, and only that one" }],
+    emit: ({ labels, evaluation }, out) => out.series(labels, 1, `,reason="${evaluation.decision.reason}"`),
+  },
+  {
+    name: "albatross_scaler_cooldown_until_timestamp_seconds",
+    type: "gauge",
+    help: "Wall time until which the last scale decision keeps the group from another. Absent while there has been none.",
+    source: "the rules, `cooldown_period`",
+    unit: "seconds",
+    value: ({ cooldownUntilSeconds }) => cooldownUntilSeconds,
+  },
+  {
+    name: "albatross_scaler_last_decision_timestamp_seconds",
+    type: "gauge",
+    help: "Wall time of the last evaluation that decided so, since the program started. Absent before.",
+    source: "the rules",
+    unit: "seconds",
+    by: "decision",
+    values: {
+      scale_up: ({ lastUpSeconds }) => lastUpSeconds,
+      scale_down: ({ lastDownSeconds }) => lastDownSeconds,
+      hold: ({ lastHoldSeconds }) => lastHoldSeconds,
+    },
+  },
+  {
+    name: "albatross_scaler_paused",
+    type: "gauge",
+    help: "1 while the group's policy is paused: evaluated and shown, nothing decided.",
+    source: "`paused`",
+    unit: "0 or 1",
+    value: ({ policy }) => (policy.paused ? 1 : 0),
+  },
+];
+
+/** What the metrics say of each group, made anew at every tick from what they said before and its evaluations. */
+
+/** A kind of decision, and the labels that a series of it carries behind its group's. */
+interface DecisionKind {
+  /** `,decision="hold",reason="normal",mode="dry_run"` */
+  readonly labels: string;
+}
+
+/** No reason is one of two decisions, so that it tells the kind. */
+type KindOf = (decision: Decision["decision"], reason: ScaleReason | HoldReason) => DecisionKind;
+
+/** A group as the metric rows see it. Immutable: a scrape that is being written is not touched by the next tick. */
+export interface GroupItem {
+  readonly labels: string;
+  readonly evaluation: Evaluation;
+  readonly policy: GroupPolicy;
+  /** what has been decided, the scale decisions first; `counts` says how often at the same index */
+  readonly kinds: readonly DecisionKind[];
+  readonly counts: readonly number[];
+  /** wall time, in seconds; null while there has been no scale decision */
+  readonly cooldownUntilSeconds: number | null;
+  /** wall times of the last decisions, in seconds; null for none in this run of the program */
+  readonly lastUpSeconds: number | null;
+  readonly lastDownSeconds: number | null;
+  readonly lastHoldSeconds: number | null;
+}
+
+/** Corrections of the wall clock below this are ignored: a published cooldown end does not jitter. */
+const SAME_TIME_SECONDS = 1;
+
+const SCALE_PAIRS: readonly [Decision["decision"], ScaleReason][] = [
+  ["scale_up", "overloaded"],
+  ["scale_up", "below_min"],
+  ["scale_down", "underloaded"],
+  ["scale_down", "above_max"],
+];
+
+/** The items of all groups that a policy matches, as of the last tick. */
+export class GroupItems {
+  readonly #kindsByMode = new Map<string, KindOf>();
+  #items: readonly GroupItem[] = [];
+
+  /** As of the last tick; replaced by the next, never changed. */
+  get items(): readonly GroupItem[] {
+    return this.#items;
+  }
+
+  /** Takes in the evaluations of one tick, at `nowMs` on the clock of their times. Groups that are not among them go. */
+  update(evaluations: readonly Evaluation[], at: { nowMs: number; wallMs: number; mode: string }): void {
+    const before = new InOrder(
+      this.#items.map(({ labels }) => labels),
+      this.#items,
+    );
+    const kindOf = this.#kindsOf(at.mode);
+    const items: GroupItem[] = [];
+    for (const evaluation of evaluations) {
+      const { policy, observation } = evaluation;
+      if (policy === null) continue;
+      const key = groupKey(observation);
+      // a group's key is its labels
+      items.push(itemAfter(before.get(key), key, evaluation, policy, kindOf, at));
+    }
+    this.#items = items;
+  }
+
+  #kindsOf(mode: string): KindOf {
+    const known = this.#kindsByMode.get(mode);
+    if (known !== undefined) return known;
+    const kinds = new Map<string, DecisionKind>();
+    const kindOf: KindOf = (decision, reason) => {
+      const made = kinds.get(reason);
+      if (made !== undefined) return made;
+      const kind = { labels: `,decision="${decision}",reason="${reason}",mode="${mode}"` };
+      kinds.set(reason, kind);
+      return kind;
+    };
+    this.#kindsByMode.set(mode, kindOf);
+    return kindOf;
+  }
+}
+
+function itemAfter(
+  before: GroupItem | undefined,
+  labels: string,
+  evaluation: Evaluation,
+  policy: GroupPolicy,
+  kindOf: KindOf,
+  { nowMs, wallMs }: { readonly nowMs: number; readonly wallMs: number },
+): GroupItem {
+  const { decision, reason } = evaluation.decision;
+  const kind = kindOf(decision, reason);
+  let kinds = before?.kinds ?? SCALE_PAIRS.map((pair) => kindOf(...pair));
+  const counts = before?.counts.slice() ?? kinds.map(() => 0);
+  let index = kinds.indexOf(kind);
+  if (index < 0) {
+    index = kinds.length;
+    kinds = [...kinds, kind];
+  }
+  counts[index] = (counts[index] ?? 0) + 1;
+  const untilMs = evaluation.cooldownUntilMs;
+  const wall = wallMs / 1000;
+  return {
+    labels,
+    evaluation,
+    policy,
+    kinds,
+    counts,
+    cooldownUntilSeconds:
+      untilMs === null
+        ? null
+        : steady(before?.cooldownUntilSeconds ?? null, (wallMs + untilMs - nowMs) / 1000),
+    lastUpSeconds: decision === "scale_up" ? wall : (before?.lastUpSeconds ?? null),
+    lastDownSeconds: decision === "scale_down" ? wall : (before?.lastDownSeconds ?? null),
+    lastHoldSeconds: decision === "hold" ? wall : (before?.lastHoldSeconds ?? null),
+  };
+}
+
+/** The time as it was told before, unless it is another one. */
+function steady(before: number | null, now: number): number {
+  return before !== null && Math.abs(before - now) < SAME_TIME_SECONDS ? before : now;
+}
+
+/** What the scaler says about itself as a whole; prom-client holds the figures. */
+export const instrumentRows = {
+  tickSeconds: {
+    name: "albatross_scaler_tick_duration_seconds",
+    type: "histogram",
+    help: "Time that an evaluation of all groups took.",
+    source: "the ticker",
+    unit: "seconds",
+  },
+  tickLag: {
+    name: "albatross_scaler_tick_lag_seconds",
+    type: "gauge",
+    help: "How long after its time the last evaluation of all groups began.",
+    source: "the ticker",
+    unit: "seconds",
+  },
+  lastTick: {
+    name: "albatross_scaler_last_tick_timestamp_seconds",
+    type: "gauge",
+    help: "Wall time of the last evaluation of all groups; 0 before the first.",
+    source: "the ticker",
+    unit: "seconds",
+  },
+  stateWrites: {
+    name: "albatross_scaler_state_writes_total",
+    type: "counter",
+    help: "State files written.",
+    source: "the state file",
+    unit: "files",
+  },
+  stateWriteFailures: {
+    name: "albatross_scaler_state_write_failures_total",
+    type: "counter",
+    help: "State files that could not be written. After a restart the last one that could counts.",
+    source: "the state file",
+    unit: "files",
+  },
+  stateDamaged: {
+    name: "albatross_scaler_state_damaged_total",
+    type: "counter",
+    help: "State files found damaged at the start and set aside; the scaler then started afresh.",
+    source: "the state file",
+    unit: "files",
+  },
+} as const satisfies Record<string, RowHead>;
+
+/** From a few groups' tenth of a millisecond to a machine that is short of everything. */
+const TICK_SECONDS_BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
+
+/** The scaler's instruments without group labels. */
+export class Instruments implements StateFileCounts {
+  readonly #registry = new Registry();
+  readonly #tickSeconds = new Histogram({
+    ...this.#about(instrumentRows.tickSeconds),
+    buckets: TICK_SECONDS_BUCKETS,
+  });
+  readonly #tickLag = new Gauge(this.#about(instrumentRows.tickLag));
+  readonly #lastTick = new Gauge(this.#about(instrumentRows.lastTick));
+  readonly #stateWrites = new Counter(this.#about(instrumentRows.stateWrites));
+  readonly #stateWriteFailures = new Counter(this.#about(instrumentRows.stateWriteFailures));
+  readonly #stateDamaged = new Counter(this.#about(instrumentRows.stateDamaged));
+
+  ticked({ seconds, lagSeconds, wallMs }: { seconds: number; lagSeconds: number; wallMs: number }): void {
+    this.#tickSeconds.observe(seconds);
+    this.#tickLag.set(lagSeconds);
+    this.#lastTick.set(wallMs / 1000);
+  }
+
+  written(): void {
+    this.#stateWrites.inc();
+  }
+
+  writeFailed(): void {
+    this.#stateWriteFailures.inc();
+  }
+
+  damaged(): void {
+    this.#stateDamaged.inc();
+  }
+
+  families(): Promise<Family[]> {
+    return promClientFamilies(this.#registry);
+  }
+
+  #about({ name, help }: RowHead) {
+    return { name, help, registers: [this.#registry] };
+  }
+}
+
+/** The labels that every series about a group has. */
+export const GROUP_LABELS: readonly LabelDoc[] = [
+  { name: "host", holds: "name of the target" },
+  { name: "path", holds: "`user`, `user:sub`; empty at the root" },
+  { name: "group", holds: "name of the group's primary" },
+];
+
+/** The scaler's sections of docs/metrics.md. */
+export function scalerSections(): string[] {
+  return [
+    section(
+      "Scaler: groups",
+      `For each group that a policy matches, as of the scaler's last evaluation; gone when the group is. Labels: ${labelList(GROUP_LABELS)}.`,
+      scalerGroupRows.map((row) => line(row, labelList(ownLabels(row)))),
+    ),
+    section(
+      "Scaler: as a whole",
+      "No labels.",
+      Object.values(instrumentRows).map((row) => line(row, "")),
+    ),
+  ];
+}
+
+function section(title: string, text: string, lines: readonly string[]): string {
+  return [
+    `## ${title}\n\n${text}\n`,
+    "| metric | type | unit | more labels | from | |",
+    "|---|---|---|---|---|---|",
+    ...lines,
+    "",
+  ].join("\n");
+}
+
+function line({ name, type, unit, source, help }: RowHead, labels: string): string {
+  return tableLine([`\`${name}\``, type, unit, labels, source, help]);
+}
