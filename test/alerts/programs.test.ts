@@ -37,8 +37,8 @@ describe.skipIf(!requireProgram("amtool"))("amtool", () => {
   });
 
   test.each([
-    ["page", "pager"],
-    ["ticket", "tickets"],
+    ["critical", "pager"],
+    ["warning", "tickets"],
     ["info", "notes"],
   ])("sends severity %s to %s", (severity, receiver) => {
     const route = run(

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { knownMetricsAndRules } from "../support/knownMetrics.ts";
+import { groupingsThatMixExporters, selectorsOf } from "../support/promql.ts";
 import { checkPromql, type KnownMetrics } from "../support/promqlCheck.ts";
 import { alerts, recordings, ruleFiles, runbook, unitTests } from "./files.ts";
 
@@ -11,7 +12,7 @@ beforeAll(async () => {
 /** The queries in an annotation, with the parts that Go's printf puts in made up. */
 function queriesIn(annotation: string): string[] {
   return [...annotation.matchAll(/printf ("(?:[^"\\]|\\.)*")[^|}]*\| query/g)].map(([, format = '""']) =>
-    JSON.parse(format).replaceAll("%q", '"x"').replaceAll("%s", 'instance="x"'),
+    JSON.parse(format).replaceAll("%q", '"x"').replaceAll("%s", 'job="x",instance="x"'),
   );
 }
 
@@ -39,10 +40,10 @@ describe.each(recordings)("$record", ({ record, expr }) => {
     expect(checkPromql(expr, known).problems).toEqual([]);
   });
 
-  test("has a level that tells its labels", () => {
+  test("keeps job and instance, and has a level that tells its other labels", () => {
     const [level = ""] = record.split(":");
-    const labels = checkPromql(expr, known).labels?.filter((label) => !["job", "instance"].includes(label));
-    expect(labels).toEqual([...(LEVELS[level] ?? [])].sort());
+    expect(groupingsThatMixExporters(expr)).toEqual([]);
+    expect(checkPromql(expr, known).labels).toEqual([...(LEVELS[level] ?? []), "instance", "job"].sort());
   });
 
   test("has a case with values", () => {
@@ -63,7 +64,7 @@ const LEVELS: Readonly<Record<string, readonly string[]>> = {
 describe.each(alerts)("$alert", ({ alert, expr, for: duration, labels, annotations }) => {
   test("waits, has a severity and tells what is the matter with figures or names", () => {
     expect(duration).toMatch(/^\d+[smhd]$/);
-    expect(["page", "ticket", "info"]).toContain(labels["severity"]);
+    expect(["critical", "warning", "info"]).toContain(labels["severity"]);
     expect(Object.keys(annotations).sort()).toEqual(["description", "runbook_url", "summary"]);
   });
 
@@ -71,6 +72,14 @@ describe.each(alerts)("$alert", ({ alert, expr, for: duration, labels, annotatio
     expect(checkPromql(expr, known).problems).toEqual([]);
     for (const query of Object.values(annotations).flatMap(queriesIn)) {
       expect(checkPromql(query, known).problems).toEqual([]);
+    }
+  });
+
+  test("is of one exporter, and tells figures of that one", () => {
+    expect(groupingsThatMixExporters(expr)).toEqual([]);
+    for (const selector of Object.values(annotations).flatMap(queriesIn).flatMap(selectorsOf)) {
+      const labels = selector.matchers.map(({ label }) => label);
+      expect(labels).toEqual(expect.arrayContaining(["job", "instance"]));
     }
   });
 

@@ -81,8 +81,8 @@ describe.skipIf(both.includes(false))("what really goes wrong", { timeout: 2 * P
   afterAll(() => stack?.stop());
 
   test.each([
-    ["AlbatrossConfigReloadFailed", { severity: "ticket" }],
-    ["AlbatrossScalerStateFileFailing", { severity: "ticket" }],
+    ["AlbatrossConfigReloadFailed", { severity: "warning" }],
+    ["AlbatrossScalerStateFileFailing", { severity: "warning" }],
     ["AlbatrossHostDown", { host: "blocked" }],
     ["AlbatrossSubscriptionBlocked", { host: "blocked", subscription: "user:" }],
     ["AlbatrossSubscriptionDisplaced", { host: "rival", subscription: ":" }],

@@ -71,7 +71,7 @@ describe.skipIf(both.includes(false))(
     test("arrives at the pager with the group's labels and figures, by the threshold that holds for the group", async () => {
       const web = await toldOf("pager", "firing", { ...OVERLOADED, host: "east", group: "web" });
       expect(web).toMatchObject({
-        labels: { severity: "page", job: "albatross", host: "east", path: "user", group: "web" },
+        labels: { severity: "critical", job: "albatross", host: "east", path: "user", group: "web" },
         annotations: {
           summary: expect.stringMatching(/^user:web on east is overloaded: 7\d\.\d %$/),
           description: expect.stringMatching(

@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { fillVariables, variablesIn } from "../support/grafanaVariables.ts";
 import { knownMetrics, tabledMetrics } from "../support/knownMetrics.ts";
-import { labelNames, metricNames, PromqlError, selectorsOf } from "../support/promql.ts";
+import {
+  groupingsOf,
+  groupingsThatMixExporters,
+  labelNames,
+  metricNames,
+  PromqlError,
+  selectorsOf,
+} from "../support/promql.ts";
 import { checkPromql, type MetricLabels, withRecorded } from "../support/promqlCheck.ts";
 
 describe("reading PromQL", () => {
@@ -26,6 +33,31 @@ describe("reading PromQL", () => {
       'sum by (path, host) (a{vm="x"}) + on (host) group_left (path) sum without (vm) (b:a:sum) - a';
     expect(metricNames(expression)).toEqual(["a", "b:a:sum"]);
     expect(labelNames(expression)).toEqual(["host", "path", "vm"]);
+  });
+
+  it("finds what series are put together and found by", () => {
+    expect(
+      groupingsOf("sum by (host) (a) + on (job) group_left (vm) max without (le) (b) / ignoring (x) c"),
+    ).toEqual([
+      { kind: "by", labels: ["host"] },
+      { kind: "without", labels: ["le"] },
+      { kind: "on", labels: ["job"] },
+      { kind: "ignoring", labels: ["x"] },
+    ]);
+  });
+
+  it.each([
+    ["sum by (job, instance, host) (a)", []],
+    ["sum by (host) (a)", ["by"]],
+    ["sum by (job, vm) (a)", ["by"]],
+    ["sum by (state) (a)", []],
+    ["sum without (mode) (a)", []],
+    ["sum without (instance) (a)", ["without"]],
+    ["a * on (instance, host) b", ["on"]],
+    ["a * ignoring (job) b", ["ignoring"]],
+    ["a * ignoring (mode) b", []],
+  ])("finds where exporters are mixed in %s", (expression, kinds) => {
+    expect(groupingsThatMixExporters(expression).map(({ kind }) => kind)).toEqual(kinds);
   });
 
   it.each([

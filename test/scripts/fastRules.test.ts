@@ -18,7 +18,7 @@ groups:
           max_over_time(load[1h:30s] offset 1d) > 5
         for: 15m
         keep_firing_for: 1h30m
-        labels: { severity: page }
+        labels: { severity: critical }
         annotations:
           summary: "loaded for 15m: {{ $value }}"
           for: 15m of load
@@ -48,7 +48,7 @@ describe("a rule file made faster", () => {
     expect(text).toContain("# why\n");
     expect(text).toContain("name: slow # a name");
     expect(rules[1].annotations).toEqual({ summary: "loaded for 15m: {{ $value }}" });
-    expect(rules[1].labels).toEqual({ severity: "page" });
+    expect(rules[1].labels).toEqual({ severity: "critical" });
     expect(rules[0].record).toBe("group:load:avg5m");
   });
 

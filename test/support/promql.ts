@@ -63,6 +63,39 @@ export function labelNames(expression: string): string[] {
   return distinct([...matched.map(({ label }) => label), ...grouped]);
 }
 
+/** How series are put together, `by (host)`, or find each other, `on (host)`; in a word with labels. */
+export interface Grouping {
+  readonly kind: "by" | "without" | "on" | "ignoring";
+  readonly labels: readonly string[];
+}
+
+/** Every grouping in an expression, those of aggregations first. Throws PromqlError. */
+export function groupingsOf(expression: string): Grouping[] {
+  const { root, textOf } = parsePromql(expression);
+  const labelsOf = (node: SyntaxNode) => groupingLabels(node.getChild("GroupingLabels") ?? node, textOf);
+  const aggregations = nodesNamed(root, "AggregateModifier").map((node) => ({
+    kind: node.getChild("By") === null ? ("without" as const) : ("by" as const),
+    labels: labelsOf(node),
+  }));
+  const matchings = nodesNamed(root, "MatchingModifierClause").map((node) => ({
+    kind: node.getChild("On") === null ? ("ignoring" as const) : ("on" as const),
+    labels: labelsOf(node),
+  }));
+  return [...aggregations, ...matchings];
+}
+
+/**
+ * The groupings in which something of one exporter would be taken for that of another: what they keep tells them apart by
+ * `instance`, `host`, `group` or `vm`, but not by both `job` and `instance`. Those that keep none of these are totals.
+ */
+export function groupingsThatMixExporters(expression: string): Grouping[] {
+  return groupingsOf(expression).filter(({ kind, labels }) => {
+    const named = (label: string) => labels.includes(label);
+    if (kind === "without" || kind === "ignoring") return named("job") || named("instance");
+    return ["instance", "host", "group", "vm"].some(named) && !(named("job") && named("instance"));
+  });
+}
+
 /** What a node of the kind VectorSelector selects. */
 export function selectorOf(node: SyntaxNode, textOf: TextOf): Selector {
   const identifier = node.getChild("Identifier");
