@@ -40,7 +40,7 @@ describe.skipIf(both.includes(false))("every panel", { timeout: PATIENCE_MS + 10
   describe("of a host where all is well", () => {
     const played = play({ hosts: { demo: scenario(CALM) } });
 
-    test("offers every host, path, group, VM and exporter to choose from", async () => {
+    test("offers every job, exporter, host, path, group and VM to choose from", async () => {
       for (const name of dashboardNames) {
         const { offered } = await until(
           "VMs to choose from",
@@ -49,6 +49,8 @@ describe.skipIf(both.includes(false))("every panel", { timeout: PATIENCE_MS + 10
           PATIENCE_MS,
         );
         expect(offered).toEqual({
+          job: ["albatross"],
+          instance: [new URL(played.stack().exporter.url).host],
           host: ["demo"],
           path: expect.toBeOneOf([
             ["^user$", "^$"],
@@ -56,7 +58,6 @@ describe.skipIf(both.includes(false))("every panel", { timeout: PATIENCE_MS + 10
           ]),
           group: ["db", "hello", "web"],
           vm: ["db", "hello", "web", "web-clone-1"],
-          instance: [new URL(played.stack().exporter.url).host],
         });
       }
     });

@@ -76,9 +76,16 @@ describe.each(dashboardNames)("the dashboard %s", (name) => {
     }
   });
 
-  it("lets host, path, group, VM and exporter be chosen, several and all of them", () => {
+  it("lets job, exporter, host, path, group and VM be chosen, several and all of them", () => {
     const variables = dashboard.templating.list.filter(isQuery);
-    expect(variables.map((variable) => variable.name)).toEqual(["host", "path", "group", "vm", "instance"]);
+    expect(variables.map((variable) => variable.name)).toEqual([
+      "job",
+      "instance",
+      "host",
+      "path",
+      "group",
+      "vm",
+    ]);
     for (const variable of variables) expect(variable).toMatchObject({ multi: true, includeAll: true });
     // what is at the root has no label `path`, which no list of values would hold
     expect(variables.find((variable) => variable.name === "path")?.allValue).toBe(".*");

@@ -10,11 +10,12 @@ import {
 } from "../support/dashboards.ts";
 import { fillVariables, variablesIn } from "../support/grafanaVariables.ts";
 import { exportedMetrics, knownMetricsAndRules, rules } from "../support/knownMetrics.ts";
-import { metricNames } from "../support/promql.ts";
+import { groupingsThatMixExporters, metricNames, selectorsOf } from "../support/promql.ts";
 import { checkPromql } from "../support/promqlCheck.ts";
 
 /** What somebody may have chosen on a dashboard. */
 const CHOSEN: Readonly<Record<string, string>> = {
+  job: "albatross",
   host: "local|other",
   path: "^user$|^$",
   group: ".*",
@@ -65,6 +66,36 @@ describe.each(dashboardNames)("expressions of the dashboard %s", (name) => {
       return named.filter((label) => !labels?.includes(label)).map((label) => `${label} of ${expression}`);
     });
     expect(missing).toEqual([]);
+  });
+});
+
+describe("exporters that call their hosts by one name are kept apart:", () => {
+  const figures = everyQuery.filter(({ kind }) => kind !== "variable");
+
+  it.each(figures)("$dashboard $kind $name asks for those that are chosen", ({ expression }) => {
+    for (const { metric, matchers } of selectorsOf(fillVariables(expression, CHOSEN))) {
+      const chosen = matchers.filter(({ label, value }) => value === CHOSEN[label]).map(({ label }) => label);
+      const wanted = known.get(metric ?? "")?.has("host") ? ["job", "instance", "host"] : ["job", "instance"];
+      expect(chosen).toEqual(expect.arrayContaining(wanted));
+    }
+  });
+
+  it.each(figures)("$dashboard $kind $name neither adds them up nor mixes them", ({ expression }) => {
+    expect(groupingsThatMixExporters(fillVariables(expression, CHOSEN))).toEqual([]);
+  });
+
+  it("links to a VM or a group choose its exporter and its host", () => {
+    const links = dashboardNames.flatMap((name) => [
+      ...JSON.stringify(readDashboard(name)).matchAll(/"url":"\/d\/[\w-]+\?(?<query>[^"]*var-[^"]*)"/g),
+    ]);
+    expect(links.length).toBeGreaterThan(4);
+    for (const { groups } of links) {
+      for (const variable of ["job", "instance", "host"]) {
+        expect(groups?.["query"]).toMatch(
+          new RegExp(`var-${variable}=\\$\\{__(field\\.labels|data\\.fields)\\.${variable}:percentencode\\}`),
+        );
+      }
+    }
   });
 });
 

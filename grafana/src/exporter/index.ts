@@ -82,7 +82,7 @@ export const exporter = () =>
     name: "exporter",
     title: "Albatross / Exporter",
     description: "The exporters themselves: can the figures of the other dashboards be trusted?",
-    shown: ["host", "instance"],
+    shown: ["job", "instance", "host"],
     top: [
       {
         height: 4,

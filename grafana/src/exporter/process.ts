@@ -1,6 +1,6 @@
 /** How the program is: what runs, what it uses. */
 import { dashed, figure, graph } from "../shared/panels.ts";
-import { EXPORTERS, RATE } from "../shared/selectors.ts";
+import { BY_EXPORTER, EXPORTERS, RATE } from "../shared/selectors.ts";
 import { table } from "../shared/tables.ts";
 
 export const exportersUp = figure({
@@ -74,7 +74,7 @@ export const processCpu = graph(
       [`rate(process_cpu_user_seconds_total{${EXPORTERS}}${RATE})`, "{{instance}} user"],
       [`rate(process_cpu_system_seconds_total{${EXPORTERS}}${RATE})`, "{{instance}} system"],
       [
-        `sum by (instance) (rate(nodejs_gc_duration_seconds_sum{${EXPORTERS}}${RATE}))`,
+        `sum by (${BY_EXPORTER}) (rate(nodejs_gc_duration_seconds_sum{${EXPORTERS}}${RATE}))`,
         "{{instance}} garbage collection",
       ],
     ],
@@ -105,6 +105,7 @@ export const builds = table({
     "Version, revision and Node of each exporter, when it started and when it last took a configuration.",
   todo: "Versions that differ: update the others.",
   keys: [
+    { label: "job", title: "Job" },
     { label: "instance", title: "Exporter" },
     { label: "version", title: "Version" },
     { label: "revision", title: "Revision" },
@@ -129,5 +130,5 @@ export const builds = table({
 
 /** A figure of each exporter with the labels of its build. */
 function ofBuild(expression: string): string {
-  return `max by (instance, version, revision, nodeversion) (${expression} * on (job, instance) group_left (version, revision, nodeversion) albatross_exporter_build_info{${EXPORTERS}})`;
+  return `max by (${BY_EXPORTER}, version, revision, nodeversion) (${expression} * on (${BY_EXPORTER}) group_left (version, revision, nodeversion) albatross_exporter_build_info{${EXPORTERS}})`;
 }

@@ -1,6 +1,6 @@
 /** How the exporter answers Prometheus. */
 import { figure, graph } from "../shared/panels.ts";
-import { EXPORTERS, RATE } from "../shared/selectors.ts";
+import { BY_EXPORTER, EXPORTERS, RATE } from "../shared/selectors.ts";
 
 export const leftOut = figure({
   title: "VMs left out",
@@ -14,7 +14,7 @@ export const leftOut = figure({
 
 /** Quantiles of a histogram of the exporter's. */
 function quantile(q: number, metric: string): string {
-  return `histogram_quantile(${q}, sum by (instance, le) (rate(${metric}_bucket{${EXPORTERS}}${RATE})))`;
+  return `histogram_quantile(${q}, sum by (${BY_EXPORTER}, le) (rate(${metric}_bucket{${EXPORTERS}}${RATE})))`;
 }
 
 export const scrapeDuration = graph(
@@ -64,7 +64,7 @@ export const scrapes = graph(
     colours: ["green"],
     queries: [
       [
-        `60 * sum by (instance, outcome) (rate(albatross_exporter_scrapes_total{${EXPORTERS}}${RATE}))`,
+        `60 * sum by (${BY_EXPORTER}, outcome) (rate(albatross_exporter_scrapes_total{${EXPORTERS}}${RATE}))`,
         "{{instance}} {{outcome}}",
       ],
     ],

@@ -1,11 +1,11 @@
 /** How the exporter hears from its hosts. */
 import { dashed, figure, graph, timeline } from "../shared/panels.ts";
-import { HOSTS, RATE } from "../shared/selectors.ts";
+import { BY_HOST, HOSTS, ofExporter, RATE } from "../shared/selectors.ts";
 import { slotMappings, slotNumbers } from "../shared/states.ts";
 
-const SLOT_LEGEND = "{{host}} {{subscription}}";
+const SLOT_LEGEND = ofExporter("{{host}} {{subscription}}");
 
-const SLOT = "host, subscription";
+const SLOT = `${BY_HOST}, subscription`;
 
 export const receiving = figure(
   {

@@ -1,6 +1,6 @@
 /** The scaler's evaluations as a whole. */
 import { graph } from "../shared/panels.ts";
-import { EXPORTERS } from "../shared/selectors.ts";
+import { BY_EXPORTER, EXPORTERS } from "../shared/selectors.ts";
 
 export const tickLag = graph(
   {
@@ -29,7 +29,7 @@ export const tickDuration = graph(
         "{{instance}} mean",
       ],
       [
-        `histogram_quantile(0.9, sum by (instance, le) (rate(albatross_scaler_tick_duration_seconds_bucket{${EXPORTERS}}[5m])))`,
+        `histogram_quantile(0.9, sum by (${BY_EXPORTER}, le) (rate(albatross_scaler_tick_duration_seconds_bucket{${EXPORTERS}}[5m])))`,
         "{{instance}} p90",
       ],
     ],

@@ -46,7 +46,7 @@ export const fleet = () =>
     title: "Albatross / Fleet",
     description:
       "All Albatross hosts and their unikernels and VMs: is everything there, what is busy, what is large.",
-    shown: ["host", "path", "group"],
+    shown: ["job", "instance", "host", "path", "group"],
     top: [
       {
         height: 4,

@@ -1,7 +1,7 @@
 /** What is seen first of the fleet: what there is, what stands out, how old it is. */
 import { toVm } from "../shared/links.ts";
 import { figure, graph, ranking } from "../shared/panels.ts";
-import { HOSTS, PATHS, VM_LEGEND, withAt } from "../shared/selectors.ts";
+import { BY_HOST, HOSTS, ofExporter, PATHS, VM_LEGEND, withAt } from "../shared/selectors.ts";
 
 export const hostsUp = figure(
   {
@@ -116,7 +116,7 @@ export const busiest = ranking(
     unit: "percent",
     decimals: 1,
     colours: ["green", [70, "yellow"], [90, "red"]],
-    queries: [[withAt(`topk(10, albatross_vm_cpu_usage_percent{${PATHS}})`), VM_LEGEND]],
+    queries: [[withAt(`topk(10, albatross_vm_cpu_usage_percent{${PATHS}})`), ofExporter(VM_LEGEND)]],
     links: [toVm],
   },
   { max: 100 },
@@ -129,7 +129,7 @@ export const largest = ranking({
   unit: "bytes",
   decimals: 1,
   colours: ["blue"],
-  queries: [[withAt(`topk(10, albatross_vm_memory_resident_bytes{${PATHS}})`), VM_LEGEND]],
+  queries: [[withAt(`topk(10, albatross_vm_memory_resident_bytes{${PATHS}})`), ofExporter(VM_LEGEND)]],
   links: [toVm],
 });
 
@@ -143,7 +143,10 @@ export const freshness = graph(
     decimals: 0,
     colours: ["green", [35, "yellow"], [60, "red"]],
     queries: [
-      [`min by (host) (time() - albatross_stats_last_message_timestamp_seconds{${HOSTS}})`, "{{host}}"],
+      [
+        `min by (${BY_HOST}) (time() - albatross_stats_last_message_timestamp_seconds{${HOSTS}})`,
+        ofExporter("{{host}}"),
+      ],
     ],
   },
   { min: 0 },

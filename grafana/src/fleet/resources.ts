@@ -1,7 +1,17 @@
 /** What paths, hosts and groups use over time. */
 import { toGroup } from "../shared/links.ts";
 import { graph, ranking } from "../shared/panels.ts";
-import { GROUP_LEGEND, GROUPS, PATH_LEGEND, PATHS, VM_LEGEND, withAt } from "../shared/selectors.ts";
+import {
+  BY_HOST,
+  BY_VM,
+  GROUP_LEGEND,
+  GROUPS,
+  ofExporter,
+  PATH_LEGEND,
+  PATHS,
+  VM_LEGEND,
+  withAt,
+} from "../shared/selectors.ts";
 
 export const cpuByPath = graph(
   {
@@ -11,7 +21,7 @@ export const cpuByPath = graph(
     unit: "none",
     decimals: 2,
     colours: ["green"],
-    queries: [[`path:albatross_vm_cpu_seconds:rate5m{${PATHS}}`, PATH_LEGEND]],
+    queries: [[`path:albatross_vm_cpu_seconds:rate5m{${PATHS}}`, ofExporter(PATH_LEGEND)]],
   },
   { stacked: true, min: 0 },
 );
@@ -24,7 +34,7 @@ export const memoryByPath = graph(
     unit: "bytes",
     decimals: 1,
     colours: ["green"],
-    queries: [[`path:albatross_vm_memory_resident_bytes:sum{${PATHS}}`, PATH_LEGEND]],
+    queries: [[`path:albatross_vm_memory_resident_bytes:sum{${PATHS}}`, ofExporter(PATH_LEGEND)]],
   },
   { stacked: true, min: 0 },
 );
@@ -38,12 +48,12 @@ export const network = graph({
   colours: ["green"],
   queries: [
     [
-      `sum by (host) (rate(albatross_vm_network_transmit_bytes_total{${PATHS}}[$__rate_interval])) * 8`,
-      "{{host}} sent",
+      `sum by (${BY_HOST}) (rate(albatross_vm_network_transmit_bytes_total{${PATHS}}[$__rate_interval])) * 8`,
+      ofExporter("{{host}} sent"),
     ],
     [
-      `sum by (host) (rate(albatross_vm_network_receive_bytes_total{${PATHS}}[$__rate_interval])) * -8`,
-      "{{host}} received",
+      `sum by (${BY_HOST}) (rate(albatross_vm_network_receive_bytes_total{${PATHS}}[$__rate_interval])) * -8`,
+      ofExporter("{{host}} received"),
     ],
   ],
 });
@@ -58,8 +68,8 @@ export const restartsOverTime = graph(
     colours: ["red"],
     queries: [
       [
-        `round(sum by (host, path, vm) (increase(albatross_vm_restarts_total{${PATHS}}[$__rate_interval]))) > 0`,
-        VM_LEGEND,
+        `round(sum by (${BY_VM}) (increase(albatross_vm_restarts_total{${PATHS}}[$__rate_interval]))) > 0`,
+        ofExporter(VM_LEGEND),
       ],
     ],
     noValue: "no restarts",
@@ -89,7 +99,7 @@ export const busiestGroups = ranking(
     unit: "percent",
     decimals: 1,
     colours: ["green", [70, "yellow"], [90, "red"]],
-    queries: [[withAt(`topk(10, albatross_group_cpu_usage_percent{${GROUPS}})`), GROUP_LEGEND]],
+    queries: [[withAt(`topk(10, albatross_group_cpu_usage_percent{${GROUPS}})`), ofExporter(GROUP_LEGEND)]],
     links: [toGroup],
   },
   { max: 100 },

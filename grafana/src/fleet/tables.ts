@@ -1,26 +1,30 @@
 /** Every host, path, VM and group with its figures. */
 import { rowToGroup, rowToVm } from "../shared/links.ts";
-import { GROUPS, HOSTS, PATHS } from "../shared/selectors.ts";
-import { PLACE, placed, table } from "../shared/tables.ts";
+import { BY_HOST, BY_PATH, GROUPS, HOSTS, PATHS } from "../shared/selectors.ts";
+import { HOST, PLACE, placed, table } from "../shared/tables.ts";
 
 export const hosts = table({
   title: "Every host",
   means:
     "Each target of the exporters: is a subscription open, how many VMs and groups are known there, when did it last send.",
   todo: "A host that is down needs attention first: without it nothing else about it is known.",
-  keys: [{ label: "host", title: "Host" }],
+  keys: HOST,
   columns: [
     {
       title: "Up",
-      expression: `max by (host) (albatross_up{${HOSTS}})`,
+      expression: `max by (${BY_HOST}) (albatross_up{${HOSTS}})`,
       unit: "bool_yes_no",
       colours: ["red", [1, "green"]],
     },
-    { title: "VMs", expression: `sum by (host) (host:albatross_group_members:sum{${HOSTS}})`, unit: "none" },
-    { title: "Groups", expression: `count by (host) (albatross_group_clones{${HOSTS}})`, unit: "none" },
+    {
+      title: "VMs",
+      expression: `sum by (${BY_HOST}) (host:albatross_group_members:sum{${HOSTS}})`,
+      unit: "none",
+    },
+    { title: "Groups", expression: `count by (${BY_HOST}) (albatross_group_clones{${HOSTS}})`, unit: "none" },
     {
       title: "Last message",
-      expression: `min by (host) (time() - albatross_stats_last_message_timestamp_seconds{${HOSTS}})`,
+      expression: `min by (${BY_HOST}) (time() - albatross_stats_last_message_timestamp_seconds{${HOSTS}})`,
       unit: "s",
       colours: ["green", [35, "yellow"], [60, "red"]],
     },
@@ -37,29 +41,29 @@ export const paths = table({
   columns: [
     {
       title: "VMs",
-      expression: placed(`sum by (host, path) (albatross_group_members{${PATHS}})`),
+      expression: placed(`sum by (${BY_PATH}) (albatross_group_members{${PATHS}})`),
       unit: "none",
     },
     {
       title: "VMs allowed",
-      expression: placed(`max by (host, path) (albatross_policy_unikernels_limit{${PATHS}})`),
+      expression: placed(`max by (${BY_PATH}) (albatross_policy_unikernels_limit{${PATHS}})`),
       unit: "none",
     },
     {
       title: "Memory given",
-      expression: placed(`sum by (host, path) (albatross_vm_memory_limit_bytes{${PATHS}})`),
+      expression: placed(`sum by (${BY_PATH}) (albatross_vm_memory_limit_bytes{${PATHS}})`),
       unit: "bytes",
       decimals: 1,
     },
     {
       title: "Memory allowed",
-      expression: placed(`max by (host, path) (albatross_policy_memory_limit_bytes{${PATHS}})`),
+      expression: placed(`max by (${BY_PATH}) (albatross_policy_memory_limit_bytes{${PATHS}})`),
       unit: "bytes",
       decimals: 1,
     },
     {
       title: "Block allowed",
-      expression: placed(`max by (host, path) (albatross_policy_block_limit_bytes{${PATHS}})`),
+      expression: placed(`max by (${BY_PATH}) (albatross_policy_block_limit_bytes{${PATHS}})`),
       unit: "bytes",
       decimals: 1,
     },

@@ -1,6 +1,6 @@
 /** What was decided, how often and why. */
 import { graph, ranking } from "../shared/panels.ts";
-import { GROUP_LEGEND, GROUPS } from "../shared/selectors.ts";
+import { BY_GROUP, GROUP_LEGEND, GROUPS } from "../shared/selectors.ts";
 import { SCALED } from "../shared/states.ts";
 import { type Column, placed, table } from "../shared/tables.ts";
 import { each, KEYS } from "./groups.ts";
@@ -49,7 +49,7 @@ export const scaleDecisions = graph(
     colours: ["green"],
     queries: [
       [
-        `round(sum by (host, path, group, decision, reason) (increase(albatross_scaler_decisions_total{${GROUPS},${SCALED}}[$__rate_interval]))) > 0`,
+        `round(sum by (${BY_GROUP}, decision, reason) (increase(albatross_scaler_decisions_total{${GROUPS},${SCALED}}[$__rate_interval]))) > 0`,
         `${GROUP_LEGEND} {{decision}}: {{reason}}`,
       ],
     ],

@@ -1,16 +1,14 @@
 /** What each group is judged by. */
 import { dashed, graph, type Override, timeline } from "../shared/panels.ts";
-import { GROUP_LEGEND, GROUPS } from "../shared/selectors.ts";
+import { BY_GROUP, GROUP_LEGEND, GROUPS, ofExporter } from "../shared/selectors.ts";
 import { reasonMappings, reasonNumbers } from "../shared/states.ts";
 import { type Column, type Key, PLACE, placed, table } from "../shared/tables.ts";
-
-const BY_GROUP = "max by (host, path, group)";
 
 export const KEYS: readonly Key[] = [...PLACE, { label: "group", title: "Group" }];
 
 /** The one series of each group with these conditions. */
 export function each(metric: string, conditions = ""): string {
-  return `${BY_GROUP} (albatross_${metric}{${GROUPS}${conditions}})`;
+  return `max by (${BY_GROUP}) (albatross_${metric}{${GROUPS}${conditions}})`;
 }
 
 function percent(title: string, expression: string): Column {
@@ -71,7 +69,7 @@ export const states = timeline({
   decimals: 0,
   colours: ["text"],
   mappings: reasonMappings,
-  queries: [[`${BY_GROUP} (${reasonNumbers(GROUPS)})`, GROUP_LEGEND]],
+  queries: [[`max by (${BY_GROUP}) (${reasonNumbers(GROUPS)})`, ofExporter(GROUP_LEGEND)]],
   noValue: "no group with a policy",
 });
 
@@ -152,7 +150,7 @@ export const cooldown = graph(
     colours: ["green"],
     queries: [
       [
-        `${BY_GROUP} (clamp_min(albatross_scaler_cooldown_until_timestamp_seconds{${GROUPS}} - time(), 0))`,
+        `max by (${BY_GROUP}) (clamp_min(albatross_scaler_cooldown_until_timestamp_seconds{${GROUPS}} - time(), 0))`,
         GROUP_LEGEND,
       ],
     ],
@@ -170,7 +168,7 @@ export const members = graph(
     decimals: 0,
     colours: ["green"],
     queries: [
-      [`sum by (host, path, group, state) (albatross_group_members{${GROUPS}})`, `${GROUP_LEGEND} {{state}}`],
+      [`sum by (${BY_GROUP}, state) (albatross_group_members{${GROUPS}})`, `${GROUP_LEGEND} {{state}}`],
     ],
   },
   { stacked: true, steps: true, min: 0 },

@@ -1,7 +1,7 @@
 /** Why a group did or did not scale: what was measured, against which bound, what was decided and why. */
 import { annotation } from "../shared/annotations.ts";
 import { dashboard, type Section } from "../shared/layout.ts";
-import { GROUP_LEGEND, GROUPS } from "../shared/selectors.ts";
+import { BY_GROUP, GROUP_LEGEND, GROUPS } from "../shared/selectors.ts";
 import { SCALED } from "../shared/states.ts";
 import { decisionsByReason, decisionsOverTime, scaleDecisions, settings } from "./decisions.ts";
 import { averages, clones, cooldown, members, states, ticks, usage, why } from "./groups.ts";
@@ -42,7 +42,7 @@ export const scaler = () =>
     title: "Albatross / Scaler",
     description:
       "Why did a group (not) scale? Every figure that its last evaluations looked at, and what they decided.",
-    shown: ["host", "path", "group"],
+    shown: ["job", "instance", "host", "path", "group"],
     top: [
       { height: 7, panels: [[24, why]] },
       { height: 6, panels: [[24, states]] },
@@ -60,7 +60,7 @@ export const scaler = () =>
       annotation({
         name: "Scale decisions",
         colour: "orange",
-        expression: `sum by (host, path, group, decision, reason, mode) (increase(albatross_scaler_decisions_total{${GROUPS},${SCALED}}[$__rate_interval])) > 0`,
+        expression: `sum by (${BY_GROUP}, decision, reason, mode) (increase(albatross_scaler_decisions_total{${GROUPS},${SCALED}}[$__rate_interval])) > 0`,
         title: "{{decision}}: {{reason}} ({{mode}})",
         text: GROUP_LEGEND,
         tags: ["decision", "reason"],

@@ -50,27 +50,24 @@ const KEEP_DATASOURCE = "${datasource:queryparam}";
 // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana fills it in
 const KEEP_TIME = "${__url_time_range}";
 
-/** From a series with the labels host, at and vm to its VM. */
-export const toVm = seriesLink("Show this VM", "vm", { host: "host", path: "at", vm: "vm" });
-
-/** From a series with the labels host, at and group to its group's decisions. */
-export const toGroup = seriesLink("Why did it (not) scale?", "scaler", {
-  host: "host",
-  path: "at",
-  group: "group",
-});
-
-/** From a row of a table with the columns host, at and vm to its VM. */
-export const rowToVm = rowLink("Show this VM", "vm", { host: "host", path: "at", vm: "vm" });
-
-/** From a row of a table with the columns host, at and group to its group's decisions. */
-export const rowToGroup = rowLink("Why did it (not) scale?", "scaler", {
-  host: "host",
-  path: "at",
-  group: "group",
-});
-
 type Choices = Readonly<Record<string, string>>;
+
+/** Variables, and the labels or columns that tell what to choose in each. */
+const PATH: Choices = { job: "job", instance: "instance", host: "host", path: "at" };
+const VM: Choices = { ...PATH, vm: "vm" };
+const GROUP: Choices = { ...PATH, group: "group" };
+
+/** From a series with the labels job, instance, host, at and vm to its VM. */
+export const toVm = seriesLink("Show this VM", "vm", VM);
+
+/** From a series with the labels job, instance, host, at and group to its group's decisions. */
+export const toGroup = seriesLink("Why did it (not) scale?", "scaler", GROUP);
+
+/** From a row of a table with the same as columns to its VM. */
+export const rowToVm = rowLink("Show this VM", "vm", VM);
+
+/** From a row of a table with the same as columns to its group's decisions. */
+export const rowToGroup = rowLink("Why did it (not) scale?", "scaler", GROUP);
 
 function seriesLink(title: string, to: DashboardName, choices: Choices): DataLink {
   return link(title, to, choices, (label) => `__field.labels.${label}`);

@@ -9,7 +9,7 @@ import type { DynamicConfigValue, Panel, ValueMapping } from "@grafana/grafana-f
 import { PanelBuilder } from "@grafana/grafana-foundation-sdk/table";
 import type { DataLink } from "./links.ts";
 import { type Colours, dressed, type PanelFacts, steps, withQueries } from "./panels.ts";
-import { withAt } from "./selectors.ts";
+import { BY_HOST, withAt } from "./selectors.ts";
 
 /** A column of figures: an instant query whose series carry the keys of the table and no other labels. */
 export interface Column {
@@ -28,13 +28,20 @@ export interface Column {
  * path as a subscription is written (`user:`, `:`), and `at` for links.
  */
 export function placed(expression: string, ...labels: readonly string[]): string {
-  const by = ["host", "slot", "at", ...labels].join(", ");
+  const by = [BY_HOST, "slot", "at", ...labels].join(", ");
   return `max by (${by}) (label_replace(${withAt(expression)}, "slot", "$1:", "path", "(.*)"))`;
 }
 
+/** The columns that tell a host. */
+export const HOST: readonly Key[] = [
+  { label: "job", title: null },
+  { label: "instance", title: "Exporter" },
+  { label: "host", title: "Host" },
+];
+
 /** The columns that tell where something is. */
 export const PLACE: readonly Key[] = [
-  { label: "host", title: "Host" },
+  ...HOST,
   { label: "slot", title: "Path" },
   { label: "at", title: null },
 ];

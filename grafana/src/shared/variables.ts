@@ -6,13 +6,13 @@ import {
   VariableRefresh,
   VariableSort,
 } from "@grafana/grafana-foundation-sdk/dashboard";
-import { GROUPS, HOSTS, PATHS, withAt } from "./selectors.ts";
+import { EXPORTERS, GROUPS, HOSTS, PATHS, withAt } from "./selectors.ts";
 
 /** Prometheus as whoever looks chose it. */
 // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana fills it in
 export const DATASOURCE = { type: "prometheus", uid: "${datasource}" };
 
-export type VariableName = "host" | "path" | "group" | "vm" | "instance";
+export type VariableName = "job" | "instance" | "host" | "path" | "group" | "vm";
 
 /** The variables of a dashboard that shows `shown` of them. */
 export function variables(shown: readonly VariableName[]) {
@@ -20,7 +20,14 @@ export function variables(shown: readonly VariableName[]) {
     .label("Data source")
     .description("The Prometheus that scrapes the exporters.")
     .type("prometheus");
-  const all = [hostVariable(), pathVariable(), groupVariable(), vmVariable(), instanceVariable()];
+  const all = [
+    jobVariable(),
+    instanceVariable(),
+    hostVariable(),
+    pathVariable(),
+    groupVariable(),
+    vmVariable(),
+  ];
   const hidden = all.map((variable) => {
     const { name } = variable.build();
     const isShown = shown.some((wanted) => wanted === name);
@@ -29,8 +36,24 @@ export function variables(shown: readonly VariableName[]) {
   return [datasource, ...hidden];
 }
 
+/** Without a value for all of them: there are other programs whose metrics are called process_ and nodejs_. */
+function jobVariable() {
+  return labelValues("job", "Job", "albatross_exporter_build_info").description(
+    "Scrape jobs of Prometheus that have exporters.",
+  );
+}
+
+/** Without a value for all of them, as the jobs. */
+function instanceVariable() {
+  return labelValues("instance", "Exporter", 'albatross_exporter_build_info{job=~"$job"}').description(
+    "Exporters by where Prometheus scrapes them.",
+  );
+}
+
 function hostVariable() {
-  return labelValues("host", "Host", "albatross_up").allValue(".*").description("Targets of the exporters.");
+  return labelValues("host", "Host", `albatross_up{${EXPORTERS}}`)
+    .allValue(".*")
+    .description("Targets of the exporters.");
 }
 
 /**
@@ -57,13 +80,6 @@ function groupVariable() {
 function vmVariable() {
   return labelValues("vm", "VM", `albatross_group_member_info{${GROUPS}}`).description(
     "VMs of the chosen groups.",
-  );
-}
-
-/** Without a value for all of them: there are other programs whose metrics are called process_ and nodejs_. */
-function instanceVariable() {
-  return labelValues("instance", "Exporter", "albatross_exporter_build_info").description(
-    "Exporters by where Prometheus scrapes them.",
   );
 }
 

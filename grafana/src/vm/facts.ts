@@ -1,6 +1,6 @@
 /** What a VM is, which group it belongs to, when it started. */
 import { graph } from "../shared/panels.ts";
-import { GROUPS, RATE, VM_LEGEND, VMS } from "../shared/selectors.ts";
+import { BY_GROUP, BY_VM, GROUPS, RATE, VM_LEGEND, VMS } from "../shared/selectors.ts";
 import { PLACE, placed, table } from "../shared/tables.ts";
 
 export const VM_KEYS = [...PLACE, { label: "vm", title: "VM" }];
@@ -35,7 +35,7 @@ export const info = table({
 
 /** A figure of each VM with the labels of its info. */
 function withInfo(expression: string): string {
-  const told = `${expression} * on (job, instance, host, path, vm) group_left (type, digest, cpuids) albatross_vm_info{${VMS}}`;
+  const told = `${expression} * on (${BY_VM}) group_left (type, digest, cpuids) albatross_vm_info{${VMS}}`;
   return placed(told, "vm", "type", "digest", "cpuids");
 }
 
@@ -48,7 +48,7 @@ export const membership = table({
     {
       title: "Members",
       expression: placed(
-        `albatross_group_member_info{${VMS}} * on (job, instance, host, path, group) group_left () sum without (state) (albatross_group_members{${GROUPS}})`,
+        `albatross_group_member_info{${VMS}} * on (${BY_GROUP}) group_left () sum without (state) (albatross_group_members{${GROUPS}})`,
         "vm",
         "group",
         "role",

@@ -93,7 +93,7 @@ export const vm = () =>
     title: "Albatross / VM",
     description:
       "One unikernel or VM in full. With several chosen, such as all of a group, they stand beside each other.",
-    shown: ["host", "path", "group", "vm"],
+    shown: ["job", "instance", "host", "path", "group", "vm"],
     top: [
       {
         height: 4,
