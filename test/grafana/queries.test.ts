@@ -70,6 +70,7 @@ describe.each(dashboardNames)("expressions of the dashboard %s", (name) => {
 });
 
 describe("exporters that call their hosts by one name are kept apart:", () => {
+  const variables = ["job", "instance", "host", "path", "group", "vm"];
   const figures = everyQuery.filter(({ kind }) => kind !== "variable");
 
   it.each(figures)("$dashboard $kind $name asks for those that are chosen", ({ expression }) => {
@@ -82,6 +83,15 @@ describe("exporters that call their hosts by one name are kept apart:", () => {
 
   it.each(figures)("$dashboard $kind $name neither adds them up nor mixes them", ({ expression }) => {
     expect(groupingsThatMixExporters(fillVariables(expression, CHOSEN))).toEqual([]);
+  });
+
+  it.each(dashboardNames)("%s offers hosts, paths, groups and VMs of those that are chosen", (name) => {
+    for (const variable of readDashboard(name).templating.list.filter(isQuery)) {
+      const before = ["job", "instance", "host"].slice(0, variables.indexOf(variable.name));
+      const [selector] = selectorsOf(fillVariables(variableExpression(variable).expression, CHOSEN));
+      const labels = selector?.matchers.map(({ label }) => label) ?? [];
+      expect(labels).toEqual(expect.arrayContaining(before));
+    }
   });
 
   it("links to a VM or a group choose its exporter and its host", () => {
