@@ -1,11 +1,11 @@
 /** How the exporter hears from its hosts. */
 import { dashed, figure, graph, timeline } from "../shared/panels.ts";
 import { BY_HOST, HOSTS, ofExporter, RATE } from "../shared/selectors.ts";
-import { slotMappings, slotNumbers } from "../shared/states.ts";
+import { subscriptionMappings, subscriptionNumbers } from "../shared/states.ts";
 
-const SLOT_LEGEND = ofExporter("{{host}} {{subscription}}");
+const LEGEND = ofExporter("{{host}} {{subscription}}");
 
-const SLOT = `${BY_HOST}, subscription`;
+const BY_SUBSCRIPTION = `${BY_HOST}, subscription`;
 
 export const receiving = figure(
   {
@@ -27,7 +27,7 @@ export const displaced = figure({
   title: "Displaced or blocked",
   means:
     "Subscriptions that another client has taken, or that must not be opened because a unikernel has the path's own name.",
-  todo: "Displaced: albatross-influx or mollymawk is on the same slot; subscribe to paths instead. Blocked: rename the unikernel.",
+  todo: "Displaced: albatross-influx or mollymawk takes the same one; subscribe to paths instead. Blocked: rename the unikernel.",
   unit: "none",
   decimals: 0,
   colours: ["green", [1, "red"]],
@@ -51,12 +51,12 @@ export const decodeErrorsNow = figure({
 export const states = timeline({
   title: "Subscriptions over time",
   means: "The state of each subscription to a host's statistics.",
-  todo: "Waiting to connect again for long: albatross-stats does not run or its socket may not be opened. Displaced: another client wants the slot.",
+  todo: "Waiting to connect again for long: albatross-stats does not run or its socket may not be opened. Displaced: another client takes it.",
   unit: "none",
   decimals: 0,
   colours: ["text"],
-  mappings: slotMappings,
-  queries: [[`max by (${SLOT}) (${slotNumbers(HOSTS)})`, SLOT_LEGEND]],
+  mappings: subscriptionMappings,
+  queries: [[`max by (${BY_SUBSCRIPTION}) (${subscriptionNumbers(HOSTS)})`, LEGEND]],
 });
 
 export const messages = graph(
@@ -67,7 +67,9 @@ export const messages = graph(
     unit: "mps",
     decimals: 2,
     colours: ["green"],
-    queries: [[`sum by (${SLOT}) (rate(albatross_stats_messages_total{${HOSTS}}${RATE}))`, SLOT_LEGEND]],
+    queries: [
+      [`sum by (${BY_SUBSCRIPTION}) (rate(albatross_stats_messages_total{${HOSTS}}${RATE}))`, LEGEND],
+    ],
   },
   { min: 0 },
 );
@@ -82,8 +84,11 @@ export const age = graph(
     decimals: 0,
     colours: ["green"],
     queries: [
-      [`min by (${SLOT}) (time() - albatross_stats_last_message_timestamp_seconds{${HOSTS}})`, SLOT_LEGEND],
-      [`max by (${SLOT}) (albatross_stats_interval_seconds{${HOSTS}})`, `${SLOT_LEGEND} interval`],
+      [
+        `min by (${BY_SUBSCRIPTION}) (time() - albatross_stats_last_message_timestamp_seconds{${HOSTS}})`,
+        LEGEND,
+      ],
+      [`max by (${BY_SUBSCRIPTION}) (albatross_stats_interval_seconds{${HOSTS}})`, `${LEGEND} interval`],
     ],
     overrides: [dashed("/ interval$/")],
   },
@@ -101,8 +106,8 @@ export const decodeErrors = graph(
     colours: ["green"],
     queries: [
       [
-        `sum by (${SLOT}, reason) (rate(albatross_stats_decode_errors_total{${HOSTS}}${RATE})) > 0`,
-        `${SLOT_LEGEND} {{reason}}`,
+        `sum by (${BY_SUBSCRIPTION}, reason) (rate(albatross_stats_decode_errors_total{${HOSTS}}${RATE})) > 0`,
+        `${LEGEND} {{reason}}`,
       ],
     ],
     noValue: "no errors",
@@ -114,18 +119,18 @@ export const connections = graph(
   {
     title: "Connections made and ended",
     means: "Connections to stat.sock made (above) and ended (below) around each moment, those by why.",
-    todo: "closed again and again: another client takes the slot. watchdog: the daemon forgot the subscriber. refused, timeout: it does not run.",
+    todo: "closed again and again: another client takes the subscription. watchdog: the daemon forgot the subscriber. refused, timeout: it does not run.",
     unit: "none",
     decimals: 0,
     colours: ["green"],
     queries: [
       [
-        `round(sum by (${SLOT}) (increase(albatross_stats_connects_total{${HOSTS}}${RATE})))`,
-        `${SLOT_LEGEND} made`,
+        `round(sum by (${BY_SUBSCRIPTION}) (increase(albatross_stats_connects_total{${HOSTS}}${RATE})))`,
+        `${LEGEND} made`,
       ],
       [
-        `round(sum by (${SLOT}, reason) (increase(albatross_stats_disconnects_total{${HOSTS}}${RATE}))) * -1 < 0`,
-        `${SLOT_LEGEND} {{reason}}`,
+        `round(sum by (${BY_SUBSCRIPTION}, reason) (increase(albatross_stats_disconnects_total{${HOSTS}}${RATE}))) * -1 < 0`,
+        `${LEGEND} {{reason}}`,
       ],
     ],
   },
@@ -140,7 +145,7 @@ export const bytes = graph(
     unit: "Bps",
     decimals: 1,
     colours: ["green"],
-    queries: [[`sum by (${SLOT}) (rate(albatross_stats_bytes_total{${HOSTS}}${RATE}))`, SLOT_LEGEND]],
+    queries: [[`sum by (${BY_SUBSCRIPTION}) (rate(albatross_stats_bytes_total{${HOSTS}}${RATE}))`, LEGEND]],
   },
   { min: 0 },
 );

@@ -37,7 +37,7 @@ const REASONS: States<ScaleReason | Exclude<HoldReason, "no_policy">> = {
   disabled: { words: "disabled", colour: "text" },
 };
 
-const SLOTS: States<SlotState> = {
+const SUBSCRIPTIONS: States<SlotState> = {
   receiving: { words: "receiving", colour: "green" },
   subscribed: { words: "subscribed, nothing yet", colour: "light-green" },
   connecting: { words: "connecting", colour: "yellow" },
@@ -54,12 +54,15 @@ export function reasonNumbers(selector: string): string {
 
 export const reasonMappings = mappings(REASONS);
 
-/** The state of each subscription as a number, see slotMappings. */
-export function slotNumbers(selector: string): string {
-  return numbers(SLOTS, (state) => `(albatross_stats_subscription_state{${selector},state="${state}"} == 1)`);
+/** The state of each subscription as a number, see subscriptionMappings. */
+export function subscriptionNumbers(selector: string): string {
+  return numbers(
+    SUBSCRIPTIONS,
+    (state) => `(albatross_stats_subscription_state{${selector},state="${state}"} == 1)`,
+  );
 }
 
-export const slotMappings = mappings(SLOTS);
+export const subscriptionMappings = mappings(SUBSCRIPTIONS);
 
 /** Numbers in the order of the table; the selectors are to yield 1 for the state that holds and nothing for the others. */
 function numbers<Name extends string>(states: States<Name>, selector: (name: Name) => string): string {

@@ -24,12 +24,12 @@ export interface Column {
 
 /**
  * A figure of each VM, group or path for a table, which brings queries together by labels that all of their results have.
- * The label `path` is empty at the root, so that a result about nothing else would be without it. In its place: `slot`, the
+ * The label `path` is empty at the root, so that a result about nothing else would be without it. In its place: `shown`, the
  * path as a subscription is written (`user:`, `:`), and `at` for links.
  */
 export function placed(expression: string, ...labels: readonly string[]): string {
-  const by = [BY_HOST, "slot", "at", ...labels].join(", ");
-  return `max by (${by}) (label_replace(${withAt(expression)}, "slot", "$1:", "path", "(.*)"))`;
+  const by = [BY_HOST, "shown", "at", ...labels].join(", ");
+  return `max by (${by}) (label_replace(${withAt(expression)}, "shown", "$1:", "path", "(.*)"))`;
 }
 
 /** The columns that tell a host. */
@@ -42,7 +42,7 @@ export const HOST: readonly Key[] = [
 /** The columns that tell where something is. */
 export const PLACE: readonly Key[] = [
   ...HOST,
-  { label: "slot", title: "Path" },
+  { label: "shown", title: "Path" },
   { label: "at", title: null },
 ];
 
