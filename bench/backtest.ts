@@ -1,9 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { statsMessage } from "../src/wire/constructors.ts";
-import { messageToJson } from "../src/wire/json.ts";
-import type { IfData, Stats } from "../src/wire/messages.ts";
+import { type IfData, messageToJson, type Stats, statsMessage } from "../src/wire/messages.ts";
 import type { BenchRow } from "./types.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));

@@ -1,8 +1,6 @@
 import { readFileSync } from "node:fs";
-import { decodeMessage } from "../src/wire/codec.ts";
 import { encodeFrame, FrameReader } from "../src/wire/framing.ts";
-import { messageToJson } from "../src/wire/json.ts";
-import type { Message } from "../src/wire/messages.ts";
+import { decodeMessage, type Message, messageToJson } from "../src/wire/messages.ts";
 import type { BenchRow } from "./types.ts";
 
 const VECTORS = new URL("../test/fixtures/wire/vectors.json", import.meta.url);

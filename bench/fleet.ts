@@ -4,9 +4,16 @@ import { runInNewContext } from "node:vm";
 import type { Sample } from "../src/client/receiver.ts";
 import type { Clock } from "../src/clock.ts";
 import { Fleet } from "../src/fleet/fleet.ts";
-import { decodeMessage, encodeMessage, statsMessage } from "../src/wire/codec.ts";
 import { encodeFrame, FrameReader } from "../src/wire/framing.ts";
-import type { IfData, Rusage, Stats, UnikernelInfo } from "../src/wire/messages.ts";
+import {
+  decodeMessage,
+  encodeMessage,
+  type IfData,
+  type Rusage,
+  type Stats,
+  statsMessage,
+  type UnikernelInfo,
+} from "../src/wire/messages.ts";
 import type { Name } from "../src/wire/names.ts";
 import { median } from "./probe.ts";
 import type { BenchRow } from "./types.ts";

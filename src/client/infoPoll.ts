@@ -1,6 +1,6 @@
 import type { Cancel, Clock } from "../clock.ts";
 import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
-import { formatName, type Name, pathText, resolveName, slotCovers } from "../wire/names.ts";
+import { formatName, type Name, pathText, resolveName, subscriptionCovers } from "../wire/names.ts";
 import { namesakeOf } from "./guard.ts";
 import type { InfoClient } from "./infoClient.ts";
 import { VmmdError } from "./vmmd.ts";
@@ -92,7 +92,7 @@ export class InfoPoll {
     const found = await this.#client.unikernels(slot);
     // albatrossd names the answers to a path query relative to the path, others in full.
     const full = slot.label === null ? found.map((e) => ({ ...e, name: resolveName(slot, e.name) })) : found;
-    const entries = full.filter(({ name }) => name.label !== null && slotCovers(slot, name));
+    const entries = full.filter(({ name }) => name.label !== null && subscriptionCovers(slot, name));
     const namesake = namesakeOf(slot);
     return { entries, namesakeRuns: namesake !== null && (await this.#runs(namesake)) };
   }

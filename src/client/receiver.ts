@@ -1,6 +1,5 @@
-import { decodeMessage } from "../wire/codec.ts";
 import { WireError } from "../wire/errors.ts";
-import type { Message, Payload, Stats } from "../wire/messages.ts";
+import { decodeMessage, type Message, type Payload, type Stats } from "../wire/messages.ts";
 import { formatName, type Name, resolveName } from "../wire/names.ts";
 import type { Arrival } from "./connection.ts";
 import type { StatsInterval } from "./interval.ts";

@@ -1,7 +1,14 @@
 /** Every byte that the clients send is made here: subscribe, unikernel info, policy info, and nothing else. */
-import { encodeMessage, policyInfoCommand, subscribeCommand, unikernelInfoCommand } from "../wire/codec.ts";
+
 import { encodeFrame } from "../wire/framing.ts";
-import type { InfoCommand, Message } from "../wire/messages.ts";
+import {
+  encodeMessage,
+  type InfoCommand,
+  type Message,
+  policyInfoCommand,
+  subscribeCommand,
+  unikernelInfoCommand,
+} from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 
 declare const request: unique symbol;

@@ -1,7 +1,6 @@
 import type { Cancel, Clock } from "../clock.ts";
-import { decodeInSteps } from "../wire/codec.ts";
 import { copyOf } from "../wire/der.ts";
-import type { Payload } from "../wire/messages.ts";
+import { decodeInSteps, type Payload } from "../wire/messages.ts";
 import { Connection, type ConnectionEnd, type Dial } from "./connection.ts";
 import type { Request } from "./requests.ts";
 import { describeSocketError } from "./socketError.ts";

@@ -1,10 +1,9 @@
 import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
 import { isErrno, plainMessage } from "../systemError.ts";
-import { decodeMessage } from "../wire/codec.ts";
 import { WireError } from "../wire/errors.ts";
 import { FrameReader } from "../wire/framing.ts";
-import { messageToJson } from "../wire/json.ts";
+import { decodeMessage, messageToJson } from "../wire/messages.ts";
 
 /** albatrossd's longest replies are images. */
 const MAX_FRAME_BYTES = 64 * 1024 * 1024;

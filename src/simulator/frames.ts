@@ -1,8 +1,7 @@
 import type { Socket } from "node:net";
-import { decodeMessage, encodeMessage } from "../wire/codec.ts";
 import { WireError } from "../wire/errors.ts";
 import { encodeFrame, FrameReader } from "../wire/framing.ts";
-import type { Message } from "../wire/messages.ts";
+import { decodeMessage, encodeMessage, type Message } from "../wire/messages.ts";
 
 /** Longer than any command the simulator understands. An image of a unikernel to create is not among those. */
 const MAX_COMMAND_BYTES = 1_048_576;

@@ -1,6 +1,5 @@
 import type { Clock } from "../clock.ts";
-import { context, Tag } from "../wire/der.ts";
-import { DerWriter } from "../wire/derWriter.ts";
+import { context, DerWriter, Tag } from "../wire/der.ts";
 import { encodeFrame } from "../wire/framing.ts";
 import { parseName } from "../wire/names.ts";
 import type { Fault } from "./faults.ts";

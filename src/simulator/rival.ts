@@ -1,6 +1,6 @@
 import { connect, type Socket } from "node:net";
 import type { Cancel, Clock } from "../clock.ts";
-import { subscribeCommand } from "../wire/codec.ts";
+import { subscribeCommand } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 import { frameOf } from "./frames.ts";
 

@@ -1,7 +1,6 @@
 import type { Socket } from "node:net";
-import { failureReply, statsMessage, successString } from "../wire/codec.ts";
-import type { Header, Message } from "../wire/messages.ts";
-import { formatName, type Name, slotCovers, slotPlace } from "../wire/names.ts";
+import { failureReply, type Header, type Message, statsMessage, successString } from "../wire/messages.ts";
+import { formatName, type Name, subscriptionCovers, subscriptionPlace } from "../wire/names.ts";
 import { frameOf, onMessages } from "./frames.ts";
 import { UnixServer } from "./unixServer.ts";
 import type { SimulatedVm } from "./vm.ts";
@@ -107,13 +106,13 @@ export class StatDaemon {
   #send(subscription: Subscription, vms: readonly SimulatedVm[]): void {
     const frames: Buffer[] = [];
     for (const vm of vms) {
-      if (!slotCovers(subscription.name, vm.spec.name)) continue;
+      if (!subscriptionCovers(subscription.name, vm.spec.name)) continue;
       frames.push(this.#sample(subscription.name, vm));
     }
     const [first] = frames;
     if (first === undefined) return;
     if (subscription.cutNext) {
-      this.#subscriptions.delete(slotPlace(subscription.name));
+      this.#subscriptions.delete(subscriptionPlace(subscription.name));
       subscription.socket.write(first.subarray(0, first.length >> 1));
       return;
     }
@@ -125,7 +124,7 @@ export class StatDaemon {
     subscription.socket.write(Buffer.concat(frames));
     if (subscription.socket.writableLength > MAX_QUEUED_BYTES) {
       this.#listener.event(`the subscriber of ${subscription.slot} does not read: closed`);
-      this.#subscriptions.delete(slotPlace(subscription.name));
+      this.#subscriptions.delete(subscriptionPlace(subscription.name));
       subscription.socket.destroy();
     }
   }
@@ -167,7 +166,7 @@ export class StatDaemon {
 
   #subscribe(socket: Socket, header: Header): void {
     const slot = formatName(header.name);
-    const place = slotPlace(header.name);
+    const place = subscriptionPlace(header.name);
     const before = this.#subscriptions.get(place);
     socket.write(frameOf(successString(header, "subscribed")));
     if (this.silent) return;

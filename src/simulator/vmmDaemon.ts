@@ -1,14 +1,16 @@
 import type { Socket } from "node:net";
-import { failureReply, policiesReply, unikernelInfoReply } from "../wire/codec.ts";
-import type {
-  Command,
-  Header,
-  InfoCommand,
-  Message,
-  NamedPolicy,
-  UnikernelCommand,
+import {
+  type Command,
+  failureReply,
+  type Header,
+  type InfoCommand,
+  type Message,
+  type NamedPolicy,
+  policiesReply,
+  type UnikernelCommand,
+  unikernelInfoReply,
 } from "../wire/messages.ts";
-import { formatName, type Name, slotCovers } from "../wire/names.ts";
+import { formatName, type Name, subscriptionCovers } from "../wire/names.ts";
 import { frameOf, onMessages } from "./frames.ts";
 import type { InfoVersion } from "./model.ts";
 import { bytesFrom } from "./random.ts";
@@ -109,7 +111,7 @@ export class VmmDaemon {
   #info(header: Header, command: InfoCommand): Message | null {
     const { infoVersion, vms, onDeath } = this.#options;
     if (KNOWN_SINCE[command] > infoVersion) return null;
-    const listed = [...vms()].filter((vm) => slotCovers(header.name, vm.spec.name));
+    const listed = [...vms()].filter((vm) => subscriptionCovers(header.name, vm.spec.name));
     // The old shapes have room for one CPU: a 2.7 that has to press another number into them dies.
     if (command !== "info" && infoVersion === 19 && listed.some((vm) => vm.spec.cpuids.length !== 1)) {
       onDeath(`${command} was asked for and a unikernel has other than one cpuid`);

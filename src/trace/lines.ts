@@ -2,9 +2,7 @@ import type { Sample } from "../client/receiver.ts";
 import type { Clock } from "../clock.ts";
 import type { ListedVms, VmInfo } from "../fleet/types.ts";
 import { vmInfoFrom } from "../fleet/vmInfo.ts";
-import { statsMessage } from "../wire/constructors.ts";
-import { messageToJson } from "../wire/json.ts";
-import type { NamedInfo } from "../wire/messages.ts";
+import { messageToJson, type NamedInfo, statsMessage } from "../wire/messages.ts";
 import { formatName } from "../wire/names.ts";
 
 /** Who takes the lines of a trace. */

@@ -1,5 +1,4 @@
-import { context, type DerReader, Tag } from "./der.ts";
-import type { DerWriter } from "./derWriter.ts";
+import { context, type DerReader, type DerWriter, Tag } from "./der.ts";
 import type { BlockCommand } from "./messages.ts";
 import { writeTaggedInteger, writeTaggedNull } from "./tagged.ts";
 

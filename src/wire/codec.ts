@@ -1,8 +1,7 @@
 import { readCommand, writeCommand } from "./commands.ts";
 import { readData, writeData } from "./data.ts";
 import type { DecodeOptions } from "./decodeOptions.ts";
-import { context, DerReader, Tag } from "./der.ts";
-import { DerWriter } from "./derWriter.ts";
+import { context, DerReader, DerWriter, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
 import type { Header, Message, Payload } from "./messages.ts";
 import { formatName } from "./names.ts";

@@ -1,7 +1,6 @@
 import { readBlockCommand, writeBlockCommand } from "./blockCommands.ts";
 import { readConsoleCommand, writeConsoleCommand } from "./consoleCommands.ts";
-import { context, type DerReader } from "./der.ts";
-import type { DerWriter } from "./derWriter.ts";
+import { context, type DerReader, type DerWriter } from "./der.ts";
 import { WireError } from "./errors.ts";
 import type { Command } from "./messages.ts";
 import { readPolicyCommand, writePolicyCommand } from "./policy.ts";

@@ -1,8 +1,6 @@
-import { context, type DerReader } from "./der.ts";
-import type { DerWriter } from "./derWriter.ts";
+import { context, type DerReader, type DerWriter } from "./der.ts";
 import type { ConsoleCommand } from "./messages.ts";
 import { writeTaggedInteger, writeTaggedNull } from "./tagged.ts";
-import { readTime, writeTime } from "./time.ts";
 
 /** Reads the console command with this tag number; null when there is none. */
 export function readConsoleCommand(reader: DerReader, number: number): ConsoleCommand | null {
@@ -12,7 +10,7 @@ export function readConsoleCommand(reader: DerReader, number: number): ConsoleCo
     case 2: {
       if (reader.peek() === context(0)) {
         const outer = reader.enter(context(0), "since");
-        const sinceMs = readTime(reader, "since");
+        const sinceMs = reader.time("since");
         reader.leave(outer, "since");
         return { class: "console", command: "subscribe", sinceMs };
       }
@@ -40,7 +38,7 @@ export function writeConsoleCommand(writer: DerWriter, command: ConsoleCommand):
         writeTaggedInteger(writer, 1, command.count);
       } else {
         const since = writer.open(context(0));
-        writeTime(writer, command.sinceMs);
+        writer.time(command.sinceMs);
         writer.close(since);
       }
       writer.close(outer);

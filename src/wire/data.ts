@@ -1,9 +1,7 @@
-import { context, type DerReader, Tag } from "./der.ts";
-import type { DerWriter } from "./derWriter.ts";
+import { context, type DerReader, type DerWriter, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
 import type { Data } from "./messages.ts";
 import { readStats, readStatsByStructure, writeStats } from "./stats.ts";
-import { readTime, writeTime } from "./time.ts";
 
 const STATISTICS = 1;
 const CONSOLE = 3;
@@ -36,7 +34,7 @@ export function readData(reader: DerReader): Data {
 
 function readConsoleData(reader: DerReader): Data {
   const outer = reader.enter(Tag.sequence, "console data");
-  const timestampMs = readTime(reader, "console timestamp");
+  const timestampMs = reader.time("console timestamp");
   const line = reader.utf8("console line");
   reader.leave(outer, "console data");
   return { type: "data", data: "console", timestampMs, line };
@@ -76,7 +74,7 @@ export function writeData(writer: DerWriter, data: Data): void {
     case "console": {
       const outer = writer.open(context(CONSOLE));
       const inner = writer.open(Tag.sequence);
-      writeTime(writer, data.timestampMs);
+      writer.time(data.timestampMs);
       writer.utf8(data.line);
       writer.close(inner);
       writer.close(outer);

@@ -22,6 +22,7 @@ export const CONTEXT_CONSTRUCTED = 0xa0;
 /** The low five bits of a first identifier byte that announces more of them: tag numbers from 31 on. */
 export const HIGH_TAG = 0x1f;
 
+const GENERALIZED_TIME = /^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(?:\.(\d{1,9}))?Z$/;
 const MAX_INTEGER = 2n ** 62n - 1n;
 const MIN_INTEGER = -(2n ** 62n);
 
@@ -231,11 +232,30 @@ export class DerReader {
     return table.get(this.view, start, start + length);
   }
 
-  /** The text of another string type, of which each byte is a character. */
-  latin1(tag: number, what: string): string {
-    const length = this.header(tag, what);
+  /**
+   * A GeneralizedTime, in UTC with seconds as DER has it, as milliseconds since the epoch (finer digits are cut).
+   */
+  time(what: string): number {
+    const at = this.pos;
+    const length = this.header(Tag.generalizedTime, what);
     this.pos += length;
-    return this.buffer.toString("latin1", this.pos - length, this.pos);
+    const text = this.buffer.toString("latin1", this.pos - length, this.pos);
+    const parts = GENERALIZED_TIME.exec(text);
+    if (parts === null) {
+      const found = JSON.stringify(text.slice(0, 40));
+      throw new WireError("der", at, `${what}: expected YYYYMMDDHHMMSS[.fff]Z, found ${found}`);
+    }
+    const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = parts.slice(1, 7).map(Number);
+    const fraction = Number((parts[7] ?? "").padEnd(3, "0").slice(0, 3));
+    const date = new Date(0);
+    date.setUTCFullYear(year, month - 1, day);
+    date.setUTCHours(hour, minute, second, fraction);
+    // A Date rolls 31 June over into July; a time that comes back different never was one.
+    const isTime = date.getUTCMonth() === month - 1 && date.getUTCDate() === day;
+    if (!isTime || hour > 23 || minute > 59 || second > 59) {
+      throw new WireError("der", at, `${what}: ${text} is no time`);
+    }
+    return date.getTime();
   }
 
   /** Steps over one element of any kind and returns its identifier byte. */
@@ -299,4 +319,120 @@ function tagName(tag: number): string {
   if (name !== undefined) return name;
   if ((tag & 0xe0) === CONTEXT_CONSTRUCTED && tag !== 0xbf) return `[${tag & HIGH_TAG}]`;
   return `tag 0x${tag.toString(16).padStart(2, "0")}`;
+}
+
+/** Of the buffer that a writer begins with. */
+const INITIAL_BYTES = 512;
+
+/** Writes DER front to back. What is opened must be closed, innermost first. */
+export class DerWriter {
+  #bytes = Buffer.allocUnsafe(INITIAL_BYTES);
+  #length = 0;
+
+  /** Starts a constructed element; the result belongs into `close`. */
+  open(tag: number): number {
+    this.#reserve(2);
+    this.#bytes[this.#length++] = tag;
+    this.#length++;
+    return this.#length;
+  }
+
+  /** Ends a constructed element: fills its length in, moving the content up when that takes more than one byte. */
+  close(start: number): void {
+    const length = this.#length - start;
+    if (length < 0x80) {
+      this.#bytes[start - 1] = length;
+      return;
+    }
+    const extra = byteCount(length);
+    this.#reserve(extra);
+    this.#bytes.copyWithin(start + extra, start, this.#length);
+    this.#length += extra;
+    this.#bytes[start - 1] = 0x80 | extra;
+    this.#bytes.writeUIntBE(length, start, extra);
+  }
+
+  null(): void {
+    this.#primitive(Tag.null, 0);
+  }
+
+  boolean(value: boolean): void {
+    this.#primitive(Tag.boolean, 1);
+    this.#bytes[this.#length++] = value ? 0xff : 0;
+  }
+
+  integer(value: Int64): void {
+    const big = BigInt(value);
+    let count = 1;
+    while (BigInt.asIntN(count * 8, big) !== big) count++;
+    this.#primitive(Tag.integer, count);
+    for (let shift = (count - 1) * 8; shift >= 0; shift -= 8) {
+      this.#bytes[this.#length++] = Number((big >> BigInt(shift)) & 0xffn);
+    }
+  }
+
+  int64(value: Int64): void {
+    this.#primitive(Tag.octetString, 8);
+    this.#length = this.#bytes.writeBigInt64BE(BigInt.asIntN(64, BigInt(value)), this.#length);
+  }
+
+  octets(value: Uint8Array): void {
+    this.#primitive(Tag.octetString, value.length);
+    this.#bytes.set(value, this.#length);
+    this.#length += value.length;
+  }
+
+  utf8(value: string): void {
+    this.text(Tag.utf8String, value);
+  }
+
+  /** Milliseconds since the epoch as GeneralizedTime, with three digits of fraction unless they are zero, as Albatross does. */
+  time(ms: number): void {
+    const digits = new Date(ms).toISOString().replace(/[-:TZ]/g, "");
+    this.text(Tag.generalizedTime, `${digits.replace(/\.000$/, "")}Z`);
+  }
+
+  /** A string type other than UTF8String: the same bytes under another tag. */
+  text(tag: number, value: string): void {
+    const length = Buffer.byteLength(value, "utf8");
+    this.#primitive(tag, length);
+    this.#length += this.#bytes.write(value, this.#length, length, "utf8");
+  }
+
+  /** An element that is DER already. */
+  raw(der: Uint8Array): void {
+    this.#reserve(der.length);
+    this.#bytes.set(der, this.#length);
+    this.#length += der.length;
+  }
+
+  /** All that was written. The writer must not be used any more. */
+  finish(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  #primitive(tag: number, length: number): void {
+    this.#reserve(length + 8);
+    this.#bytes[this.#length++] = tag;
+    if (length < 0x80) {
+      this.#bytes[this.#length++] = length;
+      return;
+    }
+    const count = byteCount(length);
+    this.#bytes[this.#length++] = 0x80 | count;
+    this.#length = this.#bytes.writeUIntBE(length, this.#length, count);
+  }
+
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#bytes.length) return;
+    const grown = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#length + count));
+    this.#bytes.copy(grown, 0, 0, this.#length);
+    this.#bytes = grown;
+  }
+}
+
+function byteCount(length: number): number {
+  let count = 1;
+  while (length >= 256 ** count) count++;
+  return count;
 }

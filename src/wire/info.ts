@@ -1,9 +1,7 @@
 import type { DecodeOptions } from "./decodeOptions.ts";
-import { context, type DerReader, Tag } from "./der.ts";
-import type { DerWriter } from "./derWriter.ts";
+import { context, type DerReader, type DerWriter, Tag } from "./der.ts";
 import { readIntegers, writeIntegers } from "./lists.ts";
 import type { InfoResult, Int64, UnikernelInfo } from "./messages.ts";
-import { readTime, writeTime } from "./time.ts";
 import {
   readArguments,
   readFailBehaviour,
@@ -91,7 +89,7 @@ function readBridge(reader: DerReader): UnikernelInfo["bridges"][number] {
 function readStarted(reader: DerReader): number | null {
   if (reader.peek() !== STARTED) return null;
   const outer = reader.enter(STARTED, "started");
-  const ms = readTime(reader, "started");
+  const ms = reader.time("started");
   reader.leave(outer, "started");
   return ms;
 }
@@ -129,7 +127,7 @@ export function writeInfo(writer: DerWriter, shape: InfoResult, info: UnikernelI
   writeArguments(writer, info.argv);
   if (info.startedMs !== null) {
     const started = writer.open(STARTED);
-    writeTime(writer, info.startedMs);
+    writer.time(info.startedMs);
     writer.close(started);
   }
   if (current) {

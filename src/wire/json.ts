@@ -1,9 +1,8 @@
 import { commandToJson } from "./commandsJson.ts";
 import { hexToJson, type JsonObject, timeToJson } from "./jsonValues.ts";
-import type { Data, Message, Payload } from "./messages.ts";
+import { type Data, type Message, type Payload, statsToJson } from "./messages.ts";
 import { formatName, type Name } from "./names.ts";
 import { successToJson } from "./repliesJson.ts";
-import { statsToJson } from "./statsJson.ts";
 
 export type { JsonObject, JsonValue } from "./jsonValues.ts";
 

@@ -1,5 +1,4 @@
-import { type DerReader, Tag } from "./der.ts";
-import type { DerWriter } from "./derWriter.ts";
+import { type DerReader, type DerWriter, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
 import type { Int64 } from "./messages.ts";
 import type { Steps } from "./steps.ts";

@@ -4,6 +4,10 @@
  */
 import type { Name } from "./names.ts";
 
+export * from "./codec.ts";
+export * from "./json.ts";
+export { statsToJson } from "./statsJson.ts";
+
 /** A signed 64-bit integer: a number where it is a safe integer, a bigint beyond 2^53. No bit is ever lost. */
 export type Int64 = number | bigint;
 

@@ -89,17 +89,18 @@ export function resolveName(subscribed: Name, relative: Name): Name {
   return { path: [...subscribed.path, ...relative.path], label: relative.label };
 }
 
-/** Whether a subscription at `slot` (root, path or unikernel) delivers the unikernel called `name`. */
-export function slotCovers(slot: Name, name: Name): boolean {
-  if (slot.label !== null) return slot.label === name.label && samePath(slot.path, name.path);
-  return slot.path.every((label, i) => label === name.path[i]);
+/** Whether a subscription at `subscribed` (root, path or unikernel) delivers the unikernel called `name`. */
+export function subscriptionCovers(subscribed: Name, name: Name): boolean {
+  if (subscribed.label !== null)
+    return subscribed.label === name.label && samePath(subscribed.path, name.path);
+  return subscribed.path.every((label, i) => label === name.path[i]);
 }
 
 /**
  * Where albatross-stats keeps a subscription. Its trie goes by labels alone, so a unikernel `user:web` and the path
  * `user:web:` are one place there: whoever subscribes to one pushes out the subscriber of the other.
  */
-export function slotPlace({ path, label }: Name): string {
+export function subscriptionPlace({ path, label }: Name): string {
   return [...path, ...(label === null ? [] : [label])].join(":");
 }
 

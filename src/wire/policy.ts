@@ -1,5 +1,4 @@
-import { context, type DerReader, Tag } from "./der.ts";
-import type { DerWriter } from "./derWriter.ts";
+import { context, type DerReader, type DerWriter, Tag } from "./der.ts";
 import { readIntegers, readTexts, writeIntegers, writeTexts } from "./lists.ts";
 import type { Policy, PolicyCommand } from "./messages.ts";
 import { writeTaggedNull } from "./tagged.ts";

@@ -1,6 +1,5 @@
 import type { DecodeOptions } from "./decodeOptions.ts";
-import { context, type DerReader, Tag } from "./der.ts";
-import type { DerWriter } from "./derWriter.ts";
+import { context, type DerReader, type DerWriter, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
 import { readInfo, writeInfo } from "./info.ts";
 import { internedNames } from "./internedNames.ts";

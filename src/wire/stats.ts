@@ -1,5 +1,4 @@
-import { CONTEXT_CONSTRUCTED, context, type DerReader, Tag } from "./der.ts";
-import type { DerWriter } from "./derWriter.ts";
+import { CONTEXT_CONSTRUCTED, context, type DerReader, type DerWriter, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
 import { readEntries, writeEntries } from "./lists.ts";
 import type { IfData, Int64, KinfoMem, Rusage, Stats, VmmStat } from "./messages.ts";

@@ -1,5 +1,4 @@
-import { context, type DerReader, Tag } from "./der.ts";
-import type { DerWriter } from "./derWriter.ts";
+import { context, type DerReader, type DerWriter, Tag } from "./der.ts";
 import { readEntries, writeEntries } from "./lists.ts";
 import type { StatsCommand } from "./messages.ts";
 import { writeTaggedNull } from "./tagged.ts";

@@ -1,5 +1,4 @@
-import { context } from "./der.ts";
-import type { DerWriter } from "./derWriter.ts";
+import { context, type DerWriter } from "./der.ts";
 import type { Int64 } from "./messages.ts";
 
 /** Writes a NULL under an EXPLICIT context tag: a command or result without parameters. */

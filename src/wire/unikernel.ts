@@ -1,6 +1,5 @@
 /** The parts that unikernel info and a unikernel's configuration share. */
-import { context, type DerReader, Tag } from "./der.ts";
-import type { DerWriter } from "./derWriter.ts";
+import { context, type DerReader, type DerWriter, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
 import { readEntries, readIntegers, readTexts, writeEntries, writeIntegers, writeTexts } from "./lists.ts";
 import type { FailBehaviour } from "./messages.ts";

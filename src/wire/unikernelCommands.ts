@@ -1,5 +1,4 @@
-import { context, copyOf, type DerReader } from "./der.ts";
-import type { DerWriter } from "./derWriter.ts";
+import { context, copyOf, type DerReader, type DerWriter } from "./der.ts";
 import type { UnikernelCommand } from "./messages.ts";
 import { writeTaggedInteger, writeTaggedNull } from "./tagged.ts";
 import { readUnikernelConfig, writeUnikernelConfig } from "./unikernelConfig.ts";

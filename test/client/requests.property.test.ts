@@ -3,9 +3,8 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import * as requests from "../../src/client/requests.ts";
-import { decodeMessage } from "../../src/wire/codec.ts";
 import { LENGTH_PREFIX_BYTES } from "../../src/wire/framing.ts";
-import type { InfoCommand } from "../../src/wire/messages.ts";
+import { decodeMessage, type InfoCommand } from "../../src/wire/messages.ts";
 import type { Name } from "../../src/wire/names.ts";
 
 const SOURCES = fileURLToPath(new URL("../../src/client/", import.meta.url));

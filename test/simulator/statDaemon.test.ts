@@ -1,15 +1,15 @@
 import { existsSync, readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { FrameReader } from "../../src/wire/framing.ts";
 import {
   decodeMessage,
+  type Message,
+  messageToJson,
   policyInfoCommand,
   subscribeCommand,
   unikernelInfoCommand,
-} from "../../src/wire/codec.ts";
-import { FrameReader } from "../../src/wire/framing.ts";
-import { messageToJson } from "../../src/wire/json.ts";
-import type { Message } from "../../src/wire/messages.ts";
+} from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { Client, eventually, samples, settle, startHost, subscriber, vm } from "./support.ts";
 

@@ -5,9 +5,14 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { type Scenario, scenarioOf, type VmSpec, vmSpec } from "../../src/simulator/model.ts";
-import { decodeMessage, encodeMessage, subscribeCommand } from "../../src/wire/codec.ts";
 import { encodeFrame, FrameReader } from "../../src/wire/framing.ts";
-import type { Message, Stats } from "../../src/wire/messages.ts";
+import {
+  decodeMessage,
+  encodeMessage,
+  type Message,
+  type Stats,
+  subscribeCommand,
+} from "../../src/wire/messages.ts";
 import { formatName, parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 

@@ -1,7 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { decodeMessage, encodeMessage } from "../../src/wire/codec.ts";
 import { encodeFrame, FrameReader } from "../../src/wire/framing.ts";
-import type { Message } from "../../src/wire/messages.ts";
+import { decodeMessage, encodeMessage, type Message } from "../../src/wire/messages.ts";
 import { eventually } from "./eventually.ts";
 
 /** One client of a scripted daemon. */

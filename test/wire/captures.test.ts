@@ -1,8 +1,7 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { decodeMessage, encodeMessage } from "../../src/wire/codec.ts";
 import { encodeFrame, FrameReader } from "../../src/wire/framing.ts";
-import type { Message, Stats } from "../../src/wire/messages.ts";
+import { decodeMessage, encodeMessage, type Message, type Stats } from "../../src/wire/messages.ts";
 import { formatName, parseName, resolveName } from "../../src/wire/names.ts";
 import { captureBytes, WIRE_FIXTURES } from "./support/vectors.ts";
 
@@ -44,10 +43,10 @@ describe("streams recorded from the running daemons", () => {
 
   test("statistics at a path name unikernels relative to it", () => {
     const [subscribed, ...samples] = messagesOf("stats-path-user.bin");
-    const slot = subscribed?.header.name ?? parseName(":");
+    const subscribedName = subscribed?.header.name ?? parseName(":");
     const names = samples.slice(0, 3).map(({ header }) => header.name);
     expect(names.map(formatName)).toEqual([":web", "sub:router", ":db"]);
-    expect(names.map((name) => formatName(resolveName(slot, name)))).toEqual([
+    expect(names.map((name) => formatName(resolveName(subscribedName, name)))).toEqual([
       "user:web",
       "user:sub:router",
       "user:db",

@@ -4,19 +4,23 @@ import {
   decodeMessage,
   encodeMessage,
   failureReply,
+  type InfoCommand,
+  type Message,
   makeHeader,
+  type Policy,
   policiesReply,
   policyInfoCommand,
+  type Stats,
   statsMessage,
+  statsToJson,
   subscribeCommand,
   successEmpty,
   successString,
+  type UnikernelInfo,
   unikernelInfoCommand,
   unikernelInfoReply,
-} from "../../src/wire/codec.ts";
-import type { InfoCommand, Message, Policy, Stats, UnikernelInfo } from "../../src/wire/messages.ts";
+} from "../../src/wire/messages.ts";
 import { formatName, parseName, ROOT } from "../../src/wire/names.ts";
-import { statsToJson } from "../../src/wire/statsJson.ts";
 import { element, stripElement } from "./support/der.ts";
 import { malformedVectors, newerShapes, vectorBytes } from "./support/vectors.ts";
 

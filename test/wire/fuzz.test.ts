@@ -1,8 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { decodeAnyMessage, decodeMessage, encodeMessage } from "../../src/wire/codec.ts";
 import { WireError } from "../../src/wire/errors.ts";
-import { messageToJson } from "../../src/wire/json.ts";
-import type { Message } from "../../src/wire/messages.ts";
+import {
+  decodeAnyMessage,
+  decodeMessage,
+  encodeMessage,
+  type Message,
+  messageToJson,
+} from "../../src/wire/messages.ts";
 import { mutate, Random } from "./support/mutate.ts";
 import { malformedVectors, vectors } from "./support/vectors.ts";
 

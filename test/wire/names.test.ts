@@ -8,8 +8,8 @@ import {
   parseName,
   pathText,
   resolveName,
-  slotCovers,
-  slotPlace,
+  subscriptionCovers,
+  subscriptionPlace,
 } from "../../src/wire/names.ts";
 
 const LONGEST = "a".repeat(63);
@@ -85,12 +85,12 @@ describe("formatting", () => {
     );
   });
 
-  test("a name that albatross-stats cut for a path slot is resolved to what it was", () => {
+  test("a name that albatross-stats cut for a path subscription is resolved to what it was", () => {
     fc.assert(
       fc.property(anyName, fc.nat(4), (name, cut) => {
-        const slot = { path: name.path.slice(0, cut), label: null };
+        const subscribed = { path: name.path.slice(0, cut), label: null };
         const relative = { path: name.path.slice(cut), label: name.label };
-        expect(resolveName(slot, relative)).toEqual(name);
+        expect(resolveName(subscribed, relative)).toEqual(name);
       }),
     );
   });
@@ -106,7 +106,7 @@ describe("labels", () => {
   });
 });
 
-describe("what a slot covers", () => {
+describe("what a subscription covers", () => {
   test.each([
     [":", "web", true],
     [":", "user:sub:web", true],
@@ -120,8 +120,8 @@ describe("what a slot covers", () => {
     ["user:web", "user:web2", false],
     ["user:web", "user:web:web", false],
     [":web", "user:web", false],
-  ])("slot %j and unikernel %j: %j", (slot, name, covered) => {
-    expect(slotCovers(parseName(slot), parseName(name))).toBe(covered);
+  ])("subscription %j and unikernel %j: %j", (subscribed, name, covered) => {
+    expect(subscriptionCovers(parseName(subscribed), parseName(name))).toBe(covered);
   });
 
   test.each([
@@ -130,11 +130,11 @@ describe("what a slot covers", () => {
     [":user", "user"],
     ["user:web", "user:web"],
     ["user:web:", "user:web"],
-  ])("slot %j is kept at %j", (slot, place) => {
-    expect(slotPlace(parseName(slot))).toBe(place);
+  ])("subscription %j is kept at %j", (subscribed, place) => {
+    expect(subscriptionPlace(parseName(subscribed))).toBe(place);
   });
 
-  test("a name that came for a slot by name is relative to its path", () => {
+  test("a name that came for a subscription by name is relative to its path", () => {
     expect(formatName(resolveName(parseName("user:web"), parseName(":web")))).toBe("user:web");
   });
 });

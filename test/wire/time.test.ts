@@ -1,14 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DerReader, Tag } from "../../src/wire/der.ts";
-import { DerWriter } from "../../src/wire/derWriter.ts";
+import { DerReader, DerWriter, Tag } from "../../src/wire/der.ts";
 import { WireError } from "../../src/wire/errors.ts";
-import { readTime, writeTime } from "../../src/wire/time.ts";
 
 function parsed(text: string): string {
   const writer = new DerWriter();
   writer.text(Tag.generalizedTime, text);
-  return new Date(readTime(new DerReader(writer.finish()), "started")).toISOString();
+  return new Date(new DerReader(writer.finish()).time("started")).toISOString();
 }
 
 describe("a GeneralizedTime", () => {
@@ -47,8 +45,8 @@ describe("a GeneralizedTime", () => {
     fc.assert(
       fc.property(fc.date({ ...bounds, noInvalidDate: true }), (date) => {
         const writer = new DerWriter();
-        writeTime(writer, date.getTime());
-        expect(readTime(new DerReader(writer.finish()), "started")).toBe(date.getTime());
+        writer.time(date.getTime());
+        expect(new DerReader(writer.finish()).time("started")).toBe(date.getTime());
       }),
     );
   });

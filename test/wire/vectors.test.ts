@@ -1,8 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { decodeMessage, encodeMessage } from "../../src/wire/codec.ts";
 import { WireError } from "../../src/wire/errors.ts";
-import { messageToJson } from "../../src/wire/json.ts";
-import type { Message } from "../../src/wire/messages.ts";
+import { decodeMessage, encodeMessage, type Message, messageToJson } from "../../src/wire/messages.ts";
 import { malformedVectors, vectors } from "./support/vectors.ts";
 
 describe("messages that Albatross wrote", () => {

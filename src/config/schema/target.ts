@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { WireError } from "../../wire/errors.ts";
-import { formatName, type Name, parseName, slotCovers, slotPlace } from "../../wire/names.ts";
+import { formatName, type Name, parseName, subscriptionCovers, subscriptionPlace } from "../../wire/names.ts";
 import {
   duration,
   field,
@@ -100,7 +100,7 @@ function overlaps(slots: readonly string[]): { index: number; covered: string }[
 
 export function overlapText(slot: Name, other: Name): string {
   const [text, otherText] = [formatName(slot), formatName(other)];
-  const samePlace = slotPlace(slot) === slotPlace(other);
+  const samePlace = subscriptionPlace(slot) === subscriptionPlace(other);
   if (text !== otherText && samePlace) {
     return `slot "${text}" overlaps "${otherText}": albatross-stats keeps one subscriber for both; allowed: one of them`;
   }
@@ -110,5 +110,7 @@ export function overlapText(slot: Name, other: Name): string {
 
 /** Would both slots deliver some unikernel, or push each other out? */
 export function overlap(a: Name, b: Name): boolean {
-  return slotCovers(a, b) || slotCovers(b, a) || slotPlace(a) === slotPlace(b);
+  return (
+    subscriptionCovers(a, b) || subscriptionCovers(b, a) || subscriptionPlace(a) === subscriptionPlace(b)
+  );
 }

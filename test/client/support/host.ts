@@ -6,8 +6,15 @@ import type { Sample } from "../../../src/client/receiver.ts";
 import type { SlotSnapshot } from "../../../src/client/slotState.ts";
 import { Target, type TargetOptions, type TargetSink } from "../../../src/client/target.ts";
 import type { TargetConfig } from "../../../src/config/types.ts";
-import { policiesReply, statsMessage, successString, unikernelInfoReply } from "../../../src/wire/codec.ts";
-import type { Message, NamedInfo, NamedPolicy } from "../../../src/wire/messages.ts";
+import {
+  type Message,
+  type NamedInfo,
+  type NamedPolicy,
+  policiesReply,
+  statsMessage,
+  successString,
+  unikernelInfoReply,
+} from "../../../src/wire/messages.ts";
 import { formatName, type Name, parseName } from "../../../src/wire/names.ts";
 import { eventually, settle } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fakeClock.ts";

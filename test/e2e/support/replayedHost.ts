@@ -1,9 +1,13 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { decodeMessage, encodeMessage, policiesReply } from "../../../src/wire/codec.ts";
-import { messageToJson } from "../../../src/wire/json.ts";
-import type { Message } from "../../../src/wire/messages.ts";
+import {
+  decodeMessage,
+  encodeMessage,
+  type Message,
+  messageToJson,
+  policiesReply,
+} from "../../../src/wire/messages.ts";
 import { formatName } from "../../../src/wire/names.ts";
 import { type Peer, ScriptedDaemon } from "../../support/scriptedDaemon.ts";
 import { captureBytes } from "../../wire/support/vectors.ts";

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { JsonValue } from "../../../src/wire/json.ts";
+import type { JsonValue } from "../../../src/wire/messages.ts";
 
 /** A message that Albatross' own codec wrote. */
 export interface Vector {
