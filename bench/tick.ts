@@ -19,7 +19,8 @@ const GROUPS = 10_000;
 const VMS_PER_GROUP = 3;
 const TICKS = 24;
 const WARM_UP = 8;
-const BOUND_MS = 50;
+/** for each 10,000 groups */
+const BOUND_MS = 150;
 
 /** What one tick of the scaler costs: the fleet's snapshot, groups, evaluations, metrics, what is told and remembered. */
 export function tickRows(): BenchRow[] {
@@ -27,7 +28,7 @@ export function tickRows(): BenchRow[] {
   const small = ticks(GROUPS / 10);
   return [
     row(`one scaler tick, ${GROUPS.toLocaleString("en")} groups, 30,000 VMs`, all.tickMs, "ms", BOUND_MS),
-    row("the same, 1,000 groups", small.tickMs, "ms"),
+    row("the same, 1,000 groups", small.tickMs, "ms", BOUND_MS / 10),
     row("making the state file's longest piece", all.longestPieceMs, "ms"),
     row("the state file of 10,000 groups", all.stateBytes / 1e6, "MB"),
   ];

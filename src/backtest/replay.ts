@@ -3,9 +3,9 @@
 import type { Clock } from "../clock.ts";
 import type { ScalerConfig } from "../config/types.ts";
 import { Fleet } from "../fleet/fleet.ts";
-import type { FleetSnapshot } from "../fleet/types.ts";
-import { Engine } from "../scaler/rules/engine.ts";
+import { Rules } from "../scaler/rules/tick.ts";
 import type { Evaluation } from "../scaler/rules/types.ts";
+import { FleetSource } from "../scaler/sources/fleet.ts";
 import type { InfoEvent, SampleEvent, TraceEvent } from "../trace/traceLine.ts";
 import type { UnikernelInfo } from "../wire/messages.ts";
 import { HostIntervals } from "./intervals.ts";
@@ -19,16 +19,14 @@ export interface ReplayTick {
   readonly evaluations: readonly Evaluation[];
 }
 
-/** The scaler never shows stale VMs, so nothing is ever stale for its snapshots. */
-const NEVER_STALE = { staleAfterUs: () => Number.POSITIVE_INFINITY };
-
 /** One run of the rules over the events of a trace, from an empty state. Touches no file. */
 export class Replay {
   readonly #config: ScalerConfig;
   readonly #mode: TickMode;
   readonly #onTick: (tick: ReplayTick) => void;
   readonly #fleet: Fleet;
-  readonly #engine: Engine;
+  readonly #source: FleetSource;
+  readonly #rules: Rules;
   readonly #intervals = new HostIntervals();
   readonly #clock: { nowUs: number; startMs: number | null } = { nowUs: 0, startMs: null };
   #firstSampleMs: number | null = null;
@@ -48,7 +46,8 @@ export class Replay {
       after: () => () => undefined,
     };
     this.#fleet = new Fleet({ clock, deathTimeoutMs: config.defaults.deathTimeoutMs });
-    this.#engine = new Engine(config);
+    this.#source = new FleetSource(this.#fleet);
+    this.#rules = new Rules(config);
   }
 
   get samples(): number {
@@ -105,8 +104,11 @@ export class Replay {
     // a recorded tick before the first sample had VMs to look at that the trace does not know
     if (this.#firstSampleMs === null) return;
     this.#moveTo(timeMs);
-    const snapshot: FleetSnapshot = this.#fleet.snapshot(NEVER_STALE);
-    const evaluations = this.#engine.tick(snapshot, this.#usAt(this.#firstSampleMs));
+    const observations = this.#source.observe(this.#source.snapshot(), {
+      firstSampleUs: this.#usAt(this.#firstSampleMs),
+      groupOf: (name) => this.#rules.groupOf(name),
+    });
+    const evaluations = this.#rules.tick(observations, this.#clock.nowUs);
     this.#onTick({ timeMs, evaluations });
   }
 

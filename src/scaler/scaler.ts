@@ -18,16 +18,13 @@ import {
   Transitions,
 } from "./report/log.ts";
 import { GroupItems, Instruments, scalerGroupRows } from "./report/metrics.ts";
-import { Engine } from "./rules/engine.ts";
+import { Rules } from "./rules/tick.ts";
 import { type Evaluation, type GroupKey, type GroupName, groupKey } from "./rules/types.ts";
-import { monotonicMs } from "./sources/fleet.ts";
+import { FleetSource } from "./sources/fleet.ts";
 import { CatchUp } from "./state/catchUp.ts";
 import { NOTHING_RESTORED, type Restored, restoreState, statePieces } from "./state/savedState.ts";
 import { StateFile, type StateFileCounts, type StateStore } from "./state/stateFile.ts";
 import { Ticker } from "./ticker.ts";
-
-/** The scaler never shows stale VMs, so nothing is ever stale for its snapshots. */
-const NEVER_STALE = { staleAfterUs: () => Number.POSITIVE_INFINITY };
 
 /** What the scaler writes to. Asked for anew when the configuration names other files. */
 export interface ScalerFiles {
@@ -92,7 +89,8 @@ interface LastTick {
  */
 export class Scaler {
   readonly #options: ScalerOptions;
-  readonly #engine: Engine;
+  readonly #source: FleetSource;
+  readonly #rules: Rules;
   readonly #ticker: Ticker;
   readonly #catchUp: CatchUp;
   readonly #transitions: Transitions;
@@ -114,13 +112,15 @@ export class Scaler {
     this.#stateFile = files.state(config, this.#instruments);
     this.#decisionLog = files.decisions(config);
     const restored = this.#restore();
-    this.#engine = new Engine(config, restored.memory);
+    this.#source = new FleetSource(fleet);
+    this.#source.restore(restored.bases);
+    this.#rules = new Rules(config, restored.groups);
     this.#transitions = new Transitions(restored.lastHolds);
     this.#ticker = new Ticker({
       clock,
       intervalMs: config.pollIntervalMs,
       tick: (lagUs) => this.#tick(lagUs),
-      lastTickUs: restored.lastTickUs,
+      lastTickUs: restored.bases.tickUs,
       caughtUp: () => this.#catchUp.isDone(clock.nowUs()),
     });
     const awaited = restored.expected.filter(({ isAwaited }) => isAwaited);
@@ -147,7 +147,7 @@ export class Scaler {
     const before = this.#config;
     const { files } = this.#options;
     this.#config = config;
-    this.#engine.reconfigure(config);
+    this.#rules.reconfigure(config);
     this.#ticker.setInterval(config.pollIntervalMs);
     if (config.stateFile !== before.stateFile) this.#stateFile = files.state(config, this.#instruments);
     if (config.decisionLog !== before.decisionLog) this.#decisionLog = files.decisions(config);
@@ -158,7 +158,7 @@ export class Scaler {
   async stop(): Promise<void> {
     this.#ticker.stop();
     // with what has been heard since the last tick: VMs that are new, and incarnations that began
-    this.#save(this.#options.fleet.snapshot(NEVER_STALE));
+    this.#save(this.#source.snapshot());
     await Promise.all([this.#stateFile.flush(), this.#decisionLog.flush()]);
   }
 
@@ -174,7 +174,7 @@ export class Scaler {
     const key = groupKey(group);
     this.#lastByGroup ??= new Map(this.#last?.evaluations.map((e) => [groupKey(e.observation), e]));
     const evaluation = this.#lastByGroup.get(key);
-    const remembered = this.#engine.memory.groups.get(key);
+    const remembered = this.#rules.groups.get(key);
     if (this.#last === null || evaluation === undefined || remembered === undefined) return null;
     return explain({
       evaluation,
@@ -201,13 +201,17 @@ export class Scaler {
   }
 
   #tick(lagUs: number): void {
-    const { clock, fleet, log, onTick } = this.#options;
+    const { clock, log, onTick } = this.#options;
     const { mode } = this.#config;
     const startUs = clock.nowUs();
-    const snapshot = fleet.snapshot(NEVER_STALE);
-    const { wallMs } = snapshot;
-    const nowMs = monotonicMs(snapshot);
-    const evaluations = this.#engine.tick(snapshot, this.#ticker.firstSampleUs ?? snapshot.nowUs);
+    const snapshot = this.#source.snapshot();
+    const { nowUs, wallMs } = snapshot;
+    const nowMs = Math.floor(nowUs / 1000);
+    const observations = this.#source.observe(snapshot, {
+      firstSampleUs: this.#ticker.firstSampleUs ?? nowUs,
+      groupOf: (name) => this.#rules.groupOf(name),
+    });
+    const evaluations = this.#rules.tick(observations, nowUs);
     this.#items.update(evaluations, { nowMs, wallMs, mode });
     this.#last = { nowMs, wallMs, mode, evaluations };
     this.#lastByGroup = null;
@@ -230,7 +234,7 @@ export class Scaler {
       logDecision(this.#options.log, evaluation, decision);
     }
     if (this.#writesFiles && lines.length > 0) this.#decisionLog.append(lines);
-    const { groups } = this.#engine.memory;
+    const { groups } = this.#rules;
     if (this.#transitions.size > groups.size) this.#transitions.forget((key) => groups.has(key));
   }
 
@@ -240,11 +244,12 @@ export class Scaler {
   }
 
   #save(snapshot: FleetSnapshot): void {
-    const { memory } = this.#engine;
-    if (!this.#writesFiles || memory.bases.tickUs === null) return;
+    const { groups } = this.#rules;
+    const { bases } = this.#source;
+    if (!this.#writesFiles || bases.tickUs === null) return;
     const transitions = this.#transitions;
     this.#stateFile.save(() =>
-      statePieces({ memory, snapshot, lastHold: (key) => transitions.lastHold(key) }),
+      statePieces({ groups, bases, snapshot, lastHold: (key) => transitions.lastHold(key) }),
     );
   }
 
@@ -267,7 +272,7 @@ export class Scaler {
         groups: saved.groups.length,
         vms: saved.members.length,
         ageSeconds: Math.max(0, now.wallMs - saved.time_ms) / 1000,
-        countersKept: restored.lastTickUs !== null,
+        countersKept: restored.bases.tickUs !== null,
       },
       "scaler state loaded",
     );

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
 import { demoConfig } from "../../src/demo/config.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
-import { Engine } from "../../src/scaler/rules/engine.ts";
+import { Rules } from "../../src/scaler/rules/tick.ts";
+import { FleetSource } from "../../src/scaler/sources/fleet.ts";
 import { BUILTIN_SCENARIOS } from "../../src/simulator/builtin.ts";
 import { loadScenario } from "../../src/simulator/scenarioFile.ts";
 import { World } from "../../src/simulator/world.ts";
@@ -10,7 +11,6 @@ import { FakeClock } from "../support/fakeClock.ts";
 
 const HOST = "demo";
 const INFO_EVERY_S = 30;
-const NEVER_STALE = { staleAfterUs: () => Number.POSITIVE_INFINITY };
 
 /**
  * What an exporter that starts so many seconds after the host says of user:web, each time that it says something else:
@@ -28,7 +28,8 @@ function story({ startS, ticksLateMs, untilS }: { startS: number; ticksLateMs: n
     misbehave: () => undefined,
   });
   const fleet = new Fleet({ clock, deathTimeoutMs: scaler.defaults.deathTimeoutMs });
-  const engine = new Engine(scaler);
+  const source = new FleetSource(fleet);
+  const rules = new Rules(scaler);
   const told: string[] = [];
 
   const askInfo = () => {
@@ -45,7 +46,9 @@ function story({ startS, ticksLateMs, untilS }: { startS: number; ticksLateMs: n
     }
   };
   const tick = (firstSampleUs: number) => {
-    for (const { observation, decision, clones } of engine.tick(fleet.snapshot(NEVER_STALE), firstSampleUs)) {
+    const groupOf = rules.groupOf.bind(rules);
+    const observations = source.observe(source.snapshot(), { firstSampleUs, groupOf });
+    for (const { observation, decision, clones } of rules.tick(observations, clock.nowUs())) {
       if (observation.group !== "web") continue;
       const what = decision.decision === "hold" ? decision.reason : `${decision.decision} ${decision.clone}`;
       const line = `${what}, ${clones} ${clones === 1 ? "clone" : "clones"}`;

@@ -1,10 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { FRESH_STATE, type GroupState } from "../../src/scaler/rules/types.ts";
-import { type Base, type Bases, type ObserveInput, observe } from "../../src/scaler/sources/fleet.ts";
+import {
+  type Base,
+  type Bases,
+  NO_BASES,
+  type ObserveInput,
+  observeFleet,
+  vmKey,
+} from "../../src/scaler/sources/fleet.ts";
 import { TestFleet } from "../fleet/testFleet.ts";
 import { outstanding, policy } from "./rules.ts";
-
-const NO_BASES: Bases = { tickUs: null, points: new Map() };
 
 /** Observations of the fleet as it is now, tick after tick; members in words: `web 50`, `web-clone-1 missing`. */
 class Observer {
@@ -23,10 +28,13 @@ class Observer {
       snapshot: this.#fleet.snapshot(),
       bases: this.bases,
       firstSampleUs: 0,
-      policyOf: () => policy({ warmupPeriodMs: this.#warmupPeriodMs }),
-      stateOf: () => ({ ...FRESH_STATE, ...this.state }),
+      groupOf: (name) => ({
+        ...name,
+        policy: policy({ warmupPeriodMs: this.#warmupPeriodMs }),
+        state: { ...FRESH_STATE, ...this.state },
+      }),
     };
-    const { observations, bases } = observe(input);
+    const { observations, bases } = observeFleet(input);
     this.bases = bases;
     return observations.flatMap(({ members }) =>
       members.map(
@@ -140,7 +148,7 @@ describe("a reading from the state file", () => {
   const saved = (base: Partial<Base> = {}): Bases => {
     // Read 30 s before this process's first sample, after 100 s of CPU time.
     const point: Base = { cpuUs: 100e6, arrivalUs: -30e6, incarnation: null, gone: false, ...base };
-    return { tickUs: -30e6, points: new Map([[`host="h",path="",vm="web"`, point]]) };
+    return { tickUs: -30e6, points: new Map([[vmKey({ host: "h", fullName: ":web" }), point]]) };
   };
 
   test("is where the first window begins", () => {

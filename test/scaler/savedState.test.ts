@@ -1,9 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { VmInfo, VmRecord } from "../../src/fleet/types.ts";
-import type { Memory } from "../../src/scaler/rules/engine.ts";
-import { FRESH_STATE, type GroupState, groupKey, type Outstanding } from "../../src/scaler/rules/types.ts";
-import { TickReadings } from "../../src/scaler/sources/fleet.ts";
+import {
+  FRESH_STATE,
+  type GroupState,
+  groupKey,
+  type Outstanding,
+  type RememberedGroup,
+} from "../../src/scaler/rules/types.ts";
+import { type Bases, vmKey } from "../../src/scaler/sources/fleet.ts";
 import { parseState, type Restored, restoreState, statePieces } from "../../src/scaler/state/savedState.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { record } from "../exporter/records.ts";
@@ -21,18 +26,24 @@ interface Saved {
 
 /** The state file after a tick at NOW_US that left this state of the one group, user:web on host h. */
 function saved({ state = {}, vms = [], lastHold }: Saved): string {
-  const groups: Memory["groups"] = new Map([
-    [groupKey(WEB), { ...WEB, state: { ...FRESH_STATE, ...state } }],
-  ]);
-  const points = new TickReadings(NOW_US, vms.length);
-  for (const { labels, cpuUs, arrivalUs, incarnation } of vms)
-    points.add(labels, cpuUs ?? 0, arrivalUs, incarnation, false);
+  const groups = new Map([[groupKey(WEB), { ...WEB, state: { ...FRESH_STATE, ...state } }]]);
+  const points = new Map(
+    vms.map((vm) => {
+      const { cpuUs, arrivalUs, incarnation } = vm;
+      return [vmKey(vm), { cpuUs: cpuUs ?? 0, arrivalUs, incarnation, gone: false }];
+    }),
+  );
   return textOf({ groups, bases: { tickUs: NOW_US, points } }, vms, lastHold);
+}
+
+interface Memory {
+  readonly groups: ReadonlyMap<string, RememberedGroup>;
+  readonly bases: Bases;
 }
 
 function textOf(memory: Memory, vms: readonly VmRecord[], lastHold: string | null = null): string {
   const snapshot = { nowUs: NOW_US, wallMs: WALL_MS, vms, unheard: [] };
-  return [...statePieces({ memory, snapshot, lastHold: () => lastHold })].join("");
+  return [...statePieces({ ...memory, snapshot, lastHold: () => lastHold })].join("");
 }
 
 /** What another process makes of it, its monotonic clock 1 s old, so much wall time later. */
@@ -45,8 +56,8 @@ function restored(text: string, laterMs = 0): Restored {
   });
 }
 
-function stateOf({ memory }: Restored): GroupState | undefined {
-  return memory.groups.get(groupKey(WEB))?.state;
+function stateOf({ groups }: Restored): GroupState | undefined {
+  return groups.get(groupKey(WEB))?.state;
 }
 
 /** A VM of one incarnation so far. */
@@ -104,15 +115,15 @@ describe("a state file", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(groupName, groupState)), (all) => {
         const groups = new Map(all.map(([name, state]) => [groupKey(name), { ...name, state }]));
-        const text = textOf({ groups, bases: { tickUs: NOW_US, points: new TickReadings(NOW_US, 0) } }, []);
-        const { memory } = restoreState(parseState(text), {
+        const text = textOf({ groups, bases: { tickUs: NOW_US, points: new Map() } }, []);
+        const after = restoreState(parseState(text), {
           now: { nowUs: NOW_US, wallMs: WALL_MS },
           pollIntervalMs: POLL_MS,
           deathTimeoutMs: 900_000,
           isTarget: () => true,
         });
-        expect(memory.groups).toEqual(groups);
-        expect(memory.bases.tickUs).toBe(NOW_US);
+        expect(after.groups).toEqual(groups);
+        expect(after.bases.tickUs).toBe(NOW_US);
       }),
     );
   });
@@ -138,10 +149,10 @@ describe("a state file", () => {
             info: cpus === null ? null : infoOf(cpus, startedMs),
           }),
         );
-        const { memory, expected } = restored(saved({ vms }), laterMs);
+        const { bases, expected } = restored(saved({ vms }), laterMs);
         const shiftUs = 1_000_000 - NOW_US - laterMs * 1000;
         for (const [i, vm] of vms.entries()) {
-          const base = memory.bases.points.get(vm.labels);
+          const base = bases.points.get(vmKey(vm));
           const { arrivalUs, cpuUs, info } = vm;
           const startedMs = info?.startedMs ?? null;
           expect(base).toEqual({
@@ -180,17 +191,16 @@ describe("counters, bounds and readings", () => {
   test.each([0, 59_999, 119_999])("count in a file of %i ms", (ageMs) => {
     const after = restored(saved({ state, vms: [web], lastHold: "normal" }), ageMs);
     expect(stateOf(after)).toMatchObject(state);
-    expect(after.lastTickUs).toBe(1_000_000 - ageMs * 1000);
-    expect(after.memory.bases.points.get(web.labels)?.cpuUs).toBe(1_234_567);
+    expect(after.bases.tickUs).toBe(1_000_000 - ageMs * 1000);
+    expect(after.bases.points.get(vmKey(web))?.cpuUs).toBe(1_234_567);
     expect(after.lastHolds.get(groupKey(WEB))).toBe("normal");
   });
 
   test.each([120_000, 3_600_000])("do not count in a file of %i ms, two poll intervals or older", (ageMs) => {
     const after = restored(saved({ state, vms: [web] }), ageMs);
     expect(stateOf(after)).toMatchObject({ highTicks: 0, lowTicks: 0, knownClones: null, outOfBounds: null });
-    expect(after.lastTickUs).toBeNull();
-    expect(after.memory.bases.tickUs).toBeNull();
-    expect(after.memory.bases.points.get(web.labels)).toBeUndefined();
+    expect(after.bases.tickUs).toBeNull();
+    expect(after.bases.points.get(vmKey(web))).toBeUndefined();
     // but the VM is known to have been there
     expect(after.expected).toHaveLength(1);
   });
@@ -231,7 +241,7 @@ describe("cooldowns, decisions and tombstones", () => {
         outstanding: { sinceMs: 1_000 },
         tombstones: [{ cloneId: 3, untilMs: 1_000 + 900_000 }],
       });
-      expect(after.lastTickUs).toBe(1_000_000);
+      expect(after.bases.tickUs).toBe(1_000_000);
     },
   );
 });

@@ -1,7 +1,8 @@
 import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
-import { Engine } from "../../src/scaler/rules/engine.ts";
+import { Rules } from "../../src/scaler/rules/tick.ts";
 import type { Evaluation } from "../../src/scaler/rules/types.ts";
+import { FleetSource } from "../../src/scaler/sources/fleet.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { arrivingNow, makeInfo, makeStats } from "../support/stats.ts";
@@ -35,7 +36,8 @@ export interface ScenarioOptions {
 export class Scenario {
   readonly clock = new FakeClock();
   readonly fleet: Fleet;
-  readonly engine: Engine;
+  readonly #source: FleetSource;
+  readonly #rules: Rules;
   /** all evaluations of the last tick */
   evaluations: readonly Evaluation[] = [];
   readonly #config: ScalerConfig;
@@ -48,7 +50,8 @@ export class Scenario {
     this.#withInfo = info;
     const { deathTimeoutMs } = this.#config.defaults;
     this.fleet = new Fleet({ clock: this.clock, deathTimeoutMs });
-    this.engine = new Engine(this.#config);
+    this.#source = new FleetSource(this.fleet);
+    this.#rules = new Rules(this.#config);
   }
 
   /** A VM starts with this load in percent of its CPU; its first sample comes at once. Names are on host `h` unless `host/name`. */
@@ -92,7 +95,7 @@ export class Scenario {
   }
 
   reconfigure(keys: Partial<ScalerPolicy>, scaler: Partial<ScalerConfig> = {}): this {
-    this.engine.reconfigure(configOf(keys, scaler));
+    this.#rules.reconfigure(configOf(keys, scaler));
     return this;
   }
 
@@ -112,8 +115,11 @@ export class Scenario {
   /** Time passes up to the next full minute, and the scaler ticks; what arrives at that very time belongs to the tick. */
   tick(): this {
     this.pass((MINUTE - (this.#nowMs % MINUTE)) / 1000);
-    const snapshot = this.fleet.snapshot({ staleAfterUs: () => 35e6 });
-    this.evaluations = this.engine.tick(snapshot, 0);
+    const observations = this.#source.observe(this.#source.snapshot(), {
+      firstSampleUs: 0,
+      groupOf: (name) => this.#rules.groupOf(name),
+    });
+    this.evaluations = this.#rules.tick(observations, this.clock.nowUs());
     return this;
   }
 

@@ -2,7 +2,7 @@
 import { systemClock } from "../../src/clock.ts";
 import { createLogger } from "../../src/log.ts";
 import { FRESH_STATE } from "../../src/scaler/rules/types.ts";
-import { TickReadings } from "../../src/scaler/sources/fleet.ts";
+import { NO_BASES } from "../../src/scaler/sources/fleet.ts";
 import { statePieces } from "../../src/scaler/state/savedState.ts";
 import { StateFile } from "../../src/scaler/state/stateFile.ts";
 
@@ -28,10 +28,10 @@ for (let round = 1; ; round++) {
       return [`web${i}`, group] as const;
     }),
   );
-  const memory = { groups, bases: { tickUs: 0, points: new TickReadings(0, 0) } };
+  const bases = { ...NO_BASES, tickUs: 0 };
   const snapshot = { nowUs: 0, wallMs: clock.wallMs(), vms: [], unheard: [] };
   file.save(function* () {
-    for (const piece of statePieces({ memory, snapshot, lastHold: () => null })) {
+    for (const piece of statePieces({ groups, bases, snapshot, lastHold: () => null })) {
       process.stdout.write(".");
       yield piece;
     }

@@ -1,6 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { type RememberedGroup, type TickInput, tick } from "../../src/scaler/rules/tick.ts";
-import { FRESH_STATE, type GroupState, groupKey, type Observation } from "../../src/scaler/rules/types.ts";
+import { type TickInput, tick } from "../../src/scaler/rules/tick.ts";
+import {
+  FRESH_STATE,
+  type GroupState,
+  groupKey,
+  type Observation,
+  type RememberedGroup,
+} from "../../src/scaler/rules/types.ts";
 import { MINUTE, observation, outstanding, policy, words } from "./rules.ts";
 
 const NOW_MS = 60 * MINUTE;
@@ -10,15 +16,17 @@ function remembered(state: Partial<GroupState>, group = WEB): ReadonlyMap<string
   return new Map([[groupKey(group), { ...group, state: { ...FRESH_STATE, ...state } }]]);
 }
 
-function tickOf(observations: readonly Observation[], input: Partial<TickInput> = {}) {
-  const result = tick({
-    observations,
-    policyOf: () => policy(),
-    states: new Map(),
-    nowMs: NOW_MS,
-    maxScaleUpsPerTick: 1,
-    ...input,
-  });
+interface Given {
+  readonly policyOf?: TickInput["policyOf"];
+  readonly states?: ReadonlyMap<string, RememberedGroup>;
+}
+
+function tickOf(observations: readonly Observation[], given: Given = {}) {
+  const { policyOf = () => policy(), states = new Map() } = given;
+  const groups = new Map(
+    Array.from(states, ([key, group]) => [key, { ...group, policy: policyOf(group) }] as const),
+  );
+  const result = tick({ observations, groups, policyOf, nowMs: NOW_MS, maxScaleUpsPerTick: 1 });
   return { ...result, decisions: result.evaluations.map(({ decision }) => words(decision)) };
 }
 
@@ -38,8 +46,8 @@ describe("one tick", () => {
   });
 
   test("of groups without any, remembers nothing", () => {
-    const { evaluations, states } = tickOf([]);
-    expect([evaluations, states.size]).toEqual([[], 0]);
+    const { evaluations, groups } = tickOf([]);
+    expect([evaluations, groups.size]).toEqual([[], 0]);
   });
 
   test("repairs take part in the host's limit, by load as well", () => {
@@ -74,8 +82,8 @@ describe("one tick", () => {
 
 describe("a group that is absent at a tick", () => {
   const cooling = { lastActionMs: NOW_MS - MINUTE };
-  const kept = (state: Partial<GroupState>, input: Partial<TickInput> = {}) =>
-    tickOf([], { states: remembered(state), ...input }).states.get(groupKey(WEB))?.state ?? null;
+  const kept = (state: Partial<GroupState>, given: Given = {}) =>
+    tickOf([], { states: remembered(state), ...given }).groups.get(groupKey(WEB))?.state ?? null;
 
   test("is forgotten when it has neither cooldown nor tombstones", () => {
     expect(kept({ highTicks: 2, lowTicks: 1 })).toBeNull();
@@ -112,9 +120,9 @@ describe("a group that is absent at a tick", () => {
       policyOf,
       states: remembered({ tombstones: [{ cloneId: 1, untilMs: 1e9 }], outOfBounds: "below" }),
     });
-    const back = tickOf([observation({ 0: 50 })], { policyOf, states: absent.states });
+    const back = tickOf([observation({ 0: 50 })], { policyOf, states: absent.groups });
     expect(back.decisions).toEqual(["hold normal"]);
-    const again = tickOf([observation({ 0: 50 })], { policyOf, states: back.states });
+    const again = tickOf([observation({ 0: 50 })], { policyOf, states: back.groups });
     expect(again.decisions).toEqual(["scale_up below_min web-clone-2"]);
   });
 });

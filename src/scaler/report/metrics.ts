@@ -1,16 +1,16 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Family } from "../../exposition/family.ts";
+import { labelPairs } from "../../exposition/labels.ts";
 import { labelList, tableLine } from "../../exposition/metricDocs.ts";
 import { promClientFamilies } from "../../exposition/promClient.ts";
 import { type LabelDoc, ownLabels, type RowHead, type TableRow } from "../../exposition/row.ts";
-import { InOrder } from "../inOrder.ts";
 import {
   type Decision,
   type Evaluation,
+  type GroupKey,
   type GroupPolicy,
   groupKey,
-  type HoldReason,
-  type ScaleReason,
+  type Scale,
 } from "../rules/types.ts";
 import type { StateFileCounts } from "../state/stateFile.ts";
 import { desiredClones } from "./json.ts";
@@ -28,10 +28,8 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
       { name: "reason", holds: "why, such as overloaded, cooldown, normal" },
       { name: "mode", holds: "dry_run: counted, not carried out" },
     ],
-    emit: ({ labels, kinds, counts }, out) => {
-      kinds.forEach((kind, index) => {
-        out.series(labels, counts[index] ?? 0, kind.labels);
-      });
+    emit: ({ labels, counts }, out) => {
+      for (const [decision, count] of counts) out.series(labels, count, decision);
     },
   },
   {
@@ -149,23 +147,13 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
 
 /** What the metrics say of each group, made anew at every tick from what they said before and its evaluations. */
 
-/** A kind of decision, and the labels that a series of it carries behind its group's. */
-interface DecisionKind {
-  /** `,decision="hold",reason="normal",mode="dry_run"` */
-  readonly labels: string;
-}
-
-/** No reason is one of two decisions, so that it tells the kind. */
-type KindOf = (decision: Decision["decision"], reason: ScaleReason | HoldReason) => DecisionKind;
-
 /** A group as the metric rows see it. Immutable: a scrape that is being written is not touched by the next tick. */
 export interface GroupItem {
   readonly labels: string;
   readonly evaluation: Evaluation;
   readonly policy: GroupPolicy;
-  /** what has been decided, the scale decisions first; `counts` says how often at the same index */
-  readonly kinds: readonly DecisionKind[];
-  readonly counts: readonly number[];
+  /** evaluations by the labels that say what was decided, the scale decisions first, see `decisionLabels` */
+  readonly counts: ReadonlyMap<string, number>;
   /** wall time, in seconds; null while there has been no scale decision */
   readonly cooldownUntilSeconds: number | null;
   /** wall times of the last decisions, in seconds; null for none in this run of the program */
@@ -174,97 +162,77 @@ export interface GroupItem {
   readonly lastHoldSeconds: number | null;
 }
 
+/** When evaluations were made, on the clock of their times and as wall time, and what is done about their decisions. */
+export interface TickFacts {
+  readonly nowMs: number;
+  readonly wallMs: number;
+  readonly mode: string;
+}
+
 /** Corrections of the wall clock below this are ignored: a published cooldown end does not jitter. */
 const SAME_TIME_SECONDS = 1;
 
-const SCALE_PAIRS: readonly [Decision["decision"], ScaleReason][] = [
-  ["scale_up", "overloaded"],
-  ["scale_up", "below_min"],
-  ["scale_down", "underloaded"],
-  ["scale_down", "above_max"],
+const SCALES: readonly Pick<Scale, "decision" | "reason">[] = [
+  { decision: "scale_up", reason: "overloaded" },
+  { decision: "scale_up", reason: "below_min" },
+  { decision: "scale_down", reason: "underloaded" },
+  { decision: "scale_down", reason: "above_max" },
 ];
 
-/** The items of all groups that a policy matches, as of the last tick. */
+/** What the metrics say of each group that a policy matches, made anew at every tick from what they said before. */
 export class GroupItems {
-  readonly #kindsByMode = new Map<string, KindOf>();
-  #items: readonly GroupItem[] = [];
+  #items: ReadonlyMap<GroupKey, GroupItem> = new Map();
 
-  /** As of the last tick; replaced by the next, never changed. */
+  /** As of the last tick. */
   get items(): readonly GroupItem[] {
-    return this.#items;
+    return [...this.#items.values()];
   }
 
-  /** Takes in the evaluations of one tick, at `nowMs` on the clock of their times. Groups that are not among them go. */
-  update(evaluations: readonly Evaluation[], at: { nowMs: number; wallMs: number; mode: string }): void {
-    const before = new InOrder(
-      this.#items.map(({ labels }) => labels),
-      this.#items,
-    );
-    const kindOf = this.#kindsOf(at.mode);
-    const items: GroupItem[] = [];
+  /** Takes in the evaluations of one tick. Groups that are not among them go. */
+  update(evaluations: readonly Evaluation[], facts: TickFacts): void {
+    const items = new Map<GroupKey, GroupItem>();
     for (const evaluation of evaluations) {
-      const { policy, observation } = evaluation;
-      if (policy === null) continue;
-      const key = groupKey(observation);
-      // a group's key is its labels
-      items.push(itemAfter(before.get(key), key, evaluation, policy, kindOf, at));
+      if (evaluation.policy === null) continue;
+      const key = groupKey(evaluation.observation);
+      items.set(key, itemAfter(this.#items.get(key), evaluation, evaluation.policy, facts));
     }
     this.#items = items;
-  }
-
-  #kindsOf(mode: string): KindOf {
-    const known = this.#kindsByMode.get(mode);
-    if (known !== undefined) return known;
-    const kinds = new Map<string, DecisionKind>();
-    const kindOf: KindOf = (decision, reason) => {
-      const made = kinds.get(reason);
-      if (made !== undefined) return made;
-      const kind = { labels: `,decision="${decision}",reason="${reason}",mode="${mode}"` };
-      kinds.set(reason, kind);
-      return kind;
-    };
-    this.#kindsByMode.set(mode, kindOf);
-    return kindOf;
   }
 }
 
 function itemAfter(
   before: GroupItem | undefined,
-  labels: string,
   evaluation: Evaluation,
   policy: GroupPolicy,
-  kindOf: KindOf,
-  { nowMs, wallMs }: { readonly nowMs: number; readonly wallMs: number },
+  { nowMs, wallMs, mode }: TickFacts,
 ): GroupItem {
-  const { decision, reason } = evaluation.decision;
-  const kind = kindOf(decision, reason);
-  let kinds = before?.kinds ?? SCALE_PAIRS.map((pair) => kindOf(...pair));
-  const counts = before?.counts.slice() ?? kinds.map(() => 0);
-  let index = kinds.indexOf(kind);
-  if (index < 0) {
-    index = kinds.length;
-    kinds = [...kinds, kind];
-  }
-  counts[index] = (counts[index] ?? 0) + 1;
-  const untilMs = evaluation.cooldownUntilMs;
+  const { observation, decision, cooldownUntilMs: untilMs } = evaluation;
+  const { host, path, group } = observation;
+  const counts = new Map(before?.counts ?? SCALES.map((scale) => [decisionLabels(scale, mode), 0]));
+  const labels = decisionLabels(decision, mode);
+  counts.set(labels, (counts.get(labels) ?? 0) + 1);
   const wall = wallMs / 1000;
   return {
-    labels,
+    labels: before?.labels ?? labelPairs({ host, path, group }),
     evaluation,
     policy,
-    kinds,
     counts,
     cooldownUntilSeconds:
       untilMs === null
         ? null
         : steady(before?.cooldownUntilSeconds ?? null, (wallMs + untilMs - nowMs) / 1000),
-    lastUpSeconds: decision === "scale_up" ? wall : (before?.lastUpSeconds ?? null),
-    lastDownSeconds: decision === "scale_down" ? wall : (before?.lastDownSeconds ?? null),
-    lastHoldSeconds: decision === "hold" ? wall : (before?.lastHoldSeconds ?? null),
+    lastUpSeconds: decision.decision === "scale_up" ? wall : (before?.lastUpSeconds ?? null),
+    lastDownSeconds: decision.decision === "scale_down" ? wall : (before?.lastDownSeconds ?? null),
+    lastHoldSeconds: decision.decision === "hold" ? wall : (before?.lastHoldSeconds ?? null),
   };
 }
 
-/** The time as it was told before, unless it is another one. */
+/** What stands behind the group's labels: `,decision="hold",reason="normal",mode="dry_run"`. */
+function decisionLabels({ decision, reason }: Pick<Decision, "decision" | "reason">, mode: string): string {
+  return `,decision="${decision}",reason="${reason}",mode="${mode}"`;
+}
+
+/** The time as it was published before, unless it is another one. */
 function steady(before: number | null, now: number): number {
   return before !== null && Math.abs(before - now) < SAME_TIME_SECONDS ? before : now;
 }

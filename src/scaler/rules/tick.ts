@@ -1,132 +1,161 @@
-/** One tick over all groups: every group evaluated once, and the hosts' limits on scale-ups kept. Pure. */
+/** One tick over all groups: every group evaluated once, and the hosts' limits on scale-ups kept. */
 import { type Glob, matchesGlob, parseGlob } from "../../config/glob.ts";
 import type { ScalerConfig } from "../../config/types.ts";
-import { InOrder } from "../inOrder.ts";
 import { type EvaluateResult, evaluate } from "./evaluate.ts";
 import {
   type Evaluation,
   FRESH_STATE,
+  type Group,
   type GroupKey,
   type GroupName,
   type GroupPolicy,
   type GroupState,
   groupKey,
   type Observation,
+  type RememberedGroup,
 } from "./types.ts";
+
+/**
+ * The configuration's rules and what they remember between two ticks. Live and in a backtest it is the same; it has no
+ * clock, no files and carries nothing out.
+ */
+export class Rules {
+  #config: ScalerConfig;
+  #policyOf: (group: GroupName) => GroupPolicy | null;
+  #groups: ReadonlyMap<GroupKey, Group>;
+
+  /** `remembered` by an earlier run of the program, by group. */
+  constructor(config: ScalerConfig, remembered: ReadonlyMap<GroupKey, RememberedGroup> = new Map()) {
+    this.#config = config;
+    this.#policyOf = policyLookup(config);
+    this.#groups = withPolicies(remembered, this.#policyOf);
+  }
+
+  /** What is remembered after the last tick; replaced by the next, never changed. */
+  get groups(): ReadonlyMap<GroupKey, Group> {
+    return this.#groups;
+  }
+
+  /** Other policies from the next tick on; what is remembered stays. */
+  reconfigure(config: ScalerConfig): void {
+    this.#config = config;
+    this.#policyOf = policyLookup(config);
+    this.#groups = withPolicies(this.#groups, this.#policyOf);
+  }
+
+  /** A group as the next evaluation will find it: one that is not known yet has a fresh state. */
+  groupOf(name: GroupName): Group {
+    return this.#groups.get(groupKey(name)) ?? newGroup(name, this.#policyOf);
+  }
+
+  /** Evaluates every observed group once, at this monotonic time. */
+  tick(observations: readonly Observation[], nowUs: number): readonly Evaluation[] {
+    const { evaluations, groups } = tick({
+      observations,
+      groups: this.#groups,
+      policyOf: this.#policyOf,
+      nowMs: Math.floor(nowUs / 1000),
+      maxScaleUpsPerTick: this.#config.maxScaleUpsPerTick,
+    });
+    this.#groups = groups;
+    return evaluations;
+  }
+}
+
+function newGroup({ host, path, group }: GroupName, policyOf: TickInput["policyOf"]): Group {
+  const name = { host, path, group };
+  return { ...name, policy: policyOf(name), state: FRESH_STATE };
+}
+
+function withPolicies(
+  groups: ReadonlyMap<GroupKey, RememberedGroup>,
+  policyOf: TickInput["policyOf"],
+): ReadonlyMap<GroupKey, Group> {
+  return new Map(Array.from(groups, ([key, group]) => [key, { ...group, policy: policyOf(group) }]));
+}
+
+/** Which policy holds for a group: the first whose pattern matches the primary's full name; null when none does. */
+export function policyLookup({ defaults, policies }: ScalerConfig): (group: GroupName) => GroupPolicy | null {
+  const { deathTimeoutMs } = defaults;
+  const rules = policies.map((policy) => ({
+    glob: parseGlob(policy.match),
+    host: policy.host,
+    policy: { ...policy, deathTimeoutMs },
+  }));
+  return ({ host, path, group }) => {
+    const name = `${path}:${group}`;
+    const matches = (rule: { glob: Glob; host: string | null }) =>
+      (rule.host === null || rule.host === host) && matchesGlob(rule.glob, name);
+    return rules.find(matches)?.policy ?? null;
+  };
+}
 
 export interface TickInput {
   readonly observations: readonly Observation[];
-  /** null when no policy matches the group */
+  readonly groups: ReadonlyMap<GroupKey, Group>;
+  /** asked for groups that are not in `groups`; null when no policy matches */
   readonly policyOf: (group: GroupName) => GroupPolicy | null;
-  /** the policies of the observed groups, where they have been looked up already */
-  readonly policies?: readonly (GroupPolicy | null)[];
-  readonly states: ReadonlyMap<GroupKey, RememberedGroup>;
   readonly nowMs: number;
   readonly maxScaleUpsPerTick: number;
-}
-
-export interface RememberedGroup extends GroupName {
-  readonly state: GroupState;
 }
 
 export interface TickResult {
   /** one per observation, in their order */
   readonly evaluations: readonly Evaluation[];
-  readonly states: ReadonlyMap<GroupKey, RememberedGroup>;
+  readonly groups: ReadonlyMap<GroupKey, Group>;
 }
 
-/** Evaluates every observed group; a group that is remembered but not observed keeps only what must outlive it. */
+/** One group at this tick; the result is replaced where its host's limit closes the door. */
+interface Turn {
+  readonly key: GroupKey;
+  readonly group: Group;
+  readonly observation: Observation;
+  result: EvaluateResult;
+}
+
+/** Evaluates every observed group; a group that is remembered but not observed keeps only what must outlive it. Pure. */
 export function tick(input: TickInput): TickResult {
-  const { policies } = input;
-  const keys = input.observations.map(groupKey);
-  const before = keys.map((key) => input.states.get(key));
-  const evaluateAt = (index: number, observation: Observation, scaleUpAllowed: boolean): EvaluateResult =>
-    evaluate({
-      policy: policies === undefined ? input.policyOf(observation) : (policies[index] ?? null),
-      observation,
-      state: before[index]?.state ?? FRESH_STATE,
-      nowMs: input.nowMs,
-      scaleUpAllowed,
-    });
-  const results = input.observations.map((observation, index) => evaluateAt(index, observation, true));
-  for (const index of beyondHostLimit(results, input.maxScaleUpsPerTick)) {
-    const observation = input.observations[index];
-    if (observation !== undefined) results[index] = evaluateAt(index, observation, false);
-  }
-  const groups = results.map(({ state, evaluation }, index): RememberedGroup => {
-    const remembered = before[index];
-    if (remembered?.state === state) return remembered;
-    const { host, path, group } = evaluation.observation;
-    return { host, path, group, state };
+  const { observations, policyOf, nowMs } = input;
+  const turns = observations.map((observation): Turn => {
+    const key = groupKey(observation);
+    const group = input.groups.get(key) ?? newGroup(observation, policyOf);
+    const result = evaluate({ ...group, observation, nowMs, scaleUpAllowed: true });
+    return { key, group, observation, result };
   });
-  const absent = before.filter((remembered) => remembered !== undefined).length < input.states.size;
-  if (absent) keepAbsent(input, keys, groups);
-  return { evaluations: results.map((r) => r.evaluation), states: new InOrder(keys, groups) };
+  for (const turn of beyondHostLimit(turns, input.maxScaleUpsPerTick)) {
+    const { group, observation } = turn;
+    turn.result = evaluate({ ...group, observation, nowMs, scaleUpAllowed: false });
+  }
+  const groups = new Map<GroupKey, Group>();
+  for (const { key, group, result } of turns) {
+    groups.set(key, group.state === result.state ? group : { ...group, state: result.state });
+  }
+  for (const [key, group] of input.groups) {
+    const state = groups.has(key) ? null : afterAbsence(group, nowMs);
+    if (state !== null) groups.set(key, { ...group, state });
+  }
+  return { evaluations: turns.map(({ result }) => result.evaluation), groups };
 }
 
-/** Adds what is kept of the groups that are remembered and not observed. */
-function keepAbsent(input: TickInput, keys: GroupKey[], groups: RememberedGroup[]): void {
-  const observed = new Set(keys);
-  for (const [key, remembered] of input.states) {
-    if (observed.has(key)) continue;
-    const state = afterAbsence(remembered.state, input.policyOf(remembered), input.nowMs);
-    if (state === null) continue;
-    keys.push(key);
-    groups.push({ ...remembered, state });
+/** The scale-ups that their host's limit leaves out: the most overloaded groups go first. */
+function beyondHostLimit(turns: readonly Turn[], limit: number): Turn[] {
+  const byHost = new Map<string, Turn[]>();
+  for (const turn of turns) {
+    if (turn.result.evaluation.decision.decision !== "scale_up") continue;
+    const { host } = turn.observation;
+    const ups = byHost.get(host);
+    if (ups === undefined) byHost.set(host, [turn]);
+    else ups.push(turn);
   }
-}
-
-/** Indexes of the scale-ups that their host's limit leaves out: the most overloaded groups go first. */
-function beyondHostLimit(results: readonly EvaluateResult[], limit: number): number[] {
-  const byHost = new Map<string, number[]>();
-  results.forEach(({ evaluation }, index) => {
-    if (evaluation.decision.decision !== "scale_up") return;
-    const { host } = evaluation.observation;
-    const indexes = byHost.get(host);
-    if (indexes === undefined) byHost.set(host, [index]);
-    else indexes.push(index);
-  });
-  const load = (index: number) => results[index]?.evaluation.averages.forUp ?? 0;
-  return [...byHost.values()].flatMap((indexes) => indexes.sort((a, b) => load(b) - load(a)).slice(limit));
+  const load = ({ result }: Turn) => result.evaluation.averages.forUp ?? 0;
+  return [...byHost.values()].flatMap((ups) => ups.sort((a, b) => load(b) - load(a)).slice(limit));
 }
 
 /** What is kept of a group that is absent at a tick: its cooldown and tombstones until they are over; then null. */
-function afterAbsence(state: GroupState, policy: GroupPolicy | null, nowMs: number): GroupState | null {
+function afterAbsence({ policy, state }: Group, nowMs: number): GroupState | null {
   const tombstones = state.tombstones.filter((t) => nowMs < t.untilMs);
   const cooling =
     state.lastActionMs !== null && policy !== null && nowMs < state.lastActionMs + policy.cooldownPeriodMs;
   if (!cooling && tombstones.length === 0) return null;
   return { ...state, highTicks: 0, lowTicks: 0, tombstones, knownClones: null, outOfBounds: null };
-}
-
-interface Rule {
-  readonly glob: Glob;
-  readonly host: string | null;
-  readonly policy: GroupPolicy;
-}
-
-/** Answers are remembered for this many groups; beyond it all are forgotten and looked up afresh. */
-const MAX_REMEMBERED = 100_000;
-
-/** Which policy holds for a group: the first whose pattern matches the primary's full name; null when none does. */
-export function policyLookup(config: ScalerConfig): (group: GroupName) => GroupPolicy | null {
-  const { deathTimeoutMs } = config.defaults;
-  const rules: Rule[] = config.policies.map((policy) => ({
-    glob: parseGlob(policy.match),
-    host: policy.host,
-    policy: { ...policy, deathTimeoutMs },
-  }));
-  const policyFor = (host: string, name: string) =>
-    rules.find((rule) => (rule.host === null || rule.host === host) && matchesGlob(rule.glob, name))
-      ?.policy ?? null;
-  const remembered = new Map<GroupKey, GroupPolicy | null>();
-  return (group) => {
-    const key = groupKey(group);
-    const known = remembered.get(key);
-    if (known !== undefined) return known;
-    const policy = policyFor(group.host, `${group.path}:${group.group}`);
-    if (remembered.size === MAX_REMEMBERED) remembered.clear();
-    remembered.set(key, policy);
-    return policy;
-  };
 }

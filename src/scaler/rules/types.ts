@@ -1,5 +1,4 @@
 import type { PolicySettings } from "../../config/types.ts";
-import { labelPairs } from "../../exposition/labels.ts";
 
 /** The scaler's values. All of them are immutable; a new state is made from an old one. */
 
@@ -23,8 +22,13 @@ export interface GroupName {
   readonly path: string;
   /** the primary's label */
   readonly group: string;
-  /** the three as pre-escaped exposition labels, where they are at hand: `host="h",path="user",group="web"` */
-  readonly labels?: string;
+}
+
+export type GroupKey = string;
+
+/** Identifies a group across ticks. Keys in order are groups in order of host, path and name. */
+export function groupKey({ host, path, group }: GroupName): GroupKey {
+  return `${host}\n${path}\n${group}`;
 }
 
 /** What was measured of one group at one tick, wherever the numbers came from. Members that are gone are not in it. */
@@ -98,6 +102,16 @@ export interface GroupState {
   readonly outOfBounds: "above" | "below" | null;
 }
 
+/** A group, and what is remembered of it. */
+export interface RememberedGroup extends GroupName {
+  readonly state: GroupState;
+}
+
+/** The same with the policy that holds for it; null when none matches. */
+export interface Group extends RememberedGroup {
+  readonly policy: GroupPolicy | null;
+}
+
 export const FRESH_STATE: GroupState = {
   highTicks: 0,
   lowTicks: 0,
@@ -134,11 +148,4 @@ export interface Evaluation {
   readonly lowTicks: number;
   readonly cooldownUntilMs: number | null;
   readonly outstanding: Outstanding | null;
-}
-
-export type GroupKey = string;
-
-/** Identifies a group across ticks: its exposition labels, which the fleet makes once for each VM. */
-export function groupKey({ host, path, group, labels }: GroupName): GroupKey {
-  return labels ?? labelPairs({ host, path, group });
 }

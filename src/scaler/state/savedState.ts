@@ -3,13 +3,10 @@
  * microseconds), since monotonic time does not outlive the process. Keys are spelt as in the API.
  */
 import { z } from "zod";
-import { labelPairs } from "../../exposition/labels.ts";
 import type { ExpectedVm, FleetSnapshot, UnheardVm, VmRecord } from "../../fleet/types.ts";
-import { formatName, type Name, pathText, tryParseName } from "../../wire/names.ts";
-import { type Memory, NO_MEMORY } from "../rules/engine.ts";
-import type { RememberedGroup } from "../rules/tick.ts";
-import { type GroupKey, type GroupState, groupKey, type Outstanding } from "../rules/types.ts";
-import { type Base, windowStart } from "../sources/fleet.ts";
+import { formatName, type Name, tryParseName } from "../../wire/names.ts";
+import { type GroupKey, groupKey, type Outstanding, type RememberedGroup } from "../rules/types.ts";
+import { type Base, type Bases, NO_BASES, vmKey, windowStart } from "../sources/fleet.ts";
 
 const VERSION = 1;
 /** A file of this many poll intervals is too old for what has to happen in a row: counters, and windows of rates. */
@@ -22,24 +19,15 @@ const label = z.string().min(1).max(63);
 const host = z.string().min(1);
 const path = z.string();
 
-const outstandingSchema = z
-  .discriminatedUnion("decision", [
-    z.strictObject({
-      decision: z.literal("scale_up"),
-      reason: z.literal(["overloaded", "below_min"]),
-      clone: label,
-      clone_id: cloneId,
-      since_ms: wallMs,
-    }),
-    z.strictObject({
-      decision: z.literal("scale_down"),
-      reason: z.literal(["underloaded", "above_max"]),
-      clone: label,
-      clone_id: cloneId,
-      since_ms: wallMs,
-    }),
-  ])
-  .nullable();
+function scaleSchema<D extends string, const R extends readonly string[]>(decision: D, reasons: R) {
+  return z.strictObject({
+    decision: z.literal(decision),
+    reason: z.literal(reasons),
+    clone: label,
+    clone_id: cloneId,
+    since_ms: wallMs,
+  });
+}
 
 const groupSchema = z.strictObject({
   host,
@@ -48,7 +36,12 @@ const groupSchema = z.strictObject({
   high_ticks: count,
   low_ticks: count,
   last_action_ms: wallMs.nullable(),
-  outstanding: outstandingSchema,
+  outstanding: z
+    .discriminatedUnion("decision", [
+      scaleSchema("scale_up", ["overloaded", "below_min"]),
+      scaleSchema("scale_down", ["underloaded", "above_max"]),
+    ])
+    .nullable(),
   tombstones: z.array(z.strictObject({ clone_id: cloneId, until_ms: wallMs })),
   made_here: z.array(cloneId),
   known_clones: z.array(cloneId).nullable(),
@@ -110,7 +103,8 @@ export function parseState(text: string): SavedState {
 
 /** What is remembered from a tick on, and what the fleet knows at its end or later. */
 export interface StateToSave {
-  readonly memory: Memory;
+  readonly groups: ReadonlyMap<GroupKey, RememberedGroup>;
+  readonly bases: Bases;
   readonly snapshot: Pick<FleetSnapshot, "nowUs" | "wallMs" | "vms" | "unheard">;
   /** what `Transitions` knows of a group; null for nothing. May be newer than the rest. */
   readonly lastHold: (key: GroupKey) => string | null;
@@ -120,13 +114,13 @@ export interface StateToSave {
 const LINES_PER_PIECE = 250;
 
 /** The state file's text in pieces, to be made one by one. Nothing it reads changes in the meantime. */
-export function* statePieces({ memory, snapshot, lastHold }: StateToSave): Generator<string> {
+export function* statePieces({ groups, bases, snapshot, lastHold }: StateToSave): Generator<string> {
   const wall = (us: number) => Math.round(snapshot.wallMs * 1000 + us - snapshot.nowUs) / 1000;
-  yield `{"version":${VERSION},"time_ms":${wall(memory.bases.tickUs ?? snapshot.nowUs)},"groups":[`;
-  yield* lines(memory.groups, ([key, group]) => groupJson(group, lastHold(key), wall));
+  yield `{"version":${VERSION},"time_ms":${wall(bases.tickUs ?? snapshot.nowUs)},"groups":[`;
+  yield* lines(groups, ([key, group]) => groupJson(group, lastHold(key), wall));
   yield '],"members":[';
-  const { points } = memory.bases;
-  yield* lines([...snapshot.vms, ...snapshot.unheard], (vm) => memberJson(vm, points.get(vm.labels), wall));
+  const vms = [...snapshot.vms, ...snapshot.unheard];
+  yield* lines(vms, (vm) => memberJson(vm, bases.points.get(vmKey(vm)), wall));
   yield "]}\n";
 }
 
@@ -149,16 +143,16 @@ function groupJson(
   lastHold: string | null,
   wall: (us: number) => number,
 ): SavedGroup {
-  const { outstanding } = state;
+  const wallOf = (ms: number) => wall(ms * 1000);
   return {
     host,
     path,
     group,
     high_ticks: state.highTicks,
     low_ticks: state.lowTicks,
-    last_action_ms: state.lastActionMs === null ? null : wall(state.lastActionMs * 1000),
-    outstanding: outstanding === null ? null : outstandingJson(outstanding, wall),
-    tombstones: state.tombstones.map((t) => ({ clone_id: t.cloneId, until_ms: wall(t.untilMs * 1000) })),
+    last_action_ms: state.lastActionMs === null ? null : wallOf(state.lastActionMs),
+    outstanding: state.outstanding === null ? null : outstandingJson(state.outstanding, wallOf),
+    tombstones: state.tombstones.map((t) => ({ clone_id: t.cloneId, until_ms: wallOf(t.untilMs) })),
     made_here: [...state.madeHere],
     known_clones: state.knownClones === null ? null : [...state.knownClones],
     out_of_bounds: state.outOfBounds,
@@ -168,9 +162,9 @@ function groupJson(
 
 function outstandingJson(
   { cloneId, sinceMs, ...scale }: Outstanding,
-  wall: (us: number) => number,
+  wallOf: (ms: number) => number,
 ): NonNullable<SavedGroup["outstanding"]> {
-  return { ...scale, clone_id: cloneId, since_ms: wall(sinceMs * 1000) };
+  return { ...scale, clone_id: cloneId, since_ms: wallOf(sinceMs) };
 }
 
 function memberJson(
@@ -214,12 +208,12 @@ export interface ExpectedMember {
 
 /** What a saved state is worth now. */
 export interface Restored {
-  readonly memory: Memory;
+  readonly groups: ReadonlyMap<GroupKey, RememberedGroup>;
   /**
-   * When the tick was after which it was saved, on the monotonic clock, if that is so short a time ago that ticks simply
-   * go on: only then do counters count, and windows of rates reach back across the restart. Else null.
+   * With the time of the tick after which it was saved, if that is so short a time ago that ticks simply go on: only then
+   * do counters count, and windows of rates reach back across the restart.
    */
-  readonly lastTickUs: number | null;
+  readonly bases: Bases;
   /** VMs that were alive, for `Fleet.expect` */
   readonly expected: readonly ExpectedMember[];
   readonly lastHolds: ReadonlyMap<GroupKey, string>;
@@ -227,8 +221,8 @@ export interface Restored {
 
 /** Nothing is known: a fresh start. */
 export const NOTHING_RESTORED: Restored = {
-  memory: NO_MEMORY,
-  lastTickUs: null,
+  groups: new Map(),
+  bases: NO_BASES,
   expected: [],
   lastHolds: new Map(),
 };
@@ -242,67 +236,60 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
   const monotonicUs = (atMs: number) => now.nowUs - Math.round(Math.max(0, now.wallMs - atMs) * 1000);
   const tickUs = monotonicUs(saved.time_ms);
   const isFresh = now.nowUs - tickUs < FRESH_INTERVALS * pollIntervalMs * 1000;
-
-  const clock: RestoredClock = {
-    pastMs: (atMs) => Math.floor(monotonicUs(atMs) / 1000),
-    untilMs: (atMs) => {
-      const leftMs = Math.min(atMs - now.wallMs, deathTimeoutMs);
-      return Math.floor((now.nowUs + Math.round(leftMs * 1000)) / 1000);
-    },
+  // times of groups are whole milliseconds
+  const pastMs = (atMs: number) => Math.floor(monotonicUs(atMs) / 1000);
+  const untilMs = (atMs: number) => {
+    const leftMs = Math.min(atMs - now.wallMs, deathTimeoutMs);
+    return Math.floor((now.nowUs + Math.round(leftMs * 1000)) / 1000);
   };
+
   const groups = new Map<GroupKey, RememberedGroup>();
   const lastHolds = new Map<GroupKey, string>();
   for (const group of saved.groups) {
-    const key = groupKey(group);
-    const { host, path } = group;
-    groups.set(key, { host, path, group: group.group, state: groupState(group, isFresh, clock) });
-    if (group.last_hold !== null) lastHolds.set(key, group.last_hold);
+    const name = { host: group.host, path: group.path, group: group.group };
+    const { outstanding } = group;
+    groups.set(groupKey(name), {
+      ...name,
+      state: {
+        highTicks: isFresh ? group.high_ticks : 0,
+        lowTicks: isFresh ? group.low_ticks : 0,
+        lastActionMs: group.last_action_ms === null ? null : pastMs(group.last_action_ms),
+        outstanding: outstanding === null ? null : outstandingOf(outstanding, pastMs),
+        tombstones: group.tombstones.map((t) => ({ cloneId: t.clone_id, untilMs: untilMs(t.until_ms) })),
+        madeHere: group.made_here,
+        knownClones: isFresh ? group.known_clones : null,
+        outOfBounds: isFresh ? group.out_of_bounds : null,
+      },
+    });
+    if (group.last_hold !== null) lastHolds.set(groupKey(name), group.last_hold);
   }
 
   const points = new Map<string, Base>();
   const expected: ExpectedMember[] = [];
   for (const member of saved.members) {
-    const { host, base, gone } = member;
+    const { host, base, gone, started_ms: startedMs } = member;
     const name = readName(member.name);
     if (name === null || !isTarget(host)) continue;
     if (base !== null && isFresh) {
       const arrivalUs = monotonicUs(base.at_ms);
-      const startedMs = member.started_ms;
-      points.set(labelsOf(host, name), { cpuUs: base.cpu_us, arrivalUs, incarnation: null, gone, startedMs });
+      const point = { cpuUs: base.cpu_us, arrivalUs, incarnation: null, gone, startedMs };
+      points.set(vmKey({ host, fullName: member.name }), point);
     }
     // where bases do not count, nothing else would tell that it was gone
     if (gone && !isFresh) continue;
     const heardUs = monotonicUs(member.heard_ms);
+    const before = {
+      heardUs,
+      // what it is measured by as long as info does not tell its age again
+      firstSeenUs: Math.min(heardUs, monotonicUs(startedMs ?? member.first_seen_ms)),
+      cpus: member.cpus,
+      listedUs: member.listed ? tickUs : null,
+      missedInfos: member.missed_infos,
+    };
     const isAwaited = !gone && heardUs > tickUs - pollIntervalMs * 1000;
-    // what it is measured by as long as info does not tell its age again
-    const firstSeenUs = Math.min(heardUs, monotonicUs(member.started_ms ?? member.first_seen_ms));
-    const listedUs = member.listed ? tickUs : null;
-    const { cpus, missed_infos: missedInfos } = member;
-    const before = { heardUs, firstSeenUs, cpus, listedUs, missedInfos };
     expected.push({ host, name, before, isAwaited });
   }
-  const lastTickUs = isFresh ? tickUs : null;
-  const memory = { groups, bases: { tickUs: lastTickUs, points } };
-  return { memory, lastTickUs, expected, lastHolds };
-}
-
-/** How saved times become monotonic ones, in whole milliseconds as all times of groups are. */
-interface RestoredClock {
-  readonly pastMs: (wallMs: number) => number;
-  readonly untilMs: (wallMs: number) => number;
-}
-
-function groupState(saved: SavedGroup, isFresh: boolean, { pastMs, untilMs }: RestoredClock): GroupState {
-  return {
-    highTicks: isFresh ? saved.high_ticks : 0,
-    lowTicks: isFresh ? saved.low_ticks : 0,
-    lastActionMs: saved.last_action_ms === null ? null : pastMs(saved.last_action_ms),
-    outstanding: saved.outstanding === null ? null : outstandingOf(saved.outstanding, pastMs),
-    tombstones: saved.tombstones.map((t) => ({ cloneId: t.clone_id, untilMs: untilMs(t.until_ms) })),
-    madeHere: saved.made_here,
-    knownClones: isFresh ? saved.known_clones : null,
-    outOfBounds: isFresh ? saved.out_of_bounds : null,
-  };
+  return { groups, bases: { tickUs: isFresh ? tickUs : null, points }, expected, lastHolds };
 }
 
 function outstandingOf(
@@ -315,8 +302,4 @@ function outstandingOf(
 function readName(text: string): Name | null {
   const name = tryParseName(text);
   return name !== null && name.label !== null && formatName(name) === text ? name : null;
-}
-
-function labelsOf(host: string, name: Name): string {
-  return labelPairs({ host, path: pathText(name.path), vm: name.label ?? "" });
 }
