@@ -4,6 +4,24 @@ import type { LogConfig } from "./config/types.ts";
 /** A structured logger: `log.info({ host }, "connected")`. */
 export type Logger = PinoLogger;
 
+/** What code deep inside needs of a logger: structured fields and one sentence. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** A log that adds `fields` to each event. Unlike pino's child it follows the level that `log` is set to later. */
+export function withFields(log: Log, fields: object): Log {
+  return {
+    debug: (more, message) => log.debug({ ...fields, ...more }, message),
+    info: (more, message) => log.info({ ...fields, ...more }, message),
+    warn: (more, message) => log.warn({ ...fields, ...more }, message),
+    error: (more, message) => log.error({ ...fields, ...more }, message),
+  };
+}
+
 const STDERR_FD = 2;
 
 /** A logger, and the way to change how it logs while it is in use. */

@@ -1,7 +1,8 @@
-import { createConnection, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Clock } from "../clock.ts";
 import { WireError } from "../wire/errors.ts";
 import { FrameReader } from "../wire/framing.ts";
+import type { Daemon, Endpoint } from "./endpoint.ts";
 import type { Request } from "./requests.ts";
 
 /** When a chunk was read; all messages of one chunk share it. */
@@ -31,35 +32,32 @@ export interface ConnectionHandlers {
   ended(end: ConnectionEnd): void;
 }
 
-/** Opens a socket: the system's by default, another in tests. */
-export type Dial = (socketPath: string) => Socket;
+export interface ConnectionOptions {
+  endpoint: Endpoint;
+  daemon: Daemon;
+  request: Request;
+  maxFrameBytes: number;
+  clock: Clock;
+  handlers: ConnectionHandlers;
+}
 
-/** One connection to a daemon's socket: sends one request, hands over what comes back frame by frame. */
+/** One connection to a daemon: sends one request, hands over what comes back frame by frame. */
 export class Connection {
   /** Resolves when the socket is closed, whoever closed it. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
   readonly #reader: FrameReader;
-  readonly #handlers: ConnectionHandlers;
-  readonly #clock: Clock;
+  readonly #options: ConnectionOptions;
   #opened = false;
   /** Ended or closed: the handlers hear nothing more. */
   #over = false;
   #errorCode: string | null = null;
 
-  constructor(options: {
-    socketPath: string;
-    request: Request;
-    maxFrameBytes: number;
-    clock: Clock;
-    handlers: ConnectionHandlers;
-    dial?: Dial | undefined;
-  }) {
-    const { socketPath, request, maxFrameBytes, clock, handlers, dial = createConnection } = options;
+  constructor(options: ConnectionOptions) {
+    const { endpoint, daemon, request, maxFrameBytes, handlers } = options;
+    this.#options = options;
     this.#reader = new FrameReader(maxFrameBytes);
-    this.#handlers = handlers;
-    this.#clock = clock;
-    const socket = dial(socketPath);
+    const socket = endpoint.dial(daemon);
     this.#socket = socket;
     socket.on("connect", () => {
       this.#opened = true;
@@ -79,6 +77,11 @@ export class Connection {
     });
   }
 
+  /** The daemon accepted it, be it closed meanwhile. */
+  get opened(): boolean {
+    return this.#opened;
+  }
+
   /** Closes the socket; the handlers hear nothing more. Does nothing when it is closed already. */
   close(): void {
     this.#over = true;
@@ -87,12 +90,13 @@ export class Connection {
 
   #data(chunk: Buffer): void {
     if (this.#over) return;
-    const arrival = { us: this.#clock.nowUs(), wallMs: this.#clock.wallMs() };
-    this.#handlers.received?.(chunk.length);
+    const { clock, handlers } = this.#options;
+    const arrival = { us: clock.nowUs(), wallMs: clock.wallMs() };
+    handlers.received?.(chunk.length);
     try {
       this.#reader.push(chunk, (frame) => {
         // A handler may have closed the connection at an earlier frame of the chunk.
-        if (!this.#over) this.#handlers.frame(frame, arrival);
+        if (!this.#over) handlers.frame(frame, arrival);
       });
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
@@ -109,6 +113,6 @@ export class Connection {
   #end(end: ConnectionEnd): void {
     if (this.#over) return;
     this.#over = true;
-    this.#handlers.ended(end);
+    this.#options.handlers.ended(end);
   }
 }

@@ -1,11 +1,9 @@
-import { WireError } from "../wire/errors.ts";
+import type { Log } from "../log.ts";
+import { WIRE_ERROR_REASONS, WireError } from "../wire/errors.ts";
 import { decodeMessage, type Message, type Payload, type Stats } from "../wire/messages.ts";
 import { formatName, type Name, resolveName } from "../wire/names.ts";
 import type { Arrival } from "./connection.ts";
 import type { StatsInterval } from "./interval.ts";
-import type { Log } from "./log.ts";
-import { SampleBudget } from "./sampleBudget.ts";
-import { DECODE_ERROR_REASONS, type DecodeErrorReason, zeroCounts } from "./slotState.ts";
 
 /** One statistics message as it arrived: made here once, and handed on as it is to whoever wants samples. */
 export interface Sample {
@@ -24,38 +22,46 @@ export interface Sample {
   readonly intervalUs: number;
 }
 
+/**
+ * Why bytes from stat.sock were not taken as a sample: those of `WireError`; `unknown_data` another kind of data;
+ * `unexpected` a message that has no place there; `over_budget` more VMs or larger samples than fit in memory;
+ * `internal` a fault of this program.
+ */
+export const DECODE_ERROR_REASONS = [
+  ...WIRE_ERROR_REASONS,
+  "unknown_data",
+  "unexpected",
+  "over_budget",
+  "internal",
+] as const;
+export type DecodeErrorReason = (typeof DECODE_ERROR_REASONS)[number];
+
 /** What came instead of data: an answer to the subscription. */
 export type Reply = Extract<Payload, { readonly type: "success" | "failure" }>;
 
+export interface ReceiverOptions {
+  readonly host: string;
+  readonly subscription: Name;
+  readonly interval: StatsInterval;
+  readonly onSample: (sample: Sample) => void;
+  readonly log: Log;
+  readonly budgetBytes?: number | undefined;
+}
+
 /** Turns the frames of one subscription into samples, and counts what cannot be one. */
 export class StatsReceiver {
-  readonly #host: string;
-  readonly #subscription: Name;
-  readonly #interval: StatsInterval;
+  readonly #options: ReceiverOptions;
   readonly #budget: SampleBudget;
-  readonly #onSample: (sample: Sample) => void;
-  readonly #log: Log;
   /** Reasons that were logged already: one line each, the counters tell the rest. */
   readonly #logged = new Set<DecodeErrorReason>();
   #warnedOfInterval = false;
 
   samples = 0;
-  readonly decodeErrors = zeroCounts<DecodeErrorReason>(DECODE_ERROR_REASONS);
+  readonly decodeErrors = zeroCounts(DECODE_ERROR_REASONS);
   lastSample: Arrival | null = null;
 
-  constructor(options: {
-    host: string;
-    subscription: Name;
-    interval: StatsInterval;
-    onSample: (sample: Sample) => void;
-    log: Log;
-    budgetBytes?: number | undefined;
-  }) {
-    this.#host = options.host;
-    this.#subscription = options.subscription;
-    this.#interval = options.interval;
-    this.#onSample = options.onSample;
-    this.#log = options.log;
+  constructor(options: ReceiverOptions) {
+    this.#options = options;
     this.#budget = new SampleBudget(options.budgetBytes);
   }
 
@@ -73,9 +79,10 @@ export class StatsReceiver {
 
   /** Counts bytes that were no sample; the first of a reason is logged. */
   reject(reason: DecodeErrorReason, detail: string): void {
+    const { log } = this.#options;
     this.decodeErrors[reason]++;
-    if (this.#logged.has(reason)) this.#log.debug({ reason, detail }, "message skipped");
-    else this.#log.warn({ reason, detail }, "message skipped; more of this kind are only counted");
+    if (this.#logged.has(reason)) log.debug({ reason, detail }, "message skipped");
+    else log.warn({ reason, detail }, "message skipped; more of this kind are only counted");
     this.#logged.add(reason);
   }
 
@@ -95,7 +102,8 @@ export class StatsReceiver {
   }
 
   #stats(relative: Name, stats: Stats, bytes: number, arrival: Arrival): void {
-    const name = resolveName(this.#subscription, relative);
+    const { host, subscription, interval, onSample } = this.#options;
+    const name = resolveName(subscription, relative);
     const vm = formatName(name);
     if (name.label === null) {
       this.reject("name", `statistics of ${vm}, which is a path`);
@@ -105,27 +113,73 @@ export class StatsReceiver {
       this.reject("over_budget", `no room for ${bytes} bytes about ${vm}`);
       return;
     }
-    this.#interval.message(vm, arrival.us);
+    interval.message(vm, arrival.us);
     if (!this.#warnedOfInterval) this.#checkInterval();
     this.samples++;
     this.lastSample = arrival;
-    this.#onSample({
-      host: this.#host,
-      name,
-      stats,
-      arrivalUs: arrival.us,
-      arrivalWallMs: arrival.wallMs,
-      intervalUs: this.#interval.sampleUs,
-    });
+    const { us: arrivalUs, wallMs: arrivalWallMs } = arrival;
+    onSample({ host, name, stats, arrivalUs, arrivalWallMs, intervalUs: interval.sampleUs });
   }
 
   #checkInterval(): void {
-    const measuredUs = this.#interval.contradictedByUs;
+    const { interval, log } = this.#options;
+    const measuredUs = interval.contradictedByUs;
     if (measuredUs === null) return;
     this.#warnedOfInterval = true;
-    this.#log.warn(
-      { configuredSeconds: this.#interval.us / 1e6, measuredSeconds: measuredUs / 1e6 },
+    log.warn(
+      { configuredSeconds: interval.us / 1e6, measuredSeconds: measuredUs / 1e6 },
       "stats_interval is not what the daemon does: usage and staleness will be off",
     );
+  }
+}
+
+/** A counter at 0 for each reason. */
+export function zeroCounts<R extends string>(reasons: readonly R[]): Record<R, number> {
+  return Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<R, number>;
+}
+
+/** How long a VM may be silent and still count; the default of `death_timeout`, after which the fleet forgets it. */
+const GENERATION_US = 15 * 60 * 1_000_000;
+/** What a VM costs at least, however short its message. */
+const MIN_COST_BYTES = 1_024;
+/** Room for more than 130,000 VMs with messages of usual size. */
+const DEFAULT_SAMPLE_BUDGET_BYTES = 128 * 1024 * 1024;
+
+/**
+ * Bounds what one subscription can make the fleet remember. The last sample of every VM is kept, so a peer that invents names
+ * or sends huge samples would otherwise take all memory. Costs are bytes on the wire of each VM's last message; a VM
+ * stops counting after 15 to 30 minutes of silence.
+ */
+export class SampleBudget {
+  readonly #limitBytes: number;
+  /** VMs heard in this generation, and those last heard in the one before, with what they cost; a VM is in one of them */
+  #young = new Map<string, number>();
+  #old = new Map<string, number>();
+  #bytes = 0;
+  #generationStartUs = 0;
+
+  constructor(limitBytes = DEFAULT_SAMPLE_BUDGET_BYTES) {
+    this.#limitBytes = limitBytes;
+  }
+
+  /** Whether there is room for a message of `bytes` about `vm`. False: drop it. */
+  admit(vm: string, bytes: number, nowUs: number): boolean {
+    if (nowUs - this.#generationStartUs >= GENERATION_US) this.#age(nowUs);
+    const cost = Math.max(bytes, MIN_COST_BYTES);
+    const young = this.#young.get(vm);
+    if (young === cost) return true;
+    const total = this.#bytes - (young ?? this.#old.get(vm) ?? 0) + cost;
+    if (total > this.#limitBytes) return false;
+    this.#bytes = total;
+    this.#young.set(vm, cost);
+    this.#old.delete(vm);
+    return true;
+  }
+
+  #age(nowUs: number): void {
+    for (const cost of this.#old.values()) this.#bytes -= cost;
+    this.#old = this.#young;
+    this.#young = new Map();
+    this.#generationStartUs = nowUs;
   }
 }

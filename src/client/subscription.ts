@@ -1,102 +1,123 @@
 import type { Cancel, Clock } from "../clock.ts";
+import type { TargetConfig } from "../config/types.ts";
+import type { Log } from "../log.ts";
 import { formatName, type Name } from "../wire/names.ts";
-import { Backoff } from "./backoff.ts";
-import { type Arrival, Connection, type ConnectionEnd, type Dial } from "./connection.ts";
-import { Displacement, describeDisplacement } from "./displacement.ts";
-import type { Permission } from "./guard.ts";
+import { backoffMs, Displacement, describeDisplacement, type Permission, permissionFor } from "./attempts.ts";
+import { type Arrival, Connection, type ConnectionEnd } from "./connection.ts";
+import { type Endpoint, isDaemonAbsent } from "./endpoint.ts";
 import { StatsInterval } from "./interval.ts";
-import type { Log } from "./log.ts";
-import { type Sample, StatsReceiver } from "./receiver.ts";
+import { type DecodeErrorReason, type Sample, StatsReceiver, zeroCounts } from "./receiver.ts";
 import { subscribeRequest } from "./requests.ts";
-import { type Listing, Silence } from "./silence.ts";
-import {
-  DISCONNECT_REASONS,
-  type DisconnectReason,
-  type SlotSnapshot,
-  type SlotState,
-  zeroCounts,
-} from "./slotState.ts";
-import { describeSocketError, isDaemonAbsent } from "./socketError.ts";
-import { Trouble, type TroubleEnd } from "./trouble.ts";
+import { type KnownInfo, type SubscriptionInfo, VmmdError } from "./vmmd.ts";
+import { Watchdog } from "./watchdog.ts";
+
+/**
+ * What a subscription is doing: `stopped` not started or stopped; `blocked` one to a path that may not be opened now;
+ * `connecting` asking whether it may, or waiting for the acknowledgement; `subscribed` acknowledged, nothing arrives;
+ * `receiving` samples arrive; `backoff` waiting for the next attempt; `displaced` another client keeps taking it.
+ */
+export const SUBSCRIPTION_STATES = [
+  "stopped",
+  "blocked",
+  "connecting",
+  "subscribed",
+  "receiving",
+  "backoff",
+  "displaced",
+] as const;
+export type SubscriptionState = (typeof SUBSCRIPTION_STATES)[number];
+
+/**
+ * Why an open connection to stat.sock ended: `closed` by the daemon after the subscription was acknowledged, `refused`
+ * by it before that, `timeout` no acknowledgement in time, `framing` the stream was damaged, `watchdog` it fell silent,
+ * `blocked` a unikernel with the name of the path appeared.
+ */
+export const DISCONNECT_REASONS = ["closed", "refused", "timeout", "framing", "watchdog", "blocked"] as const;
+export type DisconnectReason = (typeof DISCONNECT_REASONS)[number];
+
+/** One subscription at a moment. Counters run on over reconnects. */
+export interface SubscriptionSnapshot {
+  /** `:`, `user:`, `user:web` */
+  readonly subscription: string;
+  readonly state: SubscriptionState;
+  /** statistics messages taken */
+  readonly messages: number;
+  /** bytes read, length prefixes included */
+  readonly bytes: number;
+  /** connections opened */
+  readonly connects: number;
+  readonly decodeErrors: Readonly<Record<DecodeErrorReason, number>>;
+  readonly disconnects: Readonly<Record<DisconnectReason, number>>;
+  /** ms since the epoch; null before the first statistics message */
+  readonly lastMessageWallMs: number | null;
+  /** the stats interval: configured, learnt, or 10 s while it is not known */
+  readonly intervalUs: number;
+  /** what is wrong now; null while nothing is */
+  readonly lastError: string | null;
+}
 
 /** From the attempt to connect to the acknowledged subscription. */
 const SUBSCRIBE_TIMEOUT_MS = 10_000;
 /** A subscription held for so long is good although no unikernel is there to prove it. */
 const HELD_WITHOUT_DATA_US = 5 * 60 * 1_000_000;
 
-/** What a subscription needs of its host. */
-export interface SlotHost {
-  /** Whether the slot may be opened now. */
-  permission(): Permission;
-  /** What unikernel info says about the slot. */
-  listing(): Listing;
-  /** Asks unikernel info at once; `infoAnswered()` follows, whatever comes of it. */
-  askInfo(): void;
-  onSample(sample: Sample): void;
-  /** `live` changed. */
-  liveChanged(): void;
-}
-
 export interface SubscriptionOptions {
-  readonly hostName: string;
-  readonly slot: Name;
-  readonly socketPath: string;
-  readonly maxFrameBytes: number;
-  readonly statsIntervalMs: number | "auto";
-  readonly displacedRetryMs: number;
-  readonly os: "linux" | "freebsd";
-  readonly host: SlotHost;
+  /** What is subscribed to: root, a path or a unikernel. */
+  readonly name: Name;
+  readonly config: TargetConfig;
+  readonly endpoint: Endpoint;
   readonly clock: Clock;
   readonly log: Log;
+  readonly onSample: (sample: Sample) => void;
+  /** Asks unikernel info at once; `infoAnswered()` follows, whatever comes of it. */
+  readonly askInfo: () => void;
+  /** `live` changed. */
+  readonly onLiveChange: () => void;
   /** 0 to 1, for the jitter of the waits */
   readonly random?: (() => number) | undefined;
-  readonly dial?: Dial | undefined;
   readonly sampleBudgetBytes?: number | undefined;
 }
 
 type Phase =
   | { readonly type: "stopped" | "asking" | "blocked" | "waiting" }
-  | { readonly type: "connecting"; readonly connection: Connection; opened: boolean }
-  | {
-      readonly type: "subscribed";
-      readonly connection: Connection;
-      readonly sinceUs: number;
-      proved: boolean;
-    };
+  | { readonly type: "connecting"; readonly connection: Connection }
+  | { readonly type: "subscribed"; readonly connection: Connection; readonly sinceUs: number };
 
-/** One slot of albatross-stats, on one connection at a time: subscribes, and again whenever that ended. */
+/** One subscription to albatross-stats, on one connection at a time: subscribes, and again whenever that ended. */
 export class Subscription {
-  readonly slot: string;
+  readonly name: Name;
   readonly #options: SubscriptionOptions;
   readonly #clock: Clock;
-  readonly #trouble: Trouble;
-  readonly #backoff: Backoff;
+  readonly #problems: ProblemLog;
   readonly #displacement = new Displacement();
   readonly #interval: StatsInterval;
-  readonly #silence: Silence;
+  readonly #watchdog: Watchdog;
   readonly #receiver: StatsReceiver;
 
   #phase: Phase = { type: "stopped" };
+  #info: KnownInfo = { type: "none" };
+  /** attempts since the last subscription that held */
+  #failures = 0;
   #timer: Cancel | null = null;
 
   #bytes = 0;
   #connects = 0;
-  readonly #disconnects = zeroCounts<DisconnectReason>(DISCONNECT_REASONS);
+  readonly #disconnects = zeroCounts(DISCONNECT_REASONS);
 
   constructor(options: SubscriptionOptions) {
-    this.slot = formatName(options.slot);
+    const { name, config, clock, log, onSample } = options;
+    this.name = name;
     this.#options = options;
-    this.#clock = options.clock;
-    this.#trouble = new Trouble(options.log);
-    this.#backoff = new Backoff(options.random);
-    this.#interval = new StatsInterval(options.statsIntervalMs);
-    this.#silence = new Silence(this.#interval);
+    this.#clock = clock;
+    this.#problems = new ProblemLog(log);
+    this.#interval = new StatsInterval(config.statsIntervalMs);
+    this.#watchdog = new Watchdog(this.#interval);
     this.#receiver = new StatsReceiver({
-      host: options.hostName,
-      subscription: options.slot,
+      host: config.name,
+      subscription: name,
       interval: this.#interval,
-      onSample: options.host.onSample,
-      log: options.log,
+      onSample,
+      log,
       budgetBytes: options.sampleBudgetBytes,
     });
   }
@@ -119,8 +140,17 @@ export class Subscription {
     await phase.connection.closed;
   }
 
-  /** Unikernel info was asked, with or without success: what waited for that goes on. */
-  infoAnswered(): void {
+  /** Unikernel info was asked at `askedAtUs`, with or without success: what waited for that goes on. */
+  infoAnswered(info: SubscriptionInfo | VmmdError, askedAtUs: number): void {
+    if (info instanceof VmmdError) {
+      this.#info = { type: "unreadable", reason: info.message };
+    } else {
+      const { entries, namesakeRuns } = info;
+      const before = this.#info.type === "answered" ? this.#info.listedSinceUs : null;
+      const listedSinceUs = entries.length === 0 ? null : (before ?? askedAtUs);
+      const answeredAtUs = this.#clock.nowUs();
+      this.#info = { type: "answered", askedAtUs, answeredAtUs, namesakeRuns, listedSinceUs };
+    }
     switch (this.#phase.type) {
       case "asking":
       case "blocked":
@@ -128,7 +158,7 @@ export class Subscription {
         return;
       case "connecting":
       case "subscribed": {
-        const permission = this.#options.host.permission();
+        const permission = this.#permission();
         if (permission.type === "blocked" && permission.closesOpen)
           this.#disconnect("blocked", permission.reason);
         else if (this.#phase.type === "subscribed") this.#watch();
@@ -140,9 +170,9 @@ export class Subscription {
     }
   }
 
-  snapshot(): SlotSnapshot {
+  snapshot(): SubscriptionSnapshot {
     return {
-      slot: this.slot,
+      subscription: formatName(this.name),
       state: this.#state(),
       messages: this.#receiver.samples,
       bytes: this.#bytes,
@@ -151,11 +181,11 @@ export class Subscription {
       disconnects: { ...this.#disconnects },
       lastMessageWallMs: this.#receiver.lastSample?.wallMs ?? null,
       intervalUs: this.#interval.us,
-      lastError: this.#trouble.text,
+      lastError: this.#problems.text,
     };
   }
 
-  #state(): SlotState {
+  #state(): SubscriptionState {
     const phase = this.#phase;
     if (phase.type === "stopped" || phase.type === "blocked") return phase.type;
     if (this.#displacement.displaced) return "displaced";
@@ -167,7 +197,7 @@ export class Subscription {
         return "backoff";
       case "subscribed": {
         const lastUs = this.#receiver.lastSample?.us ?? Number.NEGATIVE_INFINITY;
-        const receives = lastUs >= phase.sinceUs && this.#clock.nowUs() - lastUs <= this.#silence.waitUs;
+        const receives = lastUs >= phase.sinceUs && this.#clock.nowUs() - lastUs <= this.#watchdog.waitUs;
         return receives ? "receiving" : "subscribed";
       }
     }
@@ -179,19 +209,27 @@ export class Subscription {
     this.#timer?.();
     this.#timer = null;
     this.#phase = phase;
-    if (this.live !== wasLive) this.#options.host.liveChanged();
+    if (this.live !== wasLive) this.#options.onLiveChange();
+  }
+
+  #permission(): Permission {
+    const { name, config, clock } = this.#options;
+    return permissionFor(name, this.#info, {
+      nowUs: clock.nowUs(),
+      allowUnchecked: config.allowUncheckedPath,
+    });
   }
 
   #attempt(): void {
-    const permission = this.#options.host.permission();
+    const permission = this.#permission();
     switch (permission.type) {
       case "ask":
         this.#enter({ type: "asking" });
-        this.#options.host.askInfo();
+        this.#options.askInfo();
         return;
       case "blocked":
         this.#enter({ type: "blocked" });
-        this.#trouble.is("blocked", permission.reason, { until: "subscribed" });
+        this.#problems.report("blocked", permission.reason, { until: "subscribed" });
         return;
       case "open":
         this.#connect();
@@ -199,18 +237,17 @@ export class Subscription {
   }
 
   #connect(): void {
-    const { slot, socketPath, maxFrameBytes, dial } = this.#options;
+    const { name, config, endpoint } = this.#options;
     const connection: Connection = new Connection({
-      socketPath,
-      request: subscribeRequest(slot),
-      maxFrameBytes,
+      endpoint,
+      daemon: "stat",
+      request: subscribeRequest(name),
+      maxFrameBytes: config.maxFrameBytes.stat,
       clock: this.#clock,
-      dial,
       handlers: {
         opened: () => {
           this.#connects++;
           this.#interval.reconnected();
-          this.#enter({ type: "connecting", connection, opened: true });
           this.#startDeadline();
         },
         received: (bytes) => {
@@ -220,50 +257,38 @@ export class Subscription {
         ended: (end) => this.#ended(end),
       },
     });
-    this.#enter({ type: "connecting", connection, opened: false });
+    this.#enter({ type: "connecting", connection });
     this.#startDeadline();
   }
 
   #startDeadline(): void {
-    this.#after(SUBSCRIBE_TIMEOUT_MS, () => {
-      this.#disconnect(
-        "timeout",
-        `the subscription was not acknowledged within ${SUBSCRIBE_TIMEOUT_MS / 1000} s`,
-      );
-    });
+    const text = `the subscription was not acknowledged within ${SUBSCRIBE_TIMEOUT_MS / 1000} s`;
+    this.#after(SUBSCRIBE_TIMEOUT_MS, () => this.#disconnect("timeout", text));
   }
 
   #frame(frame: Uint8Array, arrival: Arrival): void {
-    this.#silence.heard(arrival.us);
-    const samplesBefore = this.#receiver.samples;
+    this.#watchdog.heard(arrival.us);
     const reply = this.#receiver.frame(frame, arrival);
-    if (this.#receiver.samples > samplesBefore) this.#delivered(arrival);
-    if (reply === null) return;
-    if (this.#phase.type !== "connecting")
-      this.#receiver.reject("unexpected", `another reply: ${reply.type}`);
-    else if (reply.type === "success") this.#acknowledged(this.#phase.connection, arrival);
-    else this.#disconnect("refused", `the daemon refused the subscription: ${reply.message}`);
-  }
-
-  #acknowledged(connection: Connection, arrival: Arrival): void {
-    this.#enter({ type: "subscribed", connection, sinceUs: arrival.us, proved: false });
-    this.#watch();
-    this.#trouble.subscribed();
-  }
-
-  #delivered(arrival: Arrival): void {
-    this.#silence.delivered();
     const phase = this.#phase;
-    if (phase.type === "subscribed" && arrival.us - phase.sinceUs >= this.#interval.us) this.#proved(phase);
+    const hasDelivered = this.#receiver.lastSample === arrival;
+    if (hasDelivered) this.#watchdog.delivered();
+    if (phase.type === "subscribed") {
+      if (hasDelivered && arrival.us - phase.sinceUs >= this.#interval.us) this.#held();
+      if (reply !== null) this.#receiver.reject("unexpected", `another reply: ${reply.type}`);
+    } else if (phase.type === "connecting" && reply?.type === "success") {
+      this.#enter({ type: "subscribed", connection: phase.connection, sinceUs: arrival.us });
+      this.#watch();
+      this.#problems.subscribed();
+    } else if (reply?.type === "failure") {
+      this.#disconnect("refused", `the daemon refused the subscription: ${reply.message}`);
+    }
   }
 
-  /** The subscription held: nobody takes the slot, the stream is sound. */
-  #proved(phase: Extract<Phase, { type: "subscribed" }>): void {
-    if (phase.proved) return;
-    phase.proved = true;
-    this.#backoff.reset();
+  /** The subscription held: nobody takes it, the stream is sound. */
+  #held(): void {
+    this.#failures = 0;
     this.#displacement.held();
-    this.#trouble.held();
+    this.#problems.held();
   }
 
   /** Looks whether the silence has become suspicious, and when to look again. */
@@ -271,21 +296,20 @@ export class Subscription {
     const phase = this.#phase;
     if (phase.type !== "subscribed") return;
     const nowUs = this.#clock.nowUs();
-    if (nowUs - phase.sinceUs >= HELD_WITHOUT_DATA_US) this.#proved(phase);
-    const verdict = this.#silence.judge(nowUs, this.#options.host.listing());
+    if (nowUs - phase.sinceUs >= HELD_WITHOUT_DATA_US) this.#held();
+    const verdict = this.#watchdog.check(nowUs, this.#info);
     switch (verdict.type) {
       case "wait":
         this.#after(Math.ceil(verdict.us / 1000), () => this.#watch());
         return;
       case "ask":
-        this.#after(this.#silence.waitUs / 1000, () => this.#watch());
-        this.#options.host.askInfo();
+        this.#after(this.#watchdog.waitUs / 1000, () => this.#watch());
+        this.#options.askInfo();
         return;
-      case "reconnect":
-        this.#disconnect(
-          "watchdog",
-          `no statistics for ${this.#silence.waitUs / 1e6} s, the daemon seems to have forgotten`,
-        );
+      case "reconnect": {
+        const silence = `no statistics for ${this.#watchdog.waitUs / 1e6} s`;
+        this.#disconnect("watchdog", `${silence}, the daemon seems to have forgotten`);
+      }
     }
   }
 
@@ -293,11 +317,7 @@ export class Subscription {
     switch (end.type) {
       case "unreachable":
         if (isDaemonAbsent(end.code)) this.#displacement.daemonGone();
-        this.#retry(
-          end.code,
-          describeSocketError(end.code, this.#options.socketPath, this.#options),
-          "subscribed",
-        );
+        this.#retry(end.code, this.#options.endpoint.describe("stat", end.code), "subscribed");
         return;
       case "damaged":
         this.#receiver.reject(end.error.reason, end.error.message);
@@ -319,10 +339,11 @@ export class Subscription {
 
   /** The connection is over: counts it and decides what comes next. */
   #lost(reason: DisconnectReason, text: string): void {
-    if (this.#phase.type !== "connecting" || this.#phase.opened) this.#disconnects[reason]++;
-    this.#silence.ended({ forSilence: reason === "watchdog" });
+    const { displacedRetryMs } = this.#options.config;
+    if (this.#phase.type !== "connecting" || this.#phase.connection.opened) this.#disconnects[reason]++;
+    this.#watchdog.ended({ forSilence: reason === "watchdog" });
     if (reason === "closed" && this.#displacement.closed(this.#clock.nowUs())) {
-      this.#retry("displaced", describeDisplacement(this.slot, this.#options.displacedRetryMs), "held");
+      this.#retry("displaced", describeDisplacement(formatName(this.name), displacedRetryMs), "held");
     } else if (reason === "blocked") {
       this.#attempt();
     } else {
@@ -331,14 +352,16 @@ export class Subscription {
   }
 
   /** Waits for the next attempt. */
-  #retry(kind: string, text: string, until: TroubleEnd): void {
+  #retry(kind: string, text: string, until: ProblemEnd): void {
     this.#enter({ type: "waiting" });
-    this.#after(this.#displacement.displaced ? this.#options.displacedRetryMs : this.#backoff.nextMs(), () =>
-      this.#attempt(),
-    );
+    const { displacedRetryMs } = this.#options.config;
+    const { random = Math.random } = this.#options;
+    const isDisplaced = this.#displacement.displaced;
+    const waitMs = isDisplaced ? displacedRetryMs : backoffMs(this.#failures++, random());
+    this.#after(waitMs, () => this.#attempt());
     // Who is displaced is closed again at most attempts. That was said once.
-    if (this.#displacement.displaced && kind === "closed") return;
-    this.#trouble.is(kind, text, { until });
+    if (isDisplaced && kind === "closed") return;
+    this.#problems.report(kind, text, { until });
   }
 
   #after(ms: number, callback: () => void): void {
@@ -347,5 +370,41 @@ export class Subscription {
       this.#timer = null;
       callback();
     });
+  }
+}
+
+/** What ends a problem: an acknowledged subscription, or only one that holds for a while. */
+type ProblemEnd = "subscribed" | "held";
+
+/** Says what is wrong with one subscription, once, however many attempts it outlasts. */
+class ProblemLog {
+  readonly #log: Log;
+  #problem: { readonly kind: string; readonly text: string; readonly until: ProblemEnd } | null = null;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** What is wrong now; null while nothing is. */
+  get text(): string | null {
+    return this.#problem?.text ?? null;
+  }
+
+  /** Something is wrong; a line is logged unless the problem before was of the same kind. */
+  report(kind: string, text: string, options: { readonly until: ProblemEnd }): void {
+    const isRepeated = this.#problem?.kind === kind;
+    this.#problem = { kind, text, ...options };
+    if (isRepeated) this.#log.debug({}, text);
+    else this.#log.warn({}, text);
+  }
+
+  subscribed(): void {
+    if (this.#problem?.until === "subscribed") this.#problem = null;
+    if (this.#problem === null) this.#log.info({}, "subscribed");
+  }
+
+  held(): void {
+    if (this.#problem !== null) this.#log.info({}, "receiving again");
+    this.#problem = null;
   }
 }

@@ -1,46 +1,49 @@
-import { join } from "node:path";
-import type { Clock } from "../clock.ts";
+import type { Cancel, Clock } from "../clock.ts";
 import type { TargetConfig } from "../config/types.ts";
+import { type Log, withFields } from "../log.ts";
 import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
-import { formatName, type Name, parseName } from "../wire/names.ts";
-import type { Dial } from "./connection.ts";
-import { namesakeOf, PathGuard, type Permission } from "./guard.ts";
-import { InfoClient } from "./infoClient.ts";
-import { InfoPoll, type InfoRound, type SlotInfo } from "./infoPoll.ts";
-import type { Log } from "./log.ts";
-import type { Sample } from "./receiver.ts";
-import type { Listing } from "./silence.ts";
-import { type SlotSnapshot, zeroCounts } from "./slotState.ts";
-import { Subscription } from "./subscription.ts";
-import { VMMD_ERROR_REASONS, VmmdClient, VmmdError, type VmmdErrorReason } from "./vmmd.ts";
+import { formatName, parseName } from "../wire/names.ts";
+import { endpointOf } from "./endpoint.ts";
+import { type Sample, zeroCounts } from "./receiver.ts";
+import { Subscription, type SubscriptionSnapshot } from "./subscription.ts";
+import {
+  type SubscriptionInfo,
+  VMMD_ERROR_REASONS,
+  VmmdClient,
+  VmmdError,
+  type VmmdErrorReason,
+} from "./vmmd.ts";
 
-export {
-  DECODE_ERROR_REASONS,
-  type DecodeErrorReason,
-  DISCONNECT_REASONS,
-  type DisconnectReason,
-  SLOT_STATES,
-  type SlotSnapshot,
-  type SlotState,
-} from "./slotState.ts";
-export { VMMD_ERROR_REASONS, type VmmdErrorReason } from "./vmmd.ts";
+/** How often albatrossd is asked. */
+const POLL_MS = 30_000;
+/** Questions that took longer than that are followed by the next ones after this pause. */
+const MIN_PAUSE_MS = 1_000;
+
+/** What albatrossd is asked for. */
+type Question = "info" | "policies";
+const UNREADABLE: Record<Question, string> = {
+  info: "unikernel info cannot be read; its metrics are left out",
+  policies: "policies cannot be read",
+};
+const READABLE_AGAIN: Record<Question, string> = {
+  info: "unikernel info can be read again",
+  policies: "policies can be read again",
+};
 
 /** Who is told what a host says. What it throws is logged and costs no more than that one message. */
 export interface TargetSink {
   onSample(sample: Sample): void;
-  /** Every unikernel in the slots, without arguments, as albatrossd knew them at `askedAtUs` (monotonic) or later. */
+  /** Every unikernel subscribed to, without arguments, as albatrossd knew them at `askedAtUs` (monotonic) or later. */
   info(entries: readonly NamedInfo[], askedAtUs: number): void;
-  /** Unikernel info cannot be read (any more); called once until it can be read again. */
-  infoUnavailable?(reason: string): void;
-  /** Every policy in the slots, named by full path. */
+  /** Every policy that holds for one of them, named by full path. */
   policies(entries: readonly NamedPolicy[]): void;
-  /** Whether at least one slot is subscribed, its connection open; called when that changes. */
+  /** Whether at least one subscription is acknowledged, its connection open; called when that changes. */
   live(up: boolean): void;
 }
 
 export interface TargetSnapshot {
   readonly name: string;
-  /** at least one slot is subscribed, its connection open */
+  /** at least one subscription is acknowledged, its connection open */
   readonly up: boolean;
   /** null before the first answer, or none, of albatrossd */
   readonly infoReadable: boolean | null;
@@ -48,25 +51,14 @@ export interface TargetSnapshot {
   readonly infoError: string | null;
   /** questions to albatrossd that failed; they run on */
   readonly infoErrors: Readonly<Record<VmmdErrorReason, number>>;
-  readonly slots: readonly SlotSnapshot[];
+  readonly subscriptions: readonly SubscriptionSnapshot[];
 }
 
 export interface TargetOptions {
   /** 0 to 1, for the jitter of waits */
   readonly random?: () => number;
-  /** Opens a socket; the system's by default. */
-  readonly dial?: Dial;
-  /** How much the last messages of one slot's VMs may come to. */
+  /** How much the last messages of one subscription's VMs may come to. */
   readonly sampleBudgetBytes?: number;
-}
-
-interface Slot {
-  readonly name: Name;
-  readonly text: string;
-  readonly guard: PathGuard | null;
-  readonly subscription: Subscription;
-  /** monotonic µs since when every info listed a unikernel in it; null when the last one listed none */
-  listedSinceUs: number | null;
 }
 
 /** One Albatross host: its subscriptions, and what albatrossd says about the unikernels in them. */
@@ -76,46 +68,50 @@ export class Target {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #vmmd: VmmdClient;
-  readonly #poll: InfoPoll;
-  readonly #slots: readonly Slot[];
+  readonly #subscriptions: readonly Subscription[];
   #live = false;
+  #stopped = false;
+  #asking: Promise<void> | null = null;
+  #cancelPoll: Cancel = () => undefined;
   #infoReadable: boolean | null = null;
-  #infoAskedAtUs = 0;
-  #infoError: VmmdError | null = null;
-  #policiesError: VmmdError | null = null;
-  readonly #infoErrors = zeroCounts<VmmdErrorReason>(VMMD_ERROR_REASONS);
+  readonly #errors: Record<Question, VmmdError | null> = { info: null, policies: null };
+  readonly #infoErrors = zeroCounts(VMMD_ERROR_REASONS);
 
-  /** Throws a WireError "name" for a slot that is no name. */
+  /** Throws a WireError "name" for a subscription that is no name. */
   constructor(config: TargetConfig, sink: TargetSink, clock: Clock, log: Log, options: TargetOptions = {}) {
     this.#config = config;
     this.#sink = sink;
     this.#clock = clock;
     this.#log = withFields(log, { host: config.name });
-    this.#slots = config.subscribe.map((text) => this.#createSlot(parseName(text), options));
-    this.#vmmd = new VmmdClient({
-      socketPath: join(config.socketDir, "vmmd.sock"),
-      maxFrameBytes: config.maxFrameBytes.vmmd,
-      os: config.os,
-      clock,
-      dial: options.dial,
-    });
-    this.#poll = new InfoPoll({
-      slots: this.#slots.map(({ name }) => name),
-      client: new InfoClient(this.#vmmd),
-      clock,
-      onRound: (round) => this.#answered(round),
+    const endpoint = endpointOf(config);
+    this.#vmmd = new VmmdClient({ endpoint, maxFrameBytes: config.maxFrameBytes.vmmd, clock });
+    this.#subscriptions = config.subscribe.map((text) => {
+      const name = parseName(text);
+      return new Subscription({
+        name,
+        config,
+        endpoint,
+        clock,
+        log: withFields(this.#log, { subscription: formatName(name) }),
+        onSample: (sample) => sink.onSample(sample),
+        onLiveChange: () => this.#checkLive(),
+        askInfo: () => this.#ask(),
+        ...options,
+      });
     });
   }
 
   start(): void {
-    this.#poll.ask();
-    for (const { subscription } of this.#slots) subscription.start();
+    this.#ask();
+    for (const subscription of this.#subscriptions) subscription.start();
   }
 
   /** Ends connections and timers; resolves when all are. */
   async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelPoll();
     this.#vmmd.stop();
-    await Promise.all([this.#poll.stop(), ...this.#slots.map(({ subscription }) => subscription.stop())]);
+    await Promise.all([this.#asking, ...this.#subscriptions.map((subscription) => subscription.stop())]);
   }
 
   snapshot(): TargetSnapshot {
@@ -123,124 +119,83 @@ export class Target {
       name: this.#config.name,
       up: this.#live,
       infoReadable: this.#infoReadable,
-      infoError: (this.#infoError ?? this.#policiesError)?.message ?? null,
+      infoError: (this.#errors.info ?? this.#errors.policies)?.message ?? null,
       infoErrors: { ...this.#infoErrors },
-      slots: this.#slots.map(({ subscription }) => subscription.snapshot()),
+      subscriptions: this.#subscriptions.map((subscription) => subscription.snapshot()),
     };
   }
 
-  #createSlot(name: Name, options: TargetOptions): Slot {
-    const { socketDir, maxFrameBytes, statsIntervalMs, displacedRetryMs, os, allowUncheckedPath } =
-      this.#config;
-    const text = formatName(name);
-    const namesake = namesakeOf(name);
-    const guard = namesake && new PathGuard(name, namesake, { allowUnchecked: allowUncheckedPath });
-    const subscription = new Subscription({
-      hostName: this.#config.name,
-      slot: name,
-      socketPath: join(socketDir, "stat.sock"),
-      maxFrameBytes: maxFrameBytes.stat,
-      statsIntervalMs,
-      displacedRetryMs,
-      os,
-      clock: this.#clock,
-      log: withFields(this.#log, { subscription: text }),
-      random: options.random,
-      dial: options.dial,
-      sampleBudgetBytes: options.sampleBudgetBytes,
-      host: {
-        permission: (): Permission => guard?.permission(this.#clock.nowUs()) ?? { type: "open" },
-        listing: (): Listing => this.#listing(slot),
-        askInfo: () => this.#poll.ask(),
-        onSample: (sample) => this.#sink.onSample(sample),
-        liveChanged: () => this.#checkLive(),
-      },
-    });
-    const slot: Slot = { name, text, guard, subscription, listedSinceUs: null };
-    return slot;
-  }
-
-  #listing({ listedSinceUs }: Slot): Listing {
-    if (this.#infoReadable !== true) return { readable: false };
-    return { readable: true, askedAtUs: this.#infoAskedAtUs, listedSinceUs };
-  }
-
   #checkLive(): void {
-    const live = this.#slots.some(({ subscription }) => subscription.live);
+    const live = this.#subscriptions.some((subscription) => subscription.live);
     if (live === this.#live) return;
     this.#live = live;
     this.#sink.live(live);
     // The daemons start together: with one there, the other need not wait for the next poll.
-    if (live && this.#infoReadable === false) this.#poll.ask();
+    if (live && this.#infoReadable === false) this.#ask();
   }
 
-  #answered({ askedAtUs, slots, policies }: InfoRound): void {
-    if (slots instanceof VmmdError) this.#infoFailed(slots);
-    else this.#infoCame(slots, askedAtUs);
-    if (policies instanceof VmmdError) this.#policiesFailed(policies);
-    else if (policies !== null) this.#policiesCame(policies);
-    for (const { subscription } of this.#slots) subscription.infoAnswered();
+  /** Asks albatrossd now, unless it is being asked: who needs a later answer asks again when that one came. */
+  #ask(): void {
+    if (this.#stopped || this.#asking !== null) return;
+    this.#cancelPoll();
+    this.#asking = this.#askAll();
   }
 
-  #infoCame(infos: ReadonlyMap<string, SlotInfo>, askedAtUs: number): void {
-    if (this.#infoReadable === false) this.#log.info({}, "unikernel info can be read again");
-    this.#infoReadable = true;
-    this.#infoError = null;
-    this.#infoAskedAtUs = askedAtUs;
-    const entries: NamedInfo[] = [];
-    for (const slot of this.#slots) {
-      const info = infos.get(slot.text);
-      if (info === undefined) continue;
-      slot.listedSinceUs = info.entries.length === 0 ? null : (slot.listedSinceUs ?? askedAtUs);
-      slot.guard?.answered(info.namesakeRuns, this.#clock.nowUs());
-      for (const entry of info.entries) entries.push(entry);
+  async #askAll(): Promise<void> {
+    const names = this.#subscriptions.map(({ name }) => name);
+    // Whatever happened before the first question is in the answers.
+    const askedAtUs = this.#clock.nowUs();
+    this.#vmmd.beginRound();
+    const infos = await orError(async () => {
+      const answers: SubscriptionInfo[] = [];
+      for (const name of names) answers.push(await this.#vmmd.info(name));
+      return answers;
+    });
+    const isHopeless =
+      infos instanceof VmmdError && ["unreachable", "timeout", "stopped"].includes(infos.reason);
+    const policies = isHopeless ? null : await orError(() => this.#vmmd.policiesOf(names));
+    this.#asking = null;
+    if (this.#stopped) return;
+    const tookMs = (this.#clock.nowUs() - askedAtUs) / 1000;
+    this.#cancelPoll = this.#clock.after(Math.max(POLL_MS - tookMs, MIN_PAUSE_MS), () => this.#ask());
+    this.#infoReadable = !(infos instanceof VmmdError);
+    this.#take("info", infos, (all) => {
+      this.#sink.info(
+        all.flatMap(({ entries }) => entries),
+        askedAtUs,
+      );
+    });
+    if (policies !== null) this.#take("policies", policies, (all) => this.#sink.policies(all));
+    for (const [i, subscription] of this.#subscriptions.entries()) {
+      const info = infos instanceof VmmdError ? infos : infos[i];
+      if (info !== undefined) subscription.infoAnswered(info, askedAtUs);
     }
-    this.#tell(() => this.#sink.info(entries, askedAtUs));
   }
 
-  #infoFailed(error: VmmdError): void {
-    this.#infoErrors[error.reason]++;
-    for (const slot of this.#slots) {
-      slot.listedSinceUs = null;
-      slot.guard?.unreadable(error.message);
+  /** Takes an answer, or why there is none: says so when it is not the reason of the last time. */
+  #take<T>(what: Question, answer: T | VmmdError, tell: (answer: T) => void): void {
+    const before = this.#errors[what];
+    this.#errors[what] = answer instanceof VmmdError ? answer : null;
+    if (answer instanceof VmmdError) {
+      this.#infoErrors[answer.reason]++;
+      if (before?.reason !== answer.reason) this.#log.warn({ reason: answer.message }, UNREADABLE[what]);
+      return;
     }
-    const first = this.#infoReadable !== false;
-    const another = this.#infoError?.reason !== error.reason;
-    this.#infoReadable = false;
-    this.#infoError = error;
-    if (another)
-      this.#log.warn({ reason: error.message }, "unikernel info cannot be read; its metrics are left out");
-    if (first) this.#tell(() => this.#sink.infoUnavailable?.(error.message));
-  }
-
-  #policiesCame(policies: readonly NamedPolicy[]): void {
-    if (this.#policiesError !== null) this.#log.info({}, "policies can be read again");
-    this.#policiesError = null;
-    this.#tell(() => this.#sink.policies(policies));
-  }
-
-  #policiesFailed(error: VmmdError): void {
-    this.#infoErrors[error.reason]++;
-    const another = this.#policiesError?.reason !== error.reason;
-    this.#policiesError = error;
-    if (another) this.#log.warn({ reason: error.message }, "policies cannot be read");
-  }
-
-  /** What came from a peer must not end the process, whatever the receiver makes of it. */
-  #tell(call: () => void): void {
+    if (before !== null) this.#log.info({}, READABLE_AGAIN[what]);
     try {
-      call();
+      tell(answer);
     } catch (error) {
+      // What came from a peer must not end the process, whatever the sink makes of it.
       this.#log.error({ err: error }, "an answer of albatrossd could not be taken");
     }
   }
 }
 
-function withFields(log: Log, fields: object): Log {
-  return {
-    debug: (more, message) => log.debug({ ...fields, ...more }, message),
-    info: (more, message) => log.info({ ...fields, ...more }, message),
-    warn: (more, message) => log.warn({ ...fields, ...more }, message),
-    error: (more, message) => log.error({ ...fields, ...more }, message),
-  };
+async function orError<T>(ask: () => Promise<T>): Promise<T | VmmdError> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof VmmdError) return error;
+    throw error;
+  }
 }

@@ -1,13 +1,24 @@
 import type { Cancel, Clock } from "../clock.ts";
 import { copyOf } from "../wire/der.ts";
-import { decodeInSteps, type Payload } from "../wire/messages.ts";
-import { Connection, type ConnectionEnd, type Dial } from "./connection.ts";
-import type { Request } from "./requests.ts";
-import { describeSocketError } from "./socketError.ts";
+import {
+  decodeInSteps,
+  type InfoCommand,
+  type NamedInfo,
+  type NamedPolicy,
+  type Payload,
+} from "../wire/messages.ts";
+import { formatName, type Name, pathText, resolveName, subscriptionCovers } from "../wire/names.ts";
+import { Connection, type ConnectionEnd } from "./connection.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { infoRequest, policyRequest, type Request } from "./requests.ts";
 
 const REPLY_TIMEOUT_MS = 10_000;
 /** How long a reply is decoded before others get their turn of the event loop. */
 const SLICE_US = 5_000;
+/** Albatross 2.6's info command, and that of 2.4 and 2.5. */
+const OLD_COMMANDS: readonly InfoCommand[] = ["old_info5", "old_info4"];
+/** A second close without a reply, so long after the first, is no accident of a daemon that just stopped. */
+const CONFIRM_AFTER_MS = 1_000;
 
 /**
  * Why a question to albatrossd has no answer: `unreachable` its socket cannot be opened, `no_reply` it read the question
@@ -25,6 +36,8 @@ export const VMMD_ERROR_REASONS = [
   "stopped",
 ] as const;
 export type VmmdErrorReason = (typeof VMMD_ERROR_REASONS)[number];
+/** These mean that albatrossd answered: it knows the command. */
+const ANSWERED: ReadonlySet<VmmdErrorReason> = new Set(["failure", "undecodable", "unexpected"]);
 
 export class VmmdError extends Error {
   readonly reason: VmmdErrorReason;
@@ -36,53 +49,181 @@ export class VmmdError extends Error {
   }
 }
 
-export interface VmmdClientOptions {
-  readonly socketPath: string;
-  readonly maxFrameBytes: number;
-  readonly os: "linux" | "freebsd";
-  readonly clock: Clock;
-  readonly dial?: Dial | undefined;
+/** What unikernel info says about one subscription. */
+export interface SubscriptionInfo {
+  /** with full names, of what the subscription covers */
+  readonly entries: readonly NamedInfo[];
+  /** One to a path: whether a unikernel runs that is named exactly as the path. */
+  readonly namesakeRuns: boolean;
 }
 
-/** Asks albatrossd: one connection per question, one reply on it. */
+/** The unikernel whose name is that of the path: `user` for `user:`, `a:b` for `a:b:`; null for root and unikernels. */
+export function namesakeOf(subscription: Name): Name | null {
+  const label = subscription.path.at(-1);
+  if (subscription.label !== null || label === undefined) return null;
+  return { path: subscription.path.slice(0, -1), label };
+}
+
+/** What is known of that. Times are monotonic, in µs. */
+export type KnownInfo =
+  /** albatrossd has not been asked yet */
+  | { readonly type: "none" }
+  | { readonly type: "unreadable"; readonly reason: string }
+  | {
+      readonly type: "answered";
+      readonly askedAtUs: number;
+      readonly answeredAtUs: number;
+      readonly namesakeRuns: boolean;
+      /** since when every answer listed a unikernel of the subscription; null when the last one listed none */
+      readonly listedSinceUs: number | null;
+    };
+
+export interface VmmdClientOptions {
+  readonly endpoint: Endpoint;
+  readonly maxFrameBytes: number;
+  readonly clock: Clock;
+}
+
+/**
+ * Asks an albatrossd of any version for unikernel info and policies: one connection per question, one reply on it.
+ *
+ * An albatrossd that does not know an info command closes without a reply; then the next older one is tried. But a 2.7
+ * that runs a unikernel with other than one cpuid is killed by an old command, and its unikernels with it. So the
+ * present command goes first in every round (albatrossd may have been updated since the last), an old one follows only
+ * when that was closed in good order and without a reply (twice in a row before it is first believed), and none ever
+ * once the present one was answered: who goes back to an old albatrossd restarts the exporter.
+ */
 export class VmmdClient {
   readonly #options: VmmdClientOptions;
-  /** What to call to end the questions under way. */
-  readonly #aborts = new Set<() => void>();
-  #stopped = false;
+  readonly #stopping = new AbortController();
+  #knowsPresent = false;
+  /** The old command that was answered last time; null when none was. */
+  #old: InfoCommand | null = null;
+  /** The command that was answered in this round. */
+  #agreed: InfoCommand | null = null;
 
   constructor(options: VmmdClientOptions) {
     this.#options = options;
   }
 
-  /** The reply's payload, without the arguments and the devices of unikernels. Throws a VmmdError, for a failure reply as well. */
-  async ask(request: Request): Promise<Exclude<Payload, { readonly type: "failure" }>> {
+  /** Begins a round of questions: which command albatrossd knows is found out again. */
+  beginRound(): void {
+    this.#agreed = null;
+  }
+
+  /** Ends what is under way; what is asked later is refused. */
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  /** What unikernel info says about a subscription. Throws a VmmdError. */
+  async info(subscription: Name): Promise<SubscriptionInfo> {
+    const found = await this.unikernels(subscription);
+    // albatrossd names the answers to a path query relative to the path, others in full.
+    const isPath = subscription.label === null;
+    const full = isPath ? found.map((e) => ({ ...e, name: resolveName(subscription, e.name) })) : found;
+    const entries = full.filter(({ name }) => name.label !== null && subscriptionCovers(subscription, name));
+    const namesake = namesakeOf(subscription);
+    return { entries, namesakeRuns: namesake !== null && (await this.#runs(namesake)) };
+  }
+
+  /**
+   * The policies that hold for the subscriptions, named by full path. albatrossd takes policies for paths only: for a
+   * subscription to one unikernel the policy of its path is what holds. Throws a VmmdError.
+   */
+  async policiesOf(subscriptions: readonly Name[]): Promise<readonly NamedPolicy[]> {
+    const answers = new Map<string, readonly NamedPolicy[]>();
+    const policies = new Map<string, NamedPolicy>();
+    for (const { path, label } of subscriptions) {
+      const key = pathText(path);
+      const answer = answers.get(key) ?? (await this.policies({ path, label: null }));
+      answers.set(key, answer);
+      for (const { name, policy } of answer) {
+        const full = asPath(resolveName({ path, label: null }, name));
+        const holds = label === null || full.path.length === path.length;
+        if (holds) policies.set(pathText(full.path), { name: full, policy });
+      }
+    }
+    return [...policies.values()];
+  }
+
+  /**
+   * What runs under a path or by a name, without arguments and named as albatrossd sent it: relative to a path, in
+   * full otherwise. Throws a VmmdError.
+   */
+  async unikernels(name: Name): Promise<readonly NamedInfo[]> {
+    if (this.#agreed !== null) return this.#askInfo(name, this.#agreed);
+    const old = this.#old;
+    for (const command of ["info", ...(old === null ? OLD_COMMANDS : [old])] as const) {
+      if (command !== "info") this.#old = null;
+      try {
+        const isEnough = command === "info" && old !== null;
+        const found = await (isEnough ? this.#askInfo(name, command) : this.#askTwice(name, command));
+        if (command !== "info") this.#old = command;
+        return found;
+      } catch (error) {
+        if (this.#knowsPresent || !isNoReply(error)) throw error;
+      }
+    }
+    const text = "albatrossd answers no unikernel info command, of this version or an older one";
+    throw new VmmdError("no_reply", text);
+  }
+
+  /** The policies of a path and of those below it, named as albatrossd sent them. Throws a VmmdError. */
+  async policies(path: Name): Promise<readonly NamedPolicy[]> {
+    const payload = await this.#ask(policyRequest(path));
+    if (payload.type === "success" && payload.result === "policies") return payload.policies;
+    throw new VmmdError("unexpected", `albatrossd answers the question for policies with ${payload.type}`);
+  }
+
+  async #runs(name: Name): Promise<boolean> {
+    const text = formatName(name);
+    return (await this.unikernels(name)).some((entry) => formatName(entry.name) === text);
+  }
+
+  /** Asks again when the first question was closed without a reply. */
+  async #askTwice(name: Name, command: InfoCommand): Promise<readonly NamedInfo[]> {
+    try {
+      return await this.#askInfo(name, command);
+    } catch (error) {
+      if (!isNoReply(error)) throw error;
+    }
+    await this.#pause(CONFIRM_AFTER_MS);
+    return this.#askInfo(name, command);
+  }
+
+  async #askInfo(name: Name, command: InfoCommand): Promise<readonly NamedInfo[]> {
+    try {
+      const payload = await this.#ask(infoRequest(name, command));
+      if (payload.type !== "success" || !("unikernels" in payload)) {
+        const text = `albatrossd answers the question for unikernels with ${payload.type}`;
+        throw new VmmdError("unexpected", text);
+      }
+      this.#agreed = command;
+      this.#knowsPresent ||= command === "info";
+      return payload.unikernels;
+    } catch (error) {
+      const isAnswer = error instanceof VmmdError && ANSWERED.has(error.reason);
+      this.#knowsPresent ||= isAnswer && command === "info";
+      throw error;
+    }
+  }
+
+  /** The reply's payload, without the arguments and the devices of unikernels. A failure reply is thrown, too. */
+  async #ask(request: Request): Promise<Exclude<Payload, { readonly type: "failure" }>> {
     const payload = await this.#decode(await this.#exchange(request));
     if (payload.type === "failure") throw new VmmdError("failure", `albatrossd says: ${payload.message}`);
     return payload;
   }
 
-  /** Waits; throws a VmmdError "stopped" when stopped meanwhile. */
-  pause(ms: number): Promise<void> {
-    return this.#abortable((resolve) => this.#options.clock.after(ms, resolve));
-  }
-
-  /** Ends what is under way; what is asked later is refused. */
-  stop(): void {
-    this.#stopped = true;
-    for (const abort of [...this.#aborts]) abort();
-  }
-
   /** The reply's bytes. */
   #exchange(request: Request): Promise<Uint8Array> {
-    const { socketPath, maxFrameBytes, clock, dial } = this.#options;
+    const { clock } = this.#options;
     return this.#abortable<Uint8Array>((resolve, reject) => {
       const connection = new Connection({
-        socketPath,
+        ...this.#options,
+        daemon: "vmmd",
         request,
-        maxFrameBytes,
-        clock,
-        dial,
         handlers: {
           frame: (frame) => resolve(copyOf(frame)),
           ended: (end) => reject(this.#whyEnded(end)),
@@ -106,7 +247,7 @@ export class VmmdClient {
         const step = steps.next();
         if (step.done) return step.value.payload;
         if (clock.nowUs() < sliceEndUs) continue;
-        await this.pause(0);
+        await this.#pause(0);
         sliceEndUs = clock.nowUs() + SLICE_US;
       }
     } catch (error) {
@@ -118,10 +259,9 @@ export class VmmdClient {
   }
 
   #whyEnded(end: ConnectionEnd): VmmdError {
-    const { socketPath } = this.#options;
     switch (end.type) {
       case "unreachable":
-        return new VmmdError("unreachable", describeSocketError(end.code, socketPath, this.#options));
+        return new VmmdError("unreachable", this.#options.endpoint.describe("vmmd", end.code));
       case "damaged":
         return new VmmdError("undecodable", `the reply of albatrossd is damaged: ${end.error.message}`);
       case "closed":
@@ -132,27 +272,34 @@ export class VmmdClient {
     }
   }
 
-  /** A promise whose work `begin` starts; what `begin` returns cleans up, however it ends. */
+  #pause(ms: number): Promise<void> {
+    return this.#abortable((resolve) => this.#options.clock.after(ms, resolve));
+  }
+
+  /** A promise whose work `begin` starts; what `begin` returns cleans up, however it ends, and be it by `stop`. */
   #abortable<T>(
     begin: (resolve: (value: T) => void, reject: (error: VmmdError) => void) => Cancel,
   ): Promise<T> {
+    const { signal } = this.#stopping;
+    let cleanUp: Cancel = () => undefined;
+    let stopped: Cancel = () => undefined;
     return new Promise<T>((resolve, reject) => {
-      if (this.#stopped) {
-        reject(new VmmdError("stopped", "stopped"));
-        return;
-      }
-      let cleanUp: Cancel = () => undefined;
-      const settle = (done: () => void) => {
-        this.#aborts.delete(abort);
-        cleanUp();
-        done();
-      };
-      const abort = () => settle(() => reject(new VmmdError("stopped", "stopped")));
-      this.#aborts.add(abort);
-      cleanUp = begin(
-        (value) => settle(() => resolve(value)),
-        (error) => settle(() => reject(error)),
-      );
+      stopped = () => reject(new VmmdError("stopped", "stopped"));
+      signal.addEventListener("abort", stopped);
+      if (signal.aborted) stopped();
+      else cleanUp = begin(resolve, reject);
+    }).finally(() => {
+      signal.removeEventListener("abort", stopped);
+      cleanUp();
     });
   }
+}
+
+/** A policy belongs to a path, however its name is written: `user` means `user:`. */
+function asPath({ path, label }: Name): Name {
+  return { path: label === null ? path : [...path, label], label: null };
+}
+
+function isNoReply(error: unknown): boolean {
+  return error instanceof VmmdError && error.reason === "no_reply";
 }

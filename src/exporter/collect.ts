@@ -8,7 +8,7 @@ import { groupRows } from "./groupTable.ts";
 import { factsFrom } from "./hostFacts.ts";
 import { policyRows } from "./policyTable.ts";
 import type { RowMeta } from "./row.ts";
-import { slotItems, slotRows, targetItems, targetRows } from "./targetTable.ts";
+import { subscriptionItems, subscriptionRows, targetItems, targetRows } from "./targetTable.ts";
 import { vmFamilies } from "./vmTable.ts";
 
 /** What one scrape is made from. */
@@ -38,11 +38,11 @@ export function collectFamilies({ snapshot, targets, config, counts }: CollectIn
   const { vms, dropped } = selectVms(snapshot.served, exporter);
   counts.vmsDropped(dropped);
   const targetsSeen = targetItems(targets);
-  const slots = slotItems(targets);
+  const subscriptions = subscriptionItems(targets);
   const groups = snapshot.servedGroups();
   return [
     ...targetRows.filter(wants).map((row) => tableFamily(row, targetsSeen)),
-    ...slotRows.filter(wants).map((row) => tableFamily(row, slots)),
+    ...subscriptionRows.filter(wants).map((row) => tableFamily(row, subscriptions)),
     ...policyRows.filter(wants).map((row) => tableFamily(row, snapshot.policies)),
     ...groupRows.filter(wants).map((row) => tableFamily(row, groups)),
     ...vmFamilies(vms, {

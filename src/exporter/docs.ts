@@ -4,7 +4,7 @@ import { groupRows } from "./groupTable.ts";
 import { policyRows } from "./policyTable.ts";
 import type { Row, RowMeta } from "./row.ts";
 import { type SelfRow, selfRows } from "./selfTable.ts";
-import { slotRows, targetRows } from "./targetTable.ts";
+import { subscriptionRows, targetRows } from "./targetTable.ts";
 import { vmCpuRows } from "./vmCpu.ts";
 import { vmInfoRows, vmmRows } from "./vmInfo.ts";
 import { vmMemoryRows } from "./vmMemory.ts";
@@ -25,7 +25,7 @@ export interface MetricSection {
 const HOST: LabelDoc = { name: "host", holds: "name of the target" };
 const PATH: LabelDoc = { name: "path", holds: "`user`, `user:sub`; empty at the root" };
 const VM: readonly LabelDoc[] = [HOST, PATH, { name: "vm", holds: "the VM's name without its path" }];
-const SLOT: LabelDoc = { name: "subscription", holds: "the slot subscribed to: `:`, `user:`" };
+const SUBSCRIPTION: LabelDoc = { name: "subscription", holds: "the slot subscribed to: `:`, `user:`" };
 const GROUP: LabelDoc = { name: "group", holds: "name of the group's primary" };
 
 /** Every table of rows, in the order of the document. */
@@ -54,7 +54,7 @@ export const metricSections: readonly MetricSection[] = [
     rows: groupRows,
   },
   { title: "Hosts", text: "", labels: [HOST], rows: targetRows },
-  { title: "Subscriptions", text: "", labels: [HOST, SLOT], rows: slotRows },
+  { title: "Subscriptions", text: "", labels: [HOST, SUBSCRIPTION], rows: subscriptionRows },
 ];
 
 const INTRODUCTION = `# Metrics

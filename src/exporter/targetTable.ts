@@ -1,9 +1,9 @@
+import { DECODE_ERROR_REASONS } from "../client/receiver.ts";
 import {
-  DECODE_ERROR_REASONS,
   DISCONNECT_REASONS,
-  SLOT_STATES,
-  type SlotSnapshot,
-} from "../client/slotState.ts";
+  SUBSCRIPTION_STATES,
+  type SubscriptionSnapshot,
+} from "../client/subscription.ts";
 import type { TargetSnapshot } from "../client/target.ts";
 import { labelPairs } from "../exposition/labels.ts";
 import { microsAsSeconds, millisAsSeconds } from "./numbers.ts";
@@ -16,9 +16,9 @@ export interface TargetItem {
 }
 
 /** One subscription of a target as the rows see it. */
-export interface SlotItem {
+export interface SubscriptionItem {
   readonly labels: string;
-  readonly slot: SlotSnapshot;
+  readonly snapshot: SubscriptionSnapshot;
 }
 
 export const targetRows: readonly Row<TargetItem, null>[] = [
@@ -34,7 +34,7 @@ export const targetRows: readonly Row<TargetItem, null>[] = [
   },
 ];
 
-export const slotRows: readonly Row<SlotItem, null>[] = [
+export const subscriptionRows: readonly Row<SubscriptionItem, null>[] = [
   {
     name: "albatross_stats_messages_total",
     type: "counter",
@@ -43,7 +43,7 @@ export const slotRows: readonly Row<SlotItem, null>[] = [
     source: "stat.sock",
     influx: null,
     unit: "messages",
-    value: ({ slot }) => slot.messages,
+    value: ({ snapshot }) => snapshot.messages,
   },
   {
     name: "albatross_stats_bytes_total",
@@ -53,7 +53,7 @@ export const slotRows: readonly Row<SlotItem, null>[] = [
     source: "stat.sock",
     influx: null,
     unit: "bytes",
-    value: ({ slot }) => slot.bytes,
+    value: ({ snapshot }) => snapshot.bytes,
   },
   {
     name: "albatross_stats_decode_errors_total",
@@ -64,7 +64,7 @@ export const slotRows: readonly Row<SlotItem, null>[] = [
     influx: null,
     unit: "errors",
     by: "reason",
-    values: perKey(DECODE_ERROR_REASONS, (slot, reason) => slot.decodeErrors[reason]),
+    values: perKey(DECODE_ERROR_REASONS, (snapshot, reason) => snapshot.decodeErrors[reason]),
   },
   {
     name: "albatross_stats_connects_total",
@@ -74,7 +74,7 @@ export const slotRows: readonly Row<SlotItem, null>[] = [
     source: "stat.sock",
     influx: null,
     unit: "connections",
-    value: ({ slot }) => slot.connects,
+    value: ({ snapshot }) => snapshot.connects,
   },
   {
     name: "albatross_stats_disconnects_total",
@@ -85,7 +85,7 @@ export const slotRows: readonly Row<SlotItem, null>[] = [
     influx: null,
     unit: "connections",
     by: "reason",
-    values: perKey(DISCONNECT_REASONS, (slot, reason) => slot.disconnects[reason]),
+    values: perKey(DISCONNECT_REASONS, (snapshot, reason) => snapshot.disconnects[reason]),
   },
   {
     name: "albatross_stats_last_message_timestamp_seconds",
@@ -95,7 +95,8 @@ export const slotRows: readonly Row<SlotItem, null>[] = [
     source: "stat.sock",
     influx: null,
     unit: "seconds",
-    value: ({ slot }) => (slot.lastMessageWallMs === null ? null : millisAsSeconds(slot.lastMessageWallMs)),
+    value: ({ snapshot }) =>
+      snapshot.lastMessageWallMs === null ? null : millisAsSeconds(snapshot.lastMessageWallMs),
   },
   {
     name: "albatross_stats_interval_seconds",
@@ -105,7 +106,7 @@ export const slotRows: readonly Row<SlotItem, null>[] = [
     source: "stats_interval of the target, or the gaps between bursts",
     influx: null,
     unit: "seconds",
-    value: ({ slot }) => microsAsSeconds(slot.intervalUs),
+    value: ({ snapshot }) => microsAsSeconds(snapshot.intervalUs),
   },
   {
     name: "albatross_stats_subscription_state",
@@ -116,7 +117,7 @@ export const slotRows: readonly Row<SlotItem, null>[] = [
     influx: null,
     unit: "0 or 1",
     by: "state",
-    values: perKey(SLOT_STATES, (slot, state) => (slot.state === state ? 1 : 0)),
+    values: perKey(SUBSCRIPTION_STATES, (snapshot, state) => (snapshot.state === state ? 1 : 0)),
   },
 ];
 
@@ -125,17 +126,22 @@ export function targetItems(targets: readonly TargetSnapshot[]): TargetItem[] {
   return targets.map(({ name, up }) => ({ labels: labelPairs({ host: name }), up }));
 }
 
-/** What the rows over subscriptions walk. The label `subscription` is the slot as text: `:`, `user:`. */
-export function slotItems(targets: readonly TargetSnapshot[]): SlotItem[] {
-  return targets.flatMap(({ name, slots }) =>
-    slots.map((slot) => ({ labels: labelPairs({ host: name, subscription: slot.slot }), slot })),
+/** What the rows over subscriptions walk. The label `subscription` is what is subscribed to: `:`, `user:`. */
+export function subscriptionItems(targets: readonly TargetSnapshot[]): SubscriptionItem[] {
+  return targets.flatMap(({ name, subscriptions }) =>
+    subscriptions.map((snapshot) => ({
+      labels: labelPairs({ host: name, subscription: snapshot.subscription }),
+      snapshot,
+    })),
   );
 }
 
 /** One value for each of a fixed set of label values, so that each has a series at all times. */
 function perKey<K extends string>(
   keys: readonly K[],
-  value: (slot: SlotSnapshot, key: K) => number,
-): Record<string, (item: SlotItem) => number> {
-  return Object.fromEntries(keys.map((key) => [key, ({ slot }: SlotItem) => value(slot, key)]));
+  value: (snapshot: SubscriptionSnapshot, key: K) => number,
+): Record<string, (item: SubscriptionItem) => number> {
+  return Object.fromEntries(
+    keys.map((key) => [key, ({ snapshot }: SubscriptionItem) => value(snapshot, key)]),
+  );
 }

@@ -1,9 +1,9 @@
-import type { Log } from "../client/log.ts";
 import { Target } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
 import { formatProblem } from "../config/problem.ts";
 import { loadSettings } from "../config/settings.ts";
 import type { TargetConfig } from "../config/types.ts";
+import type { Log } from "../log.ts";
 import { TraceLines, type TraceListener } from "./lines.ts";
 import { RecordError } from "./output.ts";
 

@@ -77,23 +77,23 @@ function groupJson({ host, path, group, orphaned, clones, usagePercent, members 
 
 /** Every target with its subscriptions. */
 export function targetsJson(targets: readonly TargetSnapshot[]): object[] {
-  return targets.map(({ name, up, infoReadable, infoError, infoErrors, slots }) => ({
+  return targets.map(({ name, up, infoReadable, infoError, infoErrors, subscriptions }) => ({
     name,
     up,
     info_readable: infoReadable,
     info_error: infoError,
     info_errors: infoErrors,
-    subscriptions: slots.map((slot) => ({
-      subscription: slot.slot,
-      state: slot.state,
-      messages: slot.messages,
-      bytes: slot.bytes,
-      connects: slot.connects,
-      decode_errors: slot.decodeErrors,
-      disconnects: slot.disconnects,
-      last_message: rfc3339(slot.lastMessageWallMs),
-      stats_interval_seconds: slot.intervalUs / 1e6,
-      last_error: slot.lastError,
+    subscriptions: subscriptions.map((snapshot) => ({
+      subscription: snapshot.subscription,
+      state: snapshot.state,
+      messages: snapshot.messages,
+      bytes: snapshot.bytes,
+      connects: snapshot.connects,
+      decode_errors: snapshot.decodeErrors,
+      disconnects: snapshot.disconnects,
+      last_message: rfc3339(snapshot.lastMessageWallMs),
+      stats_interval_seconds: snapshot.intervalUs / 1e6,
+      last_error: snapshot.lastError,
     })),
   }));
 }

@@ -1,4 +1,5 @@
-import type { SlotSnapshot, SlotState, TargetSnapshot } from "../client/target.ts";
+import type { SubscriptionSnapshot, SubscriptionState } from "../client/subscription.ts";
+import type { TargetSnapshot } from "../client/target.ts";
 import type { ScalerSummary } from "../scaler/scaler.ts";
 import type { WebDeps } from "./deps.ts";
 import { type Html, html } from "./html.ts";
@@ -6,7 +7,9 @@ import { page } from "./pages.ts";
 
 type Mood = "good" | "idle" | "bad";
 
-const SLOT_STATES: Readonly<Record<SlotState, { readonly mood: Mood; readonly words: string }>> = {
+const SUBSCRIPTION_STATES: Readonly<
+  Record<SubscriptionState, { readonly mood: Mood; readonly words: string }>
+> = {
   receiving: { mood: "good", words: "receiving samples" },
   subscribed: { mood: "good", words: "subscribed; no sample has arrived yet" },
   connecting: { mood: "idle", words: "connecting" },
@@ -81,17 +84,18 @@ function targetCard(target: TargetSnapshot, nowMs: number): Html {
 <p>${unikernelInfo(target)}</p>
 <div class="wide"><table>
 <tr><th>Subscription</th><th>State</th><th>Last sample</th><th>Samples</th></tr>
-${target.slots.map((slot) => slotRow(slot, nowMs))}
+${target.subscriptions.map((snapshot) => subscriptionRow(snapshot, nowMs))}
 </table></div>
 </section>
 `;
 }
 
-function slotRow(slot: SlotSnapshot, nowMs: number): Html {
-  const { mood, words } = SLOT_STATES[slot.state];
-  const error = slot.lastError === null ? html`` : html`<p class="soft">${slot.lastError}</p>`;
-  const last = slot.lastMessageWallMs === null ? "none yet" : `${age(nowMs - slot.lastMessageWallMs)} ago`;
-  return html`<tr><td data-label="Subscription"><code>${slot.slot}</code></td><td>${state(mood, words)}${error}</td><td data-label="Last sample">${last}</td><td data-label="Samples">${slot.messages.toLocaleString("en")}</td></tr>
+function subscriptionRow(snapshot: SubscriptionSnapshot, nowMs: number): Html {
+  const { mood, words } = SUBSCRIPTION_STATES[snapshot.state];
+  const error = snapshot.lastError === null ? html`` : html`<p class="soft">${snapshot.lastError}</p>`;
+  const last =
+    snapshot.lastMessageWallMs === null ? "none yet" : `${age(nowMs - snapshot.lastMessageWallMs)} ago`;
+  return html`<tr><td data-label="Subscription"><code>${snapshot.subscription}</code></td><td>${state(mood, words)}${error}</td><td data-label="Last sample">${last}</td><td data-label="Samples">${snapshot.messages.toLocaleString("en")}</td></tr>
 `;
 }
 

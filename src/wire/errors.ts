@@ -3,14 +3,16 @@
  * maximum, `truncated` a stream that ends inside a frame, `der` bytes that are not strict DER, `version` another wire
  * version, `name` an invalid unikernel or path name, `message` an unknown shape, missing or extra fields.
  */
-export type WireErrorReason =
-  | "frame_length"
-  | "frame_too_long"
-  | "truncated"
-  | "der"
-  | "version"
-  | "name"
-  | "message";
+export const WIRE_ERROR_REASONS = [
+  "frame_length",
+  "frame_too_long",
+  "truncated",
+  "der",
+  "version",
+  "name",
+  "message",
+] as const;
+export type WireErrorReason = (typeof WIRE_ERROR_REASONS)[number];
 
 /**
  * Bytes from the wire that cannot be understood. `offset` counts from the start of the stream for the three frame

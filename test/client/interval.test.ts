@@ -113,7 +113,7 @@ describe("the provisional interval", () => {
   });
 });
 
-describe("a slot's interval", () => {
+describe("a subscription's interval", () => {
   test("is 10 s until it is learnt", () => {
     const interval = new StatsInterval("auto");
     burst(interval, 0);

@@ -1,38 +1,26 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Backoff, MAX_BACKOFF_MS, MIN_BACKOFF_MS } from "../../src/client/backoff.ts";
-import { Displacement } from "../../src/client/displacement.ts";
-import { SampleBudget } from "../../src/client/sampleBudget.ts";
-import { describeSocketError } from "../../src/client/socketError.ts";
+import { backoffMs, Displacement } from "../../src/client/attempts.ts";
+import { SocketDirectory } from "../../src/client/endpoint.ts";
+import { SampleBudget } from "../../src/client/receiver.ts";
 
 const MINUTE = 60 * 1_000_000;
 
 describe("the wait before the next attempt", () => {
   test("doubles from 1 s to at most 60 s", () => {
-    const low = new Backoff(() => 0);
-    expect(Array.from({ length: 8 }, () => low.nextMs() / 1000)).toEqual([1, 2, 4, 8, 16, 30, 30, 30]);
-    const high = new Backoff(() => 1);
-    expect(Array.from({ length: 8 }, () => high.nextMs() / 1000)).toEqual([2, 4, 8, 16, 32, 60, 60, 60]);
-  });
-
-  test("is short again after a good connection", () => {
-    const backoff = new Backoff(() => 0);
-    backoff.nextMs();
-    backoff.nextMs();
-    backoff.reset();
-    expect(backoff.nextMs()).toBe(1_000);
+    const waits = (random: number) =>
+      Array.from({ length: 8 }, (_, failures) => backoffMs(failures, random) / 1000);
+    expect(waits(0)).toEqual([1, 2, 4, 8, 16, 30, 30, 30]);
+    expect(waits(1)).toEqual([2, 4, 8, 16, 32, 60, 60, 60]);
   });
 
   test("never leaves 1 s to 60 s, whatever the jitter", () => {
+    const random = fc.double({ min: 0, max: 1, noNaN: true });
     fc.assert(
-      fc.property(fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 30 }), (randoms) => {
-        const left = [...randoms];
-        const backoff = new Backoff(() => left.shift() ?? 0);
-        for (const _ of randoms) {
-          const ms = backoff.nextMs();
-          expect(ms).toBeGreaterThanOrEqual(MIN_BACKOFF_MS);
-          expect(ms).toBeLessThanOrEqual(MAX_BACKOFF_MS);
-        }
+      fc.property(fc.nat({ max: 100_000 }), random, (failures, jitter) => {
+        const ms = backoffMs(failures, jitter);
+        expect(ms).toBeGreaterThanOrEqual(1_000);
+        expect(ms).toBeLessThanOrEqual(60_000);
       }),
     );
   });
@@ -113,11 +101,12 @@ describe("a socket that cannot be opened", () => {
     ["ECONNREFUSED", "linux", "nobody listens on /x/stat.sock"],
     ["EMFILE", "linux", "/x/stat.sock: EMFILE"],
   ] as const)("%s on %s says what to do", (code, os, expected) => {
-    expect(describeSocketError(code, "/x/stat.sock", { os, userName: "metrics" })).toContain(expected);
+    const directory = new SocketDirectory({ socketDir: "/x", os }, () => "metrics");
+    expect(directory.describe("stat", code)).toContain(expected);
   });
 
   test("names the user it runs as", () => {
-    const text = describeSocketError("EACCES", "/x/stat.sock", { os: "linux" });
+    const text = new SocketDirectory({ socketDir: "/x", os: "linux" }).describe("stat", "EACCES");
     expect(text).toMatch(/usermod -aG albatross [\w-]+,/);
   });
 });

@@ -33,7 +33,7 @@ async function subscribed(config?: Partial<TargetConfig>): Promise<Peer> {
 }
 
 describe("a subscription", () => {
-  test("asks for its slot and nothing else, and is up when acknowledged", async () => {
+  test("asks for what is configured and nothing else, and is up when acknowledged", async () => {
     await subscribed();
     expect(host.stat.requests).toEqual([
       {
@@ -42,7 +42,12 @@ describe("a subscription", () => {
       },
     ]);
     expect(host.sink.lives).toEqual([true]);
-    expect(host.slot()).toMatchObject({ connects: 1, messages: 0, lastMessageWallMs: null, lastError: null });
+    expect(host.subscription()).toMatchObject({
+      connects: 1,
+      messages: 0,
+      lastMessageWallMs: null,
+      lastError: null,
+    });
     expect(host.target.snapshot()).toMatchObject({ name: "box", up: true });
   });
 
@@ -51,7 +56,7 @@ describe("a subscription", () => {
     host.stat.onRequest = () => undefined;
     await host.start("stat");
     await host.stat.peer(1);
-    expect(host.slot().state).toBe("connecting");
+    expect(host.subscription().state).toBe("connecting");
     expect(host.sink.lives).toEqual([]);
   });
 
@@ -64,8 +69,8 @@ describe("a subscription", () => {
       { name: ":hello", arrivalUs: 3 * S, arrivalWallMs: Date.parse("2026-01-01T00:00:03Z") },
     ]);
     expect(host.sink.samples[0]?.stats).toEqual(makeStats(1_000_000));
-    expect(host.slot()).toMatchObject({ state: "receiving", messages: 2 });
-    expect(host.slot().lastMessageWallMs).toBe(Date.parse("2026-01-01T00:00:03Z"));
+    expect(host.subscription()).toMatchObject({ state: "receiving", messages: 2 });
+    expect(host.subscription().lastMessageWallMs).toBe(Date.parse("2026-01-01T00:00:03Z"));
   });
 
   test("takes samples that come before the acknowledgement", async () => {
@@ -84,8 +89,8 @@ describe("a subscription", () => {
     ["user:", "sub:router", "user:sub:router"],
     ["user:web", ":web", "user:web"],
     [":web", ":web", ":web"],
-  ])("at %s makes the relative name %s full: %s", async (slot, relative, full) => {
-    testHost({ subscribe: [slot] });
+  ])("at %s makes the relative name %s full: %s", async (subscription, relative, full) => {
+    testHost({ subscribe: [subscription] });
     await host.start("stat", "vmmd");
     const peer = await host.stat.peer(1);
     await host.burst(peer, relative);
@@ -96,7 +101,7 @@ describe("a subscription", () => {
     const peer = await subscribed();
     peer.send(statsMessage(parseName("user:"), makeStats()), sampleOf("user:web"));
     await eventually("the sample after it", () => host.sink.samples.length === 1);
-    expect(host.slot().decodeErrors.name).toBe(1);
+    expect(host.subscription().decodeErrors.name).toBe(1);
   });
 
   test("says receiving while samples come, subscribed when they stay away", async () => {
@@ -105,9 +110,9 @@ describe("a subscription", () => {
     await host.nextInfo(() => undefined);
     await host.burst(await host.stat.peer(1), "web");
     host.clock.advance(3_000);
-    expect(host.slot().state).toBe("receiving");
+    expect(host.subscription().state).toBe("receiving");
     host.clock.advance(1);
-    expect(host.slot().state).toBe("subscribed");
+    expect(host.subscription().state).toBe("subscribed");
   });
 
   test("costs no more than the sample when the sink throws", async () => {
@@ -120,7 +125,7 @@ describe("a subscription", () => {
     };
     peer.send(sampleOf("web"), sampleOf("db"));
     await eventually("the sample after it", () => samples.length === 1);
-    expect(host.slot().decodeErrors.internal).toBe(1);
+    expect(host.subscription().decodeErrors.internal).toBe(1);
     expect(host.log.fields).toContainEqual(
       expect.objectContaining({
         reason: "internal",
@@ -134,7 +139,7 @@ describe("a subscription", () => {
     await host.start("stat");
     const peer = await host.stat.peer(1);
     peer.send(...Array.from({ length: 100 }, (_, i) => sampleOf(`vm-${i}`)));
-    await eventually("all of them counted", () => host.slot().decodeErrors.over_budget === 95);
+    await eventually("all of them counted", () => host.subscription().decodeErrors.over_budget === 95);
     expect(host.sink.samples).toHaveLength(5);
   });
 });
@@ -149,7 +154,7 @@ describe("the stats interval", () => {
     expect(host.sink.samples.map(({ intervalUs }) => intervalUs / S)).toEqual([
       10, 10, 1, 1, 1, 1, 1, 1, 1, 1,
     ]);
-    expect(host.slot().intervalUs).toBe(S);
+    expect(host.subscription().intervalUs).toBe(S);
   });
 
   test("is learnt anew on the next connection", async () => {
@@ -158,13 +163,13 @@ describe("the stats interval", () => {
       await host.burst(peer, "user:web");
       host.clock.advance(1_000);
     }
-    expect(host.slot().intervalUs).toBe(S);
+    expect(host.subscription().intervalUs).toBe(S);
     peer.close();
     await host.state("backoff");
-    expect(host.slot().intervalUs).toBe(S);
+    expect(host.subscription().intervalUs).toBe(S);
     host.clock.advance(1_000);
     await host.state("subscribed");
-    expect(host.slot().intervalUs).toBe(10 * S);
+    expect(host.subscription().intervalUs).toBe(10 * S);
   });
 
   test("is what is configured, with one warning when that is far off", async () => {
@@ -173,7 +178,7 @@ describe("the stats interval", () => {
       await host.burst(peer, "user:web");
       host.clock.advance(1_000);
     }
-    expect(host.slot().intervalUs).toBe(10 * S);
+    expect(host.subscription().intervalUs).toBe(10 * S);
     expect(host.log.with("stats_interval")).toHaveLength(1);
     expect(host.log.fields).toContainEqual(
       expect.objectContaining({ host: "box", subscription: ":", configuredSeconds: 10, measuredSeconds: 1 }),
@@ -189,7 +194,7 @@ describe("the stats interval", () => {
     host.clock.advance(15_000);
     await host.burst(peer, "user:web", "user:db", "user:web", "user:db", "user:web", "user:db");
     expect(new Set(host.sink.samples.slice(-6).map(({ arrivalUs }) => arrivalUs)).size).toBe(1);
-    expect(host.slot().intervalUs).toBe(10 * S);
+    expect(host.subscription().intervalUs).toBe(10 * S);
   });
 });
 
@@ -197,7 +202,7 @@ describe("a daemon that is not there", () => {
   test("is looked for again and again, with one line, and found when it comes", async () => {
     await testHost().start();
     await host.pass(120_000);
-    expect(host.slot()).toMatchObject({
+    expect(host.subscription()).toMatchObject({
       state: "backoff",
       connects: 0,
       lastError: expect.stringContaining("does not exist (yet)"),
@@ -206,7 +211,7 @@ describe("a daemon that is not there", () => {
 
     await host.stat.start();
     await host.pass(60_000);
-    expect(host.slot()).toMatchObject({ state: "subscribed", connects: 1, lastError: null });
+    expect(host.subscription()).toMatchObject({ state: "subscribed", connects: 1, lastError: null });
     expect(host.log.with("info: subscribed")).toHaveLength(1);
   });
 
@@ -216,28 +221,34 @@ describe("a daemon that is not there", () => {
     await host.stat.stop();
     await host.state("backoff");
     expect(host.sink.lives).toEqual([true, false]);
-    expect(host.slot()).toMatchObject({ disconnects: { closed: 1 } });
+    expect(host.subscription()).toMatchObject({ disconnects: { closed: 1 } });
 
     await host.pass(20_000);
-    expect(host.slot()).toMatchObject({ state: "backoff", lastError: expect.stringContaining("stat.sock") });
+    expect(host.subscription()).toMatchObject({
+      state: "backoff",
+      lastError: expect.stringContaining("stat.sock"),
+    });
     await host.stat.start();
     await host.pass(30_000);
     const again = await host.stat.peer(2);
     await host.burst(again, "user:web");
     expect(host.sink.lives).toEqual([true, false, true]);
-    expect(host.slot()).toMatchObject({ state: "receiving", messages: 2, connects: 2 });
+    expect(host.subscription()).toMatchObject({ state: "receiving", messages: 2, connects: 2 });
   });
 
   test("restarted many times within minutes is no rival", async () => {
     await testHost().start();
     for (let restart = 0; restart < 5; restart++) {
       await host.stat.start();
-      await host.passUntil("subscribed", () => host.slot().state === "subscribed");
+      await host.passUntil("subscribed", () => host.subscription().state === "subscribed");
       await host.stat.stop();
-      await host.passUntil("an attempt in vain", () => host.slot().lastError?.includes("stat.sock") ?? false);
+      await host.passUntil(
+        "an attempt in vain",
+        () => host.subscription().lastError?.includes("stat.sock") ?? false,
+      );
     }
     expect(host.log.with("displaced")).toEqual([]);
-    expect(host.slot()).toMatchObject({ connects: 5, disconnects: { closed: 5 } });
+    expect(host.subscription()).toMatchObject({ connects: 5, disconnects: { closed: 5 } });
   });
 
   test.runIf(process.getuid?.() === 0)("and one that may not be opened, say what to do", async () => {
@@ -252,7 +263,9 @@ describe("a daemon that is not there", () => {
     } finally {
       process.seteuid?.(0);
     }
-    expect(host.slot().lastError).toMatch(/not in group albatross: usermod -aG albatross \S+, then restart/);
+    expect(host.subscription().lastError).toMatch(
+      /not in group albatross: usermod -aG albatross \S+, then restart/,
+    );
     expect(host.log.with("usermod")).toHaveLength(1);
   });
 });
@@ -264,9 +277,9 @@ describe("a daemon that does not acknowledge", () => {
     await host.start("stat");
     await host.stat.peer(1);
     host.clock.advance(9_999);
-    expect(host.slot().state).toBe("connecting");
+    expect(host.subscription().state).toBe("connecting");
     host.clock.advance(1);
-    expect(host.slot()).toMatchObject({ state: "backoff", disconnects: { timeout: 1 } });
+    expect(host.subscription()).toMatchObject({ state: "backoff", disconnects: { timeout: 1 } });
     await eventually("the connection closed", () => host.stat.openPeers.length === 0);
   });
 
@@ -279,8 +292,8 @@ describe("a daemon that does not acknowledge", () => {
     await host.start("stat");
     await host.pass(60_000);
     // At 0, 1, 3, 7, 15 and 31 s.
-    expect(host.slot()).toMatchObject({ state: "backoff", connects: 6, disconnects: { refused: 6 } });
-    expect(host.slot().lastError).toContain("unexpected command");
+    expect(host.subscription()).toMatchObject({ state: "backoff", connects: 6, disconnects: { refused: 6 } });
+    expect(host.subscription().lastError).toContain("unexpected command");
     expect(host.log.with("refused")).toHaveLength(1);
     expect(host.log.with("displaced")).toEqual([]);
   });
@@ -315,7 +328,7 @@ describe("a daemon that does not acknowledge", () => {
     host.stat.onRequest = (peer) => peer.close();
     await host.start("stat");
     await host.state("backoff");
-    expect(host.slot()).toMatchObject({ disconnects: { refused: 1, closed: 0 } });
+    expect(host.subscription()).toMatchObject({ disconnects: { refused: 1, closed: 0 } });
   });
 
   test("with the number that was asked does so nevertheless: there is one command per connection", async () => {
@@ -327,7 +340,7 @@ describe("a daemon that does not acknowledge", () => {
   });
 });
 
-describe("another client that takes the slot again and again", () => {
+describe("another client that takes the subscription again and again", () => {
   /** The rival subscribes at once whenever we do: the daemon acknowledges us, then closes. */
   async function kickedHost(config?: Partial<TargetConfig>): Promise<void> {
     testHost(config);
@@ -340,20 +353,20 @@ describe("another client that takes the slot again and again", () => {
 
   test("is not fought: after three closes one attempt every five minutes", async () => {
     await kickedHost();
-    await eventually("the first close", () => host.slot().disconnects.closed === 1);
+    await eventually("the first close", () => host.subscription().disconnects.closed === 1);
     host.clock.advance(1_000);
-    await eventually("the second close", () => host.slot().disconnects.closed === 2);
-    expect(host.slot().state).toBe("backoff");
+    await eventually("the second close", () => host.subscription().disconnects.closed === 2);
+    expect(host.subscription().state).toBe("backoff");
     host.clock.advance(2_000);
-    await eventually("the third close", () => host.slot().disconnects.closed === 3);
-    expect(host.slot()).toMatchObject({ state: "displaced", connects: 3 });
+    await eventually("the third close", () => host.subscription().disconnects.closed === 3);
+    expect(host.subscription()).toMatchObject({ state: "displaced", connects: 3 });
 
     for (let retry = 1; retry <= 3; retry++) {
       await host.pass(299_000);
       expect(host.stat.peers).toHaveLength(2 + retry);
       await host.pass(1_000);
-      await eventually("closed again", () => host.slot().disconnects.closed === 3 + retry);
-      expect(host.slot().state).toBe("displaced");
+      await eventually("closed again", () => host.subscription().disconnects.closed === 3 + retry);
+      expect(host.subscription().state).toBe("displaced");
     }
     expect(host.stat.peers).toHaveLength(6);
   });
@@ -361,11 +374,11 @@ describe("another client that takes the slot again and again", () => {
   test("is named, once, with the way out", async () => {
     await kickedHost({ displacedRetryMs: 60_000 });
     await host.pass(300_000);
-    expect(host.slot().disconnects.closed).toBeGreaterThanOrEqual(7);
+    expect(host.subscription().disconnects.closed).toBeGreaterThanOrEqual(7);
     const lines = host.log.with("displaced");
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatch(/albatross-influx.*mollymawk.*path slots/);
-    expect(host.slot().lastError).toContain("displaced");
+    expect(host.subscription().lastError).toContain("displaced");
     // subscribed, closed by the daemon, displaced: and then silence.
     expect(host.log.lines.filter((line) => !line.includes("unikernel info"))).toHaveLength(3);
   });
@@ -377,11 +390,11 @@ describe("another client that takes the slot again and again", () => {
     await host.pass(300_000);
     const peer = await host.stat.peer(4);
     await host.burst(peer, "user:web");
-    expect(host.slot().state).toBe("displaced");
+    expect(host.subscription().state).toBe("displaced");
     expect(host.target.snapshot().up).toBe(true);
     host.clock.advance(10_000);
     await host.burst(peer, "user:web");
-    expect(host.slot()).toMatchObject({ state: "receiving", lastError: null });
+    expect(host.subscription()).toMatchObject({ state: "receiving", lastError: null });
     expect(host.log.with("receiving again")).toHaveLength(1);
   });
 
@@ -391,9 +404,9 @@ describe("another client that takes the slot again and again", () => {
     host.stat.onRequest = acknowledge;
     await host.passUntil("subscribed", () => host.target.snapshot().up);
     await host.pass(298_000);
-    expect(host.slot().state).toBe("displaced");
+    expect(host.subscription().state).toBe("displaced");
     await host.pass(32_000);
-    expect(host.slot()).toMatchObject({ state: "subscribed", lastError: null });
+    expect(host.subscription()).toMatchObject({ state: "subscribed", lastError: null });
   });
 
   test("once or twice is only closed and tried again", async () => {
@@ -403,7 +416,7 @@ describe("another client that takes the slot again and again", () => {
     await host.state("backoff");
     host.clock.advance(1_000);
     await host.state("subscribed");
-    expect(host.slot()).toMatchObject({ disconnects: { closed: 1 } });
+    expect(host.subscription()).toMatchObject({ disconnects: { closed: 1 } });
   });
 });
 
@@ -416,9 +429,9 @@ describe("damage on stat.sock", () => {
       for (let i = 0; i < capture.length; i++) peer.raw(capture.subarray(i, i + 1));
     };
     await host.start("stat");
-    await eventually("all samples", () => host.slot().messages === 16);
-    expect(host.slot()).toMatchObject({ bytes: capture.length, state: "receiving" });
-    expect(sum(host.slot().decodeErrors)).toBe(0);
+    await eventually("all samples", () => host.subscription().messages === 16);
+    expect(host.subscription()).toMatchObject({ bytes: capture.length, state: "receiving" });
+    expect(sum(host.subscription().decodeErrors)).toBe(0);
   });
 
   test("two samples across every cut are the same samples", async () => {
@@ -427,13 +440,13 @@ describe("damage on stat.sock", () => {
     );
     const peer = await subscribed();
     for (let cut = 1; cut < two.length; cut++) {
-      const bytesBefore = host.slot().bytes;
+      const bytesBefore = host.subscription().bytes;
       peer.raw(two.subarray(0, cut));
-      await eventually("the first part", () => host.slot().bytes === bytesBefore + cut);
+      await eventually("the first part", () => host.subscription().bytes === bytesBefore + cut);
       peer.raw(two.subarray(cut));
       await eventually("both samples", () => host.sink.samples.length === 2 * cut);
     }
-    expect(sum(host.slot().decodeErrors)).toBe(0);
+    expect(sum(host.subscription().decodeErrors)).toBe(0);
   });
 
   test.each([
@@ -449,13 +462,13 @@ describe("damage on stat.sock", () => {
     await host.state("backoff");
     expect(process.memoryUsage().arrayBuffers - rssBefore).toBeLessThan(16 * 1024 * 1024);
     expect(host.sink.samples).toHaveLength(1);
-    expect(host.slot().decodeErrors[reason]).toBe(1);
-    expect(host.slot().disconnects.framing).toBe(1);
-    expect(host.slot().lastError).toContain("damaged");
+    expect(host.subscription().decodeErrors[reason]).toBe(1);
+    expect(host.subscription().disconnects.framing).toBe(1);
+    expect(host.subscription().lastError).toContain("damaged");
 
     host.clock.advance(1_000);
     await host.burst(await host.stat.peer(2), "user:web");
-    expect(host.slot().state).toBe("receiving");
+    expect(host.subscription().state).toBe("receiving");
   });
 
   test("again and again is met with ever longer waits and one line", async () => {
@@ -467,9 +480,9 @@ describe("damage on stat.sock", () => {
     };
     await host.start("stat");
     for (let attempt = 1; attempt <= 8; attempt++) {
-      await eventually("damaged", () => host.slot().disconnects.framing === attempt);
+      await eventually("damaged", () => host.subscription().disconnects.framing === attempt);
       host.clock.advance(Math.min(2 ** (attempt - 1), 30) * 1000 - 1);
-      expect(host.slot().state).toBe("backoff");
+      expect(host.subscription().state).toBe("backoff");
       host.clock.advance(1);
     }
     expect(host.log.with("the stream is damaged")).toHaveLength(1);
@@ -482,9 +495,9 @@ describe("damage on stat.sock", () => {
     versionSix[versionSix.indexOf(Buffer.from("020105", "hex")) + 2] = 6;
     peer.raw(Buffer.concat([Buffer.from("300000"), versionSix, good.subarray(0, -1), good].map(encodeFrame)));
     await eventually("the good one", () => host.sink.samples.length === 1);
-    expect(host.slot().decodeErrors.version).toBe(1);
-    expect(sum(host.slot().decodeErrors)).toBe(3);
-    expect(host.slot()).toMatchObject({ connects: 1, state: "receiving" });
+    expect(host.subscription().decodeErrors.version).toBe(1);
+    expect(sum(host.subscription().decodeErrors)).toBe(3);
+    expect(host.subscription()).toMatchObject({ connects: 1, state: "receiving" });
   });
 
   test("other data, replies and commands are skipped and counted", async () => {
@@ -498,8 +511,8 @@ describe("damage on stat.sock", () => {
       sampleOf("user:web"),
     );
     await eventually("the sample", () => host.sink.samples.length === 1);
-    expect(host.slot().decodeErrors).toMatchObject({ unknown_data: 1, unexpected: 3 });
-    expect(host.slot().connects).toBe(1);
+    expect(host.subscription().decodeErrors).toMatchObject({ unknown_data: 1, unexpected: 3 });
+    expect(host.subscription().connects).toBe(1);
   });
 
   test("a stream that ends inside a frame is closed by the daemon, and counted", async () => {
@@ -508,7 +521,7 @@ describe("damage on stat.sock", () => {
     peer.raw(Buffer.concat([good, good.subarray(0, 20)]));
     peer.close();
     await host.state("backoff");
-    expect(host.slot()).toMatchObject({
+    expect(host.subscription()).toMatchObject({
       messages: 1,
       decodeErrors: { truncated: 1 },
       disconnects: { closed: 1 },
@@ -529,12 +542,12 @@ describe("damage on stat.sock", () => {
     };
     await host.start("stat");
     for (let attempt = 1; attempt <= 200; attempt++) {
-      await host.passUntil("an end", () => sum(host.slot().disconnects) === attempt);
+      await host.passUntil("an end", () => sum(host.subscription().disconnects) === attempt);
     }
     host.stat.onRequest = acknowledge;
     await host.passUntil("subscribed", () => host.target.snapshot().up);
     await host.burst(await host.stat.peer(host.stat.peers.length), "user:web");
-    expect(sum(host.slot().decodeErrors)).toBeGreaterThan(0);
+    expect(sum(host.subscription().decodeErrors)).toBeGreaterThan(0);
   });
 });
 
@@ -544,13 +557,16 @@ describe("recorded streams", () => {
     [":", "stats-root-10s.bin", ["user:web", "user:sub:router", "user:db", ":hello"], 16],
     ["user:", "stats-path-user.bin", ["user:web", "user:sub:router", "user:db"], 12],
     ["nope:vm", "stats-nonexisting.bin", [], 0],
-  ])("at %s (%s) are taken whole", async (slot, file, vms, messages) => {
-    testHost({ subscribe: [slot] });
+  ])("at %s (%s) are taken whole", async (text, file, vms, messages) => {
+    testHost({ subscribe: [text] });
     host.stat.onRequest = (peer) => peer.raw(captureBytes(file));
     await host.start("stat", "vmmd");
-    await eventually("all samples", () => host.slot(slot).messages === messages && host.target.snapshot().up);
+    await eventually(
+      "all samples",
+      () => host.subscription(text).messages === messages && host.target.snapshot().up,
+    );
     expect(new Set(host.sink.samples.map(({ name }) => name))).toEqual(new Set(vms));
-    expect(sum(host.slot(slot).decodeErrors)).toBe(0);
+    expect(sum(host.subscription(text).decodeErrors)).toBe(0);
   });
 });
 
@@ -564,7 +580,7 @@ describe("stopping", () => {
       await host.state(state);
       await host.target.stop();
       expect(host.clock.pendingTimers).toBe(0);
-      expect(host.slot().state).toBe("stopped");
+      expect(host.subscription().state).toBe("stopped");
       expect(host.target.snapshot().up).toBe(false);
     },
   );

@@ -42,7 +42,7 @@ describe("unikernel info", () => {
     expect(host.vmmd.peers.every(({ requests }) => requests.length === 1)).toBe(true);
   });
 
-  test("is asked for the subscribed slots, and its names made full", async () => {
+  test("is asked for each subscription, and its names made full", async () => {
     testHost(
       { subscribe: ["user:", "other:web", ":solo"] },
       "user:web",
@@ -80,9 +80,12 @@ describe("unikernel info", () => {
     await host.start("stat");
     await host.pass(120_000);
     expect(host.sink.infos).toEqual([]);
-    expect(host.sink.unavailable).toEqual([expect.stringContaining("vmmd.sock does not exist")]);
     expect(host.log.with("unikernel info")).toHaveLength(1);
-    expect(host.target.snapshot()).toMatchObject({ up: true, infoReadable: false });
+    expect(host.target.snapshot()).toMatchObject({
+      up: true,
+      infoReadable: false,
+      infoError: expect.stringContaining("vmmd.sock does not exist"),
+    });
     expect(host.target.snapshot().infoErrors.unreachable).toBeGreaterThanOrEqual(4);
     await host.burst(await host.stat.peer(1), "user:web");
   });
@@ -90,7 +93,7 @@ describe("unikernel info", () => {
   test("is taken up again when it can be read", async () => {
     testHost({}, "user:web");
     await host.start("stat");
-    await eventually("unavailable", () => host.sink.unavailable.length === 1);
+    await host.noInfo();
     await host.vmmd.start();
     await host.nextInfo(() => host.clock.advance(30_000));
     expect(host.target.snapshot()).toMatchObject({ infoReadable: true, infoError: null });
@@ -100,13 +103,13 @@ describe("unikernel info", () => {
   test("is asked at once when albatross-stats comes up: albatrossd came with it", async () => {
     testHost({}, "user:web");
     await host.start();
-    await eventually("unavailable", () => host.sink.unavailable.length === 1);
+    await host.noInfo();
     await host.stat.start();
     await host.vmmd.start();
     await host.passUntil("unikernel info", () => host.sink.infos.length === 1, 8_000);
   });
 
-  test("is all or nothing: when one slot's question fails there is no answer", async () => {
+  test("is all or nothing: when one subscription's question fails there is no answer", async () => {
     testHost({ subscribe: ["a:", "b:"] }, "a:web", "b:web");
     host.vmmd.onRequest = (peer, message) => {
       const isInfo = message.payload.type === "command" && message.payload.command.class === "unikernel";
@@ -114,7 +117,7 @@ describe("unikernel info", () => {
       else peer.send(answerAsAlbatrossd(message, host.running));
     };
     await host.start("stat", "vmmd");
-    await eventually("unavailable", () => host.sink.unavailable.length === 1);
+    await host.noInfo();
     expect(host.sink.infos).toEqual([]);
     expect(host.target.snapshot().infoErrors.undecodable).toBe(1);
   });
@@ -175,8 +178,8 @@ describe("policies", () => {
   });
 });
 
-describe("the guard of a path slot", () => {
-  test("asks whether a unikernel has the path's name before it opens the slot", async () => {
+describe("the guard of a subscription to a path", () => {
+  test("asks whether a unikernel has the path's name before it opens it", async () => {
     testHost({ subscribe: ["a:b:"] }, "a:b:web", "b", "a:c");
     await host.start("stat", "vmmd");
     await host.state("subscribed", "a:b:");
@@ -184,16 +187,16 @@ describe("the guard of a path slot", () => {
     expect(host.sink.infos[0]?.names).toEqual(["a:b:web"]);
   });
 
-  test("does not open the slot while that unikernel runs", async () => {
+  test("does not open it while that unikernel runs", async () => {
     testHost({ subscribe: ["user:"] }, "user:web", "user");
     await host.start("stat", "vmmd");
     await host.state("blocked", "user:");
     await host.pass(300_000);
-    expect(host.slot("user:").state).toBe("blocked");
-    expect(host.slot("user:").lastError).toContain("the unikernel :user runs");
+    expect(host.subscription("user:").state).toBe("blocked");
+    expect(host.subscription("user:").lastError).toContain("the unikernel :user runs");
     expect(host.stat.peers).toEqual([]);
     expect(host.log.with(":user runs")).toHaveLength(1);
-    // It is no unikernel of the slot.
+    // It is no unikernel of the subscription.
     expect(host.sink.infos[0]?.names).toEqual(["user:web"]);
   });
 
@@ -204,7 +207,7 @@ describe("the guard of a path slot", () => {
     host.running = running("user:web");
     host.clock.advance(30_000);
     await host.state("subscribed", "user:");
-    expect(host.slot("user:").lastError).toBeNull();
+    expect(host.subscription("user:").lastError).toBeNull();
   });
 
   test("closes it when such a unikernel appears", async () => {
@@ -215,12 +218,12 @@ describe("the guard of a path slot", () => {
     host.running = running("user:web", "user");
     host.clock.advance(30_000);
     await host.state("blocked", "user:");
-    expect(host.slot("user:").disconnects.blocked).toBe(1);
+    expect(host.subscription("user:").disconnects.blocked).toBe(1);
     expect(host.target.snapshot().up).toBe(false);
     await eventually("the connection closed", () => peer.closed);
   });
 
-  test("asks anew before it opens the slot again", async () => {
+  test("asks anew before it opens it again", async () => {
     testHost({ subscribe: ["user:"] }, "user:web");
     await host.start("stat", "vmmd");
     const peer = await host.stat.peer(1);
@@ -238,7 +241,9 @@ describe("the guard of a path slot", () => {
     testHost({ subscribe: ["user:"] });
     await host.start("stat");
     await host.state("blocked", "user:");
-    expect(host.slot("user:").lastError).toMatch(/allow_unchecked_path: true.*vmmd.sock does not exist/);
+    expect(host.subscription("user:").lastError).toMatch(
+      /allow_unchecked_path: true.*vmmd.sock does not exist/,
+    );
     await host.pass(120_000);
     expect(host.stat.peers).toEqual([]);
     expect(host.log.with("allow_unchecked_path")).toHaveLength(1);
@@ -248,7 +253,7 @@ describe("the guard of a path slot", () => {
     testHost({ subscribe: ["user:"], allowUncheckedPath: true });
     await host.start("stat");
     await host.burst(await host.stat.peer(1), ":web");
-    expect(host.slot("user:").state).toBe("receiving");
+    expect(host.subscription("user:").state).toBe("receiving");
   });
 
   test("checks nevertheless where info can be read", async () => {
@@ -258,17 +263,17 @@ describe("the guard of a path slot", () => {
     expect(host.stat.peers).toEqual([]);
   });
 
-  test("leaves an open slot open while albatrossd is away", async () => {
+  test("leaves an open one open while albatrossd is away", async () => {
     testHost({ subscribe: ["user:"] }, "user:web");
     await host.start("stat", "vmmd");
     await host.state("subscribed", "user:");
     await host.vmmd.stop();
     host.clock.advance(30_000);
     await eventually("info unreadable", () => host.target.snapshot().infoReadable === false);
-    expect(host.slot("user:").state).toBe("subscribed");
+    expect(host.subscription("user:").state).toBe("subscribed");
   });
 
-  test("holds for path slots only", async () => {
+  test("holds for paths only", async () => {
     testHost({ subscribe: ["user:web", ":user"] }, "user");
     await host.start("stat");
     await host.state("subscribed", "user:web");
@@ -283,7 +288,7 @@ describe("the watchdog", () => {
     const before = host.sink.infos.length;
     await host.start(...daemons);
     if (daemons.includes("vmmd")) await eventually("info", () => host.sink.infos.length > before);
-    else await eventually("no info", () => host.sink.unavailable.length === 1);
+    else await host.noInfo();
     const peer = await host.stat.peer(1);
     await host.burst(peer, "user:web");
     return peer;
@@ -293,25 +298,25 @@ describe("the watchdog", () => {
     const peer = await forgotten({}, "stat", "vmmd");
     host.clock.advance(5_999);
     await settle();
-    expect(host.slot().state).toBe("receiving");
+    expect(host.subscription().state).toBe("receiving");
     host.clock.advance(1);
-    await eventually("the watchdog", () => host.slot().disconnects.watchdog === 1);
+    await eventually("the watchdog", () => host.subscription().disconnects.watchdog === 1);
     await eventually("the connection closed", () => peer.closed);
     host.clock.advance(1_000);
     await host.burst(await host.stat.peer(2), "user:web");
-    expect(host.slot()).toMatchObject({ state: "receiving", connects: 2 });
+    expect(host.subscription()).toMatchObject({ state: "receiving", connects: 2 });
   });
 
   test("does not when the unikernel has gone, which it asks first", async () => {
     await forgotten({}, "stat", "vmmd");
     host.running = [];
     await host.nextInfo(() => host.clock.advance(6_000));
-    expect(host.slot()).toMatchObject({ state: "receiving", disconnects: { watchdog: 0 } });
+    expect(host.subscription()).toMatchObject({ state: "receiving", disconnects: { watchdog: 0 } });
     await host.pass(120_000);
-    expect(host.slot()).toMatchObject({ state: "subscribed", connects: 1 });
+    expect(host.subscription()).toMatchObject({ state: "subscribed", connects: 1 });
   });
 
-  test("gives a unikernel that appears in an empty slot three intervals to show", async () => {
+  test("gives a unikernel that appears where there was none three intervals to show", async () => {
     testHost({ statsIntervalMs: 20_000 });
     await host.start("stat", "vmmd");
     await host.state("subscribed");
@@ -319,9 +324,9 @@ describe("the watchdog", () => {
     host.running = running("user:web");
     await host.nextInfo(() => host.clock.advance(30_000));
     await host.pass(55_000);
-    expect(host.slot().disconnects.watchdog).toBe(0);
+    expect(host.subscription().disconnects.watchdog).toBe(0);
     await host.pass(10_000);
-    expect(host.slot().disconnects.watchdog).toBe(1);
+    expect(host.subscription().disconnects.watchdog).toBe(1);
   });
 
   test("gives unikernels three intervals after albatrossd was away, too", async () => {
@@ -333,29 +338,29 @@ describe("the watchdog", () => {
     await host.vmmd.start();
     await host.nextInfo(() => host.clock.advance(30_000));
     await host.pass(55_000);
-    expect(host.slot().disconnects.watchdog).toBe(0);
+    expect(host.subscription().disconnects.watchdog).toBe(0);
     await host.pass(10_000);
-    expect(host.slot().disconnects.watchdog).toBe(1);
+    expect(host.subscription().disconnects.watchdog).toBe(1);
   });
 
-  test("without info goes by what the slot has ever delivered", async () => {
+  test("without info goes by what the subscription has ever delivered", async () => {
     await forgotten({}, "stat");
     host.clock.advance(6_000);
-    expect(host.slot().disconnects.watchdog).toBe(1);
+    expect(host.subscription().disconnects.watchdog).toBe(1);
   });
 
-  test("without info leaves a slot alone that never delivered", async () => {
+  test("without info leaves one alone that never delivered", async () => {
     testHost({ statsIntervalMs: 2_000 });
     await host.start("stat");
     await host.state("subscribed");
     await host.pass(300_000);
-    expect(host.slot()).toMatchObject({ state: "subscribed", connects: 1 });
+    expect(host.subscription()).toMatchObject({ state: "subscribed", connects: 1 });
   });
 
   test("says so once, however often it reconnects in vain", async () => {
     await forgotten({}, "stat", "vmmd");
     await host.pass(300_000);
-    expect(host.slot().disconnects.watchdog).toBeGreaterThan(5);
+    expect(host.subscription().disconnects.watchdog).toBeGreaterThan(5);
     expect(host.log.with("forgotten")).toHaveLength(1);
     expect(host.log.with("displaced")).toEqual([]);
   });
@@ -371,13 +376,13 @@ describe("the watchdog", () => {
     await host.start("stat", "vmmd");
     await host.pass(600_000);
     cancelTick();
-    expect(host.slot()).toMatchObject({ state: "receiving", intervalUs: 60_000_000 });
-    expect(host.slot().disconnects.watchdog).toBeLessThanOrEqual(2);
+    expect(host.subscription()).toMatchObject({ state: "receiving", intervalUs: 60_000_000 });
+    expect(host.subscription().disconnects.watchdog).toBeLessThanOrEqual(2);
   });
 });
 
 describe("a target", () => {
-  test("is up while at least one of its slots is subscribed", async () => {
+  test("is up while at least one of its subscriptions is acknowledged", async () => {
     testHost({ subscribe: ["a:web", "b:web"] });
     await host.start("stat");
     await host.state("subscribed", "a:web");
@@ -385,7 +390,9 @@ describe("a target", () => {
     host.stat.onRequest = () => undefined;
     const [first, second] = [await host.stat.peer(1), await host.stat.peer(2)];
     first.close();
-    await eventually("one left", () => host.target.snapshot().slots.some(({ state }) => state === "backoff"));
+    await eventually("one left", () =>
+      host.target.snapshot().subscriptions.some(({ state }) => state === "backoff"),
+    );
     expect(host.target.snapshot().up).toBe(true);
     second.close();
     await eventually("none left", () => !host.target.snapshot().up);
@@ -420,10 +427,11 @@ describe("a target", () => {
     await host.target.stop();
     expect(host.clock.pendingTimers).toBe(0);
     await eventually("the connection closed", () => host.vmmd.openPeers.length === 0);
-    expect(host.sink.unavailable).toEqual([]);
+    expect(host.log.with("unikernel info")).toEqual([]);
+    expect(host.target.snapshot().infoReadable).toBeNull();
   });
 
-  test("names itself and its slot in every line", async () => {
+  test("names itself and its subscription in every line", async () => {
     testHost();
     host.stat.onRequest = (peer, request) => {
       acknowledge(peer, request);

@@ -1,6 +1,6 @@
 import { createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { InfoClient } from "../../src/client/infoClient.ts";
+import { SocketDirectory } from "../../src/client/endpoint.ts";
 import { VmmdClient, VmmdError, type VmmdErrorReason } from "../../src/client/vmmd.ts";
 import {
   failureReply,
@@ -17,18 +17,15 @@ import { answerAsAlbatrossd, running, TestHost } from "./support/host.ts";
 
 let host: TestHost;
 let vmmd: VmmdClient;
-let client: InfoClient;
 
 beforeEach(() => {
   // Of the host only its clock and its vmmd.sock are used here.
   host = new TestHost();
   vmmd = new VmmdClient({
-    socketPath: host.vmmd.path,
+    endpoint: new SocketDirectory({ socketDir: host.socketDir, os: "linux" }),
     maxFrameBytes: 64 * 1024 * 1024,
-    os: "linux",
     clock: host.clock,
   });
-  client = new InfoClient(vmmd);
 });
 
 afterEach(async () => {
@@ -39,11 +36,11 @@ afterEach(async () => {
 /** One round: what is running, or why that is not known. The clock runs, so that pauses end. */
 async function round(...names: string[]): Promise<string[] | VmmdErrorReason> {
   let result: string[] | VmmdErrorReason | null = null;
-  client.beginRound();
+  vmmd.beginRound();
   const all = async () => {
     const found: string[] = [];
     for (const name of names.length === 0 ? [":"] : names) {
-      for (const entry of await client.unikernels(parseName(name))) found.push(formatName(entry.name));
+      for (const entry of await vmmd.unikernels(parseName(name))) found.push(formatName(entry.name));
     }
     return found;
   };
@@ -233,9 +230,8 @@ describe("a question to albatrossd", () => {
       pauses.length = 0;
       let nowUs = 0;
       slow = new VmmdClient({
-        socketPath: host.vmmd.path,
+        endpoint: new SocketDirectory({ socketDir: host.socketDir, os: "linux" }),
         maxFrameBytes: 64 * 1024 * 1024,
-        os: "linux",
         clock: {
           // each look at it finds that 3 ms have passed
           nowUs: () => (nowUs += 3_000),
@@ -253,7 +249,7 @@ describe("a question to albatrossd", () => {
 
     test("is decoded in turns of the event loop", async () => {
       let found: readonly NamedInfo[] | null = null;
-      void new InfoClient(slow).unikernels(ROOT).then((unikernels) => {
+      void slow.unikernels(ROOT).then((unikernels) => {
         found = unikernels;
       });
       let turns = 0;
@@ -267,7 +263,7 @@ describe("a question to albatrossd", () => {
     });
 
     test("ends when it is stopped in the middle", async () => {
-      const asked = new InfoClient(slow).unikernels(ROOT);
+      const asked = slow.unikernels(ROOT);
       const refused = expect(asked).rejects.toMatchObject({ reason: "stopped" });
       await eventually("the first pause", () => pauses.length > 0);
       slow.stop();
@@ -278,11 +274,11 @@ describe("a question to albatrossd", () => {
   test("is refused after stop, and ended by it", async () => {
     await albatrossd();
     host.vmmd.onRequest = () => undefined;
-    const asked = client.unikernels(ROOT);
+    const asked = vmmd.unikernels(ROOT);
     await host.vmmd.peer(1);
     vmmd.stop();
     await expect(asked).rejects.toMatchObject({ reason: "stopped" });
-    await expect(client.policies(ROOT)).rejects.toMatchObject({ reason: "stopped" });
+    await expect(vmmd.policies(ROOT)).rejects.toMatchObject({ reason: "stopped" });
     expect(host.clock.pendingTimers).toBe(0);
   });
 });
@@ -298,7 +294,7 @@ describe("recorded replies", () => {
       peer.raw(captureBytes(file));
       peer.close();
     };
-    const found = await client.unikernels(parseName(name));
+    const found = await vmmd.unikernels(parseName(name));
     expect(found.map((entry) => formatName(entry.name))).toEqual(names);
     expect(found.map(({ info }) => info.argv)).toEqual(names.map(() => null));
   });
@@ -309,7 +305,7 @@ describe("recorded replies", () => {
       peer.raw(captureBytes("vmmd-policy-info.s2c.bin"));
       peer.close();
     };
-    const found = await client.policies(ROOT);
+    const found = await vmmd.policies(ROOT);
     expect(found.map(({ name, policy }) => [formatName(name), policy.bridges])).toEqual([
       [":", ["mgmt", "private", "service"]],
     ]);
@@ -320,14 +316,14 @@ describe("recorded replies", () => {
     async (file) => {
       await albatrossd();
       host.vmmd.onRequest = (peer) => peer.raw(captureBytes(file));
-      await expect(client.unikernels(ROOT)).rejects.toMatchObject({ reason: "failure" });
+      await expect(vmmd.unikernels(ROOT)).rejects.toMatchObject({ reason: "failure" });
     },
   );
 
   test("are what the recorded requests ask for, byte for byte", async () => {
     await albatrossd("info");
     await round();
-    client.policies(ROOT).catch(() => undefined);
+    vmmd.policies(ROOT).catch(() => undefined);
     await host.vmmd.peer(2);
     expect(host.vmmd.peers[0]?.bytes).toEqual(captureBytes("vmmd-info-root.c2s.bin"));
     const policyRequest = captureBytes("vmmd-policy-info.c2s.bin");

@@ -12,8 +12,8 @@ import {
   record,
   type SnapshotParts,
   SOLO5_INFO,
-  slotSnapshot,
   stats,
+  subscriptionSnapshot,
   target,
   targetSnapshot,
 } from "./records.ts";
@@ -23,7 +23,7 @@ interface Scene extends SnapshotParts {
   readonly config: Pick<Config, "targets" | "exporter">;
 }
 
-const receiving = slotSnapshot(":", {
+const receiving = subscriptionSnapshot(":", {
   messages: 1234,
   bytes: 561_470,
   connects: 2,
@@ -44,7 +44,7 @@ const everyField = stats({
 
 const linux: Scene = {
   config: config([target("local", "linux")]),
-  targets: [targetSnapshot("local", { slots: [receiving] })],
+  targets: [targetSnapshot("local", { subscriptions: [receiving] })],
   policies: [
     policy("local", "user", { unikernels: 10, memoryBytes: 4_294_967_296, blockBytes: 10_737_418_240 }),
   ],
@@ -58,7 +58,7 @@ const linux: Scene = {
 
 const freebsd: Scene = {
   config: config([target("bsd", "freebsd", 16_384)]),
-  targets: [targetSnapshot("bsd", { slots: [receiving] })],
+  targets: [targetSnapshot("bsd", { subscriptions: [receiving] })],
   policies: [policy("bsd", "", { memoryBytes: 4_294_967_296 })],
   vms: [
     record("bsd", "", "hello", { stats: stats({ kinfoMem: DISTINCT_KINFO }) }),
@@ -77,8 +77,8 @@ const failures: Scene = {
     targetSnapshot("down", {
       up: false,
       infoReadable: null,
-      slots: [
-        slotSnapshot(":", {
+      subscriptions: [
+        subscriptionSnapshot(":", {
           state: "displaced",
           connects: 3,
           decodeErrors: { ...receiving.decodeErrors, der: 1, frame_too_long: 2 },
@@ -89,7 +89,7 @@ const failures: Scene = {
     }),
     targetSnapshot("good", {
       infoReadable: false,
-      slots: [slotSnapshot("user:", { state: "blocked" }), receiving],
+      subscriptions: [subscriptionSnapshot("user:", { state: "blocked" }), receiving],
     }),
   ],
   policies: [policy("good", "user", {})],

@@ -1,11 +1,7 @@
 /** Hand-made records, snapshots and configurations for the tests of the metric tables. */
 
-import {
-  DECODE_ERROR_REASONS,
-  DISCONNECT_REASONS,
-  type SlotSnapshot,
-  zeroCounts,
-} from "../../src/client/slotState.ts";
+import { DECODE_ERROR_REASONS, zeroCounts } from "../../src/client/receiver.ts";
+import { DISCONNECT_REASONS, type SubscriptionSnapshot } from "../../src/client/subscription.ts";
 import type { TargetSnapshot } from "../../src/client/target.ts";
 import { VMMD_ERROR_REASONS } from "../../src/client/vmmd.ts";
 import type { Config, ExporterConfig, TargetConfig } from "../../src/config/types.ts";
@@ -218,9 +214,12 @@ export function policy(host: string, path: string, limits: Partial<PolicyRecord>
   };
 }
 
-export function slotSnapshot(slot: string, change: Partial<SlotSnapshot> = {}): SlotSnapshot {
+export function subscriptionSnapshot(
+  subscription: string,
+  change: Partial<SubscriptionSnapshot> = {},
+): SubscriptionSnapshot {
   return {
-    slot,
+    subscription,
     state: "receiving",
     messages: 0,
     bytes: 0,
@@ -241,7 +240,7 @@ export function targetSnapshot(name: string, change: Partial<TargetSnapshot> = {
     infoReadable: true,
     infoError: null,
     infoErrors: zeroCounts(VMMD_ERROR_REASONS),
-    slots: [slotSnapshot(":")],
+    subscriptions: [subscriptionSnapshot(":")],
     ...change,
   };
 }

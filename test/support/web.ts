@@ -1,8 +1,9 @@
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
-import { zeroCounts } from "../../src/client/slotState.ts";
-import type { SlotSnapshot, TargetSnapshot } from "../../src/client/target.ts";
-import { DECODE_ERROR_REASONS, DISCONNECT_REASONS, VMMD_ERROR_REASONS } from "../../src/client/target.ts";
+import { DECODE_ERROR_REASONS, zeroCounts } from "../../src/client/receiver.ts";
+import { DISCONNECT_REASONS, type SubscriptionSnapshot } from "../../src/client/subscription.ts";
+import type { TargetSnapshot } from "../../src/client/target.ts";
+import { VMMD_ERROR_REASONS } from "../../src/client/vmmd.ts";
 import { createLogger } from "../../src/log.ts";
 import { Broadcast } from "../../src/trace/broadcast.ts";
 import { createApp } from "../../src/web/app.ts";
@@ -118,9 +119,9 @@ export async function until(condition: () => boolean, what: string): Promise<voi
   }
 }
 
-export function slotSnapshot(slot: Partial<SlotSnapshot> = {}): SlotSnapshot {
+export function subscriptionSnapshot(snapshot: Partial<SubscriptionSnapshot> = {}): SubscriptionSnapshot {
   return {
-    slot: ":",
+    subscription: ":",
     state: "receiving",
     messages: 1_234,
     bytes: 561_470,
@@ -130,7 +131,7 @@ export function slotSnapshot(slot: Partial<SlotSnapshot> = {}): SlotSnapshot {
     lastMessageWallMs: Date.parse("2026-01-01T00:00:00Z") - 3_000,
     intervalUs: 10_000_000,
     lastError: null,
-    ...slot,
+    ...snapshot,
   };
 }
 
@@ -141,7 +142,7 @@ export function targetSnapshot(target: Partial<TargetSnapshot> = {}): TargetSnap
     infoReadable: true,
     infoError: null,
     infoErrors: zeroCounts(VMMD_ERROR_REASONS),
-    slots: [slotSnapshot()],
+    subscriptions: [subscriptionSnapshot()],
     ...target,
   };
 }

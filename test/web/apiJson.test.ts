@@ -6,9 +6,9 @@ import {
   device,
   record,
   SOLO5_INFO,
-  slotSnapshot,
   snapshot,
   stats,
+  subscriptionSnapshot,
   target,
   targetSnapshot,
 } from "../exporter/records.ts";
@@ -92,8 +92,10 @@ it("a group in the API tells its members", () => {
 });
 
 it("a target in the API tells its subscriptions", () => {
-  const slots = [slotSnapshot("user:", { state: "blocked", lastError: "a unikernel is named user" })];
-  expect(targetsJson([targetSnapshot("local", { up: false, slots })])).toMatchObject([
+  const subscriptions = [
+    subscriptionSnapshot("user:", { state: "blocked", lastError: "a unikernel is named user" }),
+  ];
+  expect(targetsJson([targetSnapshot("local", { up: false, subscriptions })])).toMatchObject([
     {
       name: "local",
       up: false,

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { afterEach, describe, expect, test } from "vitest";
 import { html } from "../../src/web/html.ts";
-import { ask, type RunningWeb, slotSnapshot, startWeb, targetSnapshot } from "../support/web.ts";
+import { ask, type RunningWeb, startWeb, subscriptionSnapshot, targetSnapshot } from "../support/web.ts";
 
 let web: RunningWeb;
 
@@ -27,9 +27,9 @@ describe("the front page", () => {
           up: false,
           infoReadable: false,
           infoError: "vmmd.sock: permission denied",
-          slots: [
-            slotSnapshot({
-              slot: "user:",
+          subscriptions: [
+            subscriptionSnapshot({
+              subscription: "user:",
               state: "displaced",
               messages: 0,
               lastMessageWallMs: null,

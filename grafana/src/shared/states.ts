@@ -3,7 +3,7 @@
  * and a colour and words for it.
  */
 import { MappingType, type ValueMapping } from "@grafana/grafana-foundation-sdk/dashboard";
-import type { SlotState } from "../../../src/client/slotState.ts";
+import type { SubscriptionState } from "../../../src/client/subscription.ts";
 import type { HoldReason, ScaleReason } from "../../../src/scaler/rules/types.ts";
 
 interface Look {
@@ -37,7 +37,7 @@ const REASONS: States<ScaleReason | Exclude<HoldReason, "no_policy">> = {
   disabled: { words: "disabled", colour: "text" },
 };
 
-const SUBSCRIPTIONS: States<SlotState> = {
+const SUBSCRIPTIONS: States<SubscriptionState> = {
   receiving: { words: "receiving", colour: "green" },
   subscribed: { words: "subscribed, nothing yet", colour: "light-green" },
   connecting: { words: "connecting", colour: "yellow" },

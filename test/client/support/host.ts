@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Log } from "../../../src/client/log.ts";
 import type { Sample } from "../../../src/client/receiver.ts";
-import type { SlotSnapshot } from "../../../src/client/slotState.ts";
+import type { SubscriptionSnapshot } from "../../../src/client/subscription.ts";
 import { Target, type TargetOptions, type TargetSink } from "../../../src/client/target.ts";
 import type { TargetConfig } from "../../../src/config/types.ts";
+import type { Log } from "../../../src/log.ts";
 import {
   type Message,
   type NamedInfo,
@@ -30,7 +30,6 @@ export class RecordingSink implements TargetSink {
     readonly entries: readonly NamedInfo[];
     readonly askedAtUs: number;
   }[] = [];
-  readonly unavailable: string[] = [];
   readonly policyLists: (readonly NamedPolicy[])[] = [];
   readonly lives: boolean[] = [];
 
@@ -40,10 +39,6 @@ export class RecordingSink implements TargetSink {
 
   info(entries: readonly NamedInfo[], askedAtUs: number): void {
     this.infos.push({ names: entries.map(({ name }) => formatName(name)), entries, askedAtUs });
-  }
-
-  infoUnavailable(reason: string): void {
-    this.unavailable.push(reason);
   }
 
   policies(entries: readonly NamedPolicy[]): void {
@@ -141,16 +136,16 @@ export class TestHost {
     if (left !== 0) throw new Error(`${left} timers are left after stop`);
   }
 
-  slot(text = ":"): SlotSnapshot {
-    const slot = this.target.snapshot().slots.find((one) => one.slot === text);
-    if (slot === undefined) throw new Error(`no slot ${text}`);
-    return slot;
+  subscription(text = ":"): SubscriptionSnapshot {
+    const found = this.target.snapshot().subscriptions.find(({ subscription }) => subscription === text);
+    if (found === undefined) throw new Error(`no subscription ${text}`);
+    return found;
   }
 
-  async state(state: SlotSnapshot["state"], slot = ":"): Promise<void> {
+  async state(state: SubscriptionSnapshot["state"], text = ":"): Promise<void> {
     await eventually(
-      () => `state ${state} of ${slot}, now ${JSON.stringify(this.slot(slot))}`,
-      () => this.slot(slot).state === state,
+      () => `state ${state} of ${text}, now ${JSON.stringify(this.subscription(text))}`,
+      () => this.subscription(text).state === state,
     );
   }
 
@@ -177,6 +172,11 @@ export class TestHost {
     await eventually("the burst", () => this.sink.samples.length === before + vms.length);
   }
 
+  /** Waits until unikernel info could not be read. */
+  async noInfo(): Promise<void> {
+    await eventually("no info", () => this.target.snapshot().infoReadable === false);
+  }
+
   /** Waits until albatrossd was asked once more and the answer taken. */
   async nextInfo(act: () => void): Promise<void> {
     const before = this.sink.infos.length;
@@ -190,7 +190,7 @@ export function acknowledge(peer: Peer, { header }: Message): void {
   peer.send(successString(header, "subscribed"));
 }
 
-/** A statistics message about a VM by its name relative to the slot. */
+/** A statistics message about a VM by its name relative to what is subscribed to. */
 export function sampleOf(vm: string, cpuUs = 1_000_000): Message {
   return statsMessage(parseName(vm), makeStats(cpuUs));
 }

@@ -1,0 +1,107 @@
+/** When a subscription may be opened, and how long to wait before that is tried again. */
+import { formatName, type Name } from "../wire/names.ts";
+import { type KnownInfo, namesakeOf } from "./vmmd.ts";
+
+const MIN_CEILING_MS = 2_000;
+const MAX_CEILING_MS = 60_000;
+
+/**
+ * How long to wait before the next attempt, in ms: exponential backoff with jitter. After `failures` others the wait is
+ * between half and all of 2 s, 4 s, 8 s, ... 60 s, so never shorter than 1 s, and several exporters that lost the same
+ * daemon do not come back in step. `random` is 0 to 1.
+ */
+export function backoffMs(failures: number, random: number): number {
+  const ceilingMs = Math.min(MIN_CEILING_MS * 2 ** failures, MAX_CEILING_MS);
+  return Math.round((ceilingMs / 2) * (1 + random));
+}
+
+const WINDOW_US = 5 * 60 * 1_000_000;
+const CLOSES_OF_A_RIVAL = 3;
+
+/**
+ * Tells a rival from an accident. albatross-stats keeps one subscriber per path or unikernel and closes the old one
+ * when another subscribes; a client that reconnects at once fights the other for ever. Three closes of acknowledged
+ * subscriptions within five minutes mean that somebody else wants it: from then on, and until a subscription holds, it
+ * is displaced.
+ */
+export class Displacement {
+  #closesUs: number[] = [];
+  #displaced = false;
+
+  get displaced(): boolean {
+    return this.#displaced;
+  }
+
+  /** The daemon closed an acknowledged subscription. Returns true when that is what displaced it. */
+  closed(nowUs: number): boolean {
+    this.#closesUs.push(nowUs);
+    this.#closesUs = this.#closesUs.filter((atUs) => nowUs - atUs < WINDOW_US).slice(-CLOSES_OF_A_RIVAL);
+    if (this.#displaced || this.#closesUs.length < CLOSES_OF_A_RIVAL) return false;
+    this.#displaced = true;
+    return true;
+  }
+
+  /** A subscription holds: nobody takes it any more. */
+  held(): void {
+    this.#displaced = false;
+  }
+
+  /** The daemon is gone: what closed the subscriptions before was its end, not a rival. */
+  daemonGone(): void {
+    this.#displaced = false;
+    this.#closesUs = [];
+  }
+}
+
+/** Says what is the matter with a displaced subscription, and the way out. */
+export function describeDisplacement(subscription: string, retryMs: number): string {
+  return (
+    `displaced: another client keeps taking the slot ${subscription} (usually albatross-influx or mollymawk, which ` +
+    'both take the root); subscribe to path slots such as "user:", which live beside others; trying again every ' +
+    `${retryMs / 1000} s`
+  );
+}
+
+/** An answer older than this is asked again before a subscription to a path is opened. */
+const FRESH_US = 5 * 1_000_000;
+
+/** Whether a subscription may be opened now. `ask`: what is known is too old, or nothing is known yet. */
+export type Permission =
+  | { readonly type: "open" | "ask" }
+  /** One that is open must be closed as well if `closesOpen`. */
+  | { readonly type: "blocked"; readonly reason: string; readonly closesOpen: boolean };
+
+/**
+ * Keeps a subscription to a path `user:` closed while a unikernel named exactly `user` runs: albatross-stats would try
+ * to cut `user:` off the name `user`, and die of it. Opening needs a fresh answer of unikernel info; where info cannot
+ * be read it needs the operator's word (`allow_unchecked_path`). One that is open stays open while info cannot be read.
+ */
+export function permissionFor(
+  subscription: Name,
+  info: KnownInfo,
+  { nowUs, allowUnchecked }: { readonly nowUs: number; readonly allowUnchecked: boolean },
+): Permission {
+  const namesake = namesakeOf(subscription);
+  if (namesake === null) return { type: "open" };
+  const [path, unikernel] = [formatName(subscription), formatName(namesake)];
+  switch (info.type) {
+    case "none":
+      return { type: "ask" };
+    case "answered": {
+      const isFresh = nowUs - info.answeredAtUs <= FRESH_US;
+      if (!info.namesakeRuns) return { type: isFresh ? "open" : "ask" };
+      const reason =
+        `the unikernel ${unikernel} runs: a subscription at ${path} would crash albatross-stats; ` +
+        "rename the unikernel, or subscribe elsewhere";
+      return { type: "blocked", reason, closesOpen: true };
+    }
+    case "unreadable": {
+      if (allowUnchecked) return { type: "open" };
+      const reason =
+        `without unikernel info it is not known whether a unikernel ${unikernel} runs, with which a ` +
+        `subscription at ${path} would crash albatross-stats; make vmmd.sock readable, or set ` +
+        `allow_unchecked_path: true if there never is such a unikernel (${info.reason})`;
+      return { type: "blocked", reason, closesOpen: false };
+    }
+  }
+}

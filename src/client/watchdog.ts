@@ -1,0 +1,59 @@
+import type { StatsInterval } from "./interval.ts";
+import type { KnownInfo } from "./vmmd.ts";
+
+const INTERVALS_OF_SILENCE = 3;
+const MAX_WAIT_US = 10 * 60 * 1_000_000;
+
+/** `wait`: nothing is wrong, look again after `us`. `ask`: silent for long, but info is old, the unikernel may be gone. */
+export type Verdict = { readonly type: "wait"; readonly us: number } | { readonly type: "ask" | "reconnect" };
+
+/**
+ * Finds out whether a silent subscription was forgotten: a restart of albatrossd makes albatross-stats forget all
+ * subscribers without closing their connections. It was, when nothing came for three stats intervals although
+ * unikernel info, asked after them, lists a unikernel of it; or, where info cannot be read, although the subscription
+ * has ever delivered one.
+ *
+ * While the interval is not known, each reconnect in vain doubles the next wait (to ten minutes at most). Otherwise the
+ * 30 s of the default interval would cut off a daemon that ticks once a minute before it could say anything.
+ */
+export class Watchdog {
+  readonly #interval: StatsInterval;
+  #heardUs = 0;
+  #leastWaitUs = 0;
+  #everDelivered = false;
+
+  constructor(interval: StatsInterval) {
+    this.#interval = interval;
+  }
+
+  /** Any message came, readable or not, the acknowledgement included: the daemon has not forgotten. */
+  heard(nowUs: number): void {
+    this.#heardUs = nowUs;
+  }
+
+  delivered(): void {
+    this.#everDelivered = true;
+  }
+
+  /** How much silence is tolerated, in µs. */
+  get waitUs(): number {
+    return Math.max(INTERVALS_OF_SILENCE * this.#interval.us, this.#leastWaitUs);
+  }
+
+  check(nowUs: number, info: KnownInfo): Verdict {
+    const waitUs = this.waitUs;
+    const listed = info.type === "answered" ? info : null;
+    const shouldSpeak = listed === null ? this.#everDelivered : listed.listedSinceUs !== null;
+    if (!shouldSpeak) return { type: "wait", us: waitUs };
+    const overUs = Math.max(this.#heardUs, listed?.listedSinceUs ?? 0) + waitUs;
+    if (nowUs < overUs) return { type: "wait", us: overUs - nowUs };
+    return { type: listed !== null && listed.askedAtUs < overUs ? "ask" : "reconnect" };
+  }
+
+  /** A connection ended: what was learnt on it, or that nothing was, decides how long the next one may be silent. */
+  ended(options: { readonly forSilence: boolean }): void {
+    const knownUs = this.#interval.knownUs;
+    if (knownUs !== null) this.#leastWaitUs = INTERVALS_OF_SILENCE * knownUs;
+    else if (options.forSilence) this.#leastWaitUs = Math.min(2 * this.waitUs, MAX_WAIT_US);
+  }
+}
