@@ -1,11 +1,13 @@
+import { distance } from "fastest-levenshtein";
+
 /** The candidate that `word` most likely meant, or null when none is within a third of its length in typing errors. */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
   const limit = Math.max(1, Math.floor(word.length / 3));
-  let best: { candidate: string; distance: number } | null = null;
+  let best: { candidate: string; errors: number } | null = null;
   for (const candidate of candidates) {
     if (Math.abs(candidate.length - word.length) > limit) continue;
-    const distance = editDistance(normalised(word), normalised(candidate));
-    if (distance <= limit && (best === null || distance < best.distance)) best = { candidate, distance };
+    const errors = typingErrors(normalised(word), normalised(candidate));
+    if (errors <= limit && (best === null || errors < best.errors)) best = { candidate, errors };
   }
   return best?.candidate ?? null;
 }
@@ -15,30 +17,11 @@ function normalised(word: string): string {
   return word.replace(/[-_.]/g, "").toLowerCase();
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`. */
-function editDistance(a: string, b: string): number {
-  let beforePrevious: number[] = [];
-  let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row];
-    for (let column = 1; column <= b.length; column++) {
-      const same = a[row - 1] === b[column - 1] ? 0 : 1;
-      let cost = Math.min(
-        at(previous, column) + 1,
-        at(current, column - 1) + 1,
-        at(previous, column - 1) + same,
-      );
-      if (row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1]) {
-        cost = Math.min(cost, at(beforePrevious, column - 2) + 1);
-      }
-      current.push(cost);
-    }
-    beforePrevious = previous;
-    previous = current;
-  }
-  return at(previous, b.length);
-}
-
-function at(row: readonly number[], column: number): number {
-  return row[column] ?? Number.POSITIVE_INFINITY;
+/** Characters to insert, delete or replace that turn `a` into `b`, or one pair of neighbours to swap and then those. */
+function typingErrors(a: string, b: string): number {
+  const swapped = Array.from(
+    a.slice(1),
+    (next, at) => a.slice(0, at) + next + a.charAt(at) + a.slice(at + 2),
+  );
+  return Math.min(distance(a, b), ...swapped.map((word) => 1 + distance(word, b)));
 }
