@@ -172,7 +172,7 @@ export class Scaler {
   /** Why the last tick decided about a group as it did; null where it did not evaluate it. */
   explain(group: GroupName): ExplanationJson | null {
     const key = groupKey(group);
-    this.#lastByGroup ??= new Map(this.#last?.evaluations.map((e) => [groupKey(e.observation), e]));
+    this.#lastByGroup ??= new Map(this.#last?.evaluations.map((e) => [e.observation.key, e]));
     const evaluation = this.#lastByGroup.get(key);
     const remembered = this.#rules.groups.get(key);
     if (this.#last === null || evaluation === undefined || remembered === undefined) return null;

@@ -1,12 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { FRESH_STATE, type GroupState } from "../../src/scaler/rules/types.ts";
+import { FRESH_STATE, type GroupState, groupKey } from "../../src/scaler/rules/types.ts";
 import {
   type Base,
   type Bases,
   NO_BASES,
   type ObserveInput,
   observeFleet,
-  vmKey,
 } from "../../src/scaler/sources/fleet.ts";
 import { TestFleet } from "../fleet/testFleet.ts";
 import { outstanding, policy } from "./rules.ts";
@@ -29,6 +28,7 @@ class Observer {
       bases: this.bases,
       firstSampleUs: 0,
       groupOf: (name) => ({
+        key: groupKey(name),
         ...name,
         policy: policy({ warmupPeriodMs: this.#warmupPeriodMs }),
         state: { ...FRESH_STATE, ...this.state },
@@ -148,7 +148,10 @@ describe("a reading from the state file", () => {
   const saved = (base: Partial<Base> = {}): Bases => {
     // Read 30 s before this process's first sample, after 100 s of CPU time.
     const point: Base = { cpuUs: 100e6, arrivalUs: -30e6, incarnation: null, gone: false, ...base };
-    return { tickUs: -30e6, points: new Map([[vmKey({ host: "h", fullName: ":web" }), point]]) };
+    return {
+      tickUs: -30e6,
+      readings: new Map([[groupKey({ host: "h", path: "", group: "web" }), new Map([[0, point]])]]),
+    };
   };
 
   test("is where the first window begins", () => {

@@ -6,6 +6,7 @@ import {
   FRESH_STATE,
   type GroupPolicy,
   type GroupState,
+  groupKey,
   type MemberObservation,
   type Observation,
   type Outstanding,
@@ -41,10 +42,11 @@ export type Members = Readonly<Record<number, Seen>>;
 
 /** A group on host `h`, path `user`. */
 export function observation(members: Members, facts: Partial<Observation> = {}): Observation {
-  const group = facts.group ?? "web";
+  const { host = "h", path = "user", group = "web" } = facts;
   return {
-    host: "h",
-    path: "user",
+    key: groupKey({ host, path, group }),
+    host,
+    path,
     group,
     hostLive: true,
     members: Object.entries(members).map(([id, seen]) => member(group, Number(id), seen)),

@@ -8,7 +8,7 @@ import {
   type Outstanding,
   type RememberedGroup,
 } from "../../src/scaler/rules/types.ts";
-import { type Bases, vmKey } from "../../src/scaler/sources/fleet.ts";
+import { type Bases, groupOfVm } from "../../src/scaler/sources/fleet.ts";
 import { parseState, type Restored, restoreState, statePieces } from "../../src/scaler/state/savedState.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { record } from "../exporter/records.ts";
@@ -26,14 +26,17 @@ interface Saved {
 
 /** The state file after a tick at NOW_US that left this state of the one group, user:web on host h. */
 function saved({ state = {}, vms = [], lastHold }: Saved): string {
-  const groups = new Map([[groupKey(WEB), { ...WEB, state: { ...FRESH_STATE, ...state } }]]);
-  const points = new Map(
+  const groups = new Map([
+    [groupKey(WEB), { key: groupKey(WEB), ...WEB, state: { ...FRESH_STATE, ...state } }],
+  ]);
+  const readings = new Map(
     vms.map((vm) => {
       const { cpuUs, arrivalUs, incarnation } = vm;
-      return [vmKey(vm), { cpuUs: cpuUs ?? 0, arrivalUs, incarnation, gone: false }];
+      const reading = { cpuUs: cpuUs ?? 0, arrivalUs, incarnation, gone: false };
+      return [groupKey(groupOfVm(vm)), new Map([[vm.cloneId, reading]])];
     }),
   );
-  return textOf({ groups, bases: { tickUs: NOW_US, points } }, vms, lastHold);
+  return textOf({ groups, bases: { tickUs: NOW_US, readings } }, vms, lastHold);
 }
 
 interface Memory {
@@ -114,8 +117,10 @@ describe("a state file", () => {
   test("gives back every state of every group, in the process that wrote it", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(groupName, groupState)), (all) => {
-        const groups = new Map(all.map(([name, state]) => [groupKey(name), { ...name, state }]));
-        const text = textOf({ groups, bases: { tickUs: NOW_US, points: new Map() } }, []);
+        const groups = new Map(
+          all.map(([name, state]) => [groupKey(name), { key: groupKey(name), ...name, state }]),
+        );
+        const text = textOf({ groups, bases: { tickUs: NOW_US, readings: new Map() } }, []);
         const after = restoreState(parseState(text), {
           now: { nowUs: NOW_US, wallMs: WALL_MS },
           pollIntervalMs: POLL_MS,
@@ -152,7 +157,7 @@ describe("a state file", () => {
         const { bases, expected } = restored(saved({ vms }), laterMs);
         const shiftUs = 1_000_000 - NOW_US - laterMs * 1000;
         for (const [i, vm] of vms.entries()) {
-          const base = bases.points.get(vmKey(vm));
+          const base = bases.readings.get(groupKey(groupOfVm(vm)))?.get(vm.cloneId);
           const { arrivalUs, cpuUs, info } = vm;
           const startedMs = info?.startedMs ?? null;
           expect(base).toEqual({
@@ -192,7 +197,7 @@ describe("counters, bounds and readings", () => {
     const after = restored(saved({ state, vms: [web], lastHold: "normal" }), ageMs);
     expect(stateOf(after)).toMatchObject(state);
     expect(after.bases.tickUs).toBe(1_000_000 - ageMs * 1000);
-    expect(after.bases.points.get(vmKey(web))?.cpuUs).toBe(1_234_567);
+    expect(after.bases.readings.get(groupKey(WEB))?.get(0)?.cpuUs).toBe(1_234_567);
     expect(after.lastHolds.get(groupKey(WEB))).toBe("normal");
   });
 
@@ -200,7 +205,7 @@ describe("counters, bounds and readings", () => {
     const after = restored(saved({ state, vms: [web] }), ageMs);
     expect(stateOf(after)).toMatchObject({ highTicks: 0, lowTicks: 0, knownClones: null, outOfBounds: null });
     expect(after.bases.tickUs).toBeNull();
-    expect(after.bases.points.get(vmKey(web))).toBeUndefined();
+    expect(after.bases.readings.get(groupKey(WEB))?.get(0)).toBeUndefined();
     // but the VM is known to have been there
     expect(after.expected).toHaveLength(1);
   });

@@ -20,6 +20,7 @@ for (let round = 1; ; round++) {
   const groups = new Map(
     Array.from({ length: GROUPS }, (_, i) => {
       const group = {
+        key: `web${i}`,
         host: "h",
         path: "user",
         group: `web${i}`,

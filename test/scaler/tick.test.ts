@@ -13,7 +13,9 @@ const NOW_MS = 60 * MINUTE;
 const WEB = { host: "h", path: "user", group: "web" };
 
 function remembered(state: Partial<GroupState>, group = WEB): ReadonlyMap<string, RememberedGroup> {
-  return new Map([[groupKey(group), { ...group, state: { ...FRESH_STATE, ...state } }]]);
+  return new Map([
+    [groupKey(group), { key: groupKey(group), ...group, state: { ...FRESH_STATE, ...state } }],
+  ]);
 }
 
 interface Given {

@@ -1,7 +1,7 @@
 import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Logger } from "../../log.ts";
-import { type Evaluation, type GroupKey, type GroupName, groupKey } from "../rules/types.ts";
+import type { Evaluation, GroupKey, GroupName } from "../rules/types.ts";
 import { type DecisionJson, decisionJson } from "./json.ts";
 
 /** What may wait for a disk that does not keep up; beyond it lines are lost, and that is said. */
@@ -190,7 +190,7 @@ export class Transitions {
   /** True for every scale decision, and for a hold whose reason (or, paused, what it would be) is not the last hold's. */
   isTransition({ observation, decision }: Evaluation): boolean {
     if (decision.decision !== "hold") return true;
-    const key = groupKey(observation);
+    const { key } = observation;
     const would = decision.reason === "paused" ? decision.would : null;
     const text = would === null ? decision.reason : `paused ${would.decision} ${would.reason} ${would.clone}`;
     if (this.#lastHolds.get(key) === text) return false;

@@ -4,14 +4,7 @@ import { labelPairs } from "../../exposition/labels.ts";
 import { labelList, tableLine } from "../../exposition/metricDocs.ts";
 import { promClientFamilies } from "../../exposition/promClient.ts";
 import { type LabelDoc, ownLabels, type RowHead, type TableRow } from "../../exposition/row.ts";
-import {
-  type Decision,
-  type Evaluation,
-  type GroupKey,
-  type GroupPolicy,
-  groupKey,
-  type Scale,
-} from "../rules/types.ts";
+import type { Decision, Evaluation, GroupKey, GroupPolicy, Scale } from "../rules/types.ts";
 import type { StateFileCounts } from "../state/stateFile.ts";
 import { desiredClones } from "./json.ts";
 
@@ -29,7 +22,7 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
       { name: "mode", holds: "dry_run: counted, not carried out" },
     ],
     emit: ({ labels, counts }, out) => {
-      for (const [decision, count] of counts) out.series(labels, count, decision);
+      for (const [decision, count] of Object.entries(counts)) out.series(labels, count, decision);
     },
   },
   {
@@ -153,7 +146,7 @@ export interface GroupItem {
   readonly evaluation: Evaluation;
   readonly policy: GroupPolicy;
   /** evaluations by the labels that say what was decided, the scale decisions first, see `decisionLabels` */
-  readonly counts: ReadonlyMap<string, number>;
+  readonly counts: Readonly<Record<string, number>>;
   /** wall time, in seconds; null while there has been no scale decision */
   readonly cooldownUntilSeconds: number | null;
   /** wall times of the last decisions, in seconds; null for none in this run of the program */
@@ -193,7 +186,7 @@ export class GroupItems {
     const items = new Map<GroupKey, GroupItem>();
     for (const evaluation of evaluations) {
       if (evaluation.policy === null) continue;
-      const key = groupKey(evaluation.observation);
+      const { key } = evaluation.observation;
       items.set(key, itemAfter(this.#items.get(key), evaluation, evaluation.policy, facts));
     }
     this.#items = items;
@@ -208,15 +201,15 @@ function itemAfter(
 ): GroupItem {
   const { observation, decision, cooldownUntilMs: untilMs } = evaluation;
   const { host, path, group } = observation;
-  const counts = new Map(before?.counts ?? SCALES.map((scale) => [decisionLabels(scale, mode), 0]));
+  const counts =
+    before?.counts ?? Object.fromEntries(SCALES.map((scale) => [decisionLabels(scale, mode), 0]));
   const labels = decisionLabels(decision, mode);
-  counts.set(labels, (counts.get(labels) ?? 0) + 1);
   const wall = wallMs / 1000;
   return {
     labels: before?.labels ?? labelPairs({ host, path, group }),
     evaluation,
     policy,
-    counts,
+    counts: { ...counts, [labels]: (counts[labels] ?? 0) + 1 },
     cooldownUntilSeconds:
       untilMs === null
         ? null

@@ -45,7 +45,8 @@ export class Rules {
 
   /** A group as the next evaluation will find it: one that is not known yet has a fresh state. */
   groupOf(name: GroupName): Group {
-    return this.#groups.get(groupKey(name)) ?? newGroup(name, this.#policyOf);
+    const key = groupKey(name);
+    return this.#groups.get(key) ?? newGroup(key, name, this.#policyOf);
   }
 
   /** Evaluates every observed group once, at this monotonic time. */
@@ -62,9 +63,8 @@ export class Rules {
   }
 }
 
-function newGroup({ host, path, group }: GroupName, policyOf: TickInput["policyOf"]): Group {
-  const name = { host, path, group };
-  return { ...name, policy: policyOf(name), state: FRESH_STATE };
+function newGroup(key: GroupKey, { host, path, group }: GroupName, policyOf: TickInput["policyOf"]): Group {
+  return { key, host, path, group, policy: policyOf({ host, path, group }), state: FRESH_STATE };
 }
 
 function withPolicies(
@@ -107,7 +107,6 @@ export interface TickResult {
 
 /** One group at this tick; the result is replaced where its host's limit closes the door. */
 interface Turn {
-  readonly key: GroupKey;
   readonly group: Group;
   readonly observation: Observation;
   result: EvaluateResult;
@@ -117,18 +116,23 @@ interface Turn {
 export function tick(input: TickInput): TickResult {
   const { observations, policyOf, nowMs } = input;
   const turns = observations.map((observation): Turn => {
-    const key = groupKey(observation);
-    const group = input.groups.get(key) ?? newGroup(observation, policyOf);
-    const result = evaluate({ ...group, observation, nowMs, scaleUpAllowed: true });
-    return { key, group, observation, result };
+    const { key } = observation;
+    const group = input.groups.get(key) ?? newGroup(key, observation, policyOf);
+    const { policy, state } = group;
+    return {
+      group,
+      observation,
+      result: evaluate({ policy, state, observation, nowMs, scaleUpAllowed: true }),
+    };
   });
   for (const turn of beyondHostLimit(turns, input.maxScaleUpsPerTick)) {
     const { group, observation } = turn;
-    turn.result = evaluate({ ...group, observation, nowMs, scaleUpAllowed: false });
+    const { policy, state } = group;
+    turn.result = evaluate({ policy, state, observation, nowMs, scaleUpAllowed: false });
   }
   const groups = new Map<GroupKey, Group>();
-  for (const { key, group, result } of turns) {
-    groups.set(key, group.state === result.state ? group : { ...group, state: result.state });
+  for (const { group, result } of turns) {
+    groups.set(group.key, group.state === result.state ? group : { ...group, state: result.state });
   }
   for (const [key, group] of input.groups) {
     const state = groups.has(key) ? null : afterAbsence(group, nowMs);

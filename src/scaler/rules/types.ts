@@ -33,6 +33,7 @@ export function groupKey({ host, path, group }: GroupName): GroupKey {
 
 /** What was measured of one group at one tick, wherever the numbers came from. Members that are gone are not in it. */
 export interface Observation extends GroupName {
+  readonly key: GroupKey;
   readonly hostLive: boolean;
   readonly members: readonly MemberObservation[];
 }
@@ -104,6 +105,7 @@ export interface GroupState {
 
 /** A group, and what is remembered of it. */
 export interface RememberedGroup extends GroupName {
+  readonly key: GroupKey;
   readonly state: GroupState;
 }
 

@@ -36,15 +36,17 @@ export interface Base extends CpuPoint {
 export interface Bases {
   /** monotonic time of that tick; null before the first, when windows begin at the first samples */
   readonly tickUs: number | null;
-  /** by `vmKey` */
-  readonly points: ReadonlyMap<string, Base>;
+  readonly readings: Readings;
 }
 
-export const NO_BASES: Bases = { tickUs: null, points: new Map() };
+/** Readings by group and clone id. */
+export type Readings = ReadonlyMap<GroupKey, ReadonlyMap<number, Base>>;
 
-/** Identifies a VM across ticks. */
-export function vmKey({ host, fullName }: Pick<VmIdentity, "host" | "fullName">): string {
-  return `${host}\n${fullName}`;
+export const NO_BASES: Bases = { tickUs: null, readings: new Map() };
+
+/** The group that a VM is a member of. */
+export function groupOfVm({ host, path, primary }: Pick<VmIdentity, "host" | "path" | "primary">): GroupName {
+  return { host, path, group: primary };
 }
 
 /** The scaler never shows stale VMs, so nothing is ever stale for its snapshots. */
@@ -115,32 +117,33 @@ interface TickFacts {
 export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: ObserveInput): Observed {
   const live = new Set(snapshot.hosts.filter((host) => host.live).map(({ host }) => host));
   const windowUs = snapshot.nowUs - (bases.tickUs ?? firstSampleUs);
-  const points = new Map<string, Base>();
+  const readings = new Map<GroupKey, ReadonlyMap<number, Base>>();
   const observations: Observation[] = [];
 
   const observe = (name: GroupName, heard: readonly GroupMember[], unheard: readonly UnheardVm[]) => {
-    const { policy, state } = groupOf(name);
+    const { key, policy, state } = groupOf(name);
     const leaving = clonesLeaving(state, Math.floor(snapshot.nowUs / 1000));
     const facts = { snapshot, bases, windowUs, leaving, warmupMs: policy?.warmupPeriodMs ?? 0 };
+    const before = bases.readings.get(key);
+    const after = new Map<number, Base>();
     const members: MemberObservation[] = [];
     for (const { record, state } of heard) {
-      const key = vmKey(record);
-      const base = bases.points.get(key);
+      const base = before?.get(record.cloneId);
       const member = observeMember(record, state, base, facts);
       const gone = isGone(member, base, facts);
-      const point = readingOf(record, base, gone);
-      if (point !== undefined) points.set(key, point);
+      const reading = readingOf(record, base, gone);
+      if (reading !== undefined) after.set(record.cloneId, reading);
       if (!gone) members.push(member);
     }
     for (const vm of unheard) {
-      const key = vmKey(vm);
-      const base = bases.points.get(key);
+      const base = before?.get(vm.cloneId);
       const member = unmeasured(vm, vm.state);
       const gone = isGone(member, base, facts);
-      if (base !== undefined) points.set(key, marked(base, gone));
+      if (base !== undefined) after.set(vm.cloneId, marked(base, gone));
       if (!gone) members.push(member);
     }
-    if (members.length > 0) observations.push({ ...name, hostLive: live.has(name.host), members });
+    readings.set(key, after);
+    if (members.length > 0) observations.push({ key, ...name, hostLive: live.has(name.host), members });
   };
 
   const unheard = byGroup(snapshot.unheard);
@@ -153,19 +156,15 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
   // groups of which no member has been heard since the program started
   for (const vms of unheard.values()) {
     const [first] = vms;
-    if (first !== undefined) observe(nameOf(first), [], vms);
+    if (first !== undefined) observe(groupOfVm(first), [], vms);
   }
-  return { observations, bases: { tickUs: snapshot.nowUs, points } };
-}
-
-function nameOf({ host, path, primary }: VmIdentity): GroupName {
-  return { host, path, group: primary };
+  return { observations, bases: { tickUs: snapshot.nowUs, readings } };
 }
 
 function byGroup(vms: readonly UnheardVm[]): Map<GroupKey, UnheardVm[]> {
   const groups = new Map<GroupKey, UnheardVm[]>();
   for (const vm of vms) {
-    const key = groupKey(nameOf(vm));
+    const key = groupKey(groupOfVm(vm));
     const members = groups.get(key);
     if (members === undefined) groups.set(key, [vm]);
     else members.push(vm);

@@ -3,10 +3,11 @@
  * microseconds), since monotonic time does not outlive the process. Keys are spelt as in the API.
  */
 import { z } from "zod";
-import type { ExpectedVm, FleetSnapshot, UnheardVm, VmRecord } from "../../fleet/types.ts";
-import { formatName, type Name, tryParseName } from "../../wire/names.ts";
+import { splitCloneName } from "../../fleet/groups.ts";
+import type { ExpectedVm, FleetSnapshot, UnheardVm, VmIdentity, VmRecord } from "../../fleet/types.ts";
+import { formatName, type Name, pathText, tryParseName } from "../../wire/names.ts";
 import { type GroupKey, groupKey, type Outstanding, type RememberedGroup } from "../rules/types.ts";
-import { type Base, type Bases, NO_BASES, vmKey, windowStart } from "../sources/fleet.ts";
+import { type Base, type Bases, groupOfVm, NO_BASES, windowStart } from "../sources/fleet.ts";
 
 const VERSION = 1;
 /** A file of this many poll intervals is too old for what has to happen in a row: counters, and windows of rates. */
@@ -120,8 +121,12 @@ export function* statePieces({ groups, bases, snapshot, lastHold }: StateToSave)
   yield* lines(groups, ([key, group]) => groupJson(group, lastHold(key), wall));
   yield '],"members":[';
   const vms = [...snapshot.vms, ...snapshot.unheard];
-  yield* lines(vms, (vm) => memberJson(vm, bases.points.get(vmKey(vm)), wall));
+  yield* lines(vms, (vm) => memberJson(vm, readingOf(vm, bases), wall));
   yield "]}\n";
+}
+
+function readingOf(vm: VmIdentity, { readings }: Bases): Base | undefined {
+  return readings.get(groupKey(groupOfVm(vm)))?.get(vm.cloneId);
 }
 
 function* lines<T>(items: Iterable<T>, toJson: (item: T) => object): Generator<string> {
@@ -246,10 +251,13 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
   const groups = new Map<GroupKey, RememberedGroup>();
   const lastHolds = new Map<GroupKey, string>();
   for (const group of saved.groups) {
-    const name = { host: group.host, path: group.path, group: group.group };
-    const { outstanding } = group;
-    groups.set(groupKey(name), {
-      ...name,
+    const { host, path, outstanding } = group;
+    const key = groupKey(group);
+    groups.set(key, {
+      key,
+      host,
+      path,
+      group: group.group,
       state: {
         highTicks: isFresh ? group.high_ticks : 0,
         lowTicks: isFresh ? group.low_ticks : 0,
@@ -261,10 +269,10 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
         outOfBounds: isFresh ? group.out_of_bounds : null,
       },
     });
-    if (group.last_hold !== null) lastHolds.set(groupKey(name), group.last_hold);
+    if (group.last_hold !== null) lastHolds.set(key, group.last_hold);
   }
 
-  const points = new Map<string, Base>();
+  const readings = new Map<GroupKey, Map<number, Base>>();
   const expected: ExpectedMember[] = [];
   for (const member of saved.members) {
     const { host, base, gone, started_ms: startedMs } = member;
@@ -272,8 +280,11 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
     if (name === null || !isTarget(host)) continue;
     if (base !== null && isFresh) {
       const arrivalUs = monotonicUs(base.at_ms);
-      const point = { cpuUs: base.cpu_us, arrivalUs, incarnation: null, gone, startedMs };
-      points.set(vmKey({ host, fullName: member.name }), point);
+      const { primary, cloneId } = splitCloneName(name.label);
+      const key = groupKey({ host, path: pathText(name.path), group: primary });
+      const ofGroup = readings.get(key) ?? new Map<number, Base>();
+      readings.set(key, ofGroup);
+      ofGroup.set(cloneId, { cpuUs: base.cpu_us, arrivalUs, incarnation: null, gone, startedMs });
     }
     // where bases do not count, nothing else would tell that it was gone
     if (gone && !isFresh) continue;
@@ -289,7 +300,7 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
     const isAwaited = !gone && heardUs > tickUs - pollIntervalMs * 1000;
     expected.push({ host, name, before, isAwaited });
   }
-  return { groups, bases: { tickUs: isFresh ? tickUs : null, points }, expected, lastHolds };
+  return { groups, bases: { tickUs: isFresh ? tickUs : null, readings }, expected, lastHolds };
 }
 
 function outstandingOf(
@@ -299,7 +310,8 @@ function outstandingOf(
   return { ...scale, cloneId, sinceMs: pastMs(since_ms) };
 }
 
-function readName(text: string): Name | null {
+function readName(text: string): (Name & { readonly label: string }) | null {
   const name = tryParseName(text);
-  return name !== null && name.label !== null && formatName(name) === text ? name : null;
+  if (name === null || name.label === null || formatName(name) !== text) return null;
+  return { path: name.path, label: name.label };
 }
