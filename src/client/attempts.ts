@@ -79,7 +79,8 @@ export type Permission =
 export function permissionFor(
   subscription: Name,
   info: KnownInfo,
-  { nowUs, allowUnchecked }: { readonly nowUs: number; readonly allowUnchecked: boolean },
+  nowUs: number,
+  allowUnchecked: boolean,
 ): Permission {
   const namesake = namesakeOf(subscription);
   if (namesake === null) return { type: "open" };

@@ -48,7 +48,8 @@ export class Connection {
   readonly #socket: Socket;
   readonly #reader: FrameReader;
   readonly #options: ConnectionOptions;
-  #opened = false;
+  /** The daemon has accepted it, be it closed meanwhile. */
+  opened = false;
   /** Ended or closed: the handlers hear nothing more. */
   #over = false;
   #errorCode: string | null = null;
@@ -60,7 +61,7 @@ export class Connection {
     const socket = endpoint.dial(daemon);
     this.#socket = socket;
     socket.on("connect", () => {
-      this.#opened = true;
+      this.opened = true;
       socket.write(request);
       if (!this.#over) handlers.opened?.();
     });
@@ -75,11 +76,6 @@ export class Connection {
         resolve();
       });
     });
-  }
-
-  /** The daemon accepted it, be it closed meanwhile. */
-  get opened(): boolean {
-    return this.#opened;
   }
 
   /** Closes the socket; the handlers hear nothing more. Does nothing when it is closed already. */
@@ -106,7 +102,7 @@ export class Connection {
   }
 
   #whyClosed(): ConnectionEnd {
-    if (!this.#opened) return { type: "unreachable", code: this.#errorCode ?? "closed" };
+    if (!this.opened) return { type: "unreachable", code: this.#errorCode ?? "closed" };
     return { type: "closed", code: this.#errorCode, midFrame: this.#reader.pendingBytes > 0 };
   }
 

@@ -1,19 +1,22 @@
 /** albatross-stats' default `--interval`, assumed until the stream has shown another. */
-export const DEFAULT_INTERVAL_US = 10_000_000;
+const DEFAULT_INTERVAL_US = 10_000_000;
 /** Messages of one burst follow each other within microseconds; a pause this long may be one between two bursts. */
 const PAUSE_US = 50_000;
 const GAPS_KEPT = 9;
 const GAPS_NEEDED = 3;
 const MIN_PROVISIONAL_US = 500_000;
+/** How far the configured interval may be from the measured one before somebody should be told. */
+const TOLERATED_RATIO = 1.5;
 
 /**
- * Learns on one connection how often albatross-stats ticks, from the gaps between its bursts.
+ * How often albatross-stats ticks: configured, or learnt anew on each connection from the gaps between its bursts.
  *
  * A burst begins with the first message after the last pause before a VM comes round again. So a hiccup inside a
  * burst does not split it (no VM repeats after it), ticks that were queued during a stall and arrive at once are one
  * burst (no pause between them), and a VM that is new or gone does not hide a tick.
  */
-export class IntervalLearner {
+export class StatsInterval {
+  readonly #configuredUs: number | null;
   #lastArrivalUs: number | null = null;
   #burstStartUs = 0;
   /** VMs of the current burst, up to the last pause. */
@@ -22,6 +25,10 @@ export class IntervalLearner {
   #pauseEndUs: number | null = null;
   #seenSincePause = new Set<string>();
   #gapsUs: number[] = [];
+
+  constructor(configuredMs: number | "auto") {
+    this.#configuredUs = configuredMs === "auto" ? null : Math.round(configuredMs * 1000);
+  }
 
   /** Takes note of a message about `vm` (any text that tells VMs apart) that arrived at `arrivalUs`, monotonic. */
   message(vm: string, arrivalUs: number): void {
@@ -34,6 +41,15 @@ export class IntervalLearner {
     (this.#pauseEndUs === null ? this.#seen : this.#seenSincePause).add(vm);
   }
 
+  /** Forgets what was learnt: another connection may lead to a daemon with another interval. */
+  reconnected(): void {
+    this.#lastArrivalUs = null;
+    this.#pauseEndUs = null;
+    this.#seen.clear();
+    this.#seenSincePause.clear();
+    this.#gapsUs = [];
+  }
+
   /** The median of the last nine gaps in µs (of an even number of gaps the lower one); null until there are three. */
   get measuredUs(): number | null {
     if (this.#gapsUs.length < GAPS_NEEDED) return null;
@@ -41,15 +57,33 @@ export class IntervalLearner {
     return sorted[(sorted.length - 1) >> 1] ?? null;
   }
 
+  /** Configured or measured, in µs; null when neither. */
+  get knownUs(): number | null {
+    return this.#configuredUs ?? this.measuredUs;
+  }
+
+  /** In µs: what is known, else the daemon's default of 10 s. */
+  get us(): number {
+    return this.knownUs ?? DEFAULT_INTERVAL_US;
+  }
+
   /**
    * The best guess so far in µs, for telling samples that were queued from samples of two ticks: as soon as one gap is
    * known the smallest one, within 0.5 s to 10 s. With a daemon that ticks every second the 10 s that hold until three
    * gaps are known would make one burst of the first five samples, and their rates would come late.
    */
-  get provisionalUs(): number {
-    const measuredUs = this.measuredUs;
-    if (measuredUs !== null) return measuredUs;
+  get sampleUs(): number {
+    const { knownUs } = this;
+    if (knownUs !== null) return knownUs;
     return Math.min(DEFAULT_INTERVAL_US, Math.max(MIN_PROVISIONAL_US, Math.min(...this.#gapsUs)));
+  }
+
+  /** The measured interval in µs where the configured one is off by more than a factor of 1.5, else null. */
+  get contradictedByUs(): number | null {
+    const { measuredUs } = this;
+    if (this.#configuredUs === null || measuredUs === null) return null;
+    const ratio = measuredUs / this.#configuredUs;
+    return ratio > TOLERATED_RATIO || ratio < 1 / TOLERATED_RATIO ? measuredUs : null;
   }
 
   #pause(arrivalUs: number): void {
@@ -65,50 +99,5 @@ export class IntervalLearner {
     this.#seen = this.#seenSincePause;
     this.#seenSincePause = new Set();
     this.#pauseEndUs = null;
-  }
-}
-
-/** How far the configured interval may be from the measured one before somebody should be told. */
-const TOLERATED_RATIO = 1.5;
-
-/** The stats interval of one slot: configured, or learnt anew on each connection. */
-export class StatsInterval {
-  readonly #configuredUs: number | null;
-  #learner = new IntervalLearner();
-
-  constructor(configuredMs: number | "auto") {
-    this.#configuredUs = configuredMs === "auto" ? null : Math.round(configuredMs * 1000);
-  }
-
-  message(vm: string, arrivalUs: number): void {
-    this.#learner.message(vm, arrivalUs);
-  }
-
-  /** Forgets what was learnt: another connection may lead to a daemon with another interval. */
-  reconnected(): void {
-    this.#learner = new IntervalLearner();
-  }
-
-  /** Configured or measured, in µs; null when neither. */
-  get knownUs(): number | null {
-    return this.#configuredUs ?? this.#learner.measuredUs;
-  }
-
-  /** In µs: what is known, else the daemon's default of 10 s. */
-  get us(): number {
-    return this.knownUs ?? DEFAULT_INTERVAL_US;
-  }
-
-  /** In µs: what samples are judged by (see `IntervalLearner.provisionalUs`). */
-  get sampleUs(): number {
-    return this.#configuredUs ?? this.#learner.provisionalUs;
-  }
-
-  /** The measured interval in µs where the configured one is off by more than a factor of 1.5, else null. */
-  get contradictedByUs(): number | null {
-    const measuredUs = this.#learner.measuredUs;
-    if (this.#configuredUs === null || measuredUs === null) return null;
-    const ratio = measuredUs / this.#configuredUs;
-    return ratio > TOLERATED_RATIO || ratio < 1 / TOLERATED_RATIO ? measuredUs : null;
   }
 }

@@ -1,3 +1,4 @@
+import type { TargetConfig } from "../config/types.ts";
 import type { Log } from "../log.ts";
 import { WIRE_ERROR_REASONS, WireError } from "../wire/errors.ts";
 import { decodeMessage, type Message, type Payload, type Stats } from "../wire/messages.ts";
@@ -40,17 +41,19 @@ export type DecodeErrorReason = (typeof DECODE_ERROR_REASONS)[number];
 export type Reply = Extract<Payload, { readonly type: "success" | "failure" }>;
 
 export interface ReceiverOptions {
-  readonly host: string;
-  readonly subscription: Name;
-  readonly interval: StatsInterval;
+  readonly config: Pick<TargetConfig, "name">;
+  /** What is subscribed to: root, a path or a unikernel. */
+  readonly name: Name;
   readonly onSample: (sample: Sample) => void;
   readonly log: Log;
-  readonly budgetBytes?: number | undefined;
+  /** How much the last messages of the subscription's VMs may come to. */
+  readonly sampleBudgetBytes?: number | undefined;
 }
 
 /** Turns the frames of one subscription into samples, and counts what cannot be one. */
 export class StatsReceiver {
   readonly #options: ReceiverOptions;
+  readonly #interval: StatsInterval;
   readonly #budget: SampleBudget;
   /** Reasons that were logged already: one line each, the counters tell the rest. */
   readonly #logged = new Set<DecodeErrorReason>();
@@ -60,9 +63,10 @@ export class StatsReceiver {
   readonly decodeErrors = zeroCounts(DECODE_ERROR_REASONS);
   lastSample: Arrival | null = null;
 
-  constructor(options: ReceiverOptions) {
+  constructor(options: ReceiverOptions, interval: StatsInterval) {
     this.#options = options;
-    this.#budget = new SampleBudget(options.budgetBytes);
+    this.#interval = interval;
+    this.#budget = new SampleBudget(options.sampleBudgetBytes);
   }
 
   /** Delivers the sample in `frame`, if it is one. Returns a reply to who waits for one. Never throws. */
@@ -102,7 +106,7 @@ export class StatsReceiver {
   }
 
   #stats(relative: Name, stats: Stats, bytes: number, arrival: Arrival): void {
-    const { host, subscription, interval, onSample } = this.#options;
+    const { config, name: subscription, onSample } = this.#options;
     const name = resolveName(subscription, relative);
     const vm = formatName(name);
     if (name.label === null) {
@@ -113,21 +117,21 @@ export class StatsReceiver {
       this.reject("over_budget", `no room for ${bytes} bytes about ${vm}`);
       return;
     }
-    interval.message(vm, arrival.us);
+    this.#interval.message(vm, arrival.us);
     if (!this.#warnedOfInterval) this.#checkInterval();
     this.samples++;
     this.lastSample = arrival;
     const { us: arrivalUs, wallMs: arrivalWallMs } = arrival;
-    onSample({ host, name, stats, arrivalUs, arrivalWallMs, intervalUs: interval.sampleUs });
+    const { sampleUs: intervalUs } = this.#interval;
+    onSample({ host: config.name, name, stats, arrivalUs, arrivalWallMs, intervalUs });
   }
 
   #checkInterval(): void {
-    const { interval, log } = this.#options;
-    const measuredUs = interval.contradictedByUs;
+    const measuredUs = this.#interval.contradictedByUs;
     if (measuredUs === null) return;
     this.#warnedOfInterval = true;
-    log.warn(
-      { configuredSeconds: interval.us / 1e6, measuredSeconds: measuredUs / 1e6 },
+    this.#options.log.warn(
+      { configuredSeconds: this.#interval.us / 1e6, measuredSeconds: measuredUs / 1e6 },
       "stats_interval is not what the daemon does: usage and staleness will be off",
     );
   }

@@ -6,7 +6,7 @@ import { backoffMs, Displacement, describeDisplacement, type Permission, permiss
 import { type Arrival, Connection, type ConnectionEnd } from "./connection.ts";
 import { type Endpoint, isDaemonAbsent } from "./endpoint.ts";
 import { StatsInterval } from "./interval.ts";
-import { type DecodeErrorReason, type Sample, StatsReceiver, zeroCounts } from "./receiver.ts";
+import { type DecodeErrorReason, type ReceiverOptions, StatsReceiver, zeroCounts } from "./receiver.ts";
 import { subscribeRequest } from "./requests.ts";
 import { type KnownInfo, type SubscriptionInfo, VmmdError } from "./vmmd.ts";
 import { Watchdog } from "./watchdog.ts";
@@ -61,21 +61,16 @@ const SUBSCRIBE_TIMEOUT_MS = 10_000;
 /** A subscription held for so long is good although no unikernel is there to prove it. */
 const HELD_WITHOUT_DATA_US = 5 * 60 * 1_000_000;
 
-export interface SubscriptionOptions {
-  /** What is subscribed to: root, a path or a unikernel. */
-  readonly name: Name;
+export interface SubscriptionOptions extends ReceiverOptions {
   readonly config: TargetConfig;
   readonly endpoint: Endpoint;
   readonly clock: Clock;
-  readonly log: Log;
-  readonly onSample: (sample: Sample) => void;
   /** Asks unikernel info at once; `infoAnswered()` follows, whatever comes of it. */
   readonly askInfo: () => void;
   /** `live` changed. */
   readonly onLiveChange: () => void;
   /** 0 to 1, for the jitter of the waits */
   readonly random?: (() => number) | undefined;
-  readonly sampleBudgetBytes?: number | undefined;
 }
 
 type Phase =
@@ -105,21 +100,14 @@ export class Subscription {
   readonly #disconnects = zeroCounts(DISCONNECT_REASONS);
 
   constructor(options: SubscriptionOptions) {
-    const { name, config, clock, log, onSample } = options;
+    const { name, config, clock, log } = options;
     this.name = name;
     this.#options = options;
     this.#clock = clock;
     this.#problems = new ProblemLog(log);
     this.#interval = new StatsInterval(config.statsIntervalMs);
     this.#watchdog = new Watchdog(this.#interval);
-    this.#receiver = new StatsReceiver({
-      host: config.name,
-      subscription: name,
-      interval: this.#interval,
-      onSample,
-      log,
-      budgetBytes: options.sampleBudgetBytes,
-    });
+    this.#receiver = new StatsReceiver(options, this.#interval);
   }
 
   /** Acknowledged, and the connection is open. */
@@ -151,22 +139,14 @@ export class Subscription {
       const answeredAtUs = this.#clock.nowUs();
       this.#info = { type: "answered", askedAtUs, answeredAtUs, namesakeRuns, listedSinceUs };
     }
-    switch (this.#phase.type) {
-      case "asking":
-      case "blocked":
-        this.#attempt();
-        return;
-      case "connecting":
-      case "subscribed": {
-        const permission = this.#permission();
-        if (permission.type === "blocked" && permission.closesOpen)
-          this.#disconnect("blocked", permission.reason);
-        else if (this.#phase.type === "subscribed") this.#watch();
-        return;
-      }
-      case "waiting":
-      case "stopped":
-        return;
+    const phase = this.#phase.type;
+    if (phase === "asking" || phase === "blocked") this.#attempt();
+    if (phase !== "connecting" && phase !== "subscribed") return;
+    const permission = this.#permission();
+    if (permission.type === "blocked" && permission.closesOpen) {
+      this.#disconnect("blocked", permission.reason);
+    } else if (phase === "subscribed") {
+      this.#watch();
     }
   }
 
@@ -189,18 +169,11 @@ export class Subscription {
     const phase = this.#phase;
     if (phase.type === "stopped" || phase.type === "blocked") return phase.type;
     if (this.#displacement.displaced) return "displaced";
-    switch (phase.type) {
-      case "asking":
-      case "connecting":
-        return "connecting";
-      case "waiting":
-        return "backoff";
-      case "subscribed": {
-        const lastUs = this.#receiver.lastSample?.us ?? Number.NEGATIVE_INFINITY;
-        const receives = lastUs >= phase.sinceUs && this.#clock.nowUs() - lastUs <= this.#watchdog.waitUs;
-        return receives ? "receiving" : "subscribed";
-      }
-    }
+    if (phase.type === "waiting") return "backoff";
+    if (phase.type !== "subscribed") return "connecting";
+    const lastUs = this.#receiver.lastSample?.us ?? Number.NEGATIVE_INFINITY;
+    const receives = lastUs >= phase.sinceUs && this.#clock.nowUs() - lastUs <= this.#watchdog.waitUs;
+    return receives ? "receiving" : "subscribed";
   }
 
   /** Goes to another phase; what the old one waited for is void. */
@@ -213,11 +186,8 @@ export class Subscription {
   }
 
   #permission(): Permission {
-    const { name, config, clock } = this.#options;
-    return permissionFor(name, this.#info, {
-      nowUs: clock.nowUs(),
-      allowUnchecked: config.allowUncheckedPath,
-    });
+    const { name, config } = this.#options;
+    return permissionFor(name, this.#info, this.#clock.nowUs(), config.allowUncheckedPath);
   }
 
   #attempt(): void {
@@ -229,7 +199,7 @@ export class Subscription {
         return;
       case "blocked":
         this.#enter({ type: "blocked" });
-        this.#problems.report("blocked", permission.reason, { until: "subscribed" });
+        this.#problems.report("blocked", permission.reason);
         return;
       case "open":
         this.#connect();
@@ -317,7 +287,7 @@ export class Subscription {
     switch (end.type) {
       case "unreachable":
         if (isDaemonAbsent(end.code)) this.#displacement.daemonGone();
-        this.#retry(end.code, this.#options.endpoint.describe("stat", end.code), "subscribed");
+        this.#retry(end.code, this.#options.endpoint.describe("stat", end.code));
         return;
       case "damaged":
         this.#receiver.reject(end.error.reason, end.error.message);
@@ -339,29 +309,27 @@ export class Subscription {
 
   /** The connection is over: counts it and decides what comes next. */
   #lost(reason: DisconnectReason, text: string): void {
-    const { displacedRetryMs } = this.#options.config;
+    const { name, config } = this.#options;
     if (this.#phase.type !== "connecting" || this.#phase.connection.opened) this.#disconnects[reason]++;
     this.#watchdog.ended({ forSilence: reason === "watchdog" });
     if (reason === "closed" && this.#displacement.closed(this.#clock.nowUs())) {
-      this.#retry("displaced", describeDisplacement(formatName(this.name), displacedRetryMs), "held");
+      this.#retry("displaced", describeDisplacement(formatName(name), config.displacedRetryMs));
     } else if (reason === "blocked") {
       this.#attempt();
     } else {
-      this.#retry(reason, text, reason === "refused" || reason === "timeout" ? "subscribed" : "held");
+      this.#retry(reason, text);
     }
   }
 
-  /** Waits for the next attempt. */
-  #retry(kind: string, text: string, until: ProblemEnd): void {
-    this.#enter({ type: "waiting" });
-    const { displacedRetryMs } = this.#options.config;
-    const { random = Math.random } = this.#options;
+  /** Waits for the next attempt. `problem` is a reason to disconnect, or the system's code: ENOENT. */
+  #retry(problem: string, text: string): void {
+    const { config, random = Math.random } = this.#options;
     const isDisplaced = this.#displacement.displaced;
-    const waitMs = isDisplaced ? displacedRetryMs : backoffMs(this.#failures++, random());
+    this.#enter({ type: "waiting" });
+    const waitMs = isDisplaced ? config.displacedRetryMs : backoffMs(this.#failures++, random());
     this.#after(waitMs, () => this.#attempt());
     // Who is displaced is closed again at most attempts. That was said once.
-    if (isDisplaced && kind === "closed") return;
-    this.#problems.report(kind, text, { until });
+    if (!isDisplaced || problem !== "closed") this.#problems.report(problem, text);
   }
 
   #after(ms: number, callback: () => void): void {
@@ -373,38 +341,41 @@ export class Subscription {
   }
 }
 
-/** What ends a problem: an acknowledged subscription, or only one that holds for a while. */
-type ProblemEnd = "subscribed" | "held";
+/** These are over only when a subscription has held for a while; others as soon as one is acknowledged. */
+const UNTIL_HELD: ReadonlySet<string> = new Set(["displaced", "closed", "framing", "watchdog"]);
 
 /** Says what is wrong with one subscription, once, however many attempts it outlasts. */
 class ProblemLog {
   readonly #log: Log;
-  #problem: { readonly kind: string; readonly text: string; readonly until: ProblemEnd } | null = null;
+  #kind: string | null = null;
+  /** What is wrong now; null while nothing is. */
+  text: string | null = null;
 
   constructor(log: Log) {
     this.#log = log;
   }
 
-  /** What is wrong now; null while nothing is. */
-  get text(): string | null {
-    return this.#problem?.text ?? null;
-  }
-
   /** Something is wrong; a line is logged unless the problem before was of the same kind. */
-  report(kind: string, text: string, options: { readonly until: ProblemEnd }): void {
-    const isRepeated = this.#problem?.kind === kind;
-    this.#problem = { kind, text, ...options };
-    if (isRepeated) this.#log.debug({}, text);
+  report(kind: string, text: string): void {
+    if (kind === this.#kind) this.#log.debug({}, text);
     else this.#log.warn({}, text);
+    this.#kind = kind;
+    this.text = text;
   }
 
   subscribed(): void {
-    if (this.#problem?.until === "subscribed") this.#problem = null;
-    if (this.#problem === null) this.#log.info({}, "subscribed");
+    if (this.#kind !== null && UNTIL_HELD.has(this.#kind)) return;
+    this.#log.info({}, "subscribed");
+    this.#solved();
   }
 
   held(): void {
-    if (this.#problem !== null) this.#log.info({}, "receiving again");
-    this.#problem = null;
+    if (this.#kind !== null) this.#log.info({}, "receiving again");
+    this.#solved();
+  }
+
+  #solved(): void {
+    this.#kind = null;
+    this.text = null;
   }
 }

@@ -5,7 +5,7 @@ import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
 import { formatName, parseName } from "../wire/names.ts";
 import { endpointOf } from "./endpoint.ts";
 import { type Sample, zeroCounts } from "./receiver.ts";
-import { Subscription, type SubscriptionSnapshot } from "./subscription.ts";
+import { Subscription, type SubscriptionOptions, type SubscriptionSnapshot } from "./subscription.ts";
 import {
   type SubscriptionInfo,
   VMMD_ERROR_REASONS,
@@ -54,12 +54,7 @@ export interface TargetSnapshot {
   readonly subscriptions: readonly SubscriptionSnapshot[];
 }
 
-export interface TargetOptions {
-  /** 0 to 1, for the jitter of waits */
-  readonly random?: () => number;
-  /** How much the last messages of one subscription's VMs may come to. */
-  readonly sampleBudgetBytes?: number;
-}
+export type TargetOptions = Pick<SubscriptionOptions, "random" | "sampleBudgetBytes">;
 
 /** One Albatross host: its subscriptions, and what albatrossd says about the unikernels in them. */
 export class Target {

@@ -1,22 +1,18 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { IntervalLearner, StatsInterval } from "../../src/client/interval.ts";
+import { StatsInterval } from "../../src/client/interval.ts";
 
 const S = 1_000_000;
 
-interface Learns {
-  message(vm: string, arrivalUs: number): void;
-}
-
 /** One burst of these VMs, 20 µs between two messages. */
-function burst(learner: Learns, atUs: number, vms: readonly string[] = ["web", "db"]): void {
+function burst(learner: StatsInterval, atUs: number, vms: readonly string[] = ["web", "db"]): void {
   vms.forEach((vm, i) => {
     learner.message(vm, atUs + 20 * i);
   });
 }
 
-function learnFrom(burstsAtUs: readonly number[], vms?: readonly string[]): IntervalLearner {
-  const learner = new IntervalLearner();
+function learnFrom(burstsAtUs: readonly number[], vms?: readonly string[]): StatsInterval {
+  const learner = new StatsInterval("auto");
   for (const atUs of burstsAtUs) burst(learner, atUs, vms);
   return learner;
 }
@@ -44,7 +40,7 @@ describe("the measured interval", () => {
   });
 
   test("is not disturbed by a hiccup inside a burst", () => {
-    const learner = new IntervalLearner();
+    const learner = new StatsInterval("auto");
     for (let tick = 0; tick < 5; tick++) {
       burst(learner, tick * 10 * S, ["a", "b"]);
       burst(learner, tick * 10 * S + 300_000, ["c", "d"]);
@@ -62,7 +58,7 @@ describe("the measured interval", () => {
   });
 
   test("sees a tick that begins with a VM that is new", () => {
-    const learner = new IntervalLearner();
+    const learner = new StatsInterval("auto");
     for (let tick = 0; tick < 5; tick++) burst(learner, tick * 10 * S, [`new-${tick}`, "web"]);
     expect(learner.measuredUs).toBe(10 * S);
   });
@@ -81,7 +77,7 @@ describe("the measured interval", () => {
         fc.integer({ min: 500_000, max: 60_000_000 }),
         fc.array(fc.integer({ min: 0, max: 20_000 }), { minLength: 4, maxLength: 20 }),
         (vmCount, intervalUs, jitters) => {
-          const learner = new IntervalLearner();
+          const learner = new StatsInterval("auto");
           const vms = Array.from({ length: vmCount }, (_, i) => `vm-${i}`);
           jitters.forEach((jitterUs, tick) => {
             burst(learner, tick * intervalUs + jitterUs, tick % 2 === 0 ? vms : [...vms].reverse());
@@ -103,13 +99,13 @@ describe("the provisional interval", () => {
     ["half a second at least", [0, 100_000], 500_000],
     ["the measured interval once that is known", [0, 60 * S, 120 * S, 180 * S], 60 * S],
   ])("is %s", (_, burstsAtUs, expected) => {
-    expect(learnFrom(burstsAtUs).provisionalUs).toBe(expected);
+    expect(learnFrom(burstsAtUs).sampleUs).toBe(expected);
   });
 
   test("is known when the first message of the second burst comes", () => {
     const learner = learnFrom([0]);
     learner.message("web", S);
-    expect(learner.provisionalUs).toBe(S);
+    expect(learner.sampleUs).toBe(S);
   });
 });
 

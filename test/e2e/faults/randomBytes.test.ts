@@ -40,13 +40,15 @@ class Way {
   readonly clock = new FakeClock();
   readonly reader = new FrameReader(MAX_FRAME_BYTES);
   readonly #fleet = new Fleet({ clock: this.clock, deathTimeoutMs: 900_000 });
-  readonly receiver = new StatsReceiver({
-    host: "local",
-    subscription: parseName(":"),
-    interval: new StatsInterval(2_000),
-    onSample: (sample) => this.#fleet.record(sample),
-    log: createLogger({ level: "error", format: "json" }, { write: (line) => expect.fail(line) }),
-  });
+  readonly receiver = new StatsReceiver(
+    {
+      config: { name: "local" },
+      name: parseName(":"),
+      onSample: (sample) => this.#fleet.record(sample),
+      log: createLogger({ level: "error", format: "json" }, { write: (line) => expect.fail(line) }),
+    },
+    new StatsInterval(2_000),
+  );
 
   /** Takes a chunk. Returns whether the stream goes on; if it does not, the next chunk begins another. */
   take(chunk: Buffer): boolean {
