@@ -1,7 +1,7 @@
 /** Several replays of the same traces side by side: the traces are read once, however many variants are compared. */
 import { type DecisionJson, decisionJson } from "../scaler/report/json.ts";
 import { Transitions } from "../scaler/report/log.ts";
-import { mergeTraces, type TraceSource } from "../trace/traceSource.ts";
+import { mergeTraces, type TraceSource } from "../trace/reader.ts";
 import { Replay, type ReplayTick, type TickMode } from "./replay.ts";
 import { Summariser, type Summary } from "./summary.ts";
 import type { Variant } from "./variants.ts";

@@ -6,8 +6,7 @@ import { Fleet } from "../fleet/fleet.ts";
 import { Rules } from "../scaler/rules/tick.ts";
 import type { Evaluation } from "../scaler/rules/types.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
-import type { InfoEvent, SampleEvent, TraceEvent } from "../trace/traceLine.ts";
-import type { UnikernelInfo } from "../wire/messages.ts";
+import type { TraceEvent } from "../trace/reader.ts";
 import { HostIntervals } from "./intervals.ts";
 
 /** `poll`: at the first sample's time + k x poll_interval; `trace`: where the trace says that the scaler ticked. */
@@ -67,7 +66,9 @@ export class Replay {
         this.#sample(event);
         break;
       case "info":
-        this.#info(event);
+        this.#start(event.timeMs);
+        this.#moveTo(event.timeMs);
+        this.#fleet.recordInfo(event.host, event.entries, this.#clock.nowUs);
         break;
       case "connection":
         this.#fleet.setLive(event.host, event.up);
@@ -112,7 +113,7 @@ export class Replay {
     this.#onTick({ timeMs, evaluations });
   }
 
-  #sample(event: SampleEvent): void {
+  #sample(event: TraceEvent & { kind: "sample" }): void {
     if (this.#firstSampleMs === null) {
       this.#start(event.timeMs);
       this.#firstSampleMs = event.timeMs;
@@ -127,13 +128,6 @@ export class Replay {
     this.#fleet.record({ host, name, stats, arrivalUs: nowUs, arrivalWallMs: timeMs, intervalUs });
   }
 
-  #info({ timeMs, host, vms }: InfoEvent): void {
-    this.#start(timeMs);
-    this.#moveTo(timeMs);
-    const entries = vms.map(({ name, cpus, startedMs }) => ({ name, info: infoOf(cpus, startedMs) }));
-    this.#fleet.recordInfo(host, entries, this.#clock.nowUs);
-  }
-
   /** Monotonic time begins with the trace. */
   #start(timeMs: number): void {
     this.#clock.startMs ??= timeMs;
@@ -146,21 +140,4 @@ export class Replay {
   #usAt(timeMs: number): number {
     return Math.round((timeMs - (this.#clock.startMs ?? timeMs)) * 1000);
   }
-}
-
-function infoOf(numcpus: number, startedMs: number | null): UnikernelInfo {
-  return {
-    typ: "solo5",
-    startup: null,
-    failBehaviour: { type: "quit" },
-    cpuids: [],
-    memory: 0,
-    digest: new Uint8Array(),
-    blockDevices: [],
-    bridges: [],
-    argv: null,
-    startedMs,
-    numcpus,
-    linuxBootPartition: null,
-  };
 }

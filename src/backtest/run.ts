@@ -4,7 +4,7 @@ import type { Readable, Writable } from "node:stream";
 import { readTextFile } from "../config/checkedYaml.ts";
 import { loadConfig } from "../config/load.ts";
 import { formatProblem, type Problem } from "../config/problem.ts";
-import { TraceError, TraceSource } from "../trace/traceSource.ts";
+import { TraceError, TraceSource } from "../trace/reader.ts";
 import { backtest } from "./backtest.ts";
 import { jsonOutput, tableOutput } from "./output.ts";
 import type { TickMode } from "./replay.ts";

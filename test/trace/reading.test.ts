@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { TraceSource } from "../../src/trace/traceSource.ts";
+import { TraceSource } from "../../src/trace/reader.ts";
 import { folder, run, runJson, sampleLine, steadyTrace, text, timeAt } from "../backtest/run.ts";
 
 const REAL = fileURLToPath(new URL("../fixtures/wire/traces/real-web.ndjson", import.meta.url));
@@ -114,8 +114,7 @@ describe("a line of a trace", () => {
       const source = new TraceSource("-", Readable.from(chunks));
       let samples = 0;
       while (await source.fill()) {
-        samples += 1;
-        source.next();
+        samples += source.take().length;
       }
       expect([samples, source.skipped]).toEqual([whole.summary.samples, whole.summary.skipped_lines]);
     }

@@ -1,0 +1,300 @@
+/** Reads what was recorded: the events of trace files, in order of time. */
+import { createReadStream, ReadStream } from "node:fs";
+import type { Readable } from "node:stream";
+import { StringDecoder } from "node:string_decoder";
+import { createGunzip } from "node:zlib";
+import type { NamedInfo, Stats, UnikernelInfo } from "../wire/messages.ts";
+import { type Name, parseName } from "../wire/names.ts";
+
+/** A trace that cannot be replayed; the message names the file and, where there is one, the line. */
+export class TraceError extends Error {
+  override readonly name = "TraceError";
+}
+
+export type TraceEvent =
+  /** `stats` hold what CPU usage and restarts are told from; everything else is 0 */
+  | {
+      readonly kind: "sample";
+      readonly timeMs: number;
+      readonly host: string;
+      readonly name: Name;
+      readonly stats: Stats;
+    }
+  /** `entries` hold CPUs and start; everything else is empty */
+  | {
+      readonly kind: "info";
+      readonly timeMs: number;
+      readonly host: string;
+      readonly entries: readonly NamedInfo[];
+    }
+  /** the host's statistics no longer arrive, or do again */
+  | { readonly kind: "connection"; readonly timeMs: number; readonly host: string; readonly up: boolean }
+  | { readonly kind: "tick"; readonly timeMs: number };
+
+/** A line longer than this is no sample of ours; it is skipped without being kept. */
+const MAX_LINE_LENGTH = 4 * 1024 * 1024;
+/** What is kept of such a line: however it goes on, it is no JSON. */
+const OVERLONG = "overlong";
+const READ_BYTES = 256 * 1024;
+
+/** One trace file, read in batches and in order of time. */
+export class TraceSource {
+  readonly file: string;
+  /** Lines that are none of a trace's; empty ones do not count. */
+  skipped = 0;
+  readonly #raw: Readable;
+  readonly #batches: AsyncIterator<readonly string[]>;
+  #line = 0;
+  #lastMs = Number.NEGATIVE_INFINITY;
+  #events: TraceEvent[] = [];
+
+  /** `-` reads `stdin`; a name that ends in `.gz` is unpacked. */
+  constructor(file: string, stdin: Readable) {
+    this.file = file === "-" ? "standard input" : file;
+    this.#raw = file === "-" ? stdin : createReadStream(file, { highWaterMark: READ_BYTES });
+    this.#batches = batchesOfLines(file.endsWith(".gz") ? unpacked(this.#raw) : this.#raw);
+  }
+
+  /** Bytes read of the file, packed ones of a `.gz`; 0 for standard input. */
+  get bytesRead(): number {
+    return this.#raw instanceof ReadStream ? this.#raw.bytesRead : 0;
+  }
+
+  /** Time of the last event that has been read and not taken yet. */
+  get readUntilMs(): number {
+    return this.#events.at(-1)?.timeMs ?? Number.NEGATIVE_INFINITY;
+  }
+
+  /** Reads on until there is an event to take. False at the end of the file. Throws TraceError. */
+  async fill(): Promise<boolean> {
+    while (this.#events.length === 0) {
+      const { value: lines, done } = await this.#next();
+      if (done === true) return false;
+      for (const line of lines) this.#read(line);
+    }
+    return true;
+  }
+
+  /** Takes the events that have been read, up to the first one that is not `wanted`. */
+  take(wanted: (event: TraceEvent) => boolean = () => true): readonly TraceEvent[] {
+    const end = this.#events.findIndex((event) => !wanted(event));
+    return this.#events.splice(0, end === -1 ? this.#events.length : end);
+  }
+
+  /** Lets go of the file, at whatever point of it: standard input left open would keep the process alive. */
+  close(): void {
+    this.#raw.destroy();
+  }
+
+  async #next(): Promise<IteratorResult<readonly string[], undefined>> {
+    try {
+      return await this.#batches.next();
+    } catch (error) {
+      throw new TraceError(`${this.file}: ${reason(error)}`);
+    }
+  }
+
+  #read(line: string): void {
+    this.#line += 1;
+    const text = line.trim();
+    if (text === "") return;
+    const event = readLine(text);
+    if (event === null) {
+      this.skipped += 1;
+      return;
+    }
+    if (event.timeMs < this.#lastMs) {
+      const [now, before] = [event.timeMs, this.#lastMs].map((ms) => new Date(ms).toISOString());
+      throw new TraceError(`${this.file}:${this.#line}: time goes back from ${before} to ${now}`);
+    }
+    this.#lastMs = event.timeMs;
+    this.#events.push(event);
+  }
+}
+
+/** The lines that each chunk completes, and in the end what is left: the last line needs no newline. */
+async function* batchesOfLines(bytes: AsyncIterable<Buffer>): AsyncGenerator<readonly string[], undefined> {
+  const utf8 = new StringDecoder("utf8");
+  let rest = "";
+  for await (const chunk of bytes) {
+    const lines = (rest + utf8.write(chunk)).split("\n");
+    rest = lines.pop() ?? "";
+    if (rest.length > MAX_LINE_LENGTH) rest = OVERLONG;
+    yield lines;
+  }
+  yield [rest + utf8.end()];
+}
+
+function unpacked(raw: Readable): Readable {
+  const gunzip = createGunzip();
+  raw.on("error", (error) => gunzip.destroy(error));
+  return raw.pipe(gunzip);
+}
+
+/** What went wrong with a file, in words where there are plain ones. */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  switch ("code" in error ? error.code : undefined) {
+    case "ENOENT":
+      return "no such file";
+    case "EISDIR":
+      return "is a directory, not a file";
+    case "EACCES":
+      return "may not be read: permission denied";
+    case "Z_BUF_ERROR":
+      return "ends in the middle of the packed data: is it still being written, or was the copy cut short?";
+    case "Z_DATA_ERROR":
+      return `is damaged, or not packed by gzip (${error.message})`;
+    default:
+      return `cannot be read: ${error.message}`;
+  }
+}
+
+/** The events of several traces, merged by time; of equal times those of the first file come first. Throws TraceError. */
+export async function* mergeTraces(sources: readonly TraceSource[]): AsyncGenerator<readonly TraceEvent[]> {
+  for (let open = sources; ; ) {
+    const filled = await Promise.all(open.map((source) => source.fill()));
+    open = open.filter((_, i) => filled[i]);
+    if (open.length === 0) return;
+    // all is known up to the end of the batch that ends first; what follows there may be of the same time
+    const ends = open.map(({ readUntilMs }) => readUntilMs);
+    const untilMs = Math.min(...ends);
+    const first = ends.indexOf(untilMs);
+    const events = open.flatMap((source, i) =>
+      source.take(({ timeMs }) => timeMs < untilMs || (timeMs === untilMs && i <= first)),
+    );
+    yield events.sort((a, b) => a.timeMs - b.timeMs);
+  }
+}
+
+type Maybe<T> = Partial<T> | null;
+type JsonTime = Maybe<{ readonly sec: unknown; readonly usec: unknown }>;
+type JsonVm = Maybe<{ readonly name: unknown; readonly cpus: unknown; readonly started: unknown }>;
+/** What of a line is looked at. Any of it may be missing or something else: values are checked when they are taken. */
+type JsonLine = Maybe<{
+  readonly time: unknown;
+  readonly host: unknown;
+  readonly header: Maybe<{ readonly name: unknown }>;
+  readonly payload: Maybe<{
+    readonly rusage: Maybe<{
+      readonly utime: JsonTime;
+      readonly stime: JsonTime;
+      readonly minflt: unknown;
+      readonly nvcsw: unknown;
+    }>;
+  }>;
+  readonly event: unknown;
+  readonly vms: unknown;
+  readonly up: unknown;
+}>;
+
+/** What a line says; null for one that is none of a trace's. */
+function readLine(text: string): TraceEvent | null {
+  const line = parseJson(text);
+  const timeMs = time(line?.time);
+  if (line === null || timeMs === null) return null;
+  if (line.event === "tick") return { kind: "tick", timeMs };
+  const { host } = line;
+  if (typeof host !== "string") return null;
+  if (line.event === "info") {
+    return Array.isArray(line.vms) ? { kind: "info", timeMs, host, entries: line.vms.flatMap(infoOf) } : null;
+  }
+  if (line.event === "connection" && typeof line.up === "boolean") {
+    return { kind: "connection", timeMs, host, up: line.up };
+  }
+  const name = unikernelName(line.header?.name);
+  const stats = statsOf(line);
+  return name === null || stats === null ? null : { kind: "sample", timeMs, host, name, stats };
+}
+
+function parseJson(text: string): JsonLine {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // a line that is no JSON is no sample; the caller counts it
+    return null;
+  }
+}
+
+function statsOf(line: JsonLine): Stats | null {
+  const rusage = line?.payload?.rusage;
+  const utimeSec = integer(rusage?.utime?.sec);
+  const utimeUsec = integer(rusage?.utime?.usec);
+  const stimeSec = integer(rusage?.stime?.sec);
+  const stimeUsec = integer(rusage?.stime?.usec);
+  if (utimeSec === null || utimeUsec === null || stimeSec === null || stimeUsec === null) return null;
+  const minflt = integer(rusage?.minflt) ?? 0;
+  const nvcsw = integer(rusage?.nvcsw) ?? 0;
+  return {
+    rusage: { ...UNUSED, utimeSec, utimeUsec, stimeSec, stimeUsec, minflt, nvcsw },
+    kinfoMem: null,
+    vmm: null,
+    ifdata: [],
+  };
+}
+
+function infoOf(vm: JsonVm): NamedInfo[] {
+  const name = unikernelName(vm?.name);
+  const cpus = integer(vm?.cpus) ?? 1;
+  const info = { ...UNINFORMED, numcpus: Math.max(1, cpus), startedMs: time(vm?.started) };
+  return name === null ? [] : [{ name, info }];
+}
+
+function time(value: unknown): number | null {
+  const ms = typeof value === "string" ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(ms) ? null : ms;
+}
+
+/** 64-bit values are strings in a trace, others numbers. */
+function integer(value: unknown): number | null {
+  const number = typeof value === "string" && /^-?\d{1,19}$/.test(value) ? Number(value) : value;
+  return typeof number === "number" && Number.isInteger(number) ? number : null;
+}
+
+/** The unikernel of this name; null for a path or for what is no name. */
+function unikernelName(value: unknown): Name | null {
+  if (typeof value !== "string") return null;
+  try {
+    const name = parseName(value);
+    return name.label === null ? null : name;
+  } catch {
+    // a line whose name Albatross would not take is no sample
+    return null;
+  }
+}
+
+const UNUSED: Stats["rusage"] = {
+  utimeSec: 0,
+  utimeUsec: 0,
+  stimeSec: 0,
+  stimeUsec: 0,
+  maxrss: 0,
+  ixrss: 0,
+  idrss: 0,
+  isrss: 0,
+  minflt: 0,
+  majflt: 0,
+  nswap: 0,
+  inblock: 0,
+  outblock: 0,
+  msgsnd: 0,
+  msgrcv: 0,
+  nsignals: 0,
+  nvcsw: 0,
+  nivcsw: 0,
+};
+
+const UNINFORMED: UnikernelInfo = {
+  typ: "solo5",
+  startup: null,
+  failBehaviour: { type: "quit" },
+  cpuids: [],
+  memory: 0,
+  digest: new Uint8Array(),
+  blockDevices: [],
+  bridges: [],
+  argv: null,
+  startedMs: null,
+  numcpus: 1,
+  linuxBootPartition: null,
+};
