@@ -1,6 +1,6 @@
 /** When a subscription may be opened, and how long to wait before that is tried again. */
 import { formatName, type Name } from "../wire/names.ts";
-import { type KnownInfo, namesakeOf } from "./vmmd.ts";
+import { type KnownInfo, namesakeOf, VmmdError } from "./vmmd.ts";
 
 const MIN_CEILING_MS = 2_000;
 const MAX_CEILING_MS = 60_000;
@@ -25,30 +25,26 @@ const CLOSES_OF_A_RIVAL = 3;
  * is displaced.
  */
 export class Displacement {
+  displaced = false;
   #closesUs: number[] = [];
-  #displaced = false;
-
-  get displaced(): boolean {
-    return this.#displaced;
-  }
 
   /** The daemon closed an acknowledged subscription. Returns true when that is what displaced it. */
   closed(nowUs: number): boolean {
     this.#closesUs.push(nowUs);
     this.#closesUs = this.#closesUs.filter((atUs) => nowUs - atUs < WINDOW_US).slice(-CLOSES_OF_A_RIVAL);
-    if (this.#displaced || this.#closesUs.length < CLOSES_OF_A_RIVAL) return false;
-    this.#displaced = true;
+    if (this.displaced || this.#closesUs.length < CLOSES_OF_A_RIVAL) return false;
+    this.displaced = true;
     return true;
   }
 
   /** A subscription holds: nobody takes it any more. */
   held(): void {
-    this.#displaced = false;
+    this.displaced = false;
   }
 
   /** The daemon is gone: what closed the subscriptions before was its end, not a rival. */
   daemonGone(): void {
-    this.#displaced = false;
+    this.displaced = false;
     this.#closesUs = [];
   }
 }
@@ -84,25 +80,19 @@ export function permissionFor(
 ): Permission {
   const namesake = namesakeOf(subscription);
   if (namesake === null) return { type: "open" };
+  if (info === null) return { type: "ask" };
   const [path, unikernel] = [formatName(subscription), formatName(namesake)];
-  switch (info.type) {
-    case "none":
-      return { type: "ask" };
-    case "answered": {
-      const isFresh = nowUs - info.answeredAtUs <= FRESH_US;
-      if (!info.namesakeRuns) return { type: isFresh ? "open" : "ask" };
-      const reason =
-        `the unikernel ${unikernel} runs: a subscription at ${path} would crash albatross-stats; ` +
-        "rename the unikernel, or subscribe elsewhere";
-      return { type: "blocked", reason, closesOpen: true };
-    }
-    case "unreadable": {
-      if (allowUnchecked) return { type: "open" };
-      const reason =
-        `without unikernel info it is not known whether a unikernel ${unikernel} runs, with which a ` +
-        `subscription at ${path} would crash albatross-stats; make vmmd.sock readable, or set ` +
-        `allow_unchecked_path: true if there never is such a unikernel (${info.reason})`;
-      return { type: "blocked", reason, closesOpen: false };
-    }
+  if (info instanceof VmmdError) {
+    if (allowUnchecked) return { type: "open" };
+    const reason =
+      `without unikernel info it is not known whether a unikernel ${unikernel} runs, with which a ` +
+      `subscription at ${path} would crash albatross-stats; make vmmd.sock readable, or set ` +
+      `allow_unchecked_path: true if there never is such a unikernel (${info.message})`;
+    return { type: "blocked", reason, closesOpen: false };
   }
+  if (!info.namesakeRuns) return { type: nowUs - info.answeredAtUs <= FRESH_US ? "open" : "ask" };
+  const reason =
+    `the unikernel ${unikernel} runs: a subscription at ${path} would crash albatross-stats; ` +
+    "rename the unikernel, or subscribe elsewhere";
+  return { type: "blocked", reason, closesOpen: true };
 }

@@ -33,12 +33,12 @@ export interface ConnectionHandlers {
 }
 
 export interface ConnectionOptions {
-  endpoint: Endpoint;
-  daemon: Daemon;
-  request: Request;
-  maxFrameBytes: number;
-  clock: Clock;
-  handlers: ConnectionHandlers;
+  readonly endpoint: Endpoint;
+  readonly daemon: Daemon;
+  readonly request: Request;
+  readonly maxFrameBytes: number;
+  readonly clock: Clock;
+  readonly handlers: ConnectionHandlers;
 }
 
 /** One connection to a daemon: sends one request, hands over what comes back frame by frame. */
@@ -72,7 +72,9 @@ export class Connection {
     });
     this.closed = new Promise((resolve) => {
       socket.on("close", () => {
-        this.#end(this.#whyClosed());
+        const [code, midFrame] = [this.#errorCode, this.#reader.pendingBytes > 0];
+        if (this.opened) this.#end({ type: "closed", code, midFrame });
+        else this.#end({ type: "unreachable", code: code ?? "closed" });
         resolve();
       });
     });
@@ -99,11 +101,6 @@ export class Connection {
       this.#socket.destroy();
       this.#end({ type: "damaged", error });
     }
-  }
-
-  #whyClosed(): ConnectionEnd {
-    if (!this.opened) return { type: "unreachable", code: this.#errorCode ?? "closed" };
-    return { type: "closed", code: this.#errorCode, midFrame: this.#reader.pendingBytes > 0 };
   }
 
   #end(end: ConnectionEnd): void {

@@ -8,7 +8,7 @@ import { type Endpoint, isDaemonAbsent } from "./endpoint.ts";
 import { StatsInterval } from "./interval.ts";
 import { type DecodeErrorReason, type ReceiverOptions, StatsReceiver, zeroCounts } from "./receiver.ts";
 import { subscribeRequest } from "./requests.ts";
-import { type KnownInfo, type SubscriptionInfo, VmmdError } from "./vmmd.ts";
+import { type KeptInfo, type KnownInfo, type SubscriptionInfo, VmmdError } from "./vmmd.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /**
@@ -90,7 +90,7 @@ export class Subscription {
   readonly #receiver: StatsReceiver;
 
   #phase: Phase = { type: "stopped" };
-  #info: KnownInfo = { type: "none" };
+  #info: KnownInfo = null;
   /** attempts since the last subscription that held */
   #failures = 0;
   #timer: Cancel | null = null;
@@ -130,15 +130,7 @@ export class Subscription {
 
   /** Unikernel info was asked at `askedAtUs`, with or without success: what waited for that goes on. */
   infoAnswered(info: SubscriptionInfo | VmmdError, askedAtUs: number): void {
-    if (info instanceof VmmdError) {
-      this.#info = { type: "unreadable", reason: info.message };
-    } else {
-      const { entries, namesakeRuns } = info;
-      const before = this.#info.type === "answered" ? this.#info.listedSinceUs : null;
-      const listedSinceUs = entries.length === 0 ? null : (before ?? askedAtUs);
-      const answeredAtUs = this.#clock.nowUs();
-      this.#info = { type: "answered", askedAtUs, answeredAtUs, namesakeRuns, listedSinceUs };
-    }
+    this.#info = info instanceof VmmdError ? info : this.#kept(info, askedAtUs);
     const phase = this.#phase.type;
     if (phase === "asking" || phase === "blocked") this.#attempt();
     if (phase !== "connecting" && phase !== "subscribed") return;
@@ -148,6 +140,12 @@ export class Subscription {
     } else if (phase === "subscribed") {
       this.#watch();
     }
+  }
+
+  #kept({ entries, namesakeRuns }: SubscriptionInfo, askedAtUs: number): KeptInfo {
+    const before = this.#info instanceof VmmdError ? null : this.#info;
+    const listedSinceUs = entries.length === 0 ? null : (before?.listedSinceUs ?? askedAtUs);
+    return { askedAtUs, answeredAtUs: this.#clock.nowUs(), namesakeRuns, listedSinceUs };
   }
 
   snapshot(): SubscriptionSnapshot {

@@ -64,19 +64,16 @@ export function namesakeOf(subscription: Name): Name | null {
   return { path: subscription.path.slice(0, -1), label };
 }
 
-/** What is known of that. Times are monotonic, in µs. */
-export type KnownInfo =
-  /** albatrossd has not been asked yet */
-  | { readonly type: "none" }
-  | { readonly type: "unreadable"; readonly reason: string }
-  | {
-      readonly type: "answered";
-      readonly askedAtUs: number;
-      readonly answeredAtUs: number;
-      readonly namesakeRuns: boolean;
-      /** since when every answer listed a unikernel of the subscription; null when the last one listed none */
-      readonly listedSinceUs: number | null;
-    };
+/** An answer that was kept, or why there is none; null before albatrossd was asked. Times are monotonic, in µs. */
+export type KnownInfo = KeptInfo | VmmdError | null;
+
+export interface KeptInfo {
+  readonly askedAtUs: number;
+  readonly answeredAtUs: number;
+  readonly namesakeRuns: boolean;
+  /** since when every answer listed a unikernel of the subscription; null when the last one listed none */
+  readonly listedSinceUs: number | null;
+}
 
 export interface VmmdClientOptions {
   readonly endpoint: Endpoint;
@@ -229,9 +226,8 @@ export class VmmdClient {
           ended: (end) => reject(this.#whyEnded(end)),
         },
       });
-      const cancelTimeout = clock.after(REPLY_TIMEOUT_MS, () => {
-        reject(new VmmdError("timeout", `albatrossd does not answer within ${REPLY_TIMEOUT_MS / 1000} s`));
-      });
+      const text = `albatrossd does not answer within ${REPLY_TIMEOUT_MS / 1000} s`;
+      const cancelTimeout = clock.after(REPLY_TIMEOUT_MS, () => reject(new VmmdError("timeout", text)));
       return () => {
         cancelTimeout();
         connection.close();

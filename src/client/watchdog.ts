@@ -1,5 +1,5 @@
 import type { StatsInterval } from "./interval.ts";
-import type { KnownInfo } from "./vmmd.ts";
+import { type KnownInfo, VmmdError } from "./vmmd.ts";
 
 const INTERVALS_OF_SILENCE = 3;
 const MAX_WAIT_US = 10 * 60 * 1_000_000;
@@ -42,12 +42,12 @@ export class Watchdog {
 
   check(nowUs: number, info: KnownInfo): Verdict {
     const waitUs = this.waitUs;
-    const listed = info.type === "answered" ? info : null;
-    const shouldSpeak = listed === null ? this.#everDelivered : listed.listedSinceUs !== null;
+    const kept = info instanceof VmmdError ? null : info;
+    const shouldSpeak = kept === null ? this.#everDelivered : kept.listedSinceUs !== null;
     if (!shouldSpeak) return { type: "wait", us: waitUs };
-    const overUs = Math.max(this.#heardUs, listed?.listedSinceUs ?? 0) + waitUs;
+    const overUs = Math.max(this.#heardUs, kept?.listedSinceUs ?? 0) + waitUs;
     if (nowUs < overUs) return { type: "wait", us: overUs - nowUs };
-    return { type: listed !== null && listed.askedAtUs < overUs ? "ask" : "reconnect" };
+    return { type: kept !== null && kept.askedAtUs < overUs ? "ask" : "reconnect" };
   }
 
   /** A connection ended: what was learnt on it, or that nothing was, decides how long the next one may be silent. */

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { StatsInterval } from "../../src/client/interval.ts";
-import type { KnownInfo } from "../../src/client/vmmd.ts";
+import { type KnownInfo, VmmdError } from "../../src/client/vmmd.ts";
 import { type Verdict, Watchdog } from "../../src/client/watchdog.ts";
 
 const S = 1_000_000;
-const UNREADABLE: KnownInfo = { type: "unreadable", reason: "away" };
+const UNREADABLE = new VmmdError("unreachable", "away");
 
 function listing(listedSinceUs: number | null, askedAtUs: number): KnownInfo {
-  return { type: "answered", listedSinceUs, askedAtUs, answeredAtUs: askedAtUs, namesakeRuns: false };
+  return { listedSinceUs, askedAtUs, answeredAtUs: askedAtUs, namesakeRuns: false };
 }
 
 /** The watchdog of a subscription at an interval of 2 s, last heard of at 100 s. */
