@@ -1,11 +1,13 @@
 /**
  * Writes docs/metrics.md from the metric tables. With --check it writes nothing and exits 1 if the file differs.
  */
+
 import { readFileSync, writeFileSync } from "node:fs";
-import { metricsDocument } from "../src/app/metricsDocument.ts";
+import { documentWith } from "../src/exporter/docs.ts";
+import { scalerSections } from "../src/scaler/report/metrics.ts";
 
 const file = new URL("../docs/metrics.md", import.meta.url);
-const wanted = metricsDocument();
+const wanted = documentWith(scalerSections());
 
 if (!process.argv.includes("--check")) {
   writeFileSync(file, wanted);

@@ -14,10 +14,9 @@ import { Broadcast } from "../trace/broadcast.ts";
 import { TraceLines } from "../trace/lines.ts";
 import type { BuildInfo } from "../version.ts";
 import { groupsJson, vmsJson } from "../web/apiJson.ts";
-import { createApp } from "../web/app.ts";
-import type { WebDeps } from "../web/deps.ts";
+import { createApp, type WebDeps } from "../web/app.ts";
+import { Listeners } from "../web/server.ts";
 import { Hosts } from "./hosts.ts";
-import { Listeners } from "./listeners.ts";
 
 export interface ExporterOptions {
   readonly config: Config;

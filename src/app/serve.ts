@@ -5,7 +5,6 @@ import { createLogging, type Logging } from "../log.ts";
 import { buildInfo } from "../version.ts";
 import { ListenError } from "../web/server.ts";
 import { Exporter } from "./exporter.ts";
-import { Reloads } from "./reloads.ts";
 
 /** Longer than the web server gives responses on the way, shorter than what is promised to whoever stops it. */
 const STOP_DEADLINE_MS = 4_800;
@@ -98,4 +97,43 @@ async function within(ms: number, work: Promise<void>, clock: Clock): Promise<vo
   });
   await Promise.race([work, deadline]);
   stopTimer();
+}
+
+/** Runs one reload at a time. What is asked for before the start or during a reload is done once, afterwards. */
+export class Reloads {
+  readonly #reload: () => Promise<void>;
+  #started = false;
+  #running = false;
+  #wanted = false;
+
+  constructor(reload: () => Promise<void>) {
+    this.#reload = reload;
+  }
+
+  readonly request = (): void => {
+    this.#wanted = true;
+    this.#runWhenWanted();
+  };
+
+  /** From now on requests are followed. */
+  start(): void {
+    this.#started = true;
+    this.#runWhenWanted();
+  }
+
+  #runWhenWanted(): void {
+    if (this.#started && this.#wanted && !this.#running) void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    try {
+      while (this.#wanted) {
+        this.#wanted = false;
+        await this.#reload();
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
 }

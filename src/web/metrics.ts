@@ -1,19 +1,16 @@
 import type { Request, RequestHandler, Response } from "express";
-import { CONTENT_TYPES } from "../exposition/format.ts";
+import { CONTENT_TYPES, type ExpositionFormat } from "../exposition/format.ts";
 import type { Turns } from "../exposition/turns.ts";
 import { type RenderTally, renderExposition } from "../exposition/writer.ts";
-import { type Delivered, Delivery } from "./delivery.ts";
-import type { ScrapeOutcome, WebDeps } from "./deps.ts";
-import { acceptsGzip, negotiateFormat } from "./negotiate.ts";
-import { sendText } from "./responses.ts";
-import { Slots } from "./slots.ts";
+import type { ScrapeOutcome, WebDeps } from "./app.ts";
+import { ConcurrencyLimit, type Delivered, Delivery, sendText } from "./responses.ts";
 
 /** Prometheus says with this header how long it will wait, in seconds. */
 const SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds";
 
 /** Answers scrapes: negotiated format and compression, rendered as fast as the client takes it. */
 export function metricsHandler(deps: WebDeps, turns: Turns): RequestHandler {
-  const slots = new Slots(() => deps.settings().maxRequests);
+  const limit = new ConcurrencyLimit(() => deps.settings().maxRequests);
   return async (request, response) => {
     const format = negotiateFormat(request.get("Accept"));
     response.setHeader("Content-Type", CONTENT_TYPES[format]);
@@ -27,7 +24,7 @@ export function metricsHandler(deps: WebDeps, turns: Turns): RequestHandler {
     const finished = (outcome: ScrapeOutcome) => {
       deps.scrapes.finished({ outcome, durationSeconds: (deps.clock.nowUs() - startUs) / 1e6, ...tally });
     };
-    const giveBack = slots.take();
+    const giveBack = limit.take();
     if (giveBack === null) {
       const { maxRequests } = deps.settings();
       sendText(response, 503, `Limit of concurrent requests reached (${maxRequests}), try again later.`);
@@ -84,4 +81,68 @@ function timeoutMs(request: Request, writeTimeoutMs: number): number {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+interface Range {
+  /** Lower-cased: `text/plain`, `text/*`, `gzip`. */
+  readonly value: string;
+  readonly parameters: ReadonlyMap<string, string>;
+  /** 0 is "not this one". */
+  readonly quality: number;
+}
+
+/**
+ * The format that a client's Accept header asks for. OpenMetrics goes only to clients that name it, in version 1.0.0 or
+ * without a version, and want it at least as much as text; all others get text, also those that accept neither.
+ */
+export function negotiateFormat(accept: string | undefined): ExpositionFormat {
+  const ranges = parseRanges(accept ?? "");
+  const openMetrics = Math.max(0, ...ranges.filter(isOpenMetrics).map(({ quality }) => quality));
+  return openMetrics > 0 && openMetrics >= textQuality(ranges) ? "openmetrics" : "text";
+}
+
+/** Whether a client's Accept-Encoding header prefers gzip to no compression. */
+export function acceptsGzip(acceptEncoding: string | undefined): boolean {
+  const ranges = parseRanges(acceptEncoding ?? "");
+  const quality = (coding: string) => ranges.find(({ value }) => value === coding)?.quality;
+  const gzip = quality("gzip") ?? quality("x-gzip") ?? quality("*") ?? 0;
+  return gzip > 0 && gzip >= (quality("identity") ?? 0);
+}
+
+function isOpenMetrics({ value, parameters }: Range): boolean {
+  const version = parameters.get("version");
+  return value === "application/openmetrics-text" && (version === undefined || version === "1.0.0");
+}
+
+/** How much text is wanted: what names it most closely counts. A client that asks for text 1.0.0 reads 0.0.4. */
+function textQuality(ranges: readonly Range[]): number {
+  for (const value of ["text/plain", "text/*", "*/*"]) {
+    const matching = ranges.filter((range) => range.value === value);
+    if (matching.length > 0) return Math.max(...matching.map(({ quality }) => quality));
+  }
+  return 0;
+}
+
+/** Reads a header such as `text/plain;version=0.0.4;q=0.5, *` + `/*;q=0.1`. What makes no sense is left out. */
+function parseRanges(header: string): Range[] {
+  return header
+    .split(",")
+    .map((text) => text.split(";").map((part) => part.trim().toLowerCase()))
+    .flatMap(([value = "", ...rest]) => {
+      const parameters = new Map(rest.map((part) => splitParameter(part)));
+      const quality = Number(parameters.get("q") ?? "1");
+      return value === "" || !(quality >= 0 && quality <= 1) ? [] : [{ value, parameters, quality }];
+    });
+}
+
+function splitParameter(part: string): [name: string, value: string] {
+  const at = part.indexOf("=");
+  if (at < 0) return [part, ""];
+  return [
+    part.slice(0, at).trim(),
+    part
+      .slice(at + 1)
+      .trim()
+      .replace(/^"(.*)"$/, "$1"),
+  ];
 }

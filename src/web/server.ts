@@ -12,7 +12,6 @@ const STOP_DEADLINE_MS = 4_000;
 
 export interface ServerOptions {
   readonly app: RequestListener;
-  readonly listenAddresses: readonly ListenAddress[];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -24,15 +23,6 @@ export interface BoundAddress {
   readonly port: number;
   /** where a browser on this machine finds it */
   readonly url: string;
-}
-
-export interface WebServer {
-  readonly addresses: readonly BoundAddress[];
-  /**
-   * Stops taking connections and resolves when the last one is closed: those that are answered now after their answer,
-   * idle ones at once, all at `deadlineMs` (4 s). Whoever keeps responses open (the stream) ends them before.
-   */
-  stop(options?: { deadlineMs?: number }): Promise<void>;
 }
 
 /** An address cannot be listened on. The message says which, why, and what to do about it. */
@@ -49,25 +39,55 @@ export class ListenError extends Error {
   }
 }
 
-/** Listens on all addresses, or on none: throws a `ListenError` for the first that cannot be had. */
-export async function startServer(options: ServerOptions): Promise<WebServer> {
-  const servers: StoppableServer[] = [];
-  try {
-    const addresses: BoundAddress[] = [];
-    for (const address of options.listenAddresses) {
-      const server = new StoppableServer(options.app);
-      servers.push(server);
-      addresses.push(await listen(server.http, address));
-      // Raised for a connection that cannot be accepted (no file descriptor left): the others go on.
-      server.http.on("error", (error) => options.log.error({ err: error }, "web server"));
+/** The addresses that are listened on now, each with a server of its own so that a reload may change some of them. */
+export class Listeners {
+  readonly #options: ServerOptions;
+  #listening: readonly WebServer[] = [];
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Listens on exactly these addresses. All or nothing: throws the ListenError of the first that cannot be had, with
+   * the addresses as they were before. Responses on the way over an address that is given up are finished.
+   */
+  async apply(addresses: readonly ListenAddress[]): Promise<void> {
+    const wanted = addresses.map(addressText);
+    const kept = this.#listening.filter(({ asked }) => wanted.includes(addressText(asked)));
+    const given = this.#listening.filter((server) => !kept.includes(server));
+    const added = addresses.filter(
+      (address) => !kept.some(({ asked }) => addressText(asked) === addressText(address)),
+    );
+    // `127.0.0.1:80` cannot be had while `:80` is held: what is in the way goes first, and comes back on failure.
+    const inTheWay = given.filter(({ bound }) => added.some(({ port }) => port === bound.port));
+    for (const server of inTheWay) void server.stop();
+    const started: WebServer[] = [];
+    try {
+      for (const address of added) started.push(await WebServer.listen(address, this.#options));
+    } catch (error) {
+      await Promise.all(started.map((server) => server.stop()));
+      // where it was, also if the system had chosen the port
+      const back = await Promise.all(
+        inTheWay.map(({ asked, bound }) => WebServer.listen(asked, this.#options, bound.port)),
+      );
+      this.#listening = [...this.#listening.filter((server) => !inTheWay.includes(server)), ...back];
+      throw error;
     }
-    return {
-      addresses,
-      stop: ({ deadlineMs = STOP_DEADLINE_MS } = {}) => stopAll(servers, options.clock, deadlineMs),
-    };
-  } catch (error) {
-    await Promise.all(servers.map((server) => server.stop()));
-    throw error;
+    for (const server of given) void server.stop();
+    this.#listening = [...kept, ...started];
+  }
+
+  get addresses(): readonly BoundAddress[] {
+    return this.#listening.map(({ bound }) => bound);
+  }
+
+  /**
+   * Takes no more connections and resolves when the last one is closed: those that are answered now after their answer,
+   * idle ones at once, all at `deadlineMs` (4 s). Whoever keeps responses open (the stream) ends them before.
+   */
+  async stop({ deadlineMs = STOP_DEADLINE_MS }: { deadlineMs?: number } = {}): Promise<void> {
+    await Promise.all(this.#listening.map((server) => server.stop(deadlineMs)));
   }
 }
 
@@ -75,42 +95,56 @@ export async function startServer(options: ServerOptions): Promise<WebServer> {
  * An HTTP server that knows which connections are being answered. Node's own closing of idle connections passes over
  * those on which nothing was ever asked, which browsers open ahead of need.
  */
-class StoppableServer {
-  readonly http: Server;
+class WebServer {
+  /** as the configuration has it: the port may be left to the system */
+  readonly asked: ListenAddress;
+  readonly bound: BoundAddress;
+  readonly #http: Server;
+  readonly #clock: Clock;
   /** Responses under way on each open connection. */
   readonly #underWay = new Map<Socket, number>();
   #isStopping = false;
 
-  constructor(app: RequestListener) {
-    this.http = createServer({
+  /** Throws a ListenError. */
+  static async listen(asked: ListenAddress, options: ServerOptions, port = asked.port): Promise<WebServer> {
+    const http = createServer({
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     });
-    this.http.on("connection", (socket) => {
+    return new WebServer(asked, http, await listen(http, { host: asked.host, port }), options);
+  }
+
+  private constructor(asked: ListenAddress, http: Server, bound: BoundAddress, options: ServerOptions) {
+    this.asked = asked;
+    this.bound = bound;
+    this.#http = http;
+    this.#clock = options.clock;
+    http.on("connection", (socket) => {
       this.#underWay.set(socket, 0);
       socket.once("close", () => this.#underWay.delete(socket));
     });
-    this.http.on("request", (request, response) => {
+    http.on("request", (request, response) => {
       const { socket } = request;
       this.#count(socket, 1);
       response.once("close", () => this.#count(socket, -1));
       if (this.#isStopping) response.setHeader("Connection", "close");
-      app(request, response);
+      options.app(request, response);
     });
+    // Raised for a connection that cannot be accepted (no file descriptor left): the others go on.
+    http.on("error", (error) => options.log.error({ err: error }, "web server"));
   }
 
-  /** Resolves when the last connection is closed. */
-  stop(): Promise<void> {
+  /** Resolves when the last connection is closed, by us at `deadlineMs`. */
+  async stop(deadlineMs = STOP_DEADLINE_MS): Promise<void> {
     this.#isStopping = true;
-    const closed = new Promise<void>((resolve) => this.http.close(() => resolve()));
+    const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     for (const [socket, responses] of this.#underWay) if (responses === 0) socket.destroySoon();
-    return closed;
-  }
-
-  /** Ends all connections, whatever is under way on them. */
-  cut(): void {
-    for (const socket of this.#underWay.keys()) socket.destroy();
+    const cancel = this.#clock.after(deadlineMs, () => {
+      for (const socket of this.#underWay.keys()) socket.destroy();
+    });
+    await closed;
+    cancel();
   }
 
   #count(socket: Socket, change: number): void {
@@ -135,14 +169,6 @@ function listen(server: Server, address: ListenAddress): Promise<BoundAddress> {
       });
     });
   });
-}
-
-async function stopAll(servers: readonly StoppableServer[], clock: Clock, deadlineMs: number): Promise<void> {
-  const cancel = clock.after(deadlineMs, () => {
-    for (const server of servers) server.cut();
-  });
-  await Promise.all(servers.map((server) => server.stop()));
-  cancel();
 }
 
 function addressText({ host, port }: ListenAddress): string {

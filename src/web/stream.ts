@@ -1,7 +1,6 @@
 import type { RequestHandler, Response } from "express";
-import type { StreamLimits, WebDeps } from "./deps.ts";
-import { sendError } from "./responses.ts";
-import { Slots } from "./slots.ts";
+import type { StreamLimits, WebDeps } from "./app.ts";
+import { ConcurrencyLimit, sendError } from "./responses.ts";
 
 const DEFAULT_LIMITS: StreamLimits = { maxClients: 8, maxBacklogBytes: 8 * 1024 * 1024 };
 /** How long a dropped client may take to read what was already on its way, and why it was dropped. */
@@ -13,7 +12,7 @@ const LAST_WORDS_MS = 5_000;
  */
 export function streamHandler(deps: WebDeps): RequestHandler {
   const limits = deps.streamLimits ?? DEFAULT_LIMITS;
-  const slots = new Slots(() => limits.maxClients);
+  const limit = new ConcurrencyLimit(() => limits.maxClients);
   return (request, response) => {
     response.setHeader("Content-Type", "application/x-ndjson; charset=utf-8");
     // Proxies that hold responses back would turn a live stream into bursts.
@@ -23,7 +22,7 @@ export function streamHandler(deps: WebDeps): RequestHandler {
       response.end();
       return;
     }
-    const giveBack = slots.take();
+    const giveBack = limit.take();
     if (giveBack === null) {
       sendError(response, 503, "unavailable", `${limits.maxClients} clients read the stream already`);
       return;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Reloads } from "../../src/app/reloads.ts";
+import { Reloads } from "../../src/app/serve.ts";
 
 /** A reload that ends when told to; `begun` counts how many have begun. */
 function slowReload() {

@@ -6,9 +6,8 @@ import type { TargetSnapshot } from "../../src/client/target.ts";
 import { VMMD_ERROR_REASONS } from "../../src/client/vmmd.ts";
 import { createLogger } from "../../src/log.ts";
 import { Broadcast } from "../../src/trace/broadcast.ts";
-import { createApp } from "../../src/web/app.ts";
-import type { FinishedScrape, WebDeps } from "../../src/web/deps.ts";
-import { startServer } from "../../src/web/server.ts";
+import { createApp, type FinishedScrape, type WebDeps } from "../../src/web/app.ts";
+import { Listeners } from "../../src/web/server.ts";
 import { FakeClock } from "./fakeClock.ts";
 
 /** The web side on a port of its own on 127.0.0.1, with a clock that stands still and what it told its observers. */
@@ -49,12 +48,8 @@ export async function startWeb(overrides: Partial<WebDeps> = {}): Promise<Runnin
     streamDropped: () => void dropped++,
     ...overrides,
   };
-  const server = await startServer({
-    app: createApp(deps),
-    listenAddresses: [{ host: "127.0.0.1", port: 0 }],
-    clock,
-    log,
-  });
+  const server = new Listeners({ app: createApp(deps), clock, log });
+  await server.apply([{ host: "127.0.0.1", port: 0 }]);
   const port = server.addresses[0]?.port ?? 0;
   return {
     port,

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { Turns } from "../../src/exposition/turns.ts";
+import { jsonPieces } from "../../src/web/api.ts";
 import { targetsJson } from "../../src/web/apiJson.ts";
-import { jsonPieces } from "../../src/web/jsonPieces.ts";
 import { collect } from "../support/collect.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { ask, open, type RunningWeb, startWeb, targetSnapshot, until } from "../support/web.ts";

@@ -6,7 +6,7 @@ import { systemClock } from "../../src/clock.ts";
 import type { Family } from "../../src/exposition/family.ts";
 import type { ExpositionFormat } from "../../src/exposition/format.ts";
 import { promClientFamilies } from "../../src/exposition/promClient.ts";
-import type { WebDeps } from "../../src/web/deps.ts";
+import type { WebDeps } from "../../src/web/app.ts";
 import { parseExposition } from "../support/expositionParser.ts";
 import { ask, connectWithoutReading, open, type RunningWeb, startWeb, until } from "../support/web.ts";
 

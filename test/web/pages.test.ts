@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { afterEach, describe, expect, test } from "vitest";
-import { html } from "../../src/web/html.ts";
+import { html } from "../../src/web/page.ts";
 import { ask, type RunningWeb, startWeb, subscriptionSnapshot, targetSnapshot } from "../support/web.ts";
 
 let web: RunningWeb;

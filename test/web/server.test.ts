@@ -4,13 +4,13 @@ import { connect } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import type { ListenAddress } from "../../src/config/types.ts";
 import { createLogger } from "../../src/log.ts";
-import { ListenError, startServer, type WebServer } from "../../src/web/server.ts";
+import { ListenError, Listeners } from "../../src/web/server.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { ask, connectWithoutReading, until } from "../support/web.ts";
 
 const log = createLogger({ level: "error", format: "logfmt" }, { write: () => {} });
 const hello: RequestListener = (_request, response) => response.end("hello");
-const servers: { server: WebServer; clock: FakeClock }[] = [];
+const servers: { server: Listeners; clock: FakeClock }[] = [];
 
 afterEach(async () => {
   for (const { server, clock } of servers.splice(0)) {
@@ -25,7 +25,8 @@ async function start(
   listenAddresses: ListenAddress[] = [{ host: "127.0.0.1", port: 0 }],
 ) {
   const clock = new FakeClock();
-  const server = await startServer({ app, listenAddresses, clock, log });
+  const server = new Listeners({ app, clock, log });
+  await server.apply(listenAddresses);
   servers.push({ server, clock });
   const address = server.addresses[0] ?? { host: null, port: 0, url: "" };
   return { server, clock, ...address };
