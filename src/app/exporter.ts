@@ -44,7 +44,7 @@ export class Exporter {
     this.#clock = clock;
     this.#log = log;
     this.#metrics = new SelfMetrics(build);
-    this.#stream = new Broadcast(() => this.#streamGreeting());
+    this.#stream = new Broadcast(() => this.#lines.known(this.#fleet.listedVms()));
     this.#lines = new TraceLines(this.#stream, clock);
     this.#fleet = new Fleet({
       clock,
@@ -127,11 +127,6 @@ export class Exporter {
         this.#lines.live(host, up);
       },
     };
-  }
-
-  *#streamGreeting(): Generator<{ readonly message: string; readonly topic: string }> {
-    const lines = this.#lines.known(this.#fleet.listedVms());
-    for (const { line, host } of lines) yield { message: line, topic: host };
   }
 
   #webDeps({ version, revision }: BuildInfo): WebDeps {

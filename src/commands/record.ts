@@ -2,9 +2,6 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Cancel, systemClock } from "../clock.ts";
 import { formatDuration, parseDuration } from "../config/units.ts";
 import { createLogger } from "../log.ts";
-import { openTraceFile, printedTrace } from "../trace/output.ts";
-import { recordTrace } from "../trace/record.ts";
-import { openStream } from "../trace/stream.ts";
 import { untilSignal } from "./untilSignal.ts";
 
 const DEFAULT_URL = "http://127.0.0.1:10042";
@@ -75,6 +72,7 @@ async function record(flags: RecordFlags, command: Command): Promise<void> {
     );
   }
   if (flags.takeSlot && flags.target === undefined) command.error("error: --take-slot needs --target");
+  const { openTraceFile, printedTrace, recordTrace } = await import("../trace/record.ts");
   const stop = new AbortController();
   const clock = systemClock();
   untilSignal().then(() => stop.abort());
@@ -99,8 +97,8 @@ async function record(flags: RecordFlags, command: Command): Promise<void> {
 }
 
 async function openSource(flags: RecordFlags, signal: AbortSignal): Promise<AsyncIterable<string>> {
+  const { findTarget, openStream, subscribedLines } = await import("../trace/record.ts");
   if (flags.target === undefined) return openStream({ url: flags.url, host: flags.host ?? null, signal });
-  const { findTarget, subscribedLines } = await import("../trace/takeSlot.ts");
   return subscribedLines({
     config: findTarget(flags.target, flags["config.file"]),
     clock: systemClock(),

@@ -4,20 +4,10 @@ import type { ListedVms, VmInfo } from "../fleet/types.ts";
 import { vmInfoFrom } from "../fleet/vmInfo.ts";
 import { messageToJson, type NamedInfo, statsMessage } from "../wire/messages.ts";
 import { formatName } from "../wire/names.ts";
+import type { Broadcast, Published } from "./broadcast.ts";
 
-/** Who takes the lines of a trace. */
-export interface TraceListener {
-  /** While it is false no line is made. */
-  readonly hasSubscribers: boolean;
-  /** One line, without its end; `host` is undefined for what concerns all hosts. Must not throw. */
-  publish(line: string, host?: string): void;
-}
-
-/** A line, and the host that it is about. */
-export interface HostLine {
-  readonly line: string;
-  readonly host: string;
-}
+/** Who takes the lines of a trace, each without its end; topics are hosts. */
+export type TraceListener = Pick<Broadcast<string>, "hasSubscribers" | "publish">;
 
 /**
  * Turns what arrives into the lines of a trace, for as long as somebody listens: samples as `decode` prints them with
@@ -64,15 +54,10 @@ export class TraceLines {
   }
 
   /** What somebody who begins to listen now has to know first: what unikernel info listed last. */
-  *known(lists: Iterable<ListedVms>): Generator<HostLine> {
+  *known(lists: Iterable<ListedVms>): Generator<Published<string>> {
     for (const { host, vms } of lists) {
-      yield {
-        line: this.#infoLine(
-          host,
-          Array.from(vms, ([name, info]) => listed(name, info)),
-        ),
-        host,
-      };
+      const entries = Array.from(vms, ([name, info]) => listed(name, info));
+      yield { message: this.#infoLine(host, entries), topic: host };
     }
   }
 

@@ -80,7 +80,7 @@ describe("the lines of a trace", () => {
     fleet.recordInfo("local", entries, clock.nowUs());
     clock.advance(9_000);
     trace.info("local", entries);
-    expect([...trace.known(fleet.listedVms())]).toEqual([{ line: listener.lines[0], host: "local" }]);
+    expect([...trace.known(fleet.listedVms())]).toEqual([{ message: listener.lines[0], topic: "local" }]);
   });
 
   it("are as far apart, in milliseconds, as on the clock of the scaler", () => {
