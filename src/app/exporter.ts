@@ -10,6 +10,7 @@ import { Fleet } from "../fleet/fleet.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logger } from "../log.ts";
 import { filesOnDisk, Scaler } from "../scaler/scaler.ts";
+import { FleetSource } from "../scaler/sources/fleet.ts";
 import { Broadcast } from "../trace/broadcast.ts";
 import { TraceLines } from "../trace/lines.ts";
 import type { BuildInfo } from "../version.ts";
@@ -52,10 +53,12 @@ export class Exporter {
       onAssumedCpu: (warning) =>
         log.warn({ ...warning }, "a VM taken to have one CPU uses more: is unikernel info out of reach?"),
     });
+    const observed = new FleetSource(this.#fleet);
     this.#scaler = new Scaler({
       clock,
       log,
-      fleet: this.#fleet,
+      fleet: observed,
+      sources: [observed],
       config: config.scaler,
       isTarget: (host) => this.#config.targets.some(({ name }) => name === host),
       files: filesOnDisk({ clock, log, resolvePath: statePath }),

@@ -105,11 +105,14 @@ export class Replay {
     // a recorded tick before the first sample had VMs to look at that the trace does not know
     if (this.#firstSampleMs === null) return;
     this.#moveTo(timeMs);
-    const observations = this.#source.observe(this.#source.snapshot(), {
+    const { nowUs } = this.#clock;
+    const observations = this.#source.observeNow({
+      nowUs,
+      wallMs: (this.#clock.startMs ?? 0) + nowUs / 1000,
       firstSampleUs: this.#usAt(this.#firstSampleMs),
       groupOf: (name) => this.#rules.groupOf(name),
     });
-    const evaluations = this.#rules.tick(observations, this.#clock.nowUs);
+    const evaluations = this.#rules.tick(observations, nowUs);
     this.#onTick({ timeMs, evaluations });
   }
 

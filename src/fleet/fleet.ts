@@ -104,8 +104,7 @@ export class Fleet {
   /** The fleet as it is now. Costs one pass over the VMs; nothing that happens later changes it. */
   snapshot(options: SnapshotOptions): FleetSnapshot {
     // at once, for both say when this was; putting the snapshot together takes its time
-    const nowUs = this.#clock.nowUs();
-    const wallMs = this.#clock.wallMs();
+    const { nowUs, wallMs } = options.at ?? { nowUs: this.#clock.nowUs(), wallMs: this.#clock.wallMs() };
     this.#sweepWhenDue(nowUs);
     const parts = new SnapshotBuilder(this.sizes.vms);
     for (const host of this.#sortedHosts()) host.collect(nowUs, options, parts);

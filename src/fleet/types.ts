@@ -176,4 +176,6 @@ export interface SnapshotOptions {
    * subscription, for a stale_after given in intervals.
    */
   staleAfterUs(host: string, intervalUs: number): number;
+  /** the moment that it is of, on both clocks: now, unless given */
+  readonly at?: { readonly nowUs: number; readonly wallMs: number };
 }

@@ -3,10 +3,9 @@ import type { Clock } from "../clock.ts";
 import type { ScalerConfig } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
 import { tableFamily } from "../exposition/row.ts";
-import type { Fleet } from "../fleet/fleet.ts";
-import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logger } from "../log.ts";
-import { type ExplanationJson, explain } from "./report/json.ts";
+import { ACTIONS, type Action } from "./actions/action.ts";
+import { type ExplanationJson, explain, type TickFacts } from "./report/json.ts";
 import {
   DecisionLog,
   type LineLog,
@@ -19,8 +18,15 @@ import {
 } from "./report/log.ts";
 import { GroupItems, Instruments, scalerGroupRows } from "./report/metrics.ts";
 import { Rules } from "./rules/tick.ts";
-import { type Evaluation, type GroupKey, type GroupName, groupKey } from "./rules/types.ts";
-import { FleetSource } from "./sources/fleet.ts";
+import {
+  type Evaluation,
+  type GroupKey,
+  type GroupName,
+  groupKey,
+  type Source,
+  type Tick,
+} from "./rules/types.ts";
+import type { FleetMemory, FleetSource } from "./sources/fleet.ts";
 import { CatchUp } from "./state/catchUp.ts";
 import { NOTHING_RESTORED, type Restored, restoreState, statePieces } from "./state/savedState.ts";
 import { StateFile, type StateFileCounts, type StateStore } from "./state/stateFile.ts";
@@ -56,12 +62,15 @@ export function filesOnDisk({ clock, log, resolvePath }: DiskOptions): ScalerFil
 export interface ScalerOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  readonly fleet: Fleet;
   readonly config: ScalerConfig;
+  /** whose memory the state file keeps */
+  readonly fleet: FleetSource;
+  /** asked at every tick, the fleet among them */
+  readonly sources: readonly Source[];
   /** Whether the configuration has a target of this name. */
   readonly isTarget: (host: string) => boolean;
   readonly files: ScalerFiles;
-  /** All groups were evaluated, as they were at this monotonic time. */
+  /** All groups are evaluated as they are at this monotonic time. */
   readonly onTick?: (atUs: number) => void;
 }
 
@@ -76,20 +85,16 @@ export interface ScalerSummary {
 }
 
 /** The last tick, for whoever asks about it. */
-interface LastTick {
-  readonly nowMs: number;
-  readonly wallMs: number;
-  readonly mode: string;
-  readonly evaluations: readonly Evaluation[];
+interface LastTick extends TickFacts {
+  readonly evaluations: ReadonlyMap<GroupKey, Evaluation>;
 }
 
 /**
- * The scaler as it runs: evaluates all groups once per poll_interval, tells of it, and keeps what it remembers in a file.
- * It carries nothing out.
+ * The scaler as it runs: asks its sources once per poll_interval, evaluates all groups, reports and acts, and keeps what
+ * it remembers in a file.
  */
 export class Scaler {
   readonly #options: ScalerOptions;
-  readonly #source: FleetSource;
   readonly #rules: Rules;
   readonly #ticker: Ticker;
   readonly #catchUp: CatchUp;
@@ -100,9 +105,9 @@ export class Scaler {
   #config: ScalerConfig;
   #stateFile: StateStore;
   #decisionLog: LineLog;
+  /** the tick whose sources have not all answered yet */
+  #ticking: Promise<void> | null = null;
   #last: LastTick | null = null;
-  /** the evaluations of `#last`, once somebody asks for one */
-  #lastByGroup: ReadonlyMap<GroupKey, Evaluation> | null = null;
 
   /** Reads the state file, and tells the fleet what it is to expect. */
   constructor(options: ScalerOptions) {
@@ -111,23 +116,22 @@ export class Scaler {
     this.#config = config;
     this.#stateFile = files.state(config, this.#instruments);
     this.#decisionLog = files.decisions(config);
-    const restored = this.#restore();
-    this.#source = new FleetSource(fleet);
-    this.#source.restore(restored.bases);
-    this.#rules = new Rules(config, restored.groups);
-    this.#transitions = new Transitions(restored.lastHolds);
+    const { groups, bases, expected, lastHolds } = this.#restore();
+    fleet.restore(bases, expected);
+    this.#rules = new Rules(config, groups);
+    this.#transitions = new Transitions(lastHolds);
     this.#ticker = new Ticker({
       clock,
       intervalMs: config.pollIntervalMs,
-      tick: (lagUs) => this.#tick(lagUs),
-      lastTickUs: restored.bases.tickUs,
+      tick: (lagUs) => this.#begin(lagUs),
+      lastTickUs: bases.tickUs,
       caughtUp: () => this.#catchUp.isDone(clock.nowUs()),
     });
-    const awaited = restored.expected.filter(({ isAwaited }) => isAwaited);
-    const others = restored.expected.length - awaited.length;
+    const awaited = expected.filter(({ isAwaited }) => isAwaited);
+    const others = expected.length - awaited.length;
     this.#catchUp = new CatchUp({
       hosts: new Set(awaited.map(({ host }) => host)),
-      allHeard: () => fleet.sizes.unheard <= others,
+      allHeard: () => fleet.unheard <= others,
     });
   }
 
@@ -157,8 +161,8 @@ export class Scaler {
   /** No more ticks; resolves when the state and the decision log are on the disk. */
   async stop(): Promise<void> {
     this.#ticker.stop();
-    // with what has been heard since the last tick: VMs that are new, and incarnations that began
-    this.#save(this.#source.snapshot());
+    if (this.#ticking !== null) await this.#ticking;
+    this.#save(this.#options.fleet.newestMemory);
     await Promise.all([this.#stateFile.flush(), this.#decisionLog.flush()]);
   }
 
@@ -172,18 +176,11 @@ export class Scaler {
   /** Why the last tick decided about a group as it did; null where it did not evaluate it. */
   explain(group: GroupName): ExplanationJson | null {
     const key = groupKey(group);
-    this.#lastByGroup ??= new Map(this.#last?.evaluations.map((e) => [e.observation.key, e]));
-    const evaluation = this.#lastByGroup.get(key);
+    const evaluation = this.#last?.evaluations.get(key);
     const remembered = this.#rules.groups.get(key);
     if (this.#last === null || evaluation === undefined || remembered === undefined) return null;
-    return explain({
-      evaluation,
-      state: remembered.state,
-      mode: this.#last.mode,
-      tickMs: this.#last.nowMs,
-      tickWallMs: this.#last.wallMs,
-      nowMs: this.#options.clock.nowUs() / 1000,
-    });
+    const nowMs = this.#options.clock.nowUs() / 1000;
+    return explain({ evaluation, state: remembered.state, tick: this.#last, nowMs });
   }
 
   /** The last scale decisions and changes of hold, newest first. */
@@ -193,42 +190,58 @@ export class Scaler {
 
   summary(): ScalerSummary {
     return {
-      mode: this.#config.mode,
+      mode: this.#action.name,
       pollIntervalMs: this.#config.pollIntervalMs,
       groups: this.#items.items.length,
       lastTickMs: this.#last?.wallMs ?? null,
     };
   }
 
-  #tick(lagUs: number): void {
-    const { clock, log, onTick } = this.#options;
-    const { mode } = this.#config;
-    const startUs = clock.nowUs();
-    const snapshot = this.#source.snapshot();
-    const { nowUs, wallMs } = snapshot;
-    const nowMs = Math.floor(nowUs / 1000);
-    const observations = this.#source.observe(snapshot, {
-      firstSampleUs: this.#ticker.firstSampleUs ?? nowUs,
-      groupOf: (name) => this.#rules.groupOf(name),
+  get #action(): Action {
+    return ACTIONS[this.#config.mode];
+  }
+
+  /** Never two ticks at once: one that comes before the sources have answered the last is left out. */
+  #begin(lagUs: number): void {
+    if (this.#ticking !== null) {
+      this.#options.log.warn("sources of observations are slow: groups are not evaluated this time");
+      return;
+    }
+    this.#ticking = this.#tick(lagUs).finally(() => {
+      this.#ticking = null;
     });
+  }
+
+  async #tick(lagUs: number): Promise<void> {
+    const { clock, log, fleet, sources, onTick } = this.#options;
+    const nowUs = clock.nowUs();
+    const wallMs = clock.wallMs();
+    const firstSampleUs = this.#ticker.firstSampleUs ?? nowUs;
+    const tick: Tick = { nowUs, wallMs, firstSampleUs, groupOf: (name) => this.#rules.groupOf(name) };
+    const answers = sources.map((source) => source.observe(tick));
+    onTick?.(nowUs);
+    const observations = (await Promise.all(answers)).flat();
+
     const evaluations = this.#rules.tick(observations, nowUs);
-    this.#items.update(evaluations, { nowMs, wallMs, mode });
-    this.#last = { nowMs, wallMs, mode, evaluations };
-    this.#lastByGroup = null;
-    this.#tell(evaluations, wallMs);
-    this.#save(snapshot);
-    onTick?.(snapshot.nowUs);
-    const seconds = (clock.nowUs() - startUs) / 1e6;
+    const facts = { nowMs: Math.floor(nowUs / 1000), wallMs, mode: this.#action.name };
+    this.#items.update(evaluations, facts);
+    this.#last = { ...facts, evaluations: new Map(evaluations.map((e) => [e.observation.key, e])) };
+    this.#report(evaluations, wallMs);
+    for (const evaluation of evaluations) {
+      if (evaluation.decision.decision !== "hold") this.#action.begin(evaluation);
+    }
+    this.#save(fleet.memory);
+    const seconds = (clock.nowUs() - nowUs) / 1e6;
     this.#instruments.ticked({ seconds, lagSeconds: lagUs / 1e6, wallMs });
     log.debug({ groups: evaluations.length, seconds, lagSeconds: lagUs / 1e6 }, "groups evaluated");
   }
 
   /** Log, decision log and memory get the same decisions: all but plain repeats of a hold. */
-  #tell(evaluations: readonly Evaluation[], wallMs: number): void {
+  #report(evaluations: readonly Evaluation[], wallMs: number): void {
     const lines: string[] = [];
     for (const evaluation of evaluations) {
       if (!this.#transitions.isTransition(evaluation)) continue;
-      const decision = loggedDecision(evaluation, wallMs, this.#config.mode);
+      const decision = loggedDecision(evaluation, wallMs, this.#action.name);
       this.#recent.add(decision);
       lines.push(JSON.stringify(decision));
       logDecision(this.#options.log, evaluation, decision);
@@ -243,29 +256,21 @@ export class Scaler {
     return this.#config.policies.length > 0;
   }
 
-  #save(snapshot: FleetSnapshot): void {
+  #save(fleet: FleetMemory): void {
     const { groups } = this.#rules;
-    const { bases } = this.#source;
-    if (!this.#writesFiles || bases.tickUs === null) return;
-    const transitions = this.#transitions;
-    this.#stateFile.save(() =>
-      statePieces({ groups, bases, snapshot, lastHold: (key) => transitions.lastHold(key) }),
-    );
+    if (!this.#writesFiles || fleet.bases.tickUs === null) return;
+    const lastHold = (key: GroupKey) => this.#transitions.lastHold(key);
+    this.#stateFile.save(() => statePieces({ groups, fleet, lastHold }));
   }
 
   #restore(): Restored {
-    const { clock, fleet, log, isTarget } = this.#options;
+    const { clock, log, isTarget } = this.#options;
     const saved = this.#stateFile.load();
     if (saved === null) return NOTHING_RESTORED;
     const now = { nowUs: clock.nowUs(), wallMs: clock.wallMs() };
     const { pollIntervalMs, defaults } = this.#config;
-    const restored = restoreState(saved, {
-      now,
-      pollIntervalMs,
-      deathTimeoutMs: defaults.deathTimeoutMs,
-      isTarget,
-    });
-    for (const { host, name, before } of restored.expected) fleet.expect(host, name, before);
+    const { deathTimeoutMs } = defaults;
+    const restored = restoreState(saved, { now, pollIntervalMs, deathTimeoutMs, isTarget });
     log.info(
       {
         file: this.#stateFile.path,

@@ -47,8 +47,9 @@ function story({ startS, ticksLateMs, untilS }: { startS: number; ticksLateMs: n
   };
   const tick = (firstSampleUs: number) => {
     const groupOf = rules.groupOf.bind(rules);
-    const observations = source.observe(source.snapshot(), { firstSampleUs, groupOf });
-    for (const { observation, decision, clones } of rules.tick(observations, clock.nowUs())) {
+    const nowUs = clock.nowUs();
+    const observations = source.observeNow({ nowUs, wallMs: clock.wallMs(), firstSampleUs, groupOf });
+    for (const { observation, decision, clones } of rules.tick(observations, nowUs)) {
       if (observation.group !== "web") continue;
       const what = decision.decision === "hold" ? decision.reason : `${decision.decision} ${decision.clone}`;
       const line = `${what}, ${clones} ${clones === 1 ? "clone" : "clones"}`;

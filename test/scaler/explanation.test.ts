@@ -8,9 +8,7 @@ const TICK_WALL_MS = Date.parse("2026-01-01T12:00:00Z");
 function explained(given: Case, times: Partial<ExplainInput> = {}) {
   return explain({
     ...run(given),
-    mode: "dry_run",
-    tickMs: TICK_MS,
-    tickWallMs: TICK_WALL_MS,
+    tick: { nowMs: TICK_MS, wallMs: TICK_WALL_MS, mode: "dry_run" },
     nowMs: TICK_MS,
     ...times,
   });

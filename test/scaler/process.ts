@@ -5,7 +5,9 @@ import type { ScalerConfig } from "../../src/config/types.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { createLogger, type Logger } from "../../src/log.ts";
 import type { LineLog, LoggedDecision } from "../../src/scaler/report/log.ts";
+import { groupKey } from "../../src/scaler/rules/types.ts";
 import { Scaler, type ScalerFiles } from "../../src/scaler/scaler.ts";
+import { FleetSource, groupOfVm } from "../../src/scaler/sources/fleet.ts";
 import { parseState, type SavedState } from "../../src/scaler/state/savedState.ts";
 import type { StateStore } from "../../src/scaler/state/stateFile.ts";
 import type { NamedInfo, Stats } from "../../src/wire/messages.ts";
@@ -103,14 +105,17 @@ export class Process {
   constructor({ machine, disk, config, log = SILENT, upUs = 0 }: ProcessOptions) {
     this.#clock = new ProcessClock(machine, upUs);
     this.fleet = new Fleet({ clock: this.#clock, deathTimeoutMs: config.defaults.deathTimeoutMs });
+    const observed = new FleetSource(this.fleet);
     this.scaler = new Scaler({
       clock: this.#clock,
       log,
-      fleet: this.fleet,
+      fleet: observed,
+      sources: [observed],
       config,
       isTarget: () => true,
       files: disk,
-      onTick: () => this.#look(),
+      // once all groups are evaluated
+      onTick: () => setImmediate(() => this.#look()),
     });
     this.scaler.start();
   }
@@ -142,12 +147,9 @@ export class Process {
   #look(): void {
     const snapshot = this.fleet.snapshot({ staleAfterUs: () => Number.POSITIVE_INFINITY });
     const names = new Map(
-      [
-        ...snapshot.groups(),
-        ...snapshot.unheard.map((vm) => ({ ...vm, group: vm.primary, labels: vm.groupLabels })),
-      ].map((group) => [group.labels, group]),
+      [...snapshot.groups(), ...snapshot.unheard.map(groupOfVm)].map((group) => [groupKey(group), group]),
     );
-    for (const group of [...names.values()].sort((a, b) => (a.labels < b.labels ? -1 : 1))) {
+    for (const [, group] of [...names].sort(([a], [b]) => (a < b ? -1 : 1))) {
       const told = this.scaler.explain(group);
       if (told === null) continue;
       const clone = told.clone ?? told.would?.clone ?? "";

@@ -118,7 +118,7 @@ const world: fc.Arbitrary<World> = fc.record({
 });
 
 /** What is decided in a world by a program that is away now and then. */
-function live({ vms, withInfo, config }: World, aways: readonly Away[] = []): Seen[] {
+async function live({ vms, withInfo, config }: World, aways: readonly Away[] = []): Promise<Seen[]> {
   const machine = new FakeClock();
   const startMs = machine.wallMs();
   const disk = new Disk();
@@ -168,7 +168,7 @@ function live({ vms, withInfo, config }: World, aways: readonly Away[] = []): Se
   }
   events.sort((a, b) => a.atMs - b.atMs);
   for (const { atMs, happen } of events) {
-    machine.advance(atMs - (machine.wallMs() - startMs));
+    await machine.advanceAndSettle(atMs - (machine.wallMs() - startMs));
     happen();
   }
   seen.push(...(running?.seen ?? []));
@@ -184,10 +184,10 @@ const quickRestart = fc.record({
   how: fc.constantFrom("kill", "terminate"),
 });
 
-test("a restart of less than a poll interval, between two ticks, changes no decision", () => {
+test("a restart of less than a poll interval, between two ticks, changes no decision", async () => {
   const restarts = fc.uniqueArray(quickRestart, { minLength: 1, maxLength: 3, selector: ({ tick }) => tick });
-  fc.assert(
-    fc.property(world, restarts, (world, restarts) => {
+  await fc.assert(
+    fc.asyncProperty(world, restarts, async (world, restarts) => {
       const aways = restarts.map(({ tick, offsets: [from = 0, to = 0], how }): Away => {
         return {
           fromMs: tick * POLL_MS + from,
@@ -200,7 +200,7 @@ test("a restart of less than a poll interval, between two ticks, changes no deci
         aways.some((away) => toMs < away.toMs && toMs > away.fromMs - 2 * POLL_MS),
       );
       fc.pre(!isLost);
-      expect(live(world, aways)).toEqual(live(world));
+      expect(await live(world, aways)).toEqual(await live(world));
     }),
     { numRuns: 150 },
   );
@@ -239,33 +239,37 @@ const anyRestart = fc.record({
   how: fc.constantFrom("kill", "terminate"),
 });
 
-test("no restart, of whatever length, makes a decision be taken a second time", () => {
-  fc.assert(
-    fc.property(steadyWorld, fc.array(anyRestart, { minLength: 1, maxLength: 3 }), (world, restarts) => {
-      const aways: Away[] = [];
-      for (const { fromMs, awayMs, how } of restarts.sort((a, b) => a.fromMs - b.fromMs)) {
-        const from = Math.max(fromMs, (aways.at(-1)?.toMs ?? 0) + 1_000);
-        aways.push({ fromMs: from, toMs: from + awayMs, how: how === "kill" ? "kill" : "terminate" });
-      }
-      const taken = scaleDecisions(live(world, aways));
-      expect(new Set(taken).size).toBe(taken.length);
-    }),
+test("no restart, of whatever length, makes a decision be taken a second time", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      steadyWorld,
+      fc.array(anyRestart, { minLength: 1, maxLength: 3 }),
+      async (world, restarts) => {
+        const aways: Away[] = [];
+        for (const { fromMs, awayMs, how } of restarts.sort((a, b) => a.fromMs - b.fromMs)) {
+          const from = Math.max(fromMs, (aways.at(-1)?.toMs ?? 0) + 1_000);
+          aways.push({ fromMs: from, toMs: from + awayMs, how: how === "kill" ? "kill" : "terminate" });
+        }
+        const taken = scaleDecisions(await live(world, aways));
+        expect(new Set(taken).size).toBe(taken.length);
+      },
+    ),
     { numRuns: 150 },
   );
 });
 
-test("after a restart of two poll intervals or more, counting begins at nothing", () => {
-  fc.assert(
-    fc.property(
+test("after a restart of two poll intervals or more, counting begins at nothing", async () => {
+  await fc.assert(
+    fc.asyncProperty(
       world,
       anyRestart,
       fc.integer({ min: 0, max: 4 * POLL_MS }),
-      (world, { fromMs, how }, moreMs) => {
+      async (world, { fromMs, how }, moreMs) => {
         const toMs = fromMs + 2 * POLL_MS + moreMs;
-        const before = live(world, [
+        const before = await live(world, [
           { fromMs, toMs: Number.POSITIVE_INFINITY, how: how === "kill" ? "kill" : "terminate" },
         ]);
-        const all = live(world, [{ fromMs, toMs, how: how === "kill" ? "kill" : "terminate" }]);
+        const all = await live(world, [{ fromMs, toMs, how: how === "kill" ? "kill" : "terminate" }]);
         const after = all.slice(before.length);
         const [policy] = world.config.policies;
         if (policy === undefined) throw new Error("one policy");

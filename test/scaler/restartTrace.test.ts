@@ -27,7 +27,7 @@ interface Away {
 }
 
 /** What is decided on the trace by a program that is away for a while. */
-function replay(away?: Away): Seen[] {
+async function replay(away?: Away): Promise<Seen[]> {
   const machine = new FakeClock(startMs);
   const disk = new Disk();
   const seen: Seen[] = [];
@@ -40,17 +40,17 @@ function replay(away?: Away): Seen[] {
   for (const { wallMs, host, name, stats } of samples) {
     const atMs = wallMs - startMs;
     if (next === "end" && away !== undefined && atMs > away.fromMs) {
-      machine.advance(away.fromMs - sinceStart(machine));
+      await machine.advanceAndSettle(away.fromMs - sinceStart(machine));
       running?.[away.how]();
       end();
       next = "start";
     }
     if (next === "start" && away !== undefined && atMs > away.toMs) {
-      machine.advance(away.toMs - sinceStart(machine));
+      await machine.advanceAndSettle(away.toMs - sinceStart(machine));
       running = new Process({ machine, disk, config, upUs: 123_456_789 });
       next = null;
     }
-    machine.advance(atMs - sinceStart(machine));
+    await machine.advanceAndSettle(atMs - sinceStart(machine));
     running?.sample(host, name, stats, INTERVAL_US);
   }
   end();
@@ -101,25 +101,25 @@ function restarts(how: Away["how"], afterTickMs: number): Away[] {
   return all;
 }
 
-const uninterrupted = replay();
+const uninterrupted = await replay();
 
 function decisions(seen: readonly Seen[]): string[] {
   return seen.map(({ group, decision }) => `${group} ${decision}`);
 }
 
 describe.each(["kill", "terminate"] as const)("a restart of 1.5 s (%s)", (how) => {
-  test.each([100, 1_500, 4_000])("%i ms after any tick changes no decision", (afterTickMs) => {
+  test.each([100, 1_500, 4_000])("%i ms after any tick changes no decision", async (afterTickMs) => {
     const all = restarts(how, afterTickMs);
     expect(all.length).toBeGreaterThan(30);
     for (const away of all) {
-      const seen = replay(away);
+      const seen = await replay(away);
       expect([away, seen]).toEqual([away, uninterrupted]);
     }
   });
 
-  test("shortly before any tick puts it off at most, and changes no decision", () => {
+  test("shortly before any tick puts it off at most, and changes no decision", async () => {
     for (const away of restarts(how, 8_000)) {
-      const seen = replay(away);
+      const seen = await replay(away);
       expect([away, decisions(seen)]).toEqual([away, decisions(uninterrupted)]);
       const lateMs = seen.map(({ time }, i) => Date.parse(time) - Date.parse(uninterrupted[i]?.time ?? ""));
       expect(Math.max(...lateMs)).toBeLessThan(POLL_MS / 2);
@@ -128,7 +128,7 @@ describe.each(["kill", "terminate"] as const)("a restart of 1.5 s (%s)", (how) =
   });
 });
 
-test("a restart that takes longer than a poll interval causes no scale decision", () => {
+test("a restart that takes longer than a poll interval causes no scale decision", async () => {
   const scaled = uninterrupted.filter(({ decision }) => decision.startsWith("scale"));
   expect(scaled.map(({ decision }) => decision.split(" clones")[0])).toEqual([
     "scale_up overloaded web-clone-1",
@@ -136,7 +136,7 @@ test("a restart that takes longer than a poll interval causes no scale decision"
   ]);
   for (const awayMs of [11_000, 25_000, 60_000, 150_000]) {
     for (let fromMs = 1_000; fromMs < lengthMs; fromMs += 7_000) {
-      const seen = replay({ fromMs, toMs: fromMs + awayMs, how: "kill" });
+      const seen = await replay({ fromMs, toMs: fromMs + awayMs, how: "kill" });
       const kinds = seen
         .filter(({ decision }) => decision.startsWith("scale"))
         .map(({ decision }) => decision);

@@ -44,9 +44,9 @@ interface Memory {
   readonly bases: Bases;
 }
 
-function textOf(memory: Memory, vms: readonly VmRecord[], lastHold: string | null = null): string {
+function textOf({ groups, bases }: Memory, vms: readonly VmRecord[], lastHold: string | null = null): string {
   const snapshot = { nowUs: NOW_US, wallMs: WALL_MS, vms, unheard: [] };
-  return [...statePieces({ ...memory, snapshot, lastHold: () => lastHold })].join("");
+  return [...statePieces({ groups, fleet: { bases, snapshot }, lastHold: () => lastHold })].join("");
 }
 
 /** What another process makes of it, its monotonic clock 1 s old, so much wall time later. */

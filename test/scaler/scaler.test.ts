@@ -55,8 +55,8 @@ class Running {
     return this;
   }
 
-  pass(seconds: number): this {
-    this.machine.advance(seconds * 1000);
+  async pass(seconds: number): Promise<this> {
+    await this.machine.advanceAndSettle(seconds * 1000);
     return this;
   }
 
@@ -86,8 +86,10 @@ class Running {
   }
 
   /** The decisions of the next polls. */
-  next(polls: number): string[] {
-    return Array.from({ length: polls }, () => this.pass(POLL_MS / 1000).decision);
+  async next(polls: number): Promise<string[]> {
+    const decisions: string[] = [];
+    for (let i = 0; i < polls; i++) decisions.push((await this.pass(POLL_MS / 1000)).decision);
+    return decisions;
   }
 
   async series(name: string): Promise<string[]> {
@@ -114,10 +116,10 @@ class Running {
 }
 
 describe("the running scaler", () => {
-  test("evaluates all groups one poll_interval after the first samples, and every poll_interval from then on", () => {
-    const running = new Running().load("user:web", 95).pass(70);
+  test("evaluates all groups one poll_interval after the first samples, and every poll_interval from then on", async () => {
+    const running = await new Running().load("user:web", 95).pass(70);
     expect(running.decision).toBe("hold pending_up");
-    expect(running.next(4)).toEqual([
+    expect(await running.next(4)).toEqual([
       "hold pending_up",
       "scale_up overloaded",
       "hold cooldown",
@@ -130,23 +132,23 @@ describe("the running scaler", () => {
     );
   });
 
-  test("explains nothing before, and nothing of groups that there are not", () => {
-    const running = new Running().load("user:web", 95).pass(69);
+  test("explains nothing before, and nothing of groups that there are not", async () => {
+    const running = await new Running().load("user:web", 95).pass(69);
     expect(running.group).toBeNull();
-    running.pass(10);
+    await running.pass(10);
     expect(running.group).toMatchObject({ reason: "pending_up" });
     expect(running.process.scaler.explain({ host: "h", path: "", group: "web" })).toBeNull();
   });
 
-  test("tells of itself", () => {
-    const running = new Running().load("user:web", 95).load(":db", 5).pass(69);
+  test("tells of itself", async () => {
+    const running = await new Running().load("user:web", 95).load(":db", 5).pass(69);
     expect(running.process.scaler.summary()).toEqual({
       mode: "dry_run",
       pollIntervalMs: 60_000,
       groups: 0,
       lastTickMs: null,
     });
-    expect(running.pass(10).process.scaler.summary()).toMatchObject({
+    expect((await running.pass(10)).process.scaler.summary()).toMatchObject({
       groups: 1,
       lastTickMs: Date.parse("2026-01-01T00:01:10Z"),
     });
@@ -155,11 +157,10 @@ describe("the running scaler", () => {
 
 describe("what is told", () => {
   test("is the same in the log, in the decision log, in memory and in the metrics", async () => {
-    const running = new Running()
+    const running = await new Running()
       .load("user:web", 95)
       .load("user:db", 20)
-      .pass(70)
-      .pass(3 * 60);
+      .pass(70 + 3 * 60);
     const decisions = running.process.scaler.decisions({ limit: 100 });
     expect([...decisions].reverse()).toEqual(running.disk.lines);
     expect(
@@ -209,16 +210,16 @@ describe("what is told", () => {
     );
   });
 
-  test("goes on after a restart without a word for holds that only went on", () => {
-    const running = new Running().load("user:web", 50).pass(75);
+  test("goes on after a restart without a word for holds that only went on", async () => {
+    const running = await new Running().load("user:web", 50).pass(75);
     expect(running.disk.lines).toHaveLength(1);
-    running.restart().pass(300);
+    await running.restart().pass(300);
     expect(running.disk.lines).toHaveLength(1);
     expect(running.decision).toBe("hold normal");
   });
 
-  test("of groups that no policy matches is one line of the decision log, and none of the log", () => {
-    const running = new Running().load(":db", 95).pass(300);
+  test("of groups that no policy matches is one line of the decision log, and none of the log", async () => {
+    const running = await new Running().load(":db", 95).pass(300);
     expect(running.disk.lines).toMatchObject([{ group: "db", decision: "hold", reason: "no_policy" }]);
     expect(running.events).toEqual([]);
   });
@@ -227,9 +228,9 @@ describe("what is told", () => {
     const running = new Running(
       configOf({}, { defaults: { ...configOf().defaults, deathTimeoutMs: 90_000 } }),
     );
-    running.load("user:web", 50).load("user:db", 50).pass(80);
+    await running.load("user:web", 50).load("user:db", 50).pass(80);
     expect(await running.series("paused")).toHaveLength(2);
-    running.gone("user:db").pass(200);
+    await running.gone("user:db").pass(200);
     expect(await running.series("paused")).toEqual([
       'albatross_scaler_paused{host="h",path="user",group="web"} 0',
     ]);
@@ -238,7 +239,7 @@ describe("what is told", () => {
 
 describe("without any policy", () => {
   test("groups are looked at, and no file is written", async () => {
-    const running = new Running(configOf({}, { policies: [] })).load("user:web", 95).pass(300);
+    const running = await new Running(configOf({}, { policies: [] })).load("user:web", 95).pass(300);
     expect(running.decision).toBe("hold no_policy");
     expect(running.disk).toMatchObject({ text: null, lines: [] });
     expect(await running.series("decisions_total")).toEqual([]);
@@ -250,61 +251,61 @@ describe("without any policy", () => {
 
 describe("another configuration", () => {
   test("pauses a group: it is evaluated on, with what would be decided, and nothing begins", async () => {
-    const running = new Running().load("user:web", 95).pass(70);
-    expect(running.next(1)).toEqual(["hold pending_up"]);
+    const running = await new Running().load("user:web", 95).pass(70);
+    expect(await running.next(1)).toEqual(["hold pending_up"]);
     running.reconfigure(configOf({ paused: true }));
     const would = "hold paused (scale_up overloaded web-clone-1)";
-    expect(running.next(3)).toEqual([would, would, would]);
+    expect(await running.next(3)).toEqual([would, would, would]);
     expect(running.group).toMatchObject({ last_action: null, outstanding: null, high_ticks: 5 });
     expect(await running.series("paused")).toEqual([
       'albatross_scaler_paused{host="h",path="user",group="web"} 1',
     ]);
     running.reconfigure(configOf());
-    expect(running.next(2)).toEqual(["scale_up overloaded", "hold cooldown"]);
+    expect(await running.next(2)).toEqual(["scale_up overloaded", "hold cooldown"]);
   });
 
-  test("keeps what is remembered", () => {
-    const running = new Running().load("user:web", 95).pass(70).pass(120);
+  test("keeps what is remembered", async () => {
+    const running = await new Running().load("user:web", 95).pass(190);
     expect(running.decision).toBe("scale_up overloaded");
     running.reconfigure(configOf({ cooldownPeriodMs: 120_000, scaleUpTriggerTicks: 1 }));
-    expect(running.next(3)).toEqual(["hold cooldown", "hold outstanding", "hold outstanding"]);
+    expect(await running.next(3)).toEqual(["hold cooldown", "hold outstanding", "hold outstanding"]);
     expect(running.group).toMatchObject({ desired_clones: 1 });
   });
 
-  test("may have another poll_interval", () => {
-    const running = new Running().load("user:web", 95).pass(75);
+  test("may have another poll_interval", async () => {
+    const running = await new Running().load("user:web", 95).pass(75);
     running.reconfigure(configOf({}, { pollIntervalMs: 20_000 }));
-    expect([running.pass(20).decision, running.pass(20).decision]).toEqual([
+    expect([(await running.pass(20)).decision, (await running.pass(20)).decision]).toEqual([
       "hold pending_up",
       "scale_up overloaded",
     ]);
   });
 
-  test("may have other files, which are written from the next tick on", () => {
-    const running = new Running().load("user:web", 95).pass(75);
+  test("may have other files, which are written from the next tick on", async () => {
+    const running = await new Running().load("user:web", 95).pass(75);
     running.reconfigure(configOf());
     running.reconfigure(configOf({}, { stateFile: "other.json" }));
     expect(running.disk.opened).toEqual(["state.json", "other.json"]);
     running.disk.text = null;
-    running.pass(60);
+    await running.pass(60);
     expect(running.disk.text).not.toBeNull();
   });
 });
 
 describe("wall time that is set back", () => {
-  test("does not touch a cooldown of the running program", () => {
-    const running = new Running(configOf({ cooldownPeriodMs: 180_000 })).load("user:web", 95).pass(190);
+  test("does not touch a cooldown of the running program", async () => {
+    const running = await new Running(configOf({ cooldownPeriodMs: 180_000 })).load("user:web", 95).pass(190);
     expect(running.decision).toBe("scale_up overloaded");
     running.machine.setWall(Date.parse("2020-01-01T00:00:00Z"));
-    expect(running.next(3)).toEqual(["hold cooldown", "hold cooldown", "hold pending_up"]);
+    expect(await running.next(3)).toEqual(["hold cooldown", "hold cooldown", "hold pending_up"]);
   });
 
-  test("lengthens a cooldown by less than its period over a restart", () => {
-    const running = new Running(configOf({ cooldownPeriodMs: 180_000 })).load("user:web", 95).pass(190);
-    expect(running.next(1)).toEqual(["hold cooldown"]);
+  test("lengthens a cooldown by less than its period over a restart", async () => {
+    const running = await new Running(configOf({ cooldownPeriodMs: 180_000 })).load("user:web", 95).pass(190);
+    expect(await running.next(1)).toEqual(["hold cooldown"]);
     running.machine.setWall(Date.parse("2020-01-01T00:00:00Z"));
     running.restart();
-    const decisions = running.pass(5).next(6);
+    const decisions = await (await running.pass(5)).next(6);
     expect(decisions.filter((decision) => decision === "hold cooldown")).toHaveLength(2);
     expect(decisions.at(-1)).toBe("hold outstanding");
   });

@@ -115,11 +115,14 @@ export class Scenario {
   /** Time passes up to the next full minute, and the scaler ticks; what arrives at that very time belongs to the tick. */
   tick(): this {
     this.pass((MINUTE - (this.#nowMs % MINUTE)) / 1000);
-    const observations = this.#source.observe(this.#source.snapshot(), {
+    const nowUs = this.clock.nowUs();
+    const observations = this.#source.observeNow({
+      nowUs,
+      wallMs: this.clock.wallMs(),
       firstSampleUs: 0,
       groupOf: (name) => this.#rules.groupOf(name),
     });
-    this.evaluations = this.#rules.tick(observations, this.clock.nowUs());
+    this.evaluations = this.#rules.tick(observations, nowUs);
     return this;
   }
 

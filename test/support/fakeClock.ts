@@ -40,15 +40,26 @@ export class FakeClock implements Clock {
   /** Moves both clocks forward and fires what falls due on the way. */
   advance(ms: number): void {
     const end = this.#nowUs + Math.round(ms * 1000);
-    for (;;) {
-      const due = this.#timers
-        .filter((t) => t.atUs <= end)
-        .sort((a, b) => a.atUs - b.atUs || a.order - b.order)[0];
-      if (due === undefined) break;
-      this.#timers = this.#timers.filter((t) => t !== due);
-      this.#nowUs = Math.max(this.#nowUs, due.atUs);
-      due.callback();
-    }
+    while (this.#fireNext(end));
     this.#nowUs = end;
+  }
+
+  /** The same, and what a timer sets off is awaited before the clocks move on. */
+  async advanceAndSettle(ms: number): Promise<void> {
+    const end = this.#nowUs + Math.round(ms * 1000);
+    while (this.#fireNext(end)) await new Promise((resolve) => setImmediate(resolve));
+    this.#nowUs = end;
+  }
+
+  /** Whether one fell due until `end`. */
+  #fireNext(end: number): boolean {
+    const due = this.#timers
+      .filter((t) => t.atUs <= end)
+      .sort((a, b) => a.atUs - b.atUs || a.order - b.order)[0];
+    if (due === undefined) return false;
+    this.#timers = this.#timers.filter((t) => t !== due);
+    this.#nowUs = Math.max(this.#nowUs, due.atUs);
+    due.callback();
+    return true;
   }
 }

@@ -51,27 +51,26 @@ interface PolicyJson {
   readonly paused: boolean;
 }
 
+/** When evaluations were made, on the clock of their times and as wall time, and what is done about their decisions. */
+export interface TickFacts {
+  readonly nowMs: number;
+  readonly wallMs: number;
+  readonly mode: string;
+}
+
 export interface ExplainInput {
   readonly evaluation: Evaluation;
   /** what is remembered of the group after the evaluation */
   readonly state: GroupState;
-  readonly mode: string;
-  /** when the evaluation was made, on the clock of its times and as wall time */
-  readonly tickMs: number;
-  readonly tickWallMs: number;
+  /** when the evaluation was made */
+  readonly tick: TickFacts;
   /** now, on the clock of its times */
   readonly nowMs: number;
 }
 
 /** Explains an evaluation; what is left of the cooldown is as of now, all else as of the tick. */
-export function explain({
-  evaluation,
-  state,
-  mode,
-  tickMs,
-  tickWallMs,
-  nowMs,
-}: ExplainInput): ExplanationJson {
+export function explain({ evaluation, state, tick, nowMs }: ExplainInput): ExplanationJson {
+  const { wallMs: tickWallMs, nowMs: tickMs, mode } = tick;
   const { host, path, group, ...decision } = decisionJson(evaluation, tickWallMs);
   const { policy, observation, averages, outstanding, cooldownUntilMs } = evaluation;
   const time = (ms: number) => new Date(Math.round(tickWallMs + ms - tickMs)).toISOString();

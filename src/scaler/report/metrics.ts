@@ -4,9 +4,10 @@ import { labelPairs } from "../../exposition/labels.ts";
 import { labelList, tableLine } from "../../exposition/metricDocs.ts";
 import { promClientFamilies } from "../../exposition/promClient.ts";
 import { type LabelDoc, ownLabels, type RowHead, type TableRow } from "../../exposition/row.ts";
+import { ACTIONS } from "../actions/action.ts";
 import type { Decision, Evaluation, GroupKey, GroupPolicy, Scale } from "../rules/types.ts";
 import type { StateFileCounts } from "../state/stateFile.ts";
-import { desiredClones } from "./json.ts";
+import { desiredClones, type TickFacts } from "./json.ts";
 
 /** What the scaler says of each group that a policy matches: one table, as of the last tick. */
 export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
@@ -19,7 +20,12 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
     labels: [
       { name: "decision", holds: "scale_up, scale_down, hold" },
       { name: "reason", holds: "why, such as overloaded, cooldown, normal" },
-      { name: "mode", holds: "dry_run: counted, not carried out" },
+      {
+        name: "mode",
+        holds: Object.values(ACTIONS)
+          .map(({ name, does }) => `${name}: ${does}`)
+          .join(", "),
+      },
     ],
     emit: ({ labels, counts }, out) => {
       for (const [decision, count] of Object.entries(counts)) out.series(labels, count, decision);
@@ -153,13 +159,6 @@ export interface GroupItem {
   readonly lastUpSeconds: number | null;
   readonly lastDownSeconds: number | null;
   readonly lastHoldSeconds: number | null;
-}
-
-/** When evaluations were made, on the clock of their times and as wall time, and what is done about their decisions. */
-export interface TickFacts {
-  readonly nowMs: number;
-  readonly wallMs: number;
-  readonly mode: string;
 }
 
 /** Corrections of the wall clock below this are ignored: a published cooldown end does not jitter. */

@@ -114,6 +114,26 @@ export interface Group extends RememberedGroup {
   readonly policy: GroupPolicy | null;
 }
 
+/** One tick, as sources are asked at it. */
+export interface Tick {
+  /** when it is, on both clocks */
+  readonly nowUs: number;
+  readonly wallMs: number;
+  /** monotonic arrival of the first samples: where the first windows begin */
+  readonly firstSampleUs: number;
+  /** a group as the rules know it before the tick */
+  readonly groupOf: (name: GroupName) => Group;
+}
+
+/** Where observations come from. */
+export interface Source {
+  /**
+   * What there is to say of each group at this tick. What changes with time is read before it returns. Never rejects: a
+   * source that cannot tell observes members without usage. No group is observed by two sources.
+   */
+  observe(tick: Tick): Promise<readonly Observation[]>;
+}
+
 export const FRESH_STATE: GroupState = {
   highTicks: 0,
   lowTicks: 0,

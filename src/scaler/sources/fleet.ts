@@ -5,6 +5,7 @@
 import type { Fleet } from "../../fleet/fleet.ts";
 import type {
   CpuPoint,
+  ExpectedVm,
   FleetSnapshot,
   GroupMember,
   MemberState,
@@ -12,8 +13,8 @@ import type {
   VmIdentity,
   VmRecord,
 } from "../../fleet/types.ts";
+import type { Name } from "../../wire/names.ts";
 import {
-  type Group,
   type GroupKey,
   type GroupName,
   type GroupState,
@@ -21,6 +22,8 @@ import {
   type MemberObservation,
   type Observation,
   type ObservedState,
+  type Source,
+  type Tick,
 } from "../rules/types.ts";
 
 /** A VM's newest counter reading at a tick. `incarnation` is null when it was read back from the state file. */
@@ -49,49 +52,74 @@ export function groupOfVm({ host, path, primary }: Pick<VmIdentity, "host" | "pa
   return { host, path, group: primary };
 }
 
-/** The scaler never shows stale VMs, so nothing is ever stale for its snapshots. */
-const NEVER_STALE = { staleAfterUs: () => Number.POSITIVE_INFINITY };
-
-/** What a tick asks a source with. Times are this process' monotonic ones. */
-export interface Asked {
-  /** arrival of the first samples: where the first window begins */
-  readonly firstSampleUs: number;
-  /** a group as the rules know it before the tick */
-  readonly groupOf: (name: GroupName) => Group;
+/** A VM that was alive when the program last ran, as the state file knows it. */
+export interface ExpectedMember {
+  readonly host: string;
+  readonly name: Name;
+  readonly before: ExpectedVm;
+  /** it was heard before the last tick: the others were missing already, or taken for gone */
+  readonly isAwaited: boolean;
 }
 
-/** The fleet as a source of observations. */
-export class FleetSource {
+/** What the state file keeps of the fleet. Immutable. */
+export interface FleetMemory {
+  readonly bases: Bases;
+  readonly snapshot: FleetSnapshot;
+}
+
+/** The fleet as a source of observations, and what of it outlives the process. */
+export class FleetSource implements Source {
   readonly #fleet: Fleet;
-  #bases: Bases = NO_BASES;
+  #bases = NO_BASES;
+  #snapshot: FleetSnapshot;
 
   constructor(fleet: Fleet) {
     this.#fleet = fleet;
+    this.#snapshot = this.#now();
   }
 
-  /** As of the last tick; replaced by the next, never changed. */
-  get bases(): Bases {
-    return this.#bases;
-  }
-
-  /** Readings of an earlier run of the program, before the first tick. */
-  restore(bases: Bases): void {
+  /** Puts to use what an earlier run of the program knew, before the first tick. */
+  restore(bases: Bases, expected: readonly ExpectedMember[]): void {
     this.#bases = bases;
+    for (const { host, name, before } of expected) this.#fleet.expect(host, name, before);
   }
 
-  snapshot(): FleetSnapshot {
-    return this.#fleet.snapshot(NEVER_STALE);
+  /** How many of the expected VMs have neither been heard nor been found gone. */
+  get unheard(): number {
+    return this.#fleet.sizes.unheard;
   }
 
-  /** The groups of the snapshot, which is of the tick's time. */
-  observe(snapshot: FleetSnapshot, asked: Asked): readonly Observation[] {
-    const { observations, bases } = observeFleet({ snapshot, bases: this.#bases, ...asked });
+  /** As of the last tick. */
+  get memory(): FleetMemory {
+    return { bases: this.#bases, snapshot: this.#snapshot };
+  }
+
+  /** With what has been heard since the last tick: VMs that are new, and incarnations that began. */
+  get newestMemory(): FleetMemory {
+    return { bases: this.#bases, snapshot: this.#now() };
+  }
+
+  async observe(tick: Tick): Promise<readonly Observation[]> {
+    return this.observeNow(tick);
+  }
+
+  /** The same at once, for a clock that does not wait. */
+  observeNow(tick: Tick): readonly Observation[] {
+    this.#snapshot = this.#now(tick);
+    const input = { snapshot: this.#snapshot, bases: this.#bases, ...tick };
+    const { observations, bases } = observeFleet(input);
     this.#bases = bases;
     return observations;
   }
+
+  /** The scaler shows no stale VMs, so nothing is stale in its snapshots. */
+  #now(at?: Tick): FleetSnapshot {
+    return this.#fleet.snapshot({ staleAfterUs: () => Number.POSITIVE_INFINITY, ...(at && { at }) });
+  }
 }
 
-export interface ObserveInput extends Asked {
+export interface ObserveInput extends Pick<Tick, "firstSampleUs" | "groupOf"> {
+  /** of the tick's time */
   readonly snapshot: FleetSnapshot;
   readonly bases: Bases;
 }

@@ -4,10 +4,17 @@
  */
 import { z } from "zod";
 import { splitCloneName } from "../../fleet/groups.ts";
-import type { ExpectedVm, FleetSnapshot, UnheardVm, VmIdentity, VmRecord } from "../../fleet/types.ts";
+import type { FleetSnapshot, UnheardVm, VmIdentity, VmRecord } from "../../fleet/types.ts";
 import { formatName, type Name, pathText, tryParseName } from "../../wire/names.ts";
 import { type GroupKey, groupKey, type Outstanding, type RememberedGroup } from "../rules/types.ts";
-import { type Base, type Bases, groupOfVm, NO_BASES, windowStart } from "../sources/fleet.ts";
+import {
+  type Base,
+  type Bases,
+  type ExpectedMember,
+  groupOfVm,
+  NO_BASES,
+  windowStart,
+} from "../sources/fleet.ts";
 
 const VERSION = 1;
 /** A file of this many poll intervals is too old for what has to happen in a row: counters, and windows of rates. */
@@ -105,8 +112,10 @@ export function parseState(text: string): SavedState {
 /** What is remembered from a tick on, and what the fleet knows at its end or later. */
 export interface StateToSave {
   readonly groups: ReadonlyMap<GroupKey, RememberedGroup>;
-  readonly bases: Bases;
-  readonly snapshot: Pick<FleetSnapshot, "nowUs" | "wallMs" | "vms" | "unheard">;
+  readonly fleet: {
+    readonly bases: Bases;
+    readonly snapshot: Pick<FleetSnapshot, "nowUs" | "wallMs" | "vms" | "unheard">;
+  };
   /** what `Transitions` knows of a group; null for nothing. May be newer than the rest. */
   readonly lastHold: (key: GroupKey) => string | null;
 }
@@ -115,7 +124,8 @@ export interface StateToSave {
 const LINES_PER_PIECE = 250;
 
 /** The state file's text in pieces, to be made one by one. Nothing it reads changes in the meantime. */
-export function* statePieces({ groups, bases, snapshot, lastHold }: StateToSave): Generator<string> {
+export function* statePieces({ groups, fleet, lastHold }: StateToSave): Generator<string> {
+  const { bases, snapshot } = fleet;
   const wall = (us: number) => Math.round(snapshot.wallMs * 1000 + us - snapshot.nowUs) / 1000;
   yield `{"version":${VERSION},"time_ms":${wall(bases.tickUs ?? snapshot.nowUs)},"groups":[`;
   yield* lines(groups, ([key, group]) => groupJson(group, lastHold(key), wall));
@@ -203,14 +213,6 @@ export interface RestoreOptions {
   readonly isTarget: (host: string) => boolean;
 }
 
-export interface ExpectedMember {
-  readonly host: string;
-  readonly name: Name;
-  readonly before: ExpectedVm;
-  /** it was heard before the last tick: the others were missing already, or taken for gone */
-  readonly isAwaited: boolean;
-}
-
 /** What a saved state is worth now. */
 export interface Restored {
   readonly groups: ReadonlyMap<GroupKey, RememberedGroup>;
@@ -219,7 +221,7 @@ export interface Restored {
    * do counters count, and windows of rates reach back across the restart.
    */
   readonly bases: Bases;
-  /** VMs that were alive, for `Fleet.expect` */
+  /** VMs that were alive */
   readonly expected: readonly ExpectedMember[];
   readonly lastHolds: ReadonlyMap<GroupKey, string>;
 }
