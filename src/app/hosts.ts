@@ -30,7 +30,7 @@ export class Hosts {
 
   /**
    * Makes the running targets those of `configs`. A target whose settings are as before goes on undisturbed; all others
-   * are stopped before any is started, for a slot that two connections want is taken from one of them.
+   * are stopped before any is started, for a subscription that two connections want is taken from one of them.
    */
   async apply(configs: readonly TargetConfig[]): Promise<void> {
     const kept = this.#running.filter(({ config }) =>

@@ -6,29 +6,19 @@ import { formatName, parseName } from "../wire/names.ts";
 import { endpointOf } from "./endpoint.ts";
 import { type Sample, zeroCounts } from "./receiver.ts";
 import { Subscription, type SubscriptionOptions, type SubscriptionSnapshot } from "./subscription.ts";
-import {
-  type SubscriptionInfo,
-  VMMD_ERROR_REASONS,
-  VmmdClient,
-  VmmdError,
-  type VmmdErrorReason,
-} from "./vmmd.ts";
+import { VMMD_ERROR_REASONS, VmmdClient, VmmdError, type VmmdErrorReason } from "./vmmd.ts";
 
 /** How often albatrossd is asked. */
 const POLL_MS = 30_000;
 /** Questions that took longer than that are followed by the next ones after this pause. */
 const MIN_PAUSE_MS = 1_000;
 
-/** What albatrossd is asked for. */
-type Question = "info" | "policies";
-const UNREADABLE: Record<Question, string> = {
-  info: "unikernel info cannot be read; its metrics are left out",
-  policies: "policies cannot be read",
-};
-const READABLE_AGAIN: Record<Question, string> = {
-  info: "unikernel info can be read again",
-  policies: "policies can be read again",
-};
+/** What albatrossd is asked for, and what is said when that cannot be read, and when it can be again. */
+const QUESTIONS = {
+  info: ["unikernel info cannot be read; its metrics are left out", "unikernel info can be read again"],
+  policies: ["policies cannot be read", "policies can be read again"],
+} as const;
+type Question = keyof typeof QUESTIONS;
 
 /** Who is told what a host says. What it throws is logged and costs no more than that one message. */
 export interface TargetSink {
@@ -141,14 +131,10 @@ export class Target {
     // Whatever happened before the first question is in the answers.
     const askedAtUs = this.#clock.nowUs();
     this.#vmmd.beginRound();
-    const infos = await orError(async () => {
-      const answers: SubscriptionInfo[] = [];
-      for (const name of names) answers.push(await this.#vmmd.info(name));
-      return answers;
-    });
+    const infos = await this.#vmmd.infosOf(names).catch(orThrow);
     const isHopeless =
       infos instanceof VmmdError && ["unreachable", "timeout", "stopped"].includes(infos.reason);
-    const policies = isHopeless ? null : await orError(() => this.#vmmd.policiesOf(names));
+    const policies = isHopeless ? null : await this.#vmmd.policiesOf(names).catch(orThrow);
     this.#asking = null;
     if (this.#stopped) return;
     const tookMs = (this.#clock.nowUs() - askedAtUs) / 1000;
@@ -169,14 +155,15 @@ export class Target {
 
   /** Takes an answer, or why there is none: says so when it is not the reason of the last time. */
   #take<T>(what: Question, answer: T | VmmdError, tell: (answer: T) => void): void {
+    const [unreadable, readableAgain] = QUESTIONS[what];
     const before = this.#errors[what];
     this.#errors[what] = answer instanceof VmmdError ? answer : null;
     if (answer instanceof VmmdError) {
       this.#infoErrors[answer.reason]++;
-      if (before?.reason !== answer.reason) this.#log.warn({ reason: answer.message }, UNREADABLE[what]);
+      if (before?.reason !== answer.reason) this.#log.warn({ reason: answer.message }, unreadable);
       return;
     }
-    if (before !== null) this.#log.info({}, READABLE_AGAIN[what]);
+    if (before !== null) this.#log.info({}, readableAgain);
     try {
       tell(answer);
     } catch (error) {
@@ -186,11 +173,8 @@ export class Target {
   }
 }
 
-async function orError<T>(ask: () => Promise<T>): Promise<T | VmmdError> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (error instanceof VmmdError) return error;
-    throw error;
-  }
+/** A VmmdError as a value; throws any other. */
+function orThrow(error: unknown): VmmdError {
+  if (error instanceof VmmdError) return error;
+  throw error;
 }

@@ -113,15 +113,19 @@ export class VmmdClient {
     this.#stopping.abort();
   }
 
-  /** What unikernel info says about a subscription. Throws a VmmdError. */
-  async info(subscription: Name): Promise<SubscriptionInfo> {
-    const found = await this.unikernels(subscription);
-    // albatrossd names the answers to a path query relative to the path, others in full.
-    const isPath = subscription.label === null;
-    const full = isPath ? found.map((e) => ({ ...e, name: resolveName(subscription, e.name) })) : found;
-    const entries = full.filter(({ name }) => name.label !== null && subscriptionCovers(subscription, name));
-    const namesake = namesakeOf(subscription);
-    return { entries, namesakeRuns: namesake !== null && (await this.#runs(namesake)) };
+  /** What unikernel info says about each of the subscriptions. Throws a VmmdError. */
+  async infosOf(subscriptions: readonly Name[]): Promise<readonly SubscriptionInfo[]> {
+    const infos: SubscriptionInfo[] = [];
+    for (const asked of subscriptions) {
+      const found = await this.unikernels(asked);
+      // albatrossd names the answers to a path query relative to the path, others in full.
+      const isPath = asked.label === null;
+      const full = isPath ? found.map((e) => ({ ...e, name: resolveName(asked, e.name) })) : found;
+      const entries = full.filter(({ name }) => name.label !== null && subscriptionCovers(asked, name));
+      const namesake = namesakeOf(asked);
+      infos.push({ entries, namesakeRuns: namesake !== null && (await this.#runs(namesake)) });
+    }
+    return infos;
   }
 
   /**
