@@ -1,6 +1,6 @@
 /** `npm run stack`: a simulated host, an exporter, Prometheus and Alertmanager with all that is shipped, to look at. */
 import { Command, InvalidArgumentError } from "commander";
-import { formatProblem } from "../src/config/problem.ts";
+import { formatProblem } from "../src/config/checkedYaml.ts";
 import type { Scenario } from "../src/simulator/model.ts";
 import { loadScenario, loadScenarioFile } from "../src/simulator/scenarioFile.ts";
 import type { Notification } from "./stack/receiver.ts";

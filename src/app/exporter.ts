@@ -1,7 +1,6 @@
 import type { TargetSink } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
-import { configToYaml } from "../config/dump.ts";
-import { statePath } from "../config/paths.ts";
+import { configToYaml, statePath } from "../config/load.ts";
 import type { Config } from "../config/types.ts";
 import { collectFamilies } from "../exporter/collect.ts";
 import { SelfMetrics } from "../exporter/selfMetrics.ts";

@@ -1,6 +1,6 @@
 import { type Cancel, type Clock, systemClock } from "../clock.ts";
-import { formatProblem, type Problem } from "../config/problem.ts";
-import { loadSettings, type ServeFlags } from "../config/settings.ts";
+import { formatProblem, type Problem } from "../config/checkedYaml.ts";
+import { loadSettings, type ServeFlags } from "../config/load.ts";
 import { createLogging, type Logging } from "../log.ts";
 import { buildInfo } from "../version.ts";
 import { ListenError } from "../web/server.ts";

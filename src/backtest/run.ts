@@ -1,9 +1,8 @@
 import { once } from "node:events";
 import { statSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
-import { readTextFile } from "../config/checkedYaml.ts";
+import { formatProblem, type Problem, readTextFile } from "../config/checkedYaml.ts";
 import { loadConfig } from "../config/load.ts";
-import { formatProblem, type Problem } from "../config/problem.ts";
 import { TraceError, TraceSource } from "../trace/reader.ts";
 import { backtest } from "./backtest.ts";
 import { jsonOutput, tableOutput } from "./output.ts";

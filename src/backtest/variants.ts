@@ -1,6 +1,7 @@
 /** `--set key=value`: the configuration with other values, several of one key to compare them. */
 import { parseDocument } from "yaml";
 import { loadConfig } from "../config/load.ts";
+import { defaultsKeys, scalerKeys } from "../config/scaler.ts";
 import type { ScalerConfig } from "../config/types.ts";
 
 /** A `--set` that cannot be followed; the message says which and why. */
@@ -14,23 +15,13 @@ export interface Variant {
   readonly config: ScalerConfig;
 }
 
-const SCALER_KEYS = ["poll_interval", "max_scale_ups_per_tick"];
-const DEFAULTS_ONLY_KEYS = ["death_timeout"];
-const POLICY_KEYS = [
-  "scale_up_threshold_percent",
-  "scale_up_trigger_ticks",
-  "scale_down_threshold_percent",
-  "scale_down_trigger_ticks",
-  "cooldown_period",
-  "warmup_period",
-  "min_clones",
-  "max_clones",
-  "adopt_clones",
-  "enabled",
-  "paused",
-];
+/** The keys under `scaler` itself that change decisions. */
+const SCALER_KEYS = [scalerKeys.pollIntervalMs.key, scalerKeys.maxScaleUpsPerTick.key];
 /** What `--set` takes. */
-export const SETTABLE_KEYS: readonly string[] = [...POLICY_KEYS, ...DEFAULTS_ONLY_KEYS, ...SCALER_KEYS];
+export const SETTABLE_KEYS: readonly string[] = [
+  ...Object.values(defaultsKeys).map(({ key }) => key),
+  ...SCALER_KEYS,
+];
 
 const MAX_VARIANTS = 50;
 

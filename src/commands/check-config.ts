@@ -17,7 +17,7 @@ Example: albatross-exporter check-config config.yaml && systemctl reload albatro
     )
     .action(async (file: string) => {
       const { loadConfigFile } = await import("../config/load.ts");
-      const { formatProblem } = await import("../config/problem.ts");
+      const { formatProblem } = await import("../config/checkedYaml.ts");
       const result = loadConfigFile(file);
       if (!result.ok) {
         for (const problem of result.problems) console.error(formatProblem(problem));

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from "commander";
-import { nearest } from "../config/nearest.ts";
+import { nearest } from "../config/fields.ts";
 import { buildInfo, versionText } from "../version.ts";
 import { register as backtest } from "./backtest.ts";
 import { register as checkConfig } from "./check-config.ts";

@@ -1,9 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { oneOf, type Reader, Refused } from "../config/fields.ts";
-import { listenAddress, telemetryPath } from "../config/listen.ts";
-import { LOG_FORMATS, LOG_LEVELS, maxRequests } from "../config/schema/file.ts";
-import type { ServeFlags } from "../config/settings.ts";
-import type { ListenAddress, LogFormat, LogLevel } from "../config/types.ts";
+import type { ServeFlags } from "../config/load.ts";
+import { LOG_FORMATS, LOG_LEVELS, listenAddress, maxRequests, telemetryPath } from "../config/sections.ts";
+import type { ListenAddress, LogConfig, WebConfig } from "../config/types.ts";
 
 /** The flags as commander keeps them: by their long names, the part after the last dot in camelCase. */
 interface ParsedFlags {
@@ -13,8 +12,8 @@ interface ParsedFlags {
   readonly "web.maxRequests"?: number;
   readonly "web.disableExporterMetrics"?: true;
   readonly "web.config.file"?: string | true;
-  readonly "log.level"?: LogLevel;
-  readonly "log.format"?: LogFormat;
+  readonly "log.level"?: LogConfig["level"];
+  readonly "log.format"?: LogConfig["format"];
 }
 
 /** Gives `command` the flags of `serve`. */
@@ -70,19 +69,23 @@ export function serveFlags(program: Command, serve: Command): ServeFlags {
       "--web.config.file is not built yet: there is no TLS or authentication; listen on 127.0.0.1 behind a reverse proxy instead",
     );
   }
-  return withoutUndefined({
-    configFile: flags["config.file"],
-    listenAddresses: flags["web.listenAddress"],
-    telemetryPath: flags["web.telemetryPath"],
-    maxRequests: flags["web.maxRequests"],
-    disableExporterMetrics: flags["web.disableExporterMetrics"],
-    logLevel: flags["log.level"],
-    logFormat: flags["log.format"],
-  });
+  const configFile = flags["config.file"];
+  return {
+    ...(configFile === undefined ? {} : { configFile }),
+    web: withoutUndefined<WebConfig>({
+      listenAddresses: flags["web.listenAddress"],
+      telemetryPath: flags["web.telemetryPath"],
+      maxRequests: flags["web.maxRequests"],
+      disableExporterMetrics: flags["web.disableExporterMetrics"],
+    }),
+    log: withoutUndefined<LogConfig>({ level: flags["log.level"], format: flags["log.format"] }),
+  };
 }
 
-function withoutUndefined(
-  flags: { readonly [Key in keyof ServeFlags]: ServeFlags[Key] | undefined },
-): ServeFlags {
-  return Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
+function withoutUndefined<T extends object>(
+  given: {
+    readonly [Key in keyof T]?: T[Key] | undefined;
+  },
+): Partial<T> {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

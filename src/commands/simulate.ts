@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { systemClock } from "../clock.ts";
-import { formatProblem } from "../config/problem.ts";
+import { formatProblem } from "../config/checkedYaml.ts";
 import { formatDuration, parseDuration } from "../config/units.ts";
 import { BUILTIN_SCENARIOS } from "../simulator/builtin.ts";
 import { elapsed } from "../simulator/elapsed.ts";

@@ -1,7 +1,29 @@
 import { readFileSync } from "node:fs";
 import type { z } from "zod";
-import { type ConfigDocument, parseConfigDocument } from "./document.ts";
-import { formatPath, type Path, type Problem } from "./problem.ts";
+import {
+  type ConfigDocument,
+  formatPath,
+  type Path,
+  type Position,
+  parseConfigDocument,
+} from "./document.ts";
+
+/** Something wrong with a configuration file, or a setting in it without effect. */
+export interface Problem {
+  readonly file: string;
+  /** From 1; null when the whole file is meant, because it could not be read. */
+  readonly position: Position | null;
+  /** `targets[0].name`; empty for the whole file */
+  readonly path: string;
+  /** What is wrong and what is allowed. */
+  readonly text: string;
+}
+
+/** `file:line:column: path: what and what is allowed`, on one line. */
+export function formatProblem({ file, position, path, text }: Problem): string {
+  const where = position === null ? file : `${file}:${position.line}:${position.column}`;
+  return path === "" ? `${where}: ${text}` : `${where}: ${path}: ${text}`;
+}
 
 export type TextResult =
   | { readonly ok: true; readonly text: string }

@@ -11,7 +11,20 @@ import {
   visit,
   type YAMLError,
 } from "yaml";
-import type { Path } from "./problem.ts";
+
+/** A way into the file: `["targets", 0, "name"]`. */
+export type Path = readonly (string | number)[];
+
+/** A path as people write it: `targets[0].name`. */
+export function formatPath(path: Path): string {
+  return path
+    .map((step, at) => (typeof step === "number" ? `[${step}]` : `${at === 0 ? "" : "."}${plainKey(step)}`))
+    .join("");
+}
+
+function plainKey(key: string): string {
+  return /^[\w.<-]+$/.test(key) ? key : JSON.stringify(key);
+}
 
 export interface Position {
   readonly line: number;

@@ -1,6 +1,6 @@
+import { distance } from "fastest-levenshtein";
 import { z } from "zod";
-import { nearest } from "./nearest.ts";
-import type { Path } from "./problem.ts";
+import type { Path } from "./document.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
 /** Why a value was refused: what was found (by default the value itself) and what is allowed in its place. */
@@ -19,8 +19,16 @@ export class Refused {
   }
 }
 
-/** Reads one value of the file. */
-export type Reader<T> = (value: unknown) => T | Refused;
+/** Reads one value of the file. `write` is there where the file has another form of it: gives that form back. */
+export interface Reader<T> {
+  (value: unknown): T | Refused;
+  write?(value: T): unknown;
+}
+
+/** A reader of what the file has another form of. */
+export function reader<T>(read: (value: unknown) => T | Refused, write: (value: T) => unknown): Reader<T> {
+  return Object.assign(read, { write });
+}
 
 /** A schema for one value, whose only issue is what the reader says. */
 export function field<T>(read: Reader<T>): z.ZodType<T, unknown> {
@@ -85,24 +93,24 @@ const LONGEST_DURATION_MS = 24 * 86_400_000;
 /** A duration in ms within bounds, both included. A bare 0 is taken where 0 is allowed; other numbers need a unit. */
 export function duration({ min, max = LONGEST_DURATION_MS }: { min: number; max?: number }): Reader<number> {
   const allowed = `a duration such as 500ms, 90s, 10m or 1h30m, from ${formatDuration(min)} to ${formatDuration(max)}`;
-  return (value) => {
+  return reader((value) => {
     if (typeof value === "number" && value !== 0) return new Refused(allowed, `${value} has no unit`);
     const ms = typeof value === "string" ? parseDuration(value) : value === 0 ? 0 : null;
     if (ms === null) return new Refused(allowed);
     if (ms < min) return new Refused(allowed, `${value} is too short`);
     return ms > max ? new Refused(allowed, `${value} is too long`) : ms;
-  };
+  }, formatDuration);
 }
 
 /** A size in bytes within bounds, both included. */
 export function size({ min, max }: { min: number; max: number }): Reader<number> {
   const allowed = `a size such as 512KiB or 64MiB, or a number of bytes, from ${formatSize(min)} to ${formatSize(max)}`;
-  return (value) => {
+  return reader((value) => {
     const bytes = typeof value === "string" ? parseSize(value) : value;
     if (typeof bytes !== "number" || !Number.isInteger(bytes)) return new Refused(allowed);
     if (bytes < min) return new Refused(allowed, `${value} is too small`);
     return bytes > max ? new Refused(allowed, `${value} is too large`) : bytes;
-  };
+  }, formatSize);
 }
 
 /** A list of values; `what` names its items in the plural. */
@@ -111,7 +119,7 @@ export function list<T>(item: z.ZodType<T, unknown>, what: string): z.ZodArray<z
 }
 
 /** Keys that people look for in one place and that stand in another: key -> where it stands. */
-type Elsewhere = Readonly<Record<string, string>>;
+export type Elsewhere = Readonly<Record<string, string>>;
 
 /**
  * A mapping with the keys of `shape` and no others. A section that is there but empty (`log:` with all its lines
@@ -141,6 +149,32 @@ function unknownKey(key: string, keys: readonly string[], elsewhere: Elsewhere):
   if (place !== undefined) return `unknown key: it stands ${place}; ${allowed}`;
   const near = nearest(key, keys);
   return near === null ? `unknown key; ${allowed}` : `unknown key, did you mean ${near}? ${allowed}`;
+}
+
+/** The candidate that `word` most likely meant, or null when none is within a third of its length in typing errors. */
+export function nearest(word: string, candidates: Iterable<string>): string | null {
+  const limit = Math.max(1, Math.floor(word.length / 3));
+  let best: { candidate: string; errors: number } | null = null;
+  for (const candidate of candidates) {
+    if (Math.abs(candidate.length - word.length) > limit) continue;
+    const errors = typingErrors(normalised(word), normalised(candidate));
+    if (errors <= limit && (best === null || errors < best.errors)) best = { candidate, errors };
+  }
+  return best?.candidate ?? null;
+}
+
+/** `socketDir`, `socket-dir` and `SOCKET_DIR` are all a way of writing `socket_dir`. */
+function normalised(word: string): string {
+  return word.replace(/[-_.]/g, "").toLowerCase();
+}
+
+/** Characters to insert, delete or replace that turn `a` into `b`, or one pair of neighbours to swap and then those. */
+function typingErrors(a: string, b: string): number {
+  const swapped = Array.from(
+    a.slice(1),
+    (next, at) => a.slice(0, at) + next + a.charAt(at) + a.slice(at + 2),
+  );
+  return Math.min(distance(a, b), ...swapped.map((word) => 1 + distance(word, b)));
 }
 
 function isMapping(value: unknown): value is Record<string, unknown> {

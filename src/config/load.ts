@@ -1,8 +1,11 @@
-import { checkYaml, inFileOrder, readTextFile } from "./checkedYaml.ts";
-import { type Machine, thisMachine } from "./machine.ts";
-import { formatPath, type Problem } from "./problem.ts";
-import { configSchema } from "./schema/file.ts";
-import type { Config } from "./types.ts";
+import { existsSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { stringify } from "yaml";
+import { checkYaml, inFileOrder, type Problem, readTextFile } from "./checkedYaml.ts";
+import { formatPath } from "./document.ts";
+import { configFile } from "./sections.ts";
+import { type Machine, thisMachine } from "./target.ts";
+import type { Config, LogConfig, WebConfig } from "./types.ts";
 import { findWarnings } from "./warnings.ts";
 
 export type ConfigResult =
@@ -11,13 +14,13 @@ export type ConfigResult =
 
 /** The configuration without a file: one target, this machine's own Albatross. */
 export function defaultConfig(machine: Machine = thisMachine()): Config {
-  return configSchema(machine).parse({});
+  return configFile(() => machine).schema.parse({});
 }
 
 /** Reads and checks a configuration file. Never throws: a file that cannot be read is a problem like any other. */
-export function loadConfigFile(file: string, machine: Machine = thisMachine()): ConfigResult {
+export function loadConfigFile(file: string): ConfigResult {
   const read = readTextFile(file);
-  return read.ok ? loadConfig(file, read.text, machine) : read;
+  return read.ok ? loadConfig(file, read.text) : read;
 }
 
 /**
@@ -25,7 +28,7 @@ export function loadConfigFile(file: string, machine: Machine = thisMachine()): 
  * configuration with every default filled in and the settings that have no effect.
  */
 export function loadConfig(file: string, text: string, machine: Machine = thisMachine()): ConfigResult {
-  const checked = checkYaml(file, text, configSchema(machine));
+  const checked = checkYaml(file, text, configFile(() => machine).schema);
   if (!checked.ok) return checked;
   const { value: config, document } = checked;
   const warnings = findWarnings(config, document).map(
@@ -37,4 +40,49 @@ export function loadConfig(file: string, text: string, machine: Machine = thisMa
     }),
   );
   return { ok: true, config, warnings: inFileOrder(warnings) };
+}
+
+/** A configuration as a file would say it, with every key: what is in force. Reading it gives the same again. */
+export function configToYaml(config: Config): string {
+  return stringify(configFile(thisMachine).write(config));
+}
+
+/** Taken from the working directory when it is there and no other file is named. */
+const USUAL_FILE = "config.yaml";
+
+/** What the command line of `serve` says; its settings win over the file's, also when the file is read again. */
+export interface ServeFlags {
+  readonly configFile?: string;
+  readonly web?: Partial<WebConfig>;
+  readonly log?: Partial<LogConfig>;
+}
+
+export type Settings =
+  | (Extract<ConfigResult, { ok: true }> & { readonly file: string | null })
+  | (Extract<ConfigResult, { ok: false }> & { readonly file: string });
+
+/**
+ * The configuration that `serve` runs with: of the named file, else of config.yaml in the working directory if there
+ * is one, else the defaults; the command line's flags win over all of them.
+ */
+export function loadSettings(flags: ServeFlags): Settings {
+  const file = flags.configFile ?? (existsSync(USUAL_FILE) ? USUAL_FILE : null);
+  if (file === null) return { ok: true, config: override(defaultConfig(), flags), warnings: [], file };
+  const result = loadConfigFile(file);
+  return result.ok ? { ...result, config: override(result.config, flags), file } : { ...result, file };
+}
+
+/** The configuration with the command line's settings in place of the file's. */
+export function override(config: Config, { web, log }: ServeFlags): Config {
+  return { ...config, web: { ...config.web, ...web }, log: { ...config.log, ...log } };
+}
+
+/**
+ * Where a file that the program writes stands: a relative path is below `$STATE_DIRECTORY`, which systemd sets to the
+ * unit's own directory (the first one if there are several), else below `./data`.
+ */
+export function statePath(path: string, environment: NodeJS.ProcessEnv = process.env): string {
+  if (isAbsolute(path)) return path;
+  const [directory] = (environment["STATE_DIRECTORY"] ?? "").split(":");
+  return join(directory || "data", path);
 }

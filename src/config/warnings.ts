@@ -1,8 +1,7 @@
 import { parseName } from "../wire/names.ts";
-import type { ConfigDocument } from "./document.ts";
+import { type ConfigDocument, formatPath, type Path } from "./document.ts";
 import { type Glob, globCovers, parseGlob } from "./glob.ts";
-import { formatPath, type Path } from "./problem.ts";
-import { defaultPolicySettings } from "./schema/scaler.ts";
+import { defaultPolicySettings } from "./scaler.ts";
 import type {
   Config,
   ExporterConfig,

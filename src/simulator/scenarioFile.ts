@@ -1,5 +1,5 @@
+import type { Problem } from "../config/checkedYaml.ts";
 import { checkYaml, readTextFile } from "../config/checkedYaml.ts";
-import type { Problem } from "../config/problem.ts";
 import type { Scenario } from "./model.ts";
 import { scenarioSchema } from "./schema/scenario.ts";
 

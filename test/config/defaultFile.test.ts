@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import type { z } from "zod";
+import type { Keys } from "../../src/config/keys.ts";
 import { defaultConfig, loadConfig } from "../../src/config/load.ts";
-import type { Machine } from "../../src/config/machine.ts";
-import { configSchema } from "../../src/config/schema/file.ts";
+import { configFile } from "../../src/config/sections.ts";
+import type { Machine } from "../../src/config/target.ts";
 
 const machine: Machine = { os: "linux", pageSizeBytes: 4096 };
 const text = readFileSync(`${import.meta.dirname}/../../config.yaml`, "utf8");
@@ -26,26 +26,15 @@ test("what it has commented out are defaults of a Linux machine", () => {
   });
 });
 
-/** The keys of a schema below `path`, in all its sections and list items: `targets.max_frame_bytes.stat`. */
-function keysOf(schema: unknown, path = ""): string[] {
-  const { def } = schema as z.ZodType & { def: Record<string, unknown> };
-  switch (def["type"]) {
-    case "object":
-      return Object.entries(def["shape"] as Record<string, unknown>).flatMap(([key, value]) => {
-        const at = path === "" ? key : `${path}.${key}`;
-        return [at, ...keysOf(value, at)];
-      });
-    case "array":
-      return keysOf(def["element"], path);
-    case "pipe":
-      return [...keysOf(def["in"], path), ...keysOf(def["out"], path)];
-    case "optional":
-    case "default":
-      return keysOf(def["innerType"], path);
-    default:
-      return [];
-  }
+/** The keys of a table, in all its sections and list items: `targets.max_frame_bytes.stat`. */
+function keysOf(keys: Keys = {}, path = ""): string[] {
+  return Object.values(keys).flatMap(({ key, codec }) => [
+    `${path}${key}`,
+    ...keysOf(codec.keys, `${path}${key}.`),
+  ]);
 }
+
+const known = keysOf(configFile(() => machine).keys);
 
 /** The keys of the YAML text by their indentation, comments that hold examples excepted. */
 function keysWritten(yaml: string): Set<string> {
@@ -63,7 +52,6 @@ function keysWritten(yaml: string): Set<string> {
 }
 
 test("config.yaml holds every key there is", () => {
-  const known = keysOf(configSchema(machine));
   const ofPolicies = known.filter((key) => key.startsWith("scaler.policies."));
   const elsewhere = known.filter((key) => !ofPolicies.includes(key));
   expect(known.length).toBeGreaterThan(50);
@@ -71,11 +59,9 @@ test("config.yaml holds every key there is", () => {
 });
 
 test("config.yaml tells what a policy may hold", () => {
-  const keys = keysOf(configSchema(machine))
-    .filter((key) => key.startsWith("scaler.policies."))
-    .map((key) => key.split(".").at(-1));
+  const keys = known.filter((key) => key.startsWith("scaler.policies.")).map((key) => key.split(".").at(-1));
   const comment = text.slice(text.indexOf("# The groups to scale"));
-  const defaults = keysOf(configSchema(machine)).filter((key) => key.startsWith("scaler.defaults."));
+  const defaults = known.filter((key) => key.startsWith("scaler.defaults."));
   for (const key of keys) {
     expect(
       comment.includes(`${key}:`) ||

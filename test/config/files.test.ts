@@ -1,9 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { configToYaml } from "../../src/config/dump.ts";
-import { loadConfig } from "../../src/config/load.ts";
-import type { Machine } from "../../src/config/machine.ts";
-import { formatProblem, type Problem } from "../../src/config/problem.ts";
+import { formatProblem, type Problem } from "../../src/config/checkedYaml.ts";
+import { configToYaml, loadConfig } from "../../src/config/load.ts";
+import type { Machine } from "../../src/config/target.ts";
 
 const machine: Machine = { os: "linux", pageSizeBytes: 4096 };
 const here = import.meta.dirname;

@@ -2,11 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { defaultConfig, loadConfig, loadConfigFile } from "../../src/config/load.ts";
-import { type Machine, thisMachine } from "../../src/config/machine.ts";
-import { override } from "../../src/config/override.ts";
-import { statePath } from "../../src/config/paths.ts";
-import { formatProblem } from "../../src/config/problem.ts";
+import { formatProblem } from "../../src/config/checkedYaml.ts";
+import { defaultConfig, loadConfig, loadConfigFile, override, statePath } from "../../src/config/load.ts";
+import { type Machine, thisMachine } from "../../src/config/target.ts";
 
 const freebsd: Machine = { os: "freebsd", pageSizeBytes: 16_384 };
 
@@ -69,10 +67,8 @@ describe("the command line", () => {
   test("wins over the file where it says something", () => {
     const web = { listenAddresses: [{ host: "::1", port: 1 }], telemetryPath: "/m", maxRequests: 3 };
     const result = override(config, {
-      ...web,
-      disableExporterMetrics: true,
-      logLevel: "debug",
-      logFormat: "json",
+      web: { ...web, disableExporterMetrics: true },
+      log: { level: "debug", format: "json" },
     });
     expect(result.web).toEqual({ ...config.web, ...web, disableExporterMetrics: true });
     expect(result.log).toEqual({ level: "debug", format: "json" });

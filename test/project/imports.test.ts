@@ -19,7 +19,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   client: [...CORE, ...TYPES, "wire"],
   fleet: [...CORE, ...TYPES, "wire", "client", "exposition"],
   exporter: [...CORE, ...HOSTS, "config/types.ts", "config/glob.ts", "config/units.ts", "version.ts"],
-  scaler: [...CORE, ...HOSTS, "config/types.ts", "config/glob.ts", "config/units.ts"],
+  scaler: [...CORE, ...HOSTS, "config/types.ts", "config/scaler.ts", "config/glob.ts", "config/units.ts"],
   trace: [...CORE, ...HOSTS, "config"],
   backtest: [...CORE, ...HOSTS, "config", "scaler", "trace"],
   web: [...CORE, ...HOSTS, "config", "exporter", "scaler", "trace"],

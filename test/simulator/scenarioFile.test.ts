@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { formatProblem } from "../../src/config/problem.ts";
+import { formatProblem } from "../../src/config/checkedYaml.ts";
 import { BUILTIN_SCENARIOS } from "../../src/simulator/builtin.ts";
 import type { Scenario } from "../../src/simulator/model.ts";
 import { loadScenario, loadScenarioFile } from "../../src/simulator/scenarioFile.ts";

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
-import { formatProblem } from "../../src/config/problem.ts";
+import { formatProblem } from "../../src/config/checkedYaml.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { loadScenario } from "../../src/simulator/scenarioFile.ts";
 import { TraceLines } from "../../src/trace/lines.ts";

@@ -1,4 +1,5 @@
-import type { Evaluation, GroupPolicy, GroupState, ObservedState, Scale } from "../rules/types.ts";
+import { policyJson } from "../../config/scaler.ts";
+import type { Evaluation, GroupState, ObservedState, Scale } from "../rules/types.ts";
 import { describe } from "./words.ts";
 
 /** An evaluation as `/api/v1/groups` explains it: what was measured, against which bounds, and why this decision. */
@@ -18,7 +19,7 @@ export interface ExplanationJson extends Omit<DecisionJson, "host" | "path" | "g
   /** ids of the clones that came as this scaler had asked */
   readonly made_here: readonly number[];
   /** the bounds and all else that holds for the group; null when no policy matches it */
-  readonly policy: PolicyJson | null;
+  readonly policy: ReturnType<typeof policyJson> | null;
 }
 
 interface MemberJson {
@@ -34,21 +35,6 @@ interface OutstandingJson {
   readonly reason: string;
   readonly clone: string;
   readonly since: string;
-}
-
-interface PolicyJson {
-  readonly scale_up_threshold_percent: number;
-  readonly scale_up_trigger_ticks: number;
-  readonly scale_down_threshold_percent: number;
-  readonly scale_down_trigger_ticks: number;
-  readonly cooldown_seconds: number;
-  readonly warmup_seconds: number;
-  readonly death_timeout_seconds: number;
-  readonly min_clones: number;
-  readonly max_clones: number;
-  readonly adopt_clones: boolean;
-  readonly enabled: boolean;
-  readonly paused: boolean;
 }
 
 /** When evaluations were made, on the clock of their times and as wall time, and what is done about their decisions. */
@@ -107,23 +93,6 @@ export function explain({ evaluation, state, tick, nowMs }: ExplainInput): Expla
 export function desiredClones({ clones, outstanding }: Pick<Evaluation, "clones" | "outstanding">): number {
   if (outstanding === null) return clones;
   return outstanding.decision === "scale_up" ? clones + 1 : clones - 1;
-}
-
-function policyJson(policy: GroupPolicy): PolicyJson {
-  return {
-    scale_up_threshold_percent: policy.scaleUpThresholdPercent,
-    scale_up_trigger_ticks: policy.scaleUpTriggerTicks,
-    scale_down_threshold_percent: policy.scaleDownThresholdPercent,
-    scale_down_trigger_ticks: policy.scaleDownTriggerTicks,
-    cooldown_seconds: policy.cooldownPeriodMs / 1000,
-    warmup_seconds: policy.warmupPeriodMs / 1000,
-    death_timeout_seconds: policy.deathTimeoutMs / 1000,
-    min_clones: policy.minClones,
-    max_clones: policy.maxClones,
-    adopt_clones: policy.adoptClones,
-    enabled: policy.enabled,
-    paused: policy.paused,
-  };
 }
 
 /** A scale decision that a paused group would have taken. */

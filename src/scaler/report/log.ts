@@ -1,5 +1,6 @@
 import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { policyNumbers } from "../../config/scaler.ts";
 import type { Logger } from "../../log.ts";
 import type { Evaluation, GroupKey, GroupName } from "../rules/types.ts";
 import { type DecisionJson, decisionJson } from "./json.ts";
@@ -241,16 +242,7 @@ export function logDecision(
     ...(would === null
       ? {}
       : { would: would.decision, would_reason: would.reason, would_clone: would.clone }),
-    ...(policy === null
-      ? {}
-      : {
-          scale_up_threshold_percent: policy.scaleUpThresholdPercent,
-          scale_up_trigger_ticks: policy.scaleUpTriggerTicks,
-          scale_down_threshold_percent: policy.scaleDownThresholdPercent,
-          scale_down_trigger_ticks: policy.scaleDownTriggerTicks,
-          min_clones: policy.minClones,
-          max_clones: policy.maxClones,
-        }),
+    ...(policy === null ? {} : policyNumbers(policy)),
   };
   if (decision !== "hold") log.info(event, "scale decision");
   else if (policy === null) log.debug(event, "scaler holds");

@@ -1,0 +1,128 @@
+import type { z } from "zod";
+import type { Path } from "./document.ts";
+import { type Elsewhere, field, list, type Reader, type Report, rule, section } from "./fields.ts";
+
+/** Reads a value of the file, and writes it as the file would say it. */
+export interface Codec<T> {
+  readonly schema: z.ZodType<T, unknown>;
+  write(value: T): unknown;
+  /** the keys of a section, or of each section in a list */
+  readonly keys?: Keys;
+}
+
+/** A row of a section's table. Its property in the table is the one that the value has in the configuration. */
+export interface Key<T> {
+  /** as the file spells it */
+  readonly key: string;
+  readonly codec: Codec<T>;
+  /** reads the value, or gives what holds without it */
+  readonly schema: z.ZodType<T, unknown>;
+}
+
+/** The table of a section, in the order in which its keys are told. */
+export type Keys = Readonly<Record<string, Key<unknown>>>;
+
+/** What a section with these keys says. */
+export type Values<K extends Keys> = {
+  readonly [Property in keyof K]: K[Property] extends Key<infer T> ? T : never;
+};
+
+/** A key that may be left out: then `byDefault` holds. */
+export function key<T>(name: string, value: Reader<T> | Codec<T>, byDefault: NoInfer<T | (() => T)>): Key<T> {
+  const codec = codecOf(value);
+  return { key: name, codec, schema: codec.schema.default(byDefault as never) };
+}
+
+/** A key that has to be there. */
+export function required<T>(name: string, value: Reader<T>): Key<T> {
+  const codec = codecOf(value);
+  return { key: name, codec, schema: codec.schema };
+}
+
+/** A key that may be left out, and then is null. */
+export function optional<T>(name: string, value: Reader<T>): Key<T | null> {
+  return key<T | null>(name, value, null);
+}
+
+/** A key that is a section: the same as an empty one when it is left out. */
+export function subsection<T>(name: string, codec: Codec<T>): Key<T> {
+  return { key: name, codec, schema: codec.schema };
+}
+
+function codecOf<T>(value: Reader<T> | Codec<T>): Codec<T> {
+  if (typeof value !== "function") return value;
+  return { schema: field(value), write: (read) => value.write?.(read) ?? read };
+}
+
+/** A list of values; `what` names its items in the plural. */
+export function listOf<T>(item: Reader<T> | Codec<T>, what: string): Codec<readonly T[]> {
+  const codec = codecOf(item);
+  return {
+    ...codec,
+    schema: list(codec.schema, what),
+    write: (items) => items.map((one) => codec.write(one)),
+  };
+}
+
+/** A rule between several keys of a section: looks at the values when those of `of` are right. */
+export interface Rule<V> {
+  readonly of: readonly (keyof V & string)[];
+  /** Tells of paths of properties. */
+  check(values: V, report: Report): void;
+}
+
+interface SectionOptions<G extends Keys, V> {
+  /** Keys that may be left out, and then are not among the values: something else says what holds. */
+  readonly given?: G;
+  readonly elsewhere?: Elsewhere;
+  readonly rules?: readonly Rule<V>[];
+}
+
+/** A section with the keys of a table and no others. Keys whose value is null are not written. */
+export function sectionOf<K extends Keys, G extends Keys = Record<never, never>>(
+  keys: K,
+  { given, elsewhere, rules = [] }: SectionOptions<G, Values<K> & Partial<Values<G>>> = {},
+): Codec<Values<K> & Partial<Values<G>>> {
+  const all: Keys = { ...keys, ...given };
+  const rows = Object.entries(all);
+  const schemas = rows.map(([property, { key, codec, schema }]) => [
+    key,
+    property in keys ? schema : codec.schema.optional(),
+  ]);
+  const shape: z.ZodRawShape = Object.fromEntries(schemas);
+  const values = (file: Readonly<Record<string, unknown>>) => {
+    const present = rows.filter(([, { key }]) => file[key] !== undefined);
+    return Object.fromEntries(present.map(([property, { key }]) => [property, file[key]])) as Values<K> &
+      Partial<Values<G>>;
+  };
+  const checks = rules.map(({ of, check }) =>
+    rule<Record<string, unknown>>(
+      of.map((property) => all[property]?.key ?? property),
+      (file, report) => check(values(file), (path, text) => report(pathInFile(all, path), text)),
+    ),
+  );
+  return {
+    keys: all,
+    schema: section(shape, elsewhere)
+      .check(...checks)
+      .transform(values),
+    write: (section: Readonly<Record<string, unknown>>) => {
+      const said = rows.filter(([property]) => section[property] !== null);
+      return Object.fromEntries(
+        said.map(([property, { key, codec }]) => [key, codec.write(section[property])]),
+      );
+    },
+  };
+}
+
+/** A path of properties as one of the file's keys. */
+function pathInFile(keys: Keys | undefined, [step, ...below]: Path): Path {
+  if (step === undefined) return [];
+  const row = typeof step === "string" ? keys?.[step] : undefined;
+  return [row?.key ?? step, ...pathInFile(row === undefined ? keys : row.codec.keys, below)];
+}
+
+/** What holds for these keys when the file says nothing. */
+export function defaultsOf<K extends Keys>(keys: K): Values<K> {
+  return sectionOf(keys).schema.parse({});
+}

@@ -1,0 +1,211 @@
+import { duration, flag, integer, percent, type Reader, Refused, type Report, size, text } from "./fields.ts";
+import { glob } from "./glob.ts";
+import {
+  type Codec,
+  defaultsOf,
+  type Key,
+  key,
+  listOf,
+  optional,
+  type Rule,
+  required,
+  sectionOf,
+  subsection,
+  type Values,
+} from "./keys.ts";
+
+const ticks = integer({ min: 1, max: 10_000 });
+const clones = integer({ min: 0, max: 1000 });
+const file = text({
+  what: "the path of a file; a relative one is below $STATE_DIRECTORY, else below ./data",
+  maxLength: 4096,
+});
+
+const mode: Reader<"dry_run"> = (value) => {
+  if (value === "dry_run") return value;
+  const notYet = "execute is not built yet: decisions are counted and logged, not carried out";
+  return new Refused("dry_run", value === "execute" ? notYet : undefined);
+};
+
+/** 100 as the upper threshold could never be exceeded, for usage ends there. */
+const upThreshold: Reader<number> = (value) => {
+  const read = percent(value);
+  const allowed = "a number of at least 0 and below 100";
+  if (read === 100) return new Refused(allowed, "100 can never be exceeded");
+  return read instanceof Refused ? new Refused(allowed) : read;
+};
+
+/** All that holds for a group, in the order in which the API tells it. */
+const groupKeys = {
+  scaleUpThresholdPercent: key("scale_up_threshold_percent", upThreshold, 90),
+  scaleUpTriggerTicks: key("scale_up_trigger_ticks", ticks, 3),
+  scaleDownThresholdPercent: key("scale_down_threshold_percent", percent, 40),
+  scaleDownTriggerTicks: key("scale_down_trigger_ticks", ticks, 5),
+  cooldownPeriodMs: key("cooldown_period", duration({ min: 0 }), 10 * 60_000),
+  /** 0 switches warming off. */
+  warmupPeriodMs: key("warmup_period", duration({ min: 0 }), 2 * 60_000),
+  /** Silence after which a VM is gone, for groups and for the fleet. Below a second every VM would be, between two samples. */
+  deathTimeoutMs: key("death_timeout", duration({ min: 1000 }), 15 * 60_000),
+  minClones: key("min_clones", clones, 0),
+  maxClones: key("max_clones", clones, 3),
+  adoptClones: key("adopt_clones", flag, true),
+  enabled: key("enabled", flag, true),
+  paused: key("paused", flag, false),
+};
+const { deathTimeoutMs: deathTimeoutKey, ...policyKeys } = groupKeys;
+
+/** The keys of `scaler.defaults`; those of a policy are the same but for the death timeout, which is one for all groups. */
+export const defaultsKeys = { ...policyKeys, deathTimeoutMs: deathTimeoutKey };
+
+/** What a scaling policy says about a group; `scaler.defaults` and each policy carry all of it. */
+export type PolicySettings = Values<typeof policyKeys>;
+export type ScalerDefaults = Values<typeof defaultsKeys>;
+
+/** The settings of a group when the file says nothing about them. */
+export const defaultPolicySettings: PolicySettings = defaultsOf(policyKeys);
+
+/** The keys that stand under `scaler` itself, its two sections excepted. */
+export const scalerKeys = {
+  pollIntervalMs: key("poll_interval", duration({ min: 100 }), 60_000),
+  mode: key("mode", mode, "dry_run"),
+  /** Per host. */
+  maxScaleUpsPerTick: key("max_scale_ups_per_tick", integer({ min: 1, max: 1000 }), 1),
+  /** As written; a relative path is under the state directory (see `statePath`). */
+  stateFile: key("state_file", file, "scaler-state.json"),
+  decisionLog: key("decision_log", file, "decisions.ndjson"),
+  /** The decision log is rotated when it reaches this size. */
+  decisionLogMaxBytes: key("decision_log_max_size", size({ min: 4096, max: 2 ** 40 }), 10 * 2 ** 20),
+  /** How many decision log files are kept, the current one included. */
+  decisionLogFiles: key("decision_log_files", integer({ min: 1, max: 100 }), 5),
+};
+
+/** Where a key stands that people look for elsewhere. */
+function standing(place: string, keys: Readonly<Record<string, { readonly key: string }>>) {
+  return Object.fromEntries(Object.values(keys).map(({ key }) => [key, place]));
+}
+const UNDER_SCALER = standing("under scaler", scalerKeys);
+
+/** Two settings of which the first has to stay below the second, or may at most equal it. */
+const BOUNDS = [
+  { low: "scaleDownThresholdPercent", high: "scaleUpThresholdPercent", equal: false },
+  { low: "minClones", high: "maxClones", equal: true },
+] as const;
+type Bound = (typeof BOUNDS)[number];
+
+/** Reports a bound the wrong way round, at the key of it that was written in this place. */
+function checkBound(
+  { low, high, equal }: Bound,
+  given: Partial<PolicySettings>,
+  basis: PolicySettings,
+  report: Report,
+): void {
+  if (given[low] === undefined && given[high] === undefined) return;
+  const lowest = given[low] ?? basis[low];
+  const highest = given[high] ?? basis[high];
+  if (equal ? lowest <= highest : lowest < highest) return;
+  const [lowKey, highKey] = [policyKeys[low].key, policyKeys[high].key];
+  const allowed = `allowed: ${lowKey} ${equal ? "at most" : "below"} ${highKey}`;
+  if (given[low] !== undefined) report([low], `${lowest} while ${highKey} is ${highest}; ${allowed}`);
+  else report([high], `${highest} while ${lowKey} is ${lowest}; ${allowed}`);
+}
+
+const boundsOfDefaults = BOUNDS.map(
+  (bound): Rule<Partial<PolicySettings>> => ({
+    of: [bound.low, bound.high],
+    check: (given, report) => checkBound(bound, given, defaultPolicySettings, report),
+  }),
+);
+const defaultsSection = sectionOf(
+  {},
+  { given: defaultsKeys, elsewhere: UNDER_SCALER, rules: boundsOfDefaults },
+);
+
+const policySection = sectionOf(
+  {
+    /** Glob on the primary's full name, lower-cased. */
+    match: required("match", glob),
+    /** Name of the target it is for; null is all of them. */
+    host: optional("host", text({ what: "the name of a target" })),
+  },
+  {
+    given: policyKeys,
+    elsewhere: {
+      ...UNDER_SCALER,
+      ...standing("in scaler.defaults, one for all groups", { deathTimeoutKey }),
+    },
+  },
+);
+
+export type ScalerConfig = Values<typeof scalerKeys> & {
+  readonly defaults: ScalerDefaults;
+  readonly policies: readonly ScalerPolicy[];
+};
+
+/** One entry of `scaler.policies`, what it leaves out taken from `scaler.defaults`. The first match wins. */
+export type ScalerPolicy = PolicySettings & { readonly match: string; readonly host: string | null };
+
+const sections = sectionOf(
+  {
+    ...scalerKeys,
+    defaults: subsection("defaults", defaultsSection),
+    policies: key("policies", listOf(policySection, "policies"), []),
+  },
+  {
+    elsewhere: {
+      ...standing("in scaler.defaults and in policies", policyKeys),
+      ...standing("in scaler.defaults", { deathTimeoutKey }),
+    },
+    rules: [
+      {
+        of: ["defaults", "policies"],
+        check: ({ defaults, policies }, report) => {
+          const basis = { ...defaultPolicySettings, ...defaults };
+          policies.forEach((policy, index) => {
+            for (const bound of BOUNDS) {
+              checkBound(bound, policy, basis, (path, message) =>
+                report(["policies", index, ...path], message),
+              );
+            }
+          });
+        },
+      },
+      {
+        of: ["stateFile", "decisionLog"],
+        check: ({ stateFile, decisionLog }, report) => {
+          if (stateFile !== decisionLog) return;
+          report(["decisionLog"], "is the same file as state_file; allowed: another file");
+        },
+      },
+    ],
+  },
+);
+
+/** The section `scaler`: every policy with all its settings. */
+export const scalerSection: Codec<ScalerConfig> = {
+  ...sections,
+  schema: sections.schema.transform(({ defaults: given, policies, ...scaler }) => {
+    const defaults = { ...defaultsOf(defaultsKeys), ...given };
+    const { deathTimeoutMs: _, ...basis } = defaults;
+    return { ...scaler, defaults, policies: policies.map((policy) => ({ ...basis, ...policy })) };
+  }),
+};
+
+/** What holds for a group as the API tells it: under the file's keys, durations in seconds. */
+export function policyJson(policy: ScalerDefaults): Readonly<Record<string, number | boolean>> {
+  const entries = Object.entries(groupKeys) as [keyof ScalerDefaults, Key<number | boolean>][];
+  return Object.fromEntries(
+    entries.map(([property, { key }]) => {
+      const value = policy[property];
+      if (!property.endsWith("Ms")) return [key, value];
+      return [`${key.replace(/_period$/, "")}_seconds`, Number(value) / 1000];
+    }),
+  );
+}
+
+/** The numbers that a decision goes by, as its line in the log tells them: neither durations nor switches. */
+export function policyNumbers(policy: ScalerDefaults): Readonly<Record<string, number | boolean>> {
+  const numbers = Object.entries(policyJson(policy)).filter(
+    ([key, value]) => typeof value === "number" && !key.endsWith("_seconds"),
+  );
+  return Object.fromEntries(numbers);
+}

@@ -1,0 +1,164 @@
+import { isIP } from "node:net";
+import { duration, flag, integer, oneOf, type Reader, Refused, reader } from "./fields.ts";
+import { glob } from "./glob.ts";
+import { type Codec, key, listOf, type Rule, sectionOf, subsection, type Values } from "./keys.ts";
+import { type ScalerConfig, scalerSection } from "./scaler.ts";
+import { type Machine, type TargetConfig, targetsKey } from "./target.ts";
+import { formatDuration } from "./units.ts";
+
+const ALLOWED = "an address to listen on such as :10042, 127.0.0.1:10042, [::1]:10042 or localhost:10042";
+const MAX_PORT = 65_535;
+
+/** Where to listen. `host` null is every address, IPv4 and IPv6. */
+export interface ListenAddress {
+  readonly host: string | null;
+  /** 0 lets the system choose. */
+  readonly port: number;
+}
+
+/** `:PORT` (every address) or `HOST:PORT`; an IPv6 address stands in brackets. */
+export const listenAddress = reader<ListenAddress>((value) => {
+  if (typeof value === "number") return new Refused(ALLOWED, `${value} is a number; write ":${value}"`);
+  const groups =
+    typeof value === "string"
+      ? /^(?<host>|\[[^\]]*\]|[^:[\]]+):(?<port>\d{1,5})$/.exec(value)?.groups
+      : undefined;
+  if (groups === undefined) return new Refused(ALLOWED);
+  const host = groups["host"] ?? "";
+  const port = Number(groups["port"]);
+  if (port > MAX_PORT) return new Refused(ALLOWED, `port ${port} is above ${MAX_PORT}`);
+  if (host === "") return { host: null, port };
+  if (host.startsWith("[")) {
+    const address = host.slice(1, -1);
+    return isIP(address) === 6 ? { host: address, port } : new Refused(ALLOWED, `${host} is no IPv6 address`);
+  }
+  return /^[a-zA-Z0-9._-]+$/.test(host) ? { host, port } : new Refused(ALLOWED);
+}, formatListenAddress);
+
+/** The address as the file would say it. */
+export function formatListenAddress({ host, port }: ListenAddress): string {
+  if (host === null) return `:${port}`;
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Routes that the program keeps for itself. */
+const KEPT_ROUTES = /^\/(?:-|api)(?:\/|$)/;
+
+/** The path of the metrics: plain characters, no query, and none of the program's other routes. */
+export const telemetryPath: Reader<string> = (value) => {
+  const allowed =
+    "a path such as /metrics, of letters, digits and ._~-/, not / itself and not below /api or /-";
+  if (typeof value !== "string" || !/^(?:\/[\w.~-]+)+$/.test(value) || KEPT_ROUTES.test(value))
+    return new Refused(allowed);
+  return value;
+};
+
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+export const LOG_FORMATS = ["logfmt", "json"] as const;
+
+export const maxRequests = integer({ min: 0, max: 100_000, hint: " (0: no limit)" });
+
+/** After how much silence a VM leaves `/metrics`: a number of stats intervals, or a fixed time. */
+type StaleAfter = { readonly intervals: number } | { readonly ms: number };
+
+const staleAfter = reader<StaleAfter>(
+  (value) => {
+    if (typeof value === "number" && value >= 1 && value <= 1000) return { intervals: value };
+    const ms = duration({ min: 100 })(typeof value === "number" ? null : value);
+    if (!(ms instanceof Refused)) return { ms };
+    return new Refused(`a number of stats intervals from 1 to 1000, or ${ms.allowed}`, ms.found);
+  },
+  (stale) => ("intervals" in stale ? stale.intervals : formatDuration(stale.ms)),
+);
+
+const collectorKeys = {
+  cpu: key("cpu", flag, true),
+  memory: key("memory", flag, true),
+  process: key("process", flag, true),
+  network: key("network", flag, true),
+  vmm: key("vmm", flag, true),
+  info: key("info", flag, true),
+  policy: key("policy", flag, true),
+};
+const globs = listOf(glob, "globs on full names");
+
+const exporterKeys = {
+  collectors: subsection("collectors", sectionOf(collectorKeys)),
+  /** Globs on full names (`user:web`, `:hello`), lower-cased; empty takes every VM. */
+  include: key("include", globs, []),
+  /** Globs on full names; wins over `include`. */
+  exclude: key("exclude", globs, []),
+  /** 0 is no cap. */
+  maxVms: key("max_vms", integer({ min: 0, max: 10_000_000, hint: " (0: no cap)" }), 0),
+  staleAfter: key("stale_after", staleAfter, { intervals: 3.5 }),
+  /** Export the fields that the target's operating system leaves at zero. */
+  unfilledFields: key("unfilled_fields", flag, false),
+};
+
+const webKeys = {
+  listenAddresses: key("listen_addresses", listOf(listenAddress, "addresses to listen on"), [
+    { host: null, port: 10_042 },
+  ]),
+  telemetryPath: key("telemetry_path", telemetryPath, "/metrics"),
+  /** Scrapes served at once; 0 is no limit. */
+  maxRequests: key("max_requests", maxRequests, 40),
+  writeTimeoutMs: key("write_timeout", duration({ min: 100 }), 30_000),
+  disableExporterMetrics: key("disable_exporter_metrics", flag, false),
+};
+
+const logKeys = {
+  level: key("level", oneOf(LOG_LEVELS), "info"),
+  format: key("format", oneOf(LOG_FORMATS), "logfmt"),
+};
+
+export type CollectorName = keyof typeof collectorKeys;
+export type ExporterConfig = Values<typeof exporterKeys>;
+export type WebConfig = Values<typeof webKeys>;
+export type LogConfig = Values<typeof logKeys>;
+
+const eachAddressOnce: Rule<WebConfig> = {
+  of: ["listenAddresses"],
+  check: ({ listenAddresses }, report) => {
+    if (listenAddresses.length === 0) report(["listenAddresses"], "names no address; allowed: one or more");
+    const texts = listenAddresses.map(formatListenAddress);
+    texts.forEach((text, index) => {
+      if (text.endsWith(":0") || texts.indexOf(text) === index) return;
+      report(["listenAddresses", index], `"${text}" is there twice; allowed: each address once`);
+    });
+  },
+};
+
+const hostsAreTargets: Rule<Config> = {
+  of: ["targets", "scaler"],
+  check: ({ targets, scaler }, report) => {
+    const names = targets.map(({ name }) => name);
+    scaler.policies.forEach(({ host }, index) => {
+      if (host === null || names.includes(host)) return;
+      const text = `no target is called ${JSON.stringify(host)}; allowed: ${names.join(", ")}`;
+      report(["scaler", "policies", index, "host"], text);
+    });
+  },
+};
+
+/** The configuration after reading: durations in ms, sizes in bytes, every default filled in. */
+export interface Config {
+  readonly targets: readonly TargetConfig[];
+  readonly exporter: ExporterConfig;
+  readonly web: WebConfig;
+  readonly log: LogConfig;
+  readonly scaler: ScalerConfig;
+}
+
+/** The whole file. What a target leaves out is as on `machine`. */
+export function configFile(machine: () => Machine): Codec<Config> {
+  return sectionOf(
+    {
+      targets: targetsKey(machine),
+      exporter: subsection("exporter", sectionOf(exporterKeys)),
+      web: subsection("web", sectionOf(webKeys, { rules: [eachAddressOnce] })),
+      log: subsection("log", sectionOf(logKeys)),
+      scaler: subsection("scaler", scalerSection),
+    },
+    { rules: [hostsAreTargets] },
+  );
+}
