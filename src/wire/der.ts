@@ -1,6 +1,8 @@
 import { WireError } from "./errors.ts";
 import type { InternTable } from "./intern.ts";
-import type { Int64 } from "./messages.ts";
+
+/** A signed 64-bit integer: a number where it is a safe integer, a bigint beyond 2^53. No bit is ever lost. */
+export type Int64 = number | bigint;
 
 export const Tag = {
   boolean: 0x01,
@@ -211,11 +213,6 @@ export class DerReader {
     return this.bytes.subarray(this.pos - length, this.pos);
   }
 
-  /** The bytes of an OCTET STRING, copied, for what outlives the message. */
-  octetsCopy(what: string): Uint8Array {
-    return copyOf(this.octets(what));
-  }
-
   /** A UTF8String; bytes that are no UTF-8 become U+FFFD. */
   utf8(what: string): string {
     const length = this.header(Tag.utf8String, what);
@@ -245,17 +242,15 @@ export class DerReader {
       const found = JSON.stringify(text.slice(0, 40));
       throw new WireError("der", at, `${what}: expected YYYYMMDDHHMMSS[.fff]Z, found ${found}`);
     }
-    const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = parts.slice(1, 7).map(Number);
-    const fraction = Number((parts[7] ?? "").padEnd(3, "0").slice(0, 3));
-    const date = new Date(0);
-    date.setUTCFullYear(year, month - 1, day);
-    date.setUTCHours(hour, minute, second, fraction);
+    const [, year, month, day, hour, minute, second, fraction = ""] = parts;
+    const digits = fraction.slice(0, 3).padEnd(3, "0");
+    const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}.${digits}Z`;
+    const ms = Date.parse(iso);
     // A Date rolls 31 June over into July; a time that comes back different never was one.
-    const isTime = date.getUTCMonth() === month - 1 && date.getUTCDate() === day;
-    if (!isTime || hour > 23 || minute > 59 || second > 59) {
+    if (Number.isNaN(ms) || new Date(ms).toISOString() !== iso) {
       throw new WireError("der", at, `${what}: ${text} is no time`);
     }
-    return date.getTime();
+    return ms;
   }
 
   /** Steps over one element of any kind and returns its identifier byte. */
@@ -296,11 +291,6 @@ export class DerReader {
 /** A copy in memory of its own. (A Buffer's `slice` is a view, and its pool would keep more alive.) */
 export function copyOf(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
-}
-
-/** Text from the wire; what is no UTF-8 becomes U+FFFD. Never throws. */
-export function decodeUtf8(bytes: Uint8Array, start: number, end: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString("utf8");
 }
 
 const TAG_NAMES: Record<number, string> = {

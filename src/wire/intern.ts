@@ -8,18 +8,18 @@ const FNV_PRIME = 0x01000193;
 
 /**
  * Values made from short runs of bytes that come again and again: the names of unikernels and devices. Each run has two
- * places it may take, from others if need be, so whatever a peer sends, the table keeps no more than `slots` values.
+ * places it may take, from others if need be, so whatever a peer sends, the table keeps no more than `places` values.
  */
 export class InternTable<T> {
   readonly #entries: (Entry<T> | undefined)[];
   readonly #mask: number;
   readonly #maxKeyBytes: number;
-  readonly #make: (bytes: Uint8Array) => T | null;
+  readonly #make: (text: string) => T | null;
 
-  /** `slots` is a power of two; runs longer than `maxKeyBytes` and values that are null are made anew each time. */
-  constructor(slots: number, maxKeyBytes: number, make: (bytes: Uint8Array) => T | null) {
-    this.#entries = new Array<Entry<T> | undefined>(slots).fill(undefined);
-    this.#mask = slots - 1;
+  /** `places` is a power of two; runs longer than `maxKeyBytes` and values that are null are made anew each time. */
+  constructor(places: number, maxKeyBytes: number, make: (text: string) => T | null) {
+    this.#entries = new Array<Entry<T> | undefined>(places).fill(undefined);
+    this.#mask = places - 1;
     this.#maxKeyBytes = maxKeyBytes;
     this.#make = make;
   }
@@ -27,15 +27,15 @@ export class InternTable<T> {
   /** The value for the bytes of `view` from `start` to `end`, or null when they make none. */
   get(view: DataView, start: number, end: number): T | null {
     const hash = hashOf(view, start, end);
-    const slot = (hash ^ (hash >>> 15)) & this.#mask;
-    const entry = this.#entries[slot];
+    const place = (hash ^ (hash >>> 15)) & this.#mask;
+    const entry = this.#entries[place];
     if (entry !== undefined && isSame(entry.key, view, start, end)) return entry.value;
-    const second = this.#entries[slot ^ 1];
+    const second = this.#entries[place ^ 1];
     if (second !== undefined && isSame(second.key, view, start, end)) return second.value;
     const bytes = new Uint8Array(view.buffer, start, end - start).slice();
-    const value = this.#make(bytes);
+    const value = this.#make(Buffer.from(bytes.buffer).toString());
     if (value !== null && bytes.length <= this.#maxKeyBytes) {
-      this.#entries[entry === undefined ? slot : slot ^ 1] = { key: new DataView(bytes.buffer), value };
+      this.#entries[entry === undefined ? place : place ^ 1] = { key: new DataView(bytes.buffer), value };
     }
     return value;
   }

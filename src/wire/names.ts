@@ -1,4 +1,5 @@
 import { WireError } from "./errors.ts";
+import { InternTable } from "./intern.ts";
 
 /** A unikernel's or a path's name as Albatross knows it: labels, lower-cased. `label` is null for a path. */
 export interface Name {
@@ -26,6 +27,13 @@ class ParsedName implements Name {
 /** Albatross names files after unikernels, so no name is longer than a file's may be (255); this is well beyond. */
 const MAX_NAME_LENGTH = 1024;
 const LABEL = /^[a-zA-Z0-9.][a-zA-Z0-9.-]{0,62}$/;
+
+/** At 10,000 unikernels one name in ten shares its places with too many others and is parsed anew each time. */
+const INTERNED_NAMES = 32_768;
+const INTERNED_NAME_BYTES = 128;
+
+/** The names of unikernels, which come again with every sample and every listing; null for what is no name. */
+export const internedNames = new InternTable<Name>(INTERNED_NAMES, INTERNED_NAME_BYTES, tryParseName);
 
 /** The root path `:`, which stands for every unikernel of a host. */
 export const ROOT: Name = { path: [], label: null };

@@ -1,29 +1,140 @@
-import { CONTEXT_CONSTRUCTED, context, type DerReader, type DerWriter, Tag } from "./der.ts";
+/**
+ * Statistics: their grammar, in which the fields are listed; a reader by structure for newer protocols; and a fast one for
+ * the usual form, in which nearly all that ever arrives comes.
+ */
+import {
+  called,
+  explicit,
+  fields,
+  inside,
+  int32,
+  int64,
+  integer,
+  type JsonObject,
+  list,
+  type Members,
+  type MessageReader,
+  members,
+  optional,
+  sequence,
+  utf8,
+  type Value,
+} from "./asn1.ts";
+import { CONTEXT_CONSTRUCTED, context, type Int64, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
-import { readEntries, writeEntries } from "./lists.ts";
-import type { IfData, Int64, KinfoMem, Rusage, Stats, VmmStat } from "./messages.ts";
+import { InternTable } from "./intern.ts";
+import { internedNames, type Name } from "./names.ts";
+
+type Timeval<K extends string> = Readonly<Record<`${K}Sec` | `${K}Usec`, Int64>>;
+
+/** Seconds and microseconds in a SEQUENCE: the members `utimeSec` and `utimeUsec`, printed as one object. */
+function timeval<K extends string>(key: K): Members<Timeval<K>> {
+  const part = sequence({
+    [`${key}Sec`]: called(`${key} seconds`, int64),
+    [`${key}Usec`]: called(`${key} microseconds`, integer),
+  }) as Members<Timeval<K>>;
+  return {
+    ...called(key, part),
+    json: (value) => ({
+      [key]: { sec: int64.json(value[`${key}Sec`]), usec: integer.json(value[`${key}Usec`]) },
+    }),
+  };
+}
+
+/** getrusage(2) of the unikernel's process. */
+const rusage = inside(
+  Tag.sequence,
+  members(
+    timeval("utime"),
+    timeval("stime"),
+    fields({
+      maxrss: int64,
+      ixrss: int64,
+      idrss: int64,
+      isrss: int64,
+      minflt: int64,
+      majflt: int64,
+      nswap: int64,
+      inblock: int64,
+      outblock: int64,
+      msgsnd: int64,
+      msgrcv: int64,
+      nsignals: int64,
+      nvcsw: int64,
+      nivcsw: int64,
+    }),
+  ),
+);
+
+/** One network interface, seen from the host's side of the tap. `bridge` is the unikernel's device name. */
+const networkInterface = sequence({
+  bridge: utf8,
+  flags: int32,
+  sendLength: int32,
+  maxSendLength: int32,
+  sendDrops: int32,
+  mtu: int32,
+  baudrate: int64,
+  inputPackets: int64,
+  inputErrors: int64,
+  outputPackets: int64,
+  outputErrors: int64,
+  collisions: int64,
+  inputBytes: int64,
+  outputBytes: int64,
+  inputMcast: int64,
+  outputMcast: int64,
+  inputDropped: int64,
+  outputDropped: int64,
+});
+
+const vmmStat = sequence({ key: utf8, value: int64 }, "vmm ");
+
+/** FreeBSD's kinfo_proc memory fields (Linux: filled from /proc). */
+const kinfoMem = members(
+  fields({
+    vsize: int64,
+    rss: int64,
+    tsize: int64,
+    dsize: int64,
+    ssize: int64,
+    runtime: int64,
+    cow: integer,
+  }),
+  timeval("start"),
+);
+
+const wireOrder = sequence({
+  rusage,
+  ifdata: list(networkInterface),
+  vmm: optional(explicit(0, list(vmmStat))),
+  kinfoMem: optional(inside(context(1), kinfoMem)),
+});
 
 /** The bit of an identifier byte that says: constructed. */
 const CONSTRUCTED = 0x20;
 /** The bits of an identifier byte that are class and form. */
 const CLASS_AND_FORM = 0xe0;
-const VMM = context(0);
-const KINFO_MEM = context(1);
 
-/** Reads statistics by the grammar of Albatross 2.7 (tag [1]), which leaves nothing open. */
-export function readStats(reader: DerReader): Stats {
-  const outer = reader.enter(Tag.sequence, "statistics");
-  const rusage = readRusage(reader);
-  const ifdata = readIfdata(reader);
-  const vmm = reader.peek() === VMM ? readTaggedVmm(reader, VMM) : null;
-  let kinfoMem: KinfoMem | null = null;
-  if (reader.peek() === KINFO_MEM) {
-    const around = reader.enter(KINFO_MEM, "kinfo_mem");
-    kinfoMem = readKinfoFields(reader);
-    reader.leave(around, "kinfo_mem");
-  }
-  reader.leave(outer, "statistics");
-  return { rusage, kinfoMem, vmm, ifdata };
+export type Rusage = Value<typeof rusage>;
+export type IfData = Value<typeof networkInterface>;
+export type VmmStat = Value<typeof vmmStat>;
+export type KinfoMem = Value<typeof kinfoMem>;
+/** One statistics message: everything albatross-stats says about one unikernel at one tick. */
+export type Stats = Value<typeof wireOrder>;
+
+/** Statistics by the grammar of Albatross 2.7 (tag [1]), which leaves nothing open. */
+export const stats: Members<Stats> = {
+  ...wireOrder,
+  json(value) {
+    const { ifdata = null, vmm = null, ...rest } = wireOrder.json(value);
+    return { ...rest, vmm, ifdata };
+  },
+};
+
+/** Statistics in the shape that `decode` prints. */
+export function statsToJson(value: Stats): JsonObject {
+  return stats.json(value);
 }
 
 /**
@@ -32,7 +143,7 @@ export function readStats(reader: DerReader): Stats {
  * the old vmm counters, each bare or under any context tag, IMPLICIT or EXPLICIT. What cannot be told is skipped. Returns
  * null for content that is something else; `reader` is used up then.
  */
-export function readStatsByStructure(reader: DerReader): Stats | null {
+export function readStatsByStructure(reader: MessageReader): Stats | null {
   const { end } = reader;
   try {
     return readParts(reader);
@@ -45,9 +156,9 @@ export function readStatsByStructure(reader: DerReader): Stats | null {
   }
 }
 
-function readParts(reader: DerReader): Stats | null {
-  const rusage = attempt(reader, readInnerRusage) ?? attempt(reader, readRusage);
-  if (rusage === null) return null;
+function readParts(reader: MessageReader): Stats | null {
+  const usage = attempt(reader, readInnerRusage) ?? attempt(reader, (r) => rusage.read(r, "rusage"));
+  if (usage === null) return null;
   const found: Parts = {};
   while (reader.more()) {
     const start = reader.pos;
@@ -57,53 +168,50 @@ function readParts(reader: DerReader): Stats | null {
     if (!tellPart(reader, found) && isTagged) tellInner(reader, next, found);
     reader.pos = next;
   }
-  return { rusage, kinfoMem: found.kinfoMem ?? null, vmm: found.vmm ?? null, ifdata: found.ifdata ?? [] };
+  return {
+    rusage: usage,
+    kinfoMem: found.kinfoMem ?? null,
+    vmm: found.vmm ?? null,
+    ifdata: found.ifdata ?? [],
+  };
 }
 
 /** Steps into the SEQUENCE around statistics, and stays there. */
-function readInnerRusage(reader: DerReader): Rusage {
+function readInnerRusage(reader: MessageReader): Rusage {
   reader.enter(Tag.sequence, "statistics");
-  return readRusage(reader);
+  return rusage.read(reader, "rusage");
 }
 
-type Parts = { ifdata?: IfData[]; kinfoMem?: KinfoMem; vmm?: VmmStat[] };
+type Parts = { ifdata?: Stats["ifdata"]; kinfoMem?: KinfoMem; vmm?: readonly VmmStat[] };
 
 /** Whether the constructed element at `pos` holds a part of statistics, which goes into `found` unless that has one. */
-function tellPart(reader: DerReader, found: Parts): boolean {
+function tellPart(reader: MessageReader, found: Parts): boolean {
   const tag = reader.peek();
   if ((tag & CONSTRUCTED) === 0) return false;
-  const kinfoMem = attempt(reader, (r) => whole(r, tag, readKinfoFields));
-  if (kinfoMem !== null) {
-    found.kinfoMem ??= kinfoMem;
+  const memory = attempt(reader, (r) => inside(tag, kinfoMem).read(r, "kinfo_mem"));
+  if (memory !== null) {
+    found.kinfoMem ??= memory;
     return true;
   }
-  const ifdata = attempt(reader, (r) => readEntries(r, tag, "ifdata", readInterface));
+  const ifdata = attempt(reader, (r) => list(networkInterface, tag).read(r, "ifdata"));
   if (ifdata !== null) {
     // an empty list may be one of anything
     if (!found.ifdata?.length) found.ifdata = ifdata;
     return true;
   }
-  const vmm = attempt(reader, (r) => readEntries(r, tag, "vmm", readVmmStat));
+  const vmm = attempt(reader, (r) => list(vmmStat, tag).read(r, "vmm"));
   if (vmm !== null) found.vmm ??= vmm;
   return vmm !== null;
 }
 
 /** The same for the one element inside an EXPLICIT tag that ends at `end`. */
-function tellInner(reader: DerReader, end: number, found: Parts): boolean {
+function tellInner(reader: MessageReader, end: number, found: Parts): boolean {
   reader.header(reader.peek(), "statistics");
   return reader.pos < end && tellPart(reader, found);
 }
 
-/** All of an element's content. */
-function whole<T>(reader: DerReader, tag: number, read: (reader: DerReader) => T): T {
-  const outer = reader.enter(tag, "statistics");
-  const value = read(reader);
-  reader.leave(outer, "statistics");
-  return value;
-}
-
 /** Tries one reading of what comes next; where it does not fit, null, and `reader` stands where it stood. */
-function attempt<T>(reader: DerReader, read: (reader: DerReader) => T): T | null {
+function attempt<T>(reader: MessageReader, read: (reader: MessageReader) => T): T | null {
   const { pos, end } = reader;
   try {
     return read(reader);
@@ -115,181 +223,238 @@ function attempt<T>(reader: DerReader, read: (reader: DerReader) => T): T | null
   }
 }
 
-function readTaggedVmm(reader: DerReader, tag: number): VmmStat[] {
-  const outer = reader.enter(tag, "vmm");
-  const vmm = readVmm(reader);
-  reader.leave(outer, "vmm");
-  return vmm;
+// The fast reader: the usual form is read without a reader object and without a look at anything twice. Whatever is
+// unusual in any way (another kind of message, a value of more than 48 bits in an INTEGER, damage) is left to the grammar,
+// which alone decides what is an error and which. A property test holds the two together.
+
+const INTERNED_TEXTS = 1024;
+const INTERNED_TEXT_BYTES = 64;
+
+const texts = new InternTable<string>(INTERNED_TEXTS, INTERNED_TEXT_BYTES, (text) => text);
+
+/** Larger frames than any host's statistics: the view below must not keep a huge chunk alive. */
+const MAX_BYTES = 64 * 1024;
+// Written out, not taken from `Tag`: V8 folds a constant, but not an object's property, into the code around it.
+const SEQUENCE = 0x30;
+const INTEGER = 0x02;
+const UTF8_STRING = 0x0c;
+const VERSION_5 = 0x020105;
+const INT64_HEADER = 0x0408;
+const INT64_BYTES = 10;
+const DATA = 0xa3;
+const STATISTICS = 0xa1;
+const VMM = 0xa0;
+const KINFO_MEM = 0xa1;
+
+// The cursor: one message is read at a time, and none of this outlives the call. Positions count from the start of the
+// buffer that the frame lies in, because one view then serves all frames of a chunk.
+let viewed: ArrayBufferLike = new ArrayBuffer(0);
+let view: DataView = new DataView(viewed);
+let at = 0;
+let end = 0;
+let usual = true;
+
+interface StatsMessage {
+  readonly header: { readonly version: 5; readonly sequence: Int64; readonly name: Name };
+  readonly payload: { readonly type: "data"; readonly data: "stats"; readonly stats: Stats };
 }
 
-function readVmm(reader: DerReader): VmmStat[] {
-  return readEntries(reader, Tag.sequence, "vmm", readVmmStat);
+/** The message in `frame` if it is statistics in the form that Albatross 2.7 writes them; null for anything else. */
+export function decodeUsualStats(frame: Uint8Array): StatsMessage | null {
+  if (frame.length > MAX_BYTES) return null;
+  if (frame.buffer !== viewed) {
+    viewed = frame.buffer;
+    view = new DataView(viewed);
+  }
+  at = frame.byteOffset;
+  end = at + frame.length;
+  usual = true;
+
+  const messageEnd = enter(SEQUENCE);
+  const headerEnd = enter(SEQUENCE);
+  if (!usual || messageEnd !== end || at + 3 > end) return null;
+  if (((view.getUint8(at) << 16) | view.getUint16(at + 1)) !== VERSION_5) return null;
+  at += 3;
+  const sequence = nextInt64();
+  const name = nextInterned(internedNames);
+  if (name === null || at !== headerEnd) return null;
+  if (enter(DATA) !== end || enter(STATISTICS) !== end) return null;
+  const read = readStats();
+  if (!usual || at !== end) return null;
+  return { header: { version: 5, sequence, name }, payload: { type: "data", data: "stats", stats: read } };
 }
 
-function readVmmStat(reader: DerReader): VmmStat {
-  return { key: reader.utf8("vmm key"), value: reader.int64("vmm value") };
+function readStats(): Stats {
+  if (enter(SEQUENCE) !== end) usual = false;
+  const usage = readRusage();
+  const ifdata = readIfdata();
+  const vmm = nextTag() === VMM ? readVmm() : null;
+  const memory = nextTag() === KINFO_MEM ? readKinfoMem() : null;
+  return { rusage: usage, kinfoMem: memory, vmm, ifdata };
 }
 
-function readRusage(reader: DerReader): Rusage {
-  const outer = reader.enter(Tag.sequence, "rusage");
-  const utime = reader.enter(Tag.sequence, "utime");
-  const utimeSec = reader.int64("utime seconds");
-  const utimeUsec = reader.integer("utime microseconds");
-  reader.leave(utime, "utime");
-  const stime = reader.enter(Tag.sequence, "stime");
-  const stimeSec = reader.int64("stime seconds");
-  const stimeUsec = reader.integer("stime microseconds");
-  reader.leave(stime, "stime");
-  const rusage: Rusage = {
+function readRusage(): Rusage {
+  const rusageEnd = enter(SEQUENCE);
+  const utimeEnd = enter(SEQUENCE);
+  const utimeSec = nextInt64();
+  const utimeUsec = nextInteger();
+  if (at !== utimeEnd) usual = false;
+  const stimeEnd = enter(SEQUENCE);
+  const stimeSec = nextInt64();
+  const stimeUsec = nextInteger();
+  if (at !== stimeEnd) usual = false;
+  const read: Rusage = {
     utimeSec,
     utimeUsec,
     stimeSec,
     stimeUsec,
-    maxrss: reader.int64("maxrss"),
-    ixrss: reader.int64("ixrss"),
-    idrss: reader.int64("idrss"),
-    isrss: reader.int64("isrss"),
-    minflt: reader.int64("minflt"),
-    majflt: reader.int64("majflt"),
-    nswap: reader.int64("nswap"),
-    inblock: reader.int64("inblock"),
-    outblock: reader.int64("outblock"),
-    msgsnd: reader.int64("msgsnd"),
-    msgrcv: reader.int64("msgrcv"),
-    nsignals: reader.int64("nsignals"),
-    nvcsw: reader.int64("nvcsw"),
-    nivcsw: reader.int64("nivcsw"),
+    maxrss: nextInt64(),
+    ixrss: nextInt64(),
+    idrss: nextInt64(),
+    isrss: nextInt64(),
+    minflt: nextInt64(),
+    majflt: nextInt64(),
+    nswap: nextInt64(),
+    inblock: nextInt64(),
+    outblock: nextInt64(),
+    msgsnd: nextInt64(),
+    msgrcv: nextInt64(),
+    nsignals: nextInt64(),
+    nvcsw: nextInt64(),
+    nivcsw: nextInt64(),
   };
-  reader.leave(outer, "rusage");
-  return rusage;
+  if (at !== rusageEnd) usual = false;
+  return read;
 }
 
-function readKinfoFields(reader: DerReader): KinfoMem {
-  const vsize = reader.int64("vsize");
-  const rss = reader.int64("rss");
-  const tsize = reader.int64("tsize");
-  const dsize = reader.int64("dsize");
-  const ssize = reader.int64("ssize");
-  const runtime = reader.int64("runtime");
-  const cow = reader.integer("cow");
-  const start = reader.enter(Tag.sequence, "start");
-  const startSec = reader.int64("start seconds");
-  const startUsec = reader.integer("start microseconds");
-  reader.leave(start, "start");
+function readIfdata(): IfData[] {
+  const ifdata: IfData[] = [];
+  const listEnd = enter(SEQUENCE);
+  while (usual && at < listEnd) {
+    const interfaceEnd = enter(SEQUENCE);
+    ifdata.push({
+      bridge: nextText(),
+      flags: nextInt32(),
+      sendLength: nextInt32(),
+      maxSendLength: nextInt32(),
+      sendDrops: nextInt32(),
+      mtu: nextInt32(),
+      baudrate: nextInt64(),
+      inputPackets: nextInt64(),
+      inputErrors: nextInt64(),
+      outputPackets: nextInt64(),
+      outputErrors: nextInt64(),
+      collisions: nextInt64(),
+      inputBytes: nextInt64(),
+      outputBytes: nextInt64(),
+      inputMcast: nextInt64(),
+      outputMcast: nextInt64(),
+      inputDropped: nextInt64(),
+      outputDropped: nextInt64(),
+    });
+    if (at !== interfaceEnd) usual = false;
+  }
+  if (at !== listEnd) usual = false;
+  return ifdata;
+}
+
+function readVmm(): VmmStat[] {
+  const vmm: VmmStat[] = [];
+  const vmmEnd = enter(VMM);
+  if (enter(SEQUENCE) !== vmmEnd) usual = false;
+  while (usual && at < vmmEnd) {
+    const counterEnd = enter(SEQUENCE);
+    vmm.push({ key: nextText(), value: nextInt64() });
+    if (at !== counterEnd) usual = false;
+  }
+  if (at !== vmmEnd) usual = false;
+  return vmm;
+}
+
+function readKinfoMem(): KinfoMem {
+  const kinfoEnd = enter(KINFO_MEM);
+  const vsize = nextInt64();
+  const rss = nextInt64();
+  const tsize = nextInt64();
+  const dsize = nextInt64();
+  const ssize = nextInt64();
+  const runtime = nextInt64();
+  const cow = nextInteger();
+  const startEnd = enter(SEQUENCE);
+  const startSec = nextInt64();
+  const startUsec = nextInteger();
+  if (at !== startEnd || at !== kinfoEnd) usual = false;
   return { vsize, rss, tsize, dsize, ssize, runtime, cow, startSec, startUsec };
 }
 
-function readIfdata(reader: DerReader): IfData[] {
-  return readEntries(reader, Tag.sequence, "ifdata", readInterface);
+function nextTag(): number {
+  return at < end ? view.getUint8(at) : -1;
 }
 
-function readInterface(reader: DerReader): IfData {
-  return {
-    bridge: reader.utf8("bridge"),
-    flags: readInt32(reader, "flags"),
-    sendLength: readInt32(reader, "send_length"),
-    maxSendLength: readInt32(reader, "max_send_length"),
-    sendDrops: readInt32(reader, "send_drops"),
-    mtu: readInt32(reader, "mtu"),
-    baudrate: reader.int64("baudrate"),
-    inputPackets: reader.int64("input_packets"),
-    inputErrors: reader.int64("input_errors"),
-    outputPackets: reader.int64("output_packets"),
-    outputErrors: reader.int64("output_errors"),
-    collisions: reader.int64("collisions"),
-    inputBytes: reader.int64("input_bytes"),
-    outputBytes: reader.int64("output_bytes"),
-    inputMcast: reader.int64("input_mcast"),
-    outputMcast: reader.int64("output_mcast"),
-    inputDropped: reader.int64("input_dropped"),
-    outputDropped: reader.int64("output_dropped"),
-  };
+/** Steps into an element of the given tag and returns where its content ends; a length in one to three bytes. */
+function enter(tag: number): number {
+  if (at + 2 > end || view.getUint8(at) !== tag) return unusual();
+  let length = view.getUint8(at + 1);
+  at += 2;
+  if (length === 0x81 && at + 1 <= end) {
+    length = view.getUint8(at);
+    if (length < 0x80) return unusual();
+    at += 1;
+  } else if (length === 0x82 && at + 2 <= end) {
+    length = view.getUint16(at);
+    if (length < 0x100) return unusual();
+    at += 2;
+  } else if (length >= 0x80) {
+    return unusual();
+  }
+  return at + length <= end ? at + length : unusual();
 }
 
-/** A C int: Albatross' own codec keeps the low 32 bits, signed. */
-function readInt32(reader: DerReader, what: string): number {
-  const value = reader.integer(what);
-  if (typeof value === "bigint") return Number(BigInt.asIntN(32, value));
-  return value | 0;
+function unusual(): number {
+  usual = false;
+  return -1;
 }
 
-/** Writes statistics by the grammar of Albatross 2.7. */
-export function writeStats(writer: DerWriter, stats: Stats): void {
-  const outer = writer.open(Tag.sequence);
-  writeRusage(writer, stats.rusage);
-  writeEntries(writer, Tag.sequence, stats.ifdata, writeInterface);
-  if (stats.vmm !== null) writeVmm(writer, stats.vmm);
-  if (stats.kinfoMem !== null) writeKinfoMem(writer, stats.kinfoMem);
-  writer.close(outer);
+function nextInt64(): Int64 {
+  const start = at;
+  if (start + INT64_BYTES > end || view.getUint16(start) !== INT64_HEADER) return unusual();
+  at = start + INT64_BYTES;
+  const high = view.getInt32(start + 2);
+  const low = view.getUint32(start + 6);
+  if (high === 0) return low;
+  const number = high * 4294967296 + low;
+  return Number.isSafeInteger(number) ? number : view.getBigInt64(start + 2);
 }
 
-function writeTimeval(writer: DerWriter, seconds: Int64, microseconds: Int64): void {
-  const outer = writer.open(Tag.sequence);
-  writer.int64(seconds);
-  writer.integer(microseconds);
-  writer.close(outer);
+/** An INTEGER of up to 6 bytes. */
+function nextInteger(): number {
+  const start = at;
+  if (start + 3 > end || view.getUint8(start) !== INTEGER) return unusual();
+  const length = view.getUint8(start + 1);
+  let value = view.getInt8(start + 2);
+  at = start + 2 + length;
+  if (length === 1) return value;
+  if (length === 0 || length > 6 || at > end) return unusual();
+  // The first nine bits must not all be equal: the same number fits into fewer bytes then.
+  const nineBits = view.getInt16(start + 2) >> 7;
+  if (nineBits === 0 || nineBits === -1) return unusual();
+  for (let i = start + 3; i < at; i++) value = value * 256 + view.getUint8(i);
+  return value;
 }
 
-function writeRusage(writer: DerWriter, rusage: Rusage): void {
-  const outer = writer.open(Tag.sequence);
-  writeTimeval(writer, rusage.utimeSec, rusage.utimeUsec);
-  writeTimeval(writer, rusage.stimeSec, rusage.stimeUsec);
-  writer.int64(rusage.maxrss);
-  writer.int64(rusage.ixrss);
-  writer.int64(rusage.idrss);
-  writer.int64(rusage.isrss);
-  writer.int64(rusage.minflt);
-  writer.int64(rusage.majflt);
-  writer.int64(rusage.nswap);
-  writer.int64(rusage.inblock);
-  writer.int64(rusage.outblock);
-  writer.int64(rusage.msgsnd);
-  writer.int64(rusage.msgrcv);
-  writer.int64(rusage.nsignals);
-  writer.int64(rusage.nvcsw);
-  writer.int64(rusage.nivcsw);
-  writer.close(outer);
+function nextInt32(): number {
+  return nextInteger() | 0;
 }
 
-function writeKinfoMem(writer: DerWriter, kinfo: KinfoMem): void {
-  const outer = writer.open(KINFO_MEM);
-  writer.int64(kinfo.vsize);
-  writer.int64(kinfo.rss);
-  writer.int64(kinfo.tsize);
-  writer.int64(kinfo.dsize);
-  writer.int64(kinfo.ssize);
-  writer.int64(kinfo.runtime);
-  writer.integer(kinfo.cow);
-  writeTimeval(writer, kinfo.startSec, kinfo.startUsec);
-  writer.close(outer);
+function nextText(): string {
+  return nextInterned(texts) ?? "";
 }
 
-function writeVmm(writer: DerWriter, vmm: readonly VmmStat[]): void {
-  const outer = writer.open(VMM);
-  writeEntries(writer, Tag.sequence, vmm, (w, { key, value }) => {
-    w.utf8(key);
-    w.int64(value);
-  });
-  writer.close(outer);
-}
-
-function writeInterface(writer: DerWriter, one: IfData): void {
-  writer.utf8(one.bridge);
-  writer.integer(one.flags);
-  writer.integer(one.sendLength);
-  writer.integer(one.maxSendLength);
-  writer.integer(one.sendDrops);
-  writer.integer(one.mtu);
-  writer.int64(one.baudrate);
-  writer.int64(one.inputPackets);
-  writer.int64(one.inputErrors);
-  writer.int64(one.outputPackets);
-  writer.int64(one.outputErrors);
-  writer.int64(one.collisions);
-  writer.int64(one.inputBytes);
-  writer.int64(one.outputBytes);
-  writer.int64(one.inputMcast);
-  writer.int64(one.outputMcast);
-  writer.int64(one.inputDropped);
-  writer.int64(one.outputDropped);
+/** A UTF8String as the value that stands for it in `table`. */
+function nextInterned<T>(table: InternTable<T>): T | null {
+  const textEnd = enter(UTF8_STRING);
+  if (textEnd < 0) return null;
+  const start = at;
+  at = textEnd;
+  return table.get(view, start, textEnd);
 }

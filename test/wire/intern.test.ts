@@ -2,10 +2,9 @@ import { describe, expect, test } from "vitest";
 import { InternTable } from "../../src/wire/intern.ts";
 
 /** A table of texts that counts how often it had to make one. */
-function countingTable(slots: number, maxKeyBytes: number) {
+function countingTable(places: number, maxKeyBytes: number) {
   const made: string[] = [];
-  const table = new InternTable<{ text: string }>(slots, maxKeyBytes, (bytes) => {
-    const text = Buffer.from(bytes).toString();
+  const table = new InternTable<{ text: string }>(places, maxKeyBytes, (text) => {
     made.push(text);
     return text === "" ? null : { text };
   });
