@@ -1,7 +1,6 @@
 import { pathToFileURL } from "node:url";
 import { Gauge, Registry } from "prom-client";
-import type { Family } from "../src/exposition/family.ts";
-import { labelPairs } from "../src/exposition/labels.ts";
+import { type Family, labelPairs } from "../src/exposition/family.ts";
 import { renderExposition } from "../src/exposition/writer.ts";
 import { type Probed, probeRounds, sumUp } from "./probe.ts";
 import type { BenchRow } from "./types.ts";

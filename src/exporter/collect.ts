@@ -5,9 +5,8 @@ import type { Family } from "../exposition/family.ts";
 import { tableFamily } from "../exposition/row.ts";
 import type { FleetSnapshot, VmRecord } from "../fleet/types.ts";
 import { groupRows } from "./groupTable.ts";
-import { factsFrom } from "./hostFacts.ts";
 import { policyRows } from "./policyTable.ts";
-import type { RowMeta } from "./row.ts";
+import { factsFrom, type RowMeta } from "./row.ts";
 import { subscriptionItems, subscriptionRows, targetItems, targetRows } from "./targetTable.ts";
 import { vmFamilies } from "./vmTable.ts";
 

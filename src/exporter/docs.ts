@@ -1,5 +1,4 @@
-import { labelList, tableLine } from "../exposition/metricDocs.ts";
-import { type LabelDoc, ownLabels } from "../exposition/row.ts";
+import { type LabelDoc, labelList, ownLabels, tableLine } from "../exposition/row.ts";
 import { groupRows } from "./groupTable.ts";
 import { policyRows } from "./policyTable.ts";
 import type { Row, RowMeta } from "./row.ts";

@@ -1,10 +1,8 @@
 /** Rows become families: who walks the items, which labels each series gets, and what happens to equal ones. */
-import type { Family } from "../exposition/family.ts";
+import { escapeLabelValue, type Family } from "../exposition/family.ts";
 import { familyHead, plainEmitter } from "../exposition/row.ts";
 import type { VmRecord } from "../fleet/types.ts";
-import type { FactsOf } from "./hostFacts.ts";
-import type { LabelText } from "./labelText.ts";
-import type { PlainRow, Row } from "./row.ts";
+import type { FactsOf, PlainRow, Row } from "./row.ts";
 
 /** A family over VMs: every series of a row carries the VM's labels first. */
 export function vmFamily(row: Row<VmRecord>, vms: readonly VmRecord[], facts: FactsOf): Family<VmRecord> {
@@ -80,5 +78,44 @@ class SeenTexts {
     this.#few.push(text);
     if (this.#few.length > FEW_TEXTS) this.#many = new Set(this.#few);
     return true;
+  }
+}
+
+/** Far more device names and counter names than hosts have; what a hostile peer invents beyond it is forgotten. */
+const MAX_CACHED = 10_000;
+
+/**
+ * Pre-escaped `,name="value"` for text from the wire. Devices and counters have few names that come again with every
+ * sample, so each is made once.
+ */
+export class LabelText {
+  readonly #open: string;
+  readonly #made = new Map<string, string>();
+  #lastValue: string | null = null;
+  #last = "";
+
+  constructor(labelName: string) {
+    this.#open = `,${labelName}="`;
+  }
+
+  /** The label to append to a VM's labels. */
+  of(value: string): string {
+    if (value !== this.#lastValue) {
+      this.#last = this.#made.get(value) ?? this.#make(value);
+      this.#lastValue = value;
+    }
+    return this.#last;
+  }
+
+  #make(value: string): string {
+    const text = `${this.#open}${escapeLabelValue(value)}"`;
+    if (this.#made.size >= MAX_CACHED) this.#made.clear();
+    this.#made.set(value, text);
+    return text;
+  }
+
+  /** How many texts are kept. */
+  get size(): number {
+    return this.#made.size;
   }
 }

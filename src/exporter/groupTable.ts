@@ -1,4 +1,4 @@
-import { escapeLabelValue } from "../exposition/labels.ts";
+import { escapeLabelValue } from "../exposition/family.ts";
 import type { Group, MemberState } from "../fleet/types.ts";
 import type { Row } from "./row.ts";
 

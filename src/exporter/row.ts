@@ -1,5 +1,5 @@
 /** What the exporter's metrics say of themselves beyond what every metric does. */
-import type { CollectorName, TargetOs } from "../config/types.ts";
+import type { CollectorName, TargetConfig, TargetOs } from "../config/types.ts";
 import type { PlainTableRow, RowHead, TableRow } from "../exposition/row.ts";
 
 /** What the wire leaves out and the configuration of the target says. */
@@ -28,3 +28,25 @@ export type Row<T, H = HostFacts> = RowMeta & TableRow<T, H>;
 
 /** A row whose series are all made the same way, so that a walker may repeat it per device. */
 export type PlainRow<T, H = HostFacts> = RowMeta & PlainTableRow<T, H>;
+
+/** Tells what the configuration says of a record's host. */
+export type FactsOf = (host: string) => HostFacts;
+
+/** A target that the configuration no longer has may still have VMs for a moment after a reload. */
+const UNKNOWN_HOST: HostFacts = { os: "linux", pageSizeBytes: 4096 };
+
+/** VMs come ordered by host, so nearly every call asks for the same host as the one before. */
+export function factsFrom(targets: readonly TargetConfig[]): FactsOf {
+  const byHost = new Map<string, HostFacts>(
+    targets.map(({ name, os, pageSizeBytes }) => [name, { os, pageSizeBytes }]),
+  );
+  let lastHost: string | null = null;
+  let last = UNKNOWN_HOST;
+  return (host) => {
+    if (host !== lastHost) {
+      lastHost = host;
+      last = byHost.get(host) ?? UNKNOWN_HOST;
+    }
+    return last;
+  };
+}

@@ -5,7 +5,7 @@ import {
   type SubscriptionSnapshot,
 } from "../client/subscription.ts";
 import type { TargetSnapshot } from "../client/target.ts";
-import { labelPairs } from "../exposition/labels.ts";
+import { labelPairs } from "../exposition/family.ts";
 import { microsAsSeconds, millisAsSeconds } from "./numbers.ts";
 import type { Row } from "./row.ts";
 

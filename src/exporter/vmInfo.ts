@@ -1,4 +1,4 @@
-import { escapeLabelValue } from "../exposition/labels.ts";
+import { escapeLabelValue } from "../exposition/family.ts";
 import type { VmRecord } from "../fleet/types.ts";
 import type { VmmStat } from "../wire/messages.ts";
 import { unsigned } from "./numbers.ts";

@@ -1,6 +1,5 @@
 import type { Registry } from "prom-client";
-import type { Family, MetricType } from "./family.ts";
-import { escapeLabelValue } from "./labels.ts";
+import { escapeLabelValue, type Family, type MetricType } from "./family.ts";
 
 type MetricJson = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>[number];
 /** `metricName` is there for a histogram's series; the typings leave it out of the JSON form. */

@@ -2,8 +2,7 @@
  * One metric is one row of a table. The rows drive the exposition, docs/metrics.md and the lint of names; adding a metric
  * is adding a row. What the items of a table are is its own affair.
  */
-import type { Family, MetricType, SeriesSink, Value } from "./family.ts";
-import type { Labels } from "./labels.ts";
+import type { Family, Labels, MetricType, SeriesSink, Value } from "./family.ts";
 
 /** What a metric row yields: a value, exact decimal text, or null for "not known, so no series". */
 export type Sample = Value | string | null;
@@ -90,4 +89,14 @@ function writeSample(out: SeriesSink, labels: Labels, more: string, sample: Samp
   if (sample === null) return;
   if (typeof sample === "string") out.text(labels, sample, more);
   else out.series(labels, sample, more);
+}
+
+/** Labels and what they hold. */
+export function labelList(labels: readonly LabelDoc[]): string {
+  return labels.map(({ name, holds }) => `\`${name}\` (${holds})`).join(", ");
+}
+
+/** One line of a Markdown table. */
+export function tableLine(cells: readonly string[]): string {
+  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
 }

@@ -1,6 +1,11 @@
-import type { Family, SeriesSink, Value } from "./family.ts";
-import type { ExpositionFormat } from "./format.ts";
-import { escapeHelp, type Labels } from "./labels.ts";
+import {
+  type ExpositionFormat,
+  escapeHelp,
+  type Family,
+  type Labels,
+  type SeriesSink,
+  type Value,
+} from "./family.ts";
 import { MAX_VALUE_BYTES, writeAscii, writeValue } from "./numbers.ts";
 
 const OPEN_BRACE = 0x7b;

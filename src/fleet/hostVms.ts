@@ -1,5 +1,5 @@
 import type { Sample } from "../client/receiver.ts";
-import { labelPairs } from "../exposition/labels.ts";
+import { labelPairs } from "../exposition/family.ts";
 import type { Policy, UnikernelInfo } from "../wire/messages.ts";
 import { formatName, type Name, pathText } from "../wire/names.ts";
 import { measuredPercent } from "./cpuUsage.ts";

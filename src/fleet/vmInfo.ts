@@ -1,4 +1,4 @@
-import { labelPairs } from "../exposition/labels.ts";
+import { labelPairs } from "../exposition/family.ts";
 import type { Int64, Policy, UnikernelInfo } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 import type { PolicyRecord, VmInfo } from "./types.ts";

@@ -1,6 +1,6 @@
 import { type RequestHandler, Router } from "express";
 import type { Clock } from "../clock.ts";
-import type { Turns } from "../exposition/turns.ts";
+import { yieldToEventLoop } from "../exposition/writer.ts";
 import { MAX_RECENT, type RecentQuery } from "../scaler/report/log.ts";
 import { targetsJson } from "./apiJson.ts";
 import type { WebDeps } from "./app.ts";
@@ -8,9 +8,9 @@ import { ConcurrencyLimit, Delivery, JSON_TYPE, sendData, sendError, toJson } fr
 import { streamHandler } from "./stream.ts";
 
 /** The routes below /api/v1. */
-export function apiRouter(deps: WebDeps, turns: Turns): Router {
+export function apiRouter(deps: WebDeps): Router {
   const limit = new ConcurrencyLimit(() => deps.settings().maxRequests);
-  const list = (items: () => Iterable<unknown>) => listHandler(deps, { items, limit, turns });
+  const list = (items: () => Iterable<unknown>) => listHandler(deps, { items, limit });
   return Router({ caseSensitive: true, strict: true })
     .get("/targets", (_request, response) => sendData(response, targetsJson(deps.targets())))
     .get("/vms", list(deps.vms))
@@ -26,7 +26,7 @@ export function apiRouter(deps: WebDeps, turns: Turns): Router {
 /** Answers with a list that may be long, made as fast as the client takes it. */
 function listHandler(
   deps: WebDeps,
-  { items, limit, turns }: { items: () => Iterable<unknown>; limit: ConcurrencyLimit; turns: Turns },
+  { items, limit }: { items: () => Iterable<unknown>; limit: ConcurrencyLimit },
 ): RequestHandler {
   const { clock } = deps;
   return async (request, response) => {
@@ -43,7 +43,7 @@ function listHandler(
     try {
       const delivery = new Delivery(response, { clock, timeoutMs: deps.settings().writeTimeoutMs });
       response.setHeader("Content-Type", JSON_TYPE);
-      await delivery.send(jsonPieces(items(), { turns, signal: delivery.signal, clock }));
+      await delivery.send(jsonPieces(items(), { signal: delivery.signal, clock }));
     } finally {
       giveBack();
     }
@@ -96,12 +96,16 @@ const ITEMS_PER_LOOK = 64;
  */
 export async function* jsonPieces(
   items: Iterable<unknown>,
-  { turns, signal, clock }: { turns: Turns; signal: AbortSignal; clock: Clock },
+  {
+    signal,
+    clock,
+    yieldTurn = yieldToEventLoop,
+  }: { signal: AbortSignal; clock: Clock; yieldTurn?: () => Promise<void> },
 ): AsyncGenerator<Buffer, void, void> {
   let text = '{"status":"success","data":[';
   let separator = "";
   let untilLook = ITEMS_PER_LOOK;
-  await turns.next();
+  await yieldTurn();
   let sliceEndUs = clock.nowUs() + SLICE_US;
   for (const item of items) {
     text += separator + toJson(item);
@@ -115,7 +119,7 @@ export async function* jsonPieces(
     yield Buffer.from(text);
     text = "";
     if (signal.aborted) return;
-    await turns.next();
+    await yieldTurn();
     sliceEndUs = clock.nowUs() + SLICE_US;
   }
   yield Buffer.from(`${text}]}`);

@@ -1,7 +1,7 @@
 /** What /api/v1 tells of VMs, groups and targets: one plain value each, made as it is pulled. */
 import type { TargetSnapshot } from "../client/target.ts";
 import type { Config } from "../config/types.ts";
-import { factsFrom } from "../exporter/hostFacts.ts";
+import { factsFrom } from "../exporter/row.ts";
 import { residentBytes } from "../exporter/vmMemory.ts";
 import type { FleetSnapshot, Group, MemberState, VmRecord } from "../fleet/types.ts";
 

@@ -3,7 +3,6 @@ import type { TargetSnapshot } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
 import type { WebConfig } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
-import { Turns } from "../exposition/turns.ts";
 import type { Logger } from "../log.ts";
 import type { RecentQuery } from "../scaler/report/log.ts";
 import type { ScalerSummary } from "../scaler/scaler.ts";
@@ -78,8 +77,7 @@ const METHODS = ["GET", "HEAD"];
 
 /** The web side of the program: metrics, health, API and pages. Decides by `deps` alone, keeps no state but counts. */
 export function createApp(deps: WebDeps): Express {
-  const turns = new Turns();
-  const metrics = metricsHandler(deps, turns);
+  const metrics = metricsHandler(deps);
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -96,7 +94,7 @@ export function createApp(deps: WebDeps): Express {
     if (deps.ready()) sendText(response, 200, "albatross-exporter is ready.");
     else sendText(response, 503, "albatross-exporter is not ready yet.");
   });
-  app.use("/api/v1", apiRouter(deps, turns));
+  app.use("/api/v1", apiRouter(deps));
   app.get("/", (_request, response) => sendPage(response, 200, landingPage(deps)));
   app.use(notFound(deps));
   app.use(failure(deps));

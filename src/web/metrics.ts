@@ -1,6 +1,5 @@
 import type { Request, RequestHandler, Response } from "express";
-import { CONTENT_TYPES, type ExpositionFormat } from "../exposition/format.ts";
-import type { Turns } from "../exposition/turns.ts";
+import { CONTENT_TYPES, type ExpositionFormat } from "../exposition/family.ts";
 import { type RenderTally, renderExposition } from "../exposition/writer.ts";
 import type { ScrapeOutcome, WebDeps } from "./app.ts";
 import { ConcurrencyLimit, type Delivered, Delivery, sendText } from "./responses.ts";
@@ -9,7 +8,7 @@ import { ConcurrencyLimit, type Delivered, Delivery, sendText } from "./response
 const SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds";
 
 /** Answers scrapes: negotiated format and compression, rendered as fast as the client takes it. */
-export function metricsHandler(deps: WebDeps, turns: Turns): RequestHandler {
+export function metricsHandler(deps: WebDeps): RequestHandler {
   const limit = new ConcurrencyLimit(() => deps.settings().maxRequests);
   return async (request, response) => {
     const format = negotiateFormat(request.get("Accept"));
@@ -33,7 +32,7 @@ export function metricsHandler(deps: WebDeps, turns: Turns): RequestHandler {
     }
     try {
       const gzip = acceptsGzip(request.get("Accept-Encoding"));
-      const outcome = await scrape(deps, { request, response, format, gzip, turns, tally });
+      const outcome = await scrape(deps, { request, response, format, gzip, tally });
       if (outcome === "timeout")
         deps.log.warn({ client: request.ip, ...tally }, "scrape cut: not taken in time");
       finished(outcome);
@@ -53,14 +52,10 @@ interface Scrape {
   readonly response: Response;
   readonly format: "text" | "openmetrics";
   readonly gzip: boolean;
-  readonly turns: Turns;
   readonly tally: RenderTally;
 }
 
-async function scrape(
-  deps: WebDeps,
-  { request, response, format, gzip, turns, tally }: Scrape,
-): Promise<Delivered> {
+async function scrape(deps: WebDeps, { request, response, format, gzip, tally }: Scrape): Promise<Delivered> {
   const { clock } = deps;
   const delivery = new Delivery(response, {
     clock,
@@ -70,7 +65,7 @@ async function scrape(
   if (families === null) return delivery.ended;
   if (gzip) response.setHeader("Content-Encoding", "gzip");
   const { signal } = delivery;
-  return delivery.send(renderExposition(families, format, { turns, signal, tally, clock }), { gzip });
+  return delivery.send(renderExposition(families, format, { signal, tally, clock }), { gzip });
 }
 
 /** The write timeout, or what the client allows if that is shorter. */

@@ -6,9 +6,7 @@ import type { TargetSnapshot } from "../../src/client/target.ts";
 import { VMMD_ERROR_REASONS } from "../../src/client/vmmd.ts";
 import type { Config, ExporterConfig, TargetConfig } from "../../src/config/types.ts";
 import { type CollectCounts, collectFamilies } from "../../src/exporter/collect.ts";
-import type { Family } from "../../src/exposition/family.ts";
-import type { ExpositionFormat } from "../../src/exposition/format.ts";
-import { labelPairs } from "../../src/exposition/labels.ts";
+import { type ExpositionFormat, type Family, labelPairs } from "../../src/exposition/family.ts";
 import { renderExposition } from "../../src/exposition/writer.ts";
 import type {
   FleetSnapshot,

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { escapeHelp, escapeLabelValue, labelPairs } from "../../src/exposition/labels.ts";
+import { escapeHelp, escapeLabelValue, labelPairs } from "../../src/exposition/family.ts";
 
 describe("a label value", () => {
   test.each([

@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry, Summary } from "prom-client";
 import { expect, test } from "vitest";
-import type { ExpositionFormat } from "../../src/exposition/format.ts";
+import type { ExpositionFormat } from "../../src/exposition/family.ts";
 import { promClientFamilies } from "../../src/exposition/promClient.ts";
 import { renderExposition } from "../../src/exposition/writer.ts";
 import { collect } from "../support/collect.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Turns } from "../../src/exposition/turns.ts";
+import { yieldToEventLoop } from "../../src/exposition/writer.ts";
 
 /** Counts iterations of the event loop for as long as `work` takes. */
 async function countingIterations<T>(work: (iteration: () => number) => Promise<T>): Promise<T> {
@@ -20,10 +20,9 @@ async function countingIterations<T>(work: (iteration: () => number) => Promise<
 describe("turns", () => {
   test("come one per iteration of the event loop, in the order they were asked for", async () => {
     const granted = await countingIterations(async (iteration) => {
-      const turns = new Turns();
       return Promise.all(
         ["a", "b", "c", "d"].map(async (who) => {
-          await turns.next();
+          await yieldToEventLoop();
           return { who, at: iteration() };
         }),
       );
@@ -34,11 +33,10 @@ describe("turns", () => {
   });
 
   test("alternate between two that keep asking", async () => {
-    const turns = new Turns();
     const order: string[] = [];
     const worker = async (who: string) => {
       for (let i = 0; i < 3; i++) {
-        await turns.next();
+        await yieldToEventLoop();
         order.push(who);
       }
     };

@@ -1,9 +1,14 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { Family } from "../../exposition/family.ts";
-import { labelPairs } from "../../exposition/labels.ts";
-import { labelList, tableLine } from "../../exposition/metricDocs.ts";
+import { type Family, labelPairs } from "../../exposition/family.ts";
 import { promClientFamilies } from "../../exposition/promClient.ts";
-import { type LabelDoc, ownLabels, type RowHead, type TableRow } from "../../exposition/row.ts";
+import {
+  type LabelDoc,
+  labelList,
+  ownLabels,
+  type RowHead,
+  type TableRow,
+  tableLine,
+} from "../../exposition/row.ts";
 import { ACTIONS } from "../actions/action.ts";
 import type { Decision, Evaluation, GroupKey, GroupPolicy, Scale } from "../rules/types.ts";
 import type { StateFileCounts } from "../state/stateFile.ts";
