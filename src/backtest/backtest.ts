@@ -1,94 +1,140 @@
 /** Several replays of the same traces side by side: the traces are read once, however many variants are compared. */
-import { type DecisionJson, decisionJson } from "../scaler/report/json.ts";
-import { Transitions } from "../scaler/report/log.ts";
-import { mergeTraces, type TraceSource } from "../trace/reader.ts";
-import { Replay, type ReplayTick, type TickMode } from "./replay.ts";
-import { Summariser, type Summary } from "./summary.ts";
-import type { Variant } from "./variants.ts";
+import { statSync } from "node:fs";
+import type { Readable, Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { formatProblem, type Problem, readTextFile } from "../config/checkedYaml.ts";
+import { loadConfig } from "../config/load.ts";
+import { isErrno } from "../systemError.ts";
+import { mergeTraces, TraceError, TraceSource } from "../trace/reader.ts";
+import { jsonOutput, type RunResult, tableOutput } from "./output.ts";
+import { Replay, type ReplayOptions } from "./replay.ts";
+import { SettingError, type Variant, variants } from "./variants.ts";
 
-export interface BacktestOptions {
-  readonly sources: readonly TraceSource[];
-  readonly variants: readonly Variant[];
-  readonly ticks: TickMode;
-  /** every evaluation, not only scale decisions and changes of hold */
-  readonly all: boolean;
-  /** told of each decision as it is taken, `run` counting the variants from 0 */
-  readonly onDecision: (run: number, decision: DecisionJson) => void;
-  /** called between batches: for progress, and to let the output drain */
-  readonly onBatch: (samples: number) => Promise<void> | void;
+export interface BacktestFlags extends ReplayOptions {
+  readonly traces: readonly string[];
+  /** null runs with the built-in defaults, which have no policy */
+  readonly file: string | null;
+  readonly format: "table" | "json";
+  readonly set: readonly string[];
 }
 
-export interface RunResult {
-  readonly set: Variant["set"];
-  readonly ticks: number;
-  readonly evaluations: number;
-  readonly summary: Summary;
+export interface Streams {
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable & { readonly isTTY?: boolean };
 }
 
-/** Replays the traces under every variant. Throws TraceError. */
-export async function backtest(options: BacktestOptions): Promise<readonly RunResult[]> {
-  const runs = options.variants.map(
-    (variant, index) => new Run(variant, options.ticks, options.all, (d) => options.onDecision(index, d)),
-  );
+/** The command: reads, replays, prints. Resolves to the exit code; errors are lines on stderr. */
+export async function runBacktest(flags: BacktestFlags, streams: Streams): Promise<number> {
+  const say = (text: string) => streams.stderr.write(`albatross-exporter: ${text}\n`);
   try {
-    for await (const events of mergeTraces(options.sources)) {
-      for (const event of events) for (const run of runs) run.replay.take(event);
-      await options.onBatch(runs[0]?.replay.samples ?? 0);
+    const tried = configurations(flags, streams.stderr);
+    if (tried === null) return 1;
+    if (tried.every(({ config }) => config.policies.length === 0)) {
+      say("no policy in the configuration: every group is held with no_policy");
+    }
+    if (flags.traces.filter((file) => file === "-").length > 1) {
+      throw new TraceError("standard input (-) can be read only once");
+    }
+    const told: RunResult[] = [];
+    // standard output is the process' own and stays open
+    await pipeline(replayed(flags, tried, streams, told), streams.stdout, { end: false });
+    const [first] = told;
+    if (first?.summary.samples === 0) {
+      const lines = first.summary.skipped_lines;
+      const skipped = `${lines} line${lines === 1 ? "" : "s"} of something else`;
+      say(`no samples in ${flags.traces.join(", ")} (${skipped})`);
+    }
+    return 0;
+  } catch (error) {
+    // nobody wants the rest (`backtest TRACE | head`)
+    if (isErrno(error, "EPIPE")) return 0;
+    if (!(error instanceof TraceError || error instanceof SettingError)) throw error;
+    say(error.message);
+    return 1;
+  }
+}
+
+function configurations(flags: BacktestFlags, stderr: Writable): readonly Variant[] | null {
+  const read = flags.file === null ? { ok: true as const, text: "" } : readTextFile(flags.file);
+  if (!read.ok) return refuse(read.problems, stderr);
+  const file = flags.file ?? "built-in defaults";
+  const checked = loadConfig(file, read.text);
+  return checked.ok ? variants(file, read.text, flags.set) : refuse(checked.problems, stderr);
+}
+
+function refuse(problems: readonly Problem[], stderr: Writable): null {
+  for (const problem of problems) stderr.write(`${formatProblem(problem)}\n`);
+  return null;
+}
+
+/** Text is gathered up to this size before it is written. */
+const OUTPUT_CHARS = 64 * 1024;
+
+/** Replays the traces under every variant. Yields what is to be printed; the results go into `told`. Throws TraceError. */
+async function* replayed(
+  flags: BacktestFlags,
+  tried: readonly Variant[],
+  { stdin, stderr }: Streams,
+  told: RunResult[],
+): AsyncGenerator<string> {
+  const output = (flags.format === "json" ? jsonOutput : tableOutput)(tried.length);
+  let text = "";
+  const replays = tried.map(
+    (variant, run) =>
+      new Replay(variant, flags, (decision) => {
+        text += output.decision(run, decision);
+      }),
+  );
+  const sources = flags.traces.map((file) => new TraceSource(file, stdin));
+  const progress = stderr.isTTY === true ? new ProgressLine(flags.traces, sources, stderr) : null;
+  try {
+    for await (const events of mergeTraces(sources)) {
+      for (const event of events) for (const replay of replays) replay.take(event);
+      progress?.show(replays[0]?.samples ?? 0);
+      if (text.length < OUTPUT_CHARS) continue;
+      yield text;
+      text = "";
     }
   } finally {
-    for (const source of options.sources) source.close();
+    for (const source of sources) source.close();
+    progress?.clear();
   }
-  const skipped = options.sources.reduce((sum, source) => sum + source.skipped, 0);
-  return runs.map((run) => {
-    run.replay.end();
-    return run.result(skipped);
-  });
+  const skipped = sources.reduce((sum, source) => sum + source.skipped, 0);
+  told.push(...replays.map((replay) => replay.end(skipped)));
+  yield text + output.end(told);
 }
 
-/** One variant's way through the traces. */
-class Run {
-  readonly replay: Replay;
-  readonly #set: Variant["set"];
-  readonly #all: boolean;
-  readonly #onDecision: (decision: DecisionJson) => void;
-  readonly #transitions = new Transitions();
-  readonly #summariser = new Summariser();
-  #ticks = 0;
-  #evaluations = 0;
-  #lastTickMs: number | null = null;
+const PROGRESS_EVERY_MS = 250;
 
-  constructor(
-    { set, config }: Variant,
-    ticks: TickMode,
-    all: boolean,
-    onDecision: (decision: DecisionJson) => void,
-  ) {
-    this.replay = new Replay(config, ticks, (tick) => this.#follow(tick));
-    this.#set = set;
-    this.#all = all;
-    this.#onDecision = onDecision;
+/** Progress on a terminal: how much of the files is read, and how fast. It leaves nothing behind. */
+class ProgressLine {
+  readonly #sources: readonly TraceSource[];
+  readonly #stderr: Writable;
+  readonly #totalBytes: number;
+  readonly #startMs = performance.now();
+  #shownMs = this.#startMs;
+  #isShown = false;
+
+  constructor(files: readonly string[], sources: readonly TraceSource[], stderr: Writable) {
+    this.#sources = sources;
+    this.#stderr = stderr;
+    const size = (file: string) => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    this.#totalBytes = files.reduce((sum, file) => sum + size(file), 0);
   }
 
-  #follow({ timeMs, evaluations }: ReplayTick): void {
-    const windowMs = timeMs - (this.#lastTickMs ?? this.replay.span?.fromMs ?? timeMs);
-    this.#lastTickMs = timeMs;
-    this.#ticks += 1;
-    this.#evaluations += evaluations.length;
-    for (const evaluation of evaluations) {
-      this.#summariser.add(evaluation, windowMs);
-      const isTransition = this.#transitions.isTransition(evaluation);
-      if (isTransition || this.#all) this.#onDecision(decisionJson(evaluation, timeMs));
-    }
+  show(samples: number): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#shownMs < PROGRESS_EVERY_MS) return;
+    this.#shownMs = nowMs;
+    this.#isShown = true;
+    const read = this.#sources.reduce((sum, source) => sum + source.bytesRead, 0);
+    const share = this.#totalBytes > 0 ? `${((100 * read) / this.#totalBytes).toFixed(0)} %, ` : "";
+    const rate = Math.round(samples / ((nowMs - this.#startMs) / 1000));
+    this.#stderr.write(`\r${share}${samples} samples, ${rate}/s\u001b[K`);
   }
 
-  result(skippedLines: number): RunResult {
-    const { span, samples } = this.replay;
-    const summary = this.#summariser.summary({
-      from: span === null ? null : new Date(span.fromMs).toISOString(),
-      to: span === null ? null : new Date(span.toMs).toISOString(),
-      samples,
-      skipped_lines: skippedLines,
-    });
-    return { set: this.#set, ticks: this.#ticks, evaluations: this.#evaluations, summary };
+  clear(): void {
+    if (this.#isShown) this.#stderr.write("\r\u001b[K");
   }
 }

@@ -1,141 +1,218 @@
-/** What `backtest` prints: JSON for programs, tables for people. Both are written as the decisions come. */
+/** What `backtest` prints: sums over the evaluations, JSON for programs, tables for people. */
 import type { DecisionJson } from "../scaler/report/json.ts";
-import type { RunResult } from "./backtest.ts";
+import type { Evaluation, GroupName } from "../scaler/rules/types.ts";
 
+type Counts = Record<string, Record<string, number>>;
+
+interface Figures {
+  /** evaluations by decision and reason */
+  readonly decisions: Counts;
+  /** time during which the average that scale-ups are decided on was above its threshold */
+  readonly seconds_above_up_threshold: number;
+  readonly most_clones: number;
+  readonly clone_hours: number;
+}
+
+/** The figures are of all groups together: sums, except the most clones that one of them had. */
+export interface Summary extends Figures {
+  /** wall time of the first and the last sample; null without any */
+  readonly from: string | null;
+  readonly to: string | null;
+  readonly samples: number;
+  /** lines of the traces that were no samples */
+  readonly skipped_lines: number;
+  readonly groups: readonly (GroupName & Figures)[];
+}
+
+class Tally {
+  readonly decisions: Counts = {};
+  aboveMs = 0;
+  mostClones = 0;
+  cloneMs = 0;
+
+  count(decision: string, reason: string, times: number): void {
+    const reasons = this.decisions[decision] ?? {};
+    this.decisions[decision] = reasons;
+    reasons[reason] = (reasons[reason] ?? 0) + times;
+  }
+
+  add(other: Tally): void {
+    for (const [decision, reasons] of Object.entries(other.decisions)) {
+      for (const [reason, times] of Object.entries(reasons)) this.count(decision, reason, times);
+    }
+    this.aboveMs += other.aboveMs;
+    this.mostClones = Math.max(this.mostClones, other.mostClones);
+    this.cloneMs += other.cloneMs;
+  }
+
+  figures(): Figures {
+    return {
+      decisions: this.decisions,
+      seconds_above_up_threshold: this.aboveMs / 1000,
+      most_clones: this.mostClones,
+      clone_hours: Math.round((this.cloneMs / 3_600_000) * 10_000) / 10_000,
+    };
+  }
+}
+
+/** Adds evaluations up. An evaluation stands for the time since the tick before it. */
+export class Summariser {
+  readonly #groups = new Map<string, { readonly name: GroupName; readonly tally: Tally }>();
+
+  /** Counts one evaluation that covers `windowMs` of time. */
+  add({ observation, decision, averages, policy, clones }: Evaluation, windowMs: number): void {
+    const { key, host, path, group } = observation;
+    const known = this.#groups.get(key) ?? { name: { host, path, group }, tally: new Tally() };
+    this.#groups.set(key, known);
+    const { tally } = known;
+    tally.count(decision.decision, decision.reason, 1);
+    if (policy !== null && averages.forUp !== null && averages.forUp > policy.scaleUpThresholdPercent) {
+      tally.aboveMs += windowMs;
+    }
+    tally.mostClones = Math.max(tally.mostClones, clones);
+    tally.cloneMs += clones * windowMs;
+  }
+
+  /** The sums so far, groups in order of host, path and name. */
+  summary(run: Pick<Summary, "from" | "to" | "samples" | "skipped_lines">): Summary {
+    const groups = [...this.#groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group);
+    const total = new Tally();
+    for (const { tally } of groups) total.add(tally);
+    return {
+      ...run,
+      ...total.figures(),
+      groups: groups.map(({ name, tally }) => ({ ...name, ...tally.figures() })),
+    };
+  }
+}
+
+export interface RunResult {
+  /** what `--set` changed for this run */
+  readonly set: Readonly<Record<string, string>>;
+  readonly ticks: number;
+  readonly evaluations: number;
+  readonly summary: Summary;
+}
+
+/** Turns decisions into text as they come, and then the results. */
 export interface BacktestOutput {
-  decision(run: number, decision: DecisionJson): void;
-  end(results: readonly RunResult[]): void;
+  decision(run: number, decision: DecisionJson): string;
+  end(results: readonly RunResult[]): string;
 }
 
 /**
  * One JSON object: `{decisions, ticks, evaluations, summary}`; with several variants `{runs: [...]}` of these, each
  * with what was `set`. Decisions of one run are written as they come; those of several are kept until the end.
  */
-export function jsonOutput(write: (text: string) => void, runs: number): BacktestOutput {
-  if (runs > 1) return comparedJson(write);
-  let separator = "\n";
-  write(`{"decisions":[`);
+export function jsonOutput(runs: number): BacktestOutput {
+  if (runs > 1) return comparedJson(runs);
+  let before = `{"decisions":[`;
   return {
     decision(_, decision) {
-      write(`${separator}${JSON.stringify(decision)}`);
-      separator = ",\n";
+      const text = `${before}\n${JSON.stringify(decision)}`;
+      before = ",";
+      return text;
     },
-    end(results) {
-      for (const { ticks, evaluations, summary } of results) {
-        write(`\n],"ticks":${ticks},"evaluations":${evaluations},"summary":${JSON.stringify(summary)}}\n`);
-      }
-    },
+    end: (results) =>
+      results
+        .map(({ ticks, evaluations, summary }) => {
+          const head = before === "," ? "" : before;
+          return `${head}\n],"ticks":${ticks},"evaluations":${evaluations},"summary":${JSON.stringify(summary)}}\n`;
+        })
+        .join(""),
   };
 }
 
-function comparedJson(write: (text: string) => void): BacktestOutput {
-  const decisions: DecisionJson[][] = [];
+function comparedJson(runs: number): BacktestOutput {
+  const taken = Array.from({ length: runs }, (): DecisionJson[] => []);
   return {
     decision(run, decision) {
-      const taken = decisions[run];
-      if (taken === undefined) decisions[run] = [decision];
-      else taken.push(decision);
+      taken[run]?.push(decision);
+      return "";
     },
     end(results) {
-      const runs = results.map(({ set, ticks, evaluations, summary }, run) =>
-        JSON.stringify({ set, ticks, evaluations, decisions: decisions[run] ?? [], summary }),
+      const texts = results.map(({ set, ticks, evaluations, summary }, run) =>
+        JSON.stringify({ set, ticks, evaluations, decisions: taken[run], summary }),
       );
-      write(`{"runs":[\n${runs.join(",\n")}\n]}\n`);
+      return `{"runs":[\n${texts.join(",\n")}\n]}\n`;
     },
   };
 }
 
-const COLUMNS = [
-  "time",
-  "group",
-  "decision",
-  "reason",
-  "clone",
-  "avg %",
-  "up %",
-  "down %",
-  "clones",
-  "ticks",
+const COLUMNS: readonly (readonly [title: string, width: number, (d: DecisionJson) => string])[] = [
+  ["time", 24, (d) => d.time],
+  ["group", 28, (d) => `${d.host} ${d.path}:${d.group}`],
+  ["decision", 10, (d) => d.decision],
+  ["reason", 15, (d) => d.reason],
+  ["clone", 24, (d) => (d.would === null ? d.clone : `(${d.would.decision} ${d.would.clone})`) ?? ""],
+  ["avg %", 6, (d) => percent(d.average_percent)],
+  ["up %", 6, (d) => percent(d.average_for_up_percent)],
+  ["down %", 6, (d) => percent(d.average_for_down_percent)],
+  ["clones", 6, (d) => String(d.clones)],
+  ["ticks", 7, (d) => `${d.high_ticks}/${d.low_ticks}`],
 ];
-const WIDTHS = [24, 28, 10, 15, 24, 6, 6, 6, 6, 7];
+const WIDTHS = COLUMNS.map(([, width]) => width);
 
 /** Decisions as lines, then the summary; with several variants only their summaries, side by side. */
-export function tableOutput(write: (text: string) => void, runs: number): BacktestOutput {
-  let headed = false;
+export function tableOutput(runs: number): BacktestOutput {
+  let isEmpty = true;
   return {
     decision(_, decision) {
-      if (runs > 1) return;
-      if (!headed) write(row(COLUMNS));
-      headed = true;
-      write(row(cells(decision)));
+      if (runs > 1) return "";
+      const texts = COLUMNS.map(([, , text]) => text(decision));
+      const head = isEmpty
+        ? row(
+            COLUMNS.map(([title]) => title),
+            WIDTHS,
+          )
+        : "";
+      isEmpty = false;
+      return head + row(texts, WIDTHS);
     },
-    end(results) {
-      if (headed) write("\n");
-      write(sideBySide(results));
-    },
+    end: (results) => (isEmpty ? "" : "\n") + sideBySide(results),
   };
-}
-
-function cells(d: DecisionJson): string[] {
-  const would = d.would === null ? d.clone : `(${d.would.decision} ${d.would.clone})`;
-  return [
-    d.time,
-    `${d.host} ${d.path}:${d.group}`,
-    d.decision,
-    d.reason,
-    would ?? "",
-    percent(d.average_percent),
-    percent(d.average_for_up_percent),
-    percent(d.average_for_down_percent),
-    String(d.clones),
-    `${d.high_ticks}/${d.low_ticks}`,
-  ];
 }
 
 function percent(value: number | null): string {
   return value === null ? "-" : value.toFixed(1);
 }
 
-function row(texts: readonly string[]): string {
+function row(texts: readonly string[], widths: readonly number[]): string {
   return `${texts
-    .map((text, i) => text.padEnd(WIDTHS[i] ?? 0))
+    .map((text, i) => text.padEnd(widths[i] ?? 0))
     .join("  ")
     .trimEnd()}\n`;
 }
 
 /** One column per variant, one line per figure. */
 function sideBySide(results: readonly RunResult[]): string {
-  const lines: [string, (result: RunResult) => string][] = [
-    ["samples", (r) => String(r.summary.samples)],
-    ["skipped lines", (r) => String(r.summary.skipped_lines)],
-    ["from", (r) => r.summary.from ?? "-"],
-    ["to", (r) => r.summary.to ?? "-"],
-    ["groups", (r) => String(r.summary.groups.length)],
-    ["ticks", (r) => String(r.ticks)],
-    ["evaluations", (r) => String(r.evaluations)],
-    ...decisionKinds(results).map(([decision, reason]): [string, (result: RunResult) => string] => [
-      `${decision} / ${reason}`,
-      (r) => String(r.summary.decisions[decision]?.[reason] ?? 0),
-    ]),
-    ["time above the up threshold", (r) => `${r.summary.seconds_above_up_threshold} s`],
-    ["most clones", (r) => String(r.summary.most_clones)],
-    ["clone-hours", (r) => String(r.summary.clone_hours)],
+  const line = (title: string, figure: (summary: Summary, run: RunResult) => string | number) => [
+    title,
+    ...results.map((run) => String(figure(run.summary, run))),
   ];
-  const names = results.map(({ set }) => Object.entries(set).map(([key, value]) => `${key}=${value}`));
+  const settings = results.map(({ set }) =>
+    Object.entries(set)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(" "),
+  );
   const table = [
-    ...(names.some((n) => n.length > 0) ? [["", ...names.map((n) => n.join(" "))]] : []),
-    ...lines.map(([title, figure]) => [title, ...results.map(figure)]),
+    ...(settings.some((text) => text !== "") ? [["", ...settings]] : []),
+    line("samples", (s) => s.samples),
+    line("skipped lines", (s) => s.skipped_lines),
+    line("from", (s) => s.from ?? "-"),
+    line("to", (s) => s.to ?? "-"),
+    line("groups", (s) => s.groups.length),
+    line("ticks", (_, run) => run.ticks),
+    line("evaluations", (_, run) => run.evaluations),
+    ...decisionKinds(results).map(([decision, reason]) =>
+      line(`${decision} / ${reason}`, (s) => s.decisions[decision]?.[reason] ?? 0),
+    ),
+    line("time above the up threshold", (s) => `${s.seconds_above_up_threshold} s`),
+    line("most clones", (s) => s.most_clones),
+    line("clone-hours", (s) => s.clone_hours),
   ];
-  const widths = table[0]?.map((_, i) => Math.max(...table.map((line) => line[i]?.length ?? 0))) ?? [];
-  return table
-    .map(
-      (line) =>
-        `${line
-          .map((text, i) => text.padEnd(widths[i] ?? 0))
-          .join("  ")
-          .trimEnd()}\n`,
-    )
-    .join("");
+  const widths = table[0]?.map((_, i) => Math.max(...table.map((texts) => texts[i]?.length ?? 0))) ?? [];
+  return table.map((texts) => row(texts, widths)).join("");
 }
 
 /** Scale decisions first, then holds, each by name. */
@@ -143,10 +220,10 @@ function decisionKinds(results: readonly RunResult[]): [string, string][] {
   const kinds = new Map<string, [string, string]>();
   for (const { summary } of results) {
     for (const [decision, reasons] of Object.entries(summary.decisions)) {
-      for (const reason of Object.keys(reasons)) kinds.set(`${decision} ${reason}`, [decision, reason]);
+      for (const reason of Object.keys(reasons)) {
+        kinds.set(`${decision === "hold" ? 1 : 0}${decision}${reason}`, [decision, reason]);
+      }
     }
   }
-  const order = ([decision, reason]: [string, string]) =>
-    `${decision === "hold" ? 1 : 0}${decision}${reason}`;
-  return [...kinds.values()].sort((a, b) => (order(a) < order(b) ? -1 : 1));
+  return [...kinds].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, kind]) => kind);
 }

@@ -1,73 +1,70 @@
 /** A trace through the fleet and the scaler's rules, on a clock that the trace moves. */
-
+import { StatsInterval } from "../client/interval.ts";
 import type { Clock } from "../clock.ts";
-import type { ScalerConfig } from "../config/types.ts";
 import { Fleet } from "../fleet/fleet.ts";
+import { type DecisionJson, decisionJson } from "../scaler/report/json.ts";
+import { Transitions } from "../scaler/report/log.ts";
 import { Rules } from "../scaler/rules/tick.ts";
-import type { Evaluation } from "../scaler/rules/types.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
 import type { TraceEvent } from "../trace/reader.ts";
-import { HostIntervals } from "./intervals.ts";
+import { formatName, type Name } from "../wire/names.ts";
+import { type RunResult, Summariser } from "./output.ts";
+import type { Variant } from "./variants.ts";
 
-/** `poll`: at the first sample's time + k x poll_interval; `trace`: where the trace says that the scaler ticked. */
-export type TickMode = "poll" | "trace";
-
-export interface ReplayTick {
-  /** wall time of the tick */
-  readonly timeMs: number;
-  readonly evaluations: readonly Evaluation[];
+export interface ReplayOptions {
+  /** `poll`: at the first sample's time + k x poll_interval; `trace`: where the trace says that the scaler ticked */
+  readonly ticks: "poll" | "trace";
+  /** every evaluation, not only scale decisions and changes of hold */
+  readonly all: boolean;
 }
 
 /** One run of the rules over the events of a trace, from an empty state. Touches no file. */
 export class Replay {
-  readonly #config: ScalerConfig;
-  readonly #mode: TickMode;
-  readonly #onTick: (tick: ReplayTick) => void;
+  readonly #variant: Variant;
+  readonly #options: ReplayOptions;
+  readonly #onDecision: (decision: DecisionJson) => void;
   readonly #fleet: Fleet;
   readonly #source: FleetSource;
   readonly #rules: Rules;
   readonly #intervals = new HostIntervals();
+  readonly #transitions = new Transitions();
+  readonly #summariser = new Summariser();
+  /** monotonic time begins with the trace */
   readonly #clock: { nowUs: number; startMs: number | null } = { nowUs: 0, startMs: null };
   #firstSampleMs: number | null = null;
   #lastSampleMs = 0;
+  #lastTickMs: number | null = null;
   #nextPollMs = Number.POSITIVE_INFINITY;
   #dueTicks: number[] = [];
-  #samples = 0;
+  #ticks = 0;
+  #evaluations = 0;
+  samples = 0;
 
-  /** `onTick` is told of each tick as the trace reaches it. */
-  constructor(config: ScalerConfig, mode: TickMode, onTick: (tick: ReplayTick) => void) {
-    this.#config = config;
-    this.#mode = mode;
-    this.#onTick = onTick;
+  /** `onDecision` is told of each decision as the trace reaches it. */
+  constructor(variant: Variant, options: ReplayOptions, onDecision: (decision: DecisionJson) => void) {
+    this.#variant = variant;
+    this.#options = options;
+    this.#onDecision = onDecision;
     const clock: Clock = {
       nowUs: () => this.#clock.nowUs,
       wallMs: () => (this.#clock.startMs ?? 0) + this.#clock.nowUs / 1000,
       after: () => () => undefined,
     };
-    this.#fleet = new Fleet({ clock, deathTimeoutMs: config.defaults.deathTimeoutMs });
+    this.#fleet = new Fleet({ clock, deathTimeoutMs: variant.config.defaults.deathTimeoutMs });
     this.#source = new FleetSource(this.#fleet);
-    this.#rules = new Rules(config);
-  }
-
-  get samples(): number {
-    return this.#samples;
-  }
-
-  /** Wall times of the first and the last sample; null before the first. */
-  get span(): { readonly fromMs: number; readonly toMs: number } | null {
-    return this.#firstSampleMs === null ? null : { fromMs: this.#firstSampleMs, toMs: this.#lastSampleMs };
+    this.#rules = new Rules(variant.config);
   }
 
   /** Takes in the next event of the trace, after the ticks that fell before it. A sample at a tick's very time belongs to it. */
   take(event: TraceEvent): void {
-    this.#ticksBefore(event.timeMs);
+    const { timeMs } = event;
+    this.#ticksBefore(timeMs);
     switch (event.kind) {
       case "sample":
         this.#sample(event);
         break;
       case "info":
-        this.#start(event.timeMs);
-        this.#moveTo(event.timeMs);
+        this.#moveTo(timeMs);
         this.#fleet.recordInfo(event.host, event.entries, this.#clock.nowUs);
         break;
       case "connection":
@@ -75,20 +72,28 @@ export class Replay {
         if (event.up) this.#intervals.reconnected(event.host);
         break;
       case "tick":
-        if (this.#mode === "trace" && this.#dueTicks.at(-1) !== event.timeMs)
-          this.#dueTicks.push(event.timeMs);
+        if (this.#options.ticks === "trace" && this.#dueTicks.at(-1) !== timeMs) this.#dueTicks.push(timeMs);
         break;
     }
   }
 
   /** Runs the ticks that are left once the trace has ended: up to the last sample's time, or all that the trace recorded. */
-  end(): void {
-    if (this.#firstSampleMs === null) return;
-    this.#ticksBefore(this.#mode === "trace" ? Number.POSITIVE_INFINITY : this.#lastSampleMs + 1);
+  end(skippedLines: number): RunResult {
+    const isEmpty = this.#firstSampleMs === null;
+    if (!isEmpty) {
+      this.#ticksBefore(this.#options.ticks === "trace" ? Number.POSITIVE_INFINITY : this.#lastSampleMs + 1);
+    }
+    const summary = this.#summariser.summary({
+      from: this.#firstSampleMs === null ? null : new Date(this.#firstSampleMs).toISOString(),
+      to: isEmpty ? null : new Date(this.#lastSampleMs).toISOString(),
+      samples: this.samples,
+      skipped_lines: skippedLines,
+    });
+    return { set: this.#variant.set, ticks: this.#ticks, evaluations: this.#evaluations, summary };
   }
 
   #ticksBefore(timeMs: number): void {
-    if (this.#mode === "trace") {
+    if (this.#options.ticks === "trace") {
       for (let next = this.#dueTicks[0]; next !== undefined && next < timeMs; next = this.#dueTicks[0]) {
         this.#dueTicks.shift();
         this.#tick(next);
@@ -97,7 +102,7 @@ export class Replay {
     }
     while (this.#nextPollMs < timeMs) {
       this.#tick(this.#nextPollMs);
-      this.#nextPollMs += this.#config.pollIntervalMs;
+      this.#nextPollMs += this.#variant.config.pollIntervalMs;
     }
   }
 
@@ -112,35 +117,67 @@ export class Replay {
       firstSampleUs: this.#usAt(this.#firstSampleMs),
       groupOf: (name) => this.#rules.groupOf(name),
     });
-    const evaluations = this.#rules.tick(observations, nowUs);
-    this.#onTick({ timeMs, evaluations });
+    const windowMs = timeMs - (this.#lastTickMs ?? this.#firstSampleMs);
+    this.#lastTickMs = timeMs;
+    this.#ticks += 1;
+    for (const evaluation of this.#rules.tick(observations, nowUs)) {
+      this.#evaluations += 1;
+      this.#summariser.add(evaluation, windowMs);
+      const isTransition = this.#transitions.isTransition(evaluation);
+      if (isTransition || this.#options.all) this.#onDecision(decisionJson(evaluation, timeMs));
+    }
   }
 
-  #sample(event: TraceEvent & { kind: "sample" }): void {
+  #sample({ timeMs, host, name, stats }: TraceEvent & { kind: "sample" }): void {
     if (this.#firstSampleMs === null) {
-      this.#start(event.timeMs);
-      this.#firstSampleMs = event.timeMs;
-      this.#nextPollMs = event.timeMs + this.#config.pollIntervalMs;
+      this.#firstSampleMs = timeMs;
+      this.#nextPollMs = timeMs + this.#variant.config.pollIntervalMs;
     }
-    this.#samples += 1;
-    this.#lastSampleMs = event.timeMs;
-    this.#moveTo(event.timeMs);
-    const { host, name, stats, timeMs } = event;
+    this.samples += 1;
+    this.#lastSampleMs = timeMs;
+    this.#moveTo(timeMs);
     const { nowUs } = this.#clock;
     const intervalUs = this.#intervals.sample(host, name, nowUs);
     this.#fleet.record({ host, name, stats, arrivalUs: nowUs, arrivalWallMs: timeMs, intervalUs });
   }
 
-  /** Monotonic time begins with the trace. */
-  #start(timeMs: number): void {
-    this.#clock.startMs ??= timeMs;
-  }
-
   #moveTo(timeMs: number): void {
+    this.#clock.startMs ??= timeMs;
     this.#clock.nowUs = this.#usAt(timeMs);
   }
 
   #usAt(timeMs: number): number {
     return Math.round((timeMs - (this.#clock.startMs ?? timeMs)) * 1000);
+  }
+}
+
+interface HostInterval {
+  readonly interval: StatsInterval;
+  /** when it was last asked for, and what it was then */
+  atUs: number;
+  us: number;
+}
+
+/** The stats interval of each host, learnt from its samples as the running program learns it. */
+class HostIntervals {
+  readonly #hosts = new Map<string, HostInterval>();
+
+  /** Takes note of a sample. What comes back is the interval to judge it by, in µs. */
+  sample(host: string, name: Name, arrivalUs: number): number {
+    const begun = { interval: new StatsInterval("auto"), atUs: Number.NEGATIVE_INFINITY, us: 0 };
+    const known = this.#hosts.get(host) ?? begun;
+    if (known === begun) this.#hosts.set(host, begun);
+    known.interval.message(formatName(name), arrivalUs);
+    // samples of one time are of one burst: the first of them ends the burst before
+    if (known.atUs !== arrivalUs) {
+      known.atUs = arrivalUs;
+      known.us = known.interval.sampleUs;
+    }
+    return known.us;
+  }
+
+  /** Another connection may lead to a daemon with another interval. */
+  reconnected(host: string): void {
+    this.#hosts.delete(host);
   }
 }

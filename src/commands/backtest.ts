@@ -41,7 +41,7 @@ Examples:
   albatross-exporter backtest --set scale_up_threshold_percent=80 --set scale_up_threshold_percent=90 trace.ndjson`,
     )
     .action(async (traces: string[], options: Options) => {
-      const { runBacktest } = await import("../backtest/run.ts");
+      const { runBacktest } = await import("../backtest/backtest.ts");
       const file = options["config.file"] ?? (existsSync("config.yaml") ? "config.yaml" : null);
       process.exitCode = await runBacktest(
         {

@@ -1,7 +1,7 @@
 import { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test, vi } from "vitest";
-import { runBacktest } from "../../src/backtest/run.ts";
+import { runBacktest } from "../../src/backtest/backtest.ts";
 import { folder, run, runJson, steadyTrace, text, timeAt } from "./run.ts";
 
 const TRACES = fileURLToPath(new URL("../fixtures/wire/traces", import.meta.url));

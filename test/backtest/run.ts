@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable, Writable } from "node:stream";
 import { afterAll, beforeAll } from "vitest";
-import { type BacktestFlags, runBacktest } from "../../src/backtest/run.ts";
-import type { Summary } from "../../src/backtest/summary.ts";
+import { type BacktestFlags, runBacktest } from "../../src/backtest/backtest.ts";
+import type { Summary } from "../../src/backtest/output.ts";
 import type { DecisionJson } from "../../src/scaler/report/json.ts";
 
 export interface Ran {
