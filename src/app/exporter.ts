@@ -1,6 +1,6 @@
 import type { TargetSink } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
-import { configToYaml, statePath } from "../config/load.ts";
+import { statePath } from "../config/load.ts";
 import type { Config } from "../config/types.ts";
 import { collectFamilies } from "../exporter/collect.ts";
 import { SelfMetrics } from "../exporter/selfMetrics.ts";
@@ -13,8 +13,7 @@ import { FleetSource } from "../scaler/sources/fleet.ts";
 import { Broadcast } from "../trace/broadcast.ts";
 import { TraceLines } from "../trace/lines.ts";
 import type { BuildInfo } from "../version.ts";
-import { groupsJson, vmsJson } from "../web/apiJson.ts";
-import { createApp, type WebDeps } from "../web/app.ts";
+import { createApp } from "../web/app.ts";
 import { Listeners } from "../web/server.ts";
 import { Hosts } from "./hosts.ts";
 
@@ -69,7 +68,20 @@ export class Exporter {
       sinkOf: (host) => this.#sinkOf(host),
       forget: (host) => this.#fleet.removeHost(host),
     });
-    this.#listeners = new Listeners({ app: createApp(this.#webDeps(build)), clock, log });
+    const app = createApp({
+      clock,
+      log,
+      build,
+      metrics: this.#metrics,
+      scaler: this.#scaler,
+      stream: this.#stream,
+      config: () => this.#config,
+      isReady: () => this.#ready,
+      targets: () => this.#hosts.snapshots(),
+      snapshot: () => this.#snapshot(),
+      collect: () => this.#collect(),
+    });
+    this.#listeners = new Listeners({ app, clock, log });
   }
 
   /** Listens and begins to read the targets. Throws a ListenError, nothing begun, when an address cannot be had. */
@@ -128,26 +140,6 @@ export class Exporter {
         this.#fleet.setLive(host, up);
         this.#lines.live(host, up);
       },
-    };
-  }
-
-  #webDeps({ version, revision }: BuildInfo): WebDeps {
-    return {
-      clock: this.#clock,
-      log: this.#log,
-      build: { version, ...(revision === null ? {} : { revision }) },
-      settings: () => this.#config.web,
-      collect: () => this.#collect(),
-      targets: () => this.#hosts.snapshots(),
-      vms: () => vmsJson(this.#snapshot(), this.#config),
-      groups: () => groupsJson(this.#snapshot(), (group) => ({ scaler: this.#scaler.explain(group) })),
-      decisions: (query) => this.#scaler.decisions(query),
-      scaler: () => this.#scaler.summary(),
-      stream: this.#stream,
-      configText: () => configToYaml(this.#config),
-      ready: () => this.#ready,
-      scrapes: this.#metrics,
-      streamDropped: () => this.#metrics.streamDropped(),
     };
   }
 

@@ -1,69 +1,66 @@
-import { type RequestHandler, Router } from "express";
+import { type Response, Router } from "express";
 import type { Clock } from "../clock.ts";
+import { configToYaml } from "../config/load.ts";
 import { yieldToEventLoop } from "../exposition/writer.ts";
 import { MAX_RECENT, type RecentQuery } from "../scaler/report/log.ts";
-import { targetsJson } from "./apiJson.ts";
+import { groupsJson, targetsJson, vmsJson } from "./apiJson.ts";
 import type { WebDeps } from "./app.ts";
-import { ConcurrencyLimit, Delivery, JSON_TYPE, sendData, sendError, toJson } from "./responses.ts";
+import { ConcurrencyLimit, deliver, JSON_TYPE, sendData, sendError, toJson } from "./responses.ts";
 import { streamHandler } from "./stream.ts";
 
-/** The routes below /api/v1. */
-export function apiRouter(deps: WebDeps): Router {
-  const limit = new ConcurrencyLimit(() => deps.settings().maxRequests);
-  const list = (items: () => Iterable<unknown>) => listHandler(deps, { items, limit });
-  return Router({ caseSensitive: true, strict: true })
-    .get("/targets", (_request, response) => sendData(response, targetsJson(deps.targets())))
-    .get("/vms", list(deps.vms))
-    .get("/groups", list(deps.groups))
-    .get("/decisions", decisionsHandler(deps))
-    .get("/stream", streamHandler(deps))
-    .get("/status/config", (_request, response) => sendData(response, { yaml: deps.configText() }))
-    .get("/status/buildinfo", (_request, response) =>
-      sendData(response, { ...deps.build, nodeVersion: process.version }),
-    );
-}
+const DEFAULT_DECISIONS = 100;
 
-/** Answers with a list that may be long, made as fast as the client takes it. */
-function listHandler(
-  deps: WebDeps,
-  { items, limit }: { items: () => Iterable<unknown>; limit: ConcurrencyLimit },
-): RequestHandler {
+/** The routes below /api/v1, which answer as Prometheus' API does. */
+export function apiRouter(deps: WebDeps): Router {
   const { clock } = deps;
-  return async (request, response) => {
-    if (request.method === "HEAD") {
-      response.setHeader("Content-Type", JSON_TYPE);
+  const limit = new ConcurrencyLimit();
+
+  /** Answers with a list that may be long, made as fast as the client takes it. */
+  async function sendList(response: Response, items: () => Iterable<unknown>): Promise<void> {
+    const { maxRequests, writeTimeoutMs } = deps.config().web;
+    response.setHeader("Content-Type", JSON_TYPE);
+    if (response.req.method === "HEAD") {
       response.end();
       return;
     }
-    const giveBack = limit.take();
-    if (giveBack === null) {
+    const end = limit.begin(maxRequests);
+    if (end === null) {
       sendError(response, 503, "unavailable", "too many requests at once, try again later");
       return;
     }
     try {
-      const delivery = new Delivery(response, { clock, timeoutMs: deps.settings().writeTimeoutMs });
-      response.setHeader("Content-Type", JSON_TYPE);
-      await delivery.send(jsonPieces(items(), { signal: delivery.signal, clock }));
+      const pieces = (signal: AbortSignal) => jsonPieces(items(), { signal, clock });
+      await deliver(response, pieces, { clock, timeoutMs: writeTimeoutMs });
     } finally {
-      giveBack();
+      end();
     }
-  };
+  }
+
+  return Router({ caseSensitive: true, strict: true })
+    .get("/targets", (_request, response) => sendData(response, targetsJson(deps.targets())))
+    .get("/vms", (_request, response) => sendList(response, () => vmsJson(deps.snapshot(), deps.config())))
+    .get("/groups", (_request, response) =>
+      sendList(response, () => groupsJson(deps.snapshot(), deps.scaler)),
+    )
+    .get("/decisions", ({ query }, response) => {
+      const wanted = decisionsQuery(query);
+      if (typeof wanted === "string") sendError(response, 400, "bad_data", wanted);
+      else sendData(response, deps.scaler.decisions(wanted));
+    })
+    .get("/stream", streamHandler(deps))
+    .get("/status/config", (_request, response) => sendData(response, { yaml: configToYaml(deps.config()) }))
+    .get("/status/buildinfo", (_request, response) => {
+      const { version, revision } = deps.build;
+      sendData(response, { version, revision: revision ?? undefined, nodeVersion: process.version });
+    });
 }
 
-const DEFAULT_LIMIT = 100;
-
-/** Answers with the scaler's last decisions, newest first: `?limit=`, `?group=` (`web` or `user:web`), `?host=`. */
-export function decisionsHandler(deps: Pick<WebDeps, "decisions">): RequestHandler {
-  return (request, response) => {
-    const query = readQuery(request.query);
-    if (typeof query === "string") sendError(response, 400, "bad_data", query);
-    else sendData(response, deps.decisions(query));
-  };
-}
-
-/** The query, or what is wrong with it. */
-function readQuery(parameters: Readonly<Record<string, unknown>>): RecentQuery | string {
-  const { limit = String(DEFAULT_LIMIT), group, host } = parameters;
+/**
+ * Which of the scaler's last decisions are asked for (`?limit=`, `?group=` as `web` or `user:web`, `?host=`), or what is
+ * wrong with that.
+ */
+function decisionsQuery(parameters: Readonly<Record<string, unknown>>): RecentQuery | string {
+  const { limit = String(DEFAULT_DECISIONS), group, host } = parameters;
   const count = typeof limit === "string" && /^\d{1,9}$/.test(limit) ? Number(limit) : 0;
   if (count < 1 || count > MAX_RECENT) {
     return `limit ${quoted(limit)}: a whole number from 1 to ${MAX_RECENT} is allowed`;

@@ -4,6 +4,7 @@ import type { Config } from "../config/types.ts";
 import { factsFrom } from "../exporter/row.ts";
 import { residentBytes } from "../exporter/vmMemory.ts";
 import type { FleetSnapshot, Group, MemberState, VmRecord } from "../fleet/types.ts";
+import type { Scaler } from "../scaler/scaler.ts";
 
 /** Every VM that is not gone, whether `/metrics` serves it or not; filters do not apply. Integers may be bigints. */
 export function* vmsJson(snapshot: FleetSnapshot, { targets }: Pick<Config, "targets">): Generator<object> {
@@ -49,12 +50,9 @@ function vmJson(vm: VmRecord, state: MemberState): object {
   };
 }
 
-/** Every group, those of hosts that are not live included, and what others have to say of it. */
-export function* groupsJson(
-  snapshot: FleetSnapshot,
-  more: (group: Group) => object = () => ({}),
-): Generator<object> {
-  for (const group of snapshot.groups()) yield { ...groupJson(group), ...more(group) };
+/** Every group, those of hosts that are not live included, and why the scaler decides about it as it does. */
+export function* groupsJson(snapshot: FleetSnapshot, scaler: Pick<Scaler, "explain">): Generator<object> {
+  for (const group of snapshot.groups()) yield { ...groupJson(group), scaler: scaler.explain(group) };
 }
 
 function groupJson({ host, path, group, orphaned, clones, usagePercent, members }: Group): object {

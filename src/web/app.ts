@@ -1,76 +1,37 @@
 import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from "express";
 import type { TargetSnapshot } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
-import type { WebConfig } from "../config/types.ts";
+import type { Config } from "../config/types.ts";
+import type { SelfMetrics } from "../exporter/selfMetrics.ts";
 import type { Family } from "../exposition/family.ts";
+import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logger } from "../log.ts";
-import type { RecentQuery } from "../scaler/report/log.ts";
-import type { ScalerSummary } from "../scaler/scaler.ts";
+import type { Scaler } from "../scaler/scaler.ts";
 import type { Broadcast } from "../trace/broadcast.ts";
+import type { BuildInfo } from "../version.ts";
 import { apiRouter } from "./api.ts";
 import { metricsHandler } from "./metrics.ts";
 import { CONTENT_SECURITY_POLICY, type Html, landingPage, notFoundPage } from "./page.ts";
 import { sendError, sendText } from "./responses.ts";
+import type { StreamLimits } from "./stream.ts";
 
-/** What the web side needs of the rest of the program. Everything is asked for anew with each request. */
+/** The parts of the program that the web side serves. What may change is asked for anew with each request. */
 export interface WebDeps {
   readonly clock: Clock;
   readonly log: Logger;
-  readonly build: BuildInfo;
-  readonly settings: () => WebSettings;
-  /** The families of one scrape. A failure is answered with 500, counted and logged. */
-  readonly collect: () => Iterable<Family> | Promise<Iterable<Family>>;
-  readonly targets: () => readonly TargetSnapshot[];
-  /** One JSON value per VM, made as it is pulled; bigints become decimal text. */
-  readonly vms: () => Iterable<unknown>;
-  /** One JSON value per group, likewise. */
-  readonly groups: () => Iterable<unknown>;
-  /** The last decisions of the scaler, newest first. */
-  readonly decisions: (query: RecentQuery) => readonly unknown[];
-  readonly scaler: () => ScalerSummary;
+  readonly build: Pick<BuildInfo, "version" | "revision">;
+  readonly metrics: Pick<SelfMetrics, "finished" | "streamDropped">;
+  readonly scaler: Pick<Scaler, "decisions" | "explain" | "summary">;
   /** JSON lines, each published under its host's name, or under none where it concerns all. */
   readonly stream: Broadcast<string>;
-  /** The configuration in force, as YAML. */
-  readonly configText: () => string;
-  readonly ready: () => boolean;
-  readonly scrapes: ScrapeObserver;
-  /** A client of the stream was cut because it did not keep up. */
-  readonly streamDropped: () => void;
   readonly streamLimits?: StreamLimits;
-}
-
-export type WebSettings = Pick<WebConfig, "telemetryPath" | "maxRequests" | "writeTimeoutMs">;
-
-export interface BuildInfo {
-  readonly version: string;
-  /** The commit it was built from, where that is known. */
-  readonly revision?: string;
-}
-
-/**
- * How a scrape ended: `ok` all handed to the client's connection; `timeout` not taken in time; `aborted` the client
- * went away; `rejected` too many at once; `error` the families could not be collected or written.
- */
-export type ScrapeOutcome = "ok" | "timeout" | "aborted" | "rejected" | "error";
-
-export interface FinishedScrape {
-  readonly outcome: ScrapeOutcome;
-  readonly durationSeconds: number;
-  /** Series rendered, also where not all of them were taken. */
-  readonly series: number;
-  /** Bytes rendered, before compression. */
-  readonly bytes: number;
-}
-
-export interface ScrapeObserver {
-  finished(scrape: FinishedScrape): void;
-}
-
-export interface StreamLimits {
-  /** Clients of the stream at once. */
-  readonly maxClients: number;
-  /** What may wait for one client before it is dropped. */
-  readonly maxBacklogBytes: number;
+  /** The configuration in force. */
+  readonly config: () => Config;
+  readonly isReady: () => boolean;
+  readonly targets: () => readonly TargetSnapshot[];
+  readonly snapshot: () => FleetSnapshot;
+  /** The families of one scrape. A failure is answered with 500, counted and logged. */
+  readonly collect: () => Iterable<Family> | Promise<Iterable<Family>>;
 }
 
 const METHODS = ["GET", "HEAD"];
@@ -87,11 +48,11 @@ export function createApp(deps: WebDeps): Express {
   app.use(commonHeaders, readOnly);
   // Compared with each request, because a reload of the configuration may change it.
   app.use((request, response, next) =>
-    request.path === deps.settings().telemetryPath ? metrics(request, response, next) : next(),
+    request.path === deps.config().web.telemetryPath ? metrics(request, response, next) : next(),
   );
   app.get("/-/healthy", (_request, response) => sendText(response, 200, "albatross-exporter is healthy."));
   app.get("/-/ready", (_request, response) => {
-    if (deps.ready()) sendText(response, 200, "albatross-exporter is ready.");
+    if (deps.isReady()) sendText(response, 200, "albatross-exporter is ready.");
     else sendText(response, 503, "albatross-exporter is not ready yet.");
   });
   app.use("/api/v1", apiRouter(deps));
@@ -131,7 +92,7 @@ function notFound(deps: WebDeps): RequestHandler {
     } else if (request.accepts(["text/plain", "text/html"]) === "text/html") {
       sendPage(response, 404, notFoundPage(path));
     } else {
-      const { telemetryPath } = deps.settings();
+      const { telemetryPath } = deps.config().web;
       sendText(
         response,
         404,

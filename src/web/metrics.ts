@@ -1,15 +1,17 @@
-import type { Request, RequestHandler, Response } from "express";
+import type { RequestHandler } from "express";
+import type { ScrapeResult } from "../exporter/selfMetrics.ts";
 import { CONTENT_TYPES, type ExpositionFormat } from "../exposition/family.ts";
 import { type RenderTally, renderExposition } from "../exposition/writer.ts";
-import type { ScrapeOutcome, WebDeps } from "./app.ts";
-import { ConcurrencyLimit, type Delivered, Delivery, sendText } from "./responses.ts";
+import type { WebDeps } from "./app.ts";
+import { ConcurrencyLimit, deliver, sendText } from "./responses.ts";
 
 /** Prometheus says with this header how long it will wait, in seconds. */
 const SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds";
 
 /** Answers scrapes: negotiated format and compression, rendered as fast as the client takes it. */
 export function metricsHandler(deps: WebDeps): RequestHandler {
-  const limit = new ConcurrencyLimit(() => deps.settings().maxRequests);
+  const { clock } = deps;
+  const limit = new ConcurrencyLimit();
   return async (request, response) => {
     const format = negotiateFormat(request.get("Accept"));
     response.setHeader("Content-Type", CONTENT_TYPES[format]);
@@ -18,64 +20,39 @@ export function metricsHandler(deps: WebDeps): RequestHandler {
       response.end();
       return;
     }
-    const startUs = deps.clock.nowUs();
+    const { maxRequests, writeTimeoutMs } = deps.config().web;
+    const startUs = clock.nowUs();
     const tally: RenderTally = { series: 0, bytes: 0 };
-    const finished = (outcome: ScrapeOutcome) => {
-      deps.scrapes.finished({ outcome, durationSeconds: (deps.clock.nowUs() - startUs) / 1e6, ...tally });
-    };
-    const giveBack = limit.take();
-    if (giveBack === null) {
-      const { maxRequests } = deps.settings();
+    const finished = (outcome: ScrapeResult["outcome"]) =>
+      deps.metrics.finished({ outcome, durationSeconds: (clock.nowUs() - startUs) / 1e6, ...tally });
+    const end = limit.begin(maxRequests);
+    if (end === null) {
       sendText(response, 503, `Limit of concurrent requests reached (${maxRequests}), try again later.`);
       finished("rejected");
       return;
     }
+    const pieces = async function* (signal: AbortSignal) {
+      yield* renderExposition(await deps.collect(), format, { signal, tally, clock });
+    };
     try {
-      const gzip = acceptsGzip(request.get("Accept-Encoding"));
-      const outcome = await scrape(deps, { request, response, format, gzip, tally });
+      const allowedMs = Number(request.get(SCRAPE_TIMEOUT_HEADER)) * 1000;
+      const outcome = await deliver(response, pieces, {
+        clock,
+        timeoutMs: allowedMs > 0 ? Math.min(allowedMs, writeTimeoutMs) : writeTimeoutMs,
+        gzip: acceptsGzip(request.get("Accept-Encoding")),
+      });
       if (outcome === "timeout")
         deps.log.warn({ client: request.ip, ...tally }, "scrape cut: not taken in time");
       finished(outcome);
     } catch (error) {
       deps.log.error({ err: error, client: request.ip }, "scrape failed");
-      if (!response.headersSent)
-        sendText(response, 500, `The metrics could not be collected: ${messageOf(error)}`);
+      const reason = error instanceof Error ? error.message : String(error);
+      if (!response.headersSent) sendText(response, 500, `The metrics could not be collected: ${reason}`);
       finished("error");
     } finally {
-      giveBack();
+      end();
     }
   };
-}
-
-interface Scrape {
-  readonly request: Request;
-  readonly response: Response;
-  readonly format: "text" | "openmetrics";
-  readonly gzip: boolean;
-  readonly tally: RenderTally;
-}
-
-async function scrape(deps: WebDeps, { request, response, format, gzip, tally }: Scrape): Promise<Delivered> {
-  const { clock } = deps;
-  const delivery = new Delivery(response, {
-    clock,
-    timeoutMs: timeoutMs(request, deps.settings().writeTimeoutMs),
-  });
-  const families = await delivery.unlessEnded(deps.collect());
-  if (families === null) return delivery.ended;
-  if (gzip) response.setHeader("Content-Encoding", "gzip");
-  const { signal } = delivery;
-  return delivery.send(renderExposition(families, format, { signal, tally, clock }), { gzip });
-}
-
-/** The write timeout, or what the client allows if that is shorter. */
-function timeoutMs(request: Request, writeTimeoutMs: number): number {
-  const allowedMs = Number(request.get(SCRAPE_TIMEOUT_HEADER)) * 1000;
-  return allowedMs > 0 ? Math.min(allowedMs, writeTimeoutMs) : writeTimeoutMs;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 interface Range {
@@ -124,19 +101,18 @@ function parseRanges(header: string): Range[] {
     .split(",")
     .map((text) => text.split(";").map((part) => part.trim().toLowerCase()))
     .flatMap(([value = "", ...rest]) => {
-      const parameters = new Map(rest.map((part) => splitParameter(part)));
+      const parameters = new Map(rest.map(splitParameter));
       const quality = Number(parameters.get("q") ?? "1");
       return value === "" || !(quality >= 0 && quality <= 1) ? [] : [{ value, parameters, quality }];
     });
 }
 
 function splitParameter(part: string): [name: string, value: string] {
-  const at = part.indexOf("=");
-  if (at < 0) return [part, ""];
+  const [name = "", ...rest] = part.split("=");
   return [
-    part.slice(0, at).trim(),
-    part
-      .slice(at + 1)
+    name.trim(),
+    rest
+      .join("=")
       .trim()
       .replace(/^"(.*)"$/, "$1"),
   ];

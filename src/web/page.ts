@@ -150,12 +150,10 @@ const LINKS: readonly { readonly path: string; readonly what: string }[] = [
 ];
 
 /** The front page: what this is, where the metrics are, and how each host is doing, in words. */
-export function landingPage(
-  deps: Pick<WebDeps, "build" | "clock" | "settings" | "targets" | "scaler">,
-): Html {
+export function landingPage(deps: WebDeps): Html {
   const targets = deps.targets();
   const nowMs = deps.clock.wallMs();
-  const { telemetryPath } = deps.settings();
+  const { telemetryPath } = deps.config().web;
   return page(
     "albatross-exporter",
     html`<h1>albatross-exporter</h1>
@@ -165,7 +163,7 @@ export function landingPage(
 <p>${summary(targets)}</p>
 ${targets.map((target) => targetCard(target, nowMs))}
 <h2>Scaler</h2>
-<p>${scalerWords(deps.scaler(), nowMs)}</p>
+<p>${scalerWords(deps.scaler.summary(), nowMs)}</p>
 <h2>Also here</h2>
 <div class="wide"><table>
 ${LINKS.map(({ path, what }) => html`<tr><td><a href="${path}"><code>${path}</code></a></td><td>${what}</td></tr>\n`)}

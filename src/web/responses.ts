@@ -4,16 +4,31 @@ import { constants, createGzip } from "node:zlib";
 import type { Response } from "express";
 import type { Clock } from "../clock.ts";
 
-/** The kinds of error that the API names, as Prometheus' API does. */
-export type ApiErrorType = "bad_data" | "not_found" | "unavailable" | "internal";
+const GZIP = { level: constants.Z_BEST_SPEED, chunkSize: 64 * 1024 };
+
+/** Bounds how many requests of one kind are served at once. */
+export class ConcurrencyLimit {
+  #running = 0;
+
+  /** Counts one more, and returns how to end it (once); null where `limit` run already. A limit of 0 is none. */
+  begin(limit: number): (() => void) | null {
+    if (limit > 0 && this.#running >= limit) return null;
+    this.#running++;
+    return () => {
+      this.#running--;
+    };
+  }
+}
 
 /** Answers with one line of plain text, whatever was planned before. */
 export function sendText(response: Response, status: number, line: string): void {
   response.removeHeader("Content-Encoding");
-  response.status(status);
-  response.setHeader("Content-Type", "text/plain; charset=utf-8");
+  response.status(status).setHeader("Content-Type", "text/plain; charset=utf-8");
   response.end(`${line}\n`);
 }
+
+/** The kinds of error that the API names, as Prometheus' API does. */
+export type ApiErrorType = "bad_data" | "not_found" | "unavailable" | "internal";
 
 /** Answers as Prometheus' API does when all is well. */
 export function sendData(response: Response, data: unknown): void {
@@ -25,13 +40,12 @@ export function sendError(response: Response, status: number, errorType: ApiErro
   sendJson(response, status, { status: "error", errorType, error });
 }
 
+export const JSON_TYPE = "application/json; charset=utf-8";
+
 function sendJson(response: Response, status: number, body: unknown): void {
-  response.status(status);
-  response.setHeader("Content-Type", JSON_TYPE);
+  response.status(status).setHeader("Content-Type", JSON_TYPE);
   response.end(toJson(body));
 }
-
-export const JSON_TYPE = "application/json; charset=utf-8";
 
 /** JSON in which a bigint is decimal text: a JSON number of that size would lose digits where it is read. */
 export function toJson(value: unknown): string {
@@ -40,132 +54,74 @@ export function toJson(value: unknown): string {
   );
 }
 
-/** Bounds how many requests of one kind are served at once. */
-export class ConcurrencyLimit {
-  readonly #limit: () => number;
-  #taken = 0;
-
-  /** A `limit` of 0 is none; it is asked for with each request. */
-  constructor(limit: () => number) {
-    this.#limit = limit;
-  }
-
-  get taken(): number {
-    return this.#taken;
-  }
-
-  /** Lets one more request in and returns what ends it (once; again does nothing), or null when there are enough. */
-  take(): (() => void) | null {
-    const limit = this.#limit();
-    if (limit > 0 && this.#taken >= limit) return null;
-    this.#taken++;
-    let isHeld = true;
-    return () => {
-      if (isHeld) this.#taken--;
-      isHeld = false;
-    };
-  }
-}
-
-const GZIP = { level: constants.Z_BEST_SPEED, chunkSize: 64 * 1024 };
-
 /** How far the client got: `ok` all of it is handed to its connection; `timeout` cut by us; `aborted` it went away. */
 export type Delivered = "ok" | "timeout" | "aborted";
 
-/**
- * One response that is made in pieces as fast as its client takes them. It ends early, its connection cut, when it is
- * not taken within `timeoutMs` of now, and when the client goes away; whoever makes the pieces watches `signal`.
- */
-export class Delivery {
-  readonly signal: AbortSignal;
-  readonly #response: ServerResponse;
-  readonly #stopTimer: () => void;
-  #ended: Exclude<Delivered, "ok"> | null = null;
-
-  constructor(response: ServerResponse, { clock, timeoutMs }: { clock: Clock; timeoutMs: number }) {
-    const stop = new AbortController();
-    const end = (how: Exclude<Delivered, "ok">) => {
-      this.#ended ??= how;
-      this.#stopTimer();
-      stop.abort();
-    };
-    this.signal = stop.signal;
-    this.#response = response;
-    this.#stopTimer = clock.after(timeoutMs, () => {
-      end("timeout");
-      this.cut();
-    });
-    response.once("close", () => {
-      if (response.writableFinished) this.#stopTimer();
-      else end("aborted");
-    });
-  }
-
-  /** How it ended early; `ok` while it has not. */
-  get ended(): Delivered {
-    return this.#ended ?? "ok";
-  }
-
-  /** `work`, or null when the delivery ended before it was done. */
-  async unlessEnded<T>(work: T | Promise<T>): Promise<T | null> {
-    const { signal } = this;
-    if (signal.aborted) return null;
-    let onAbort = () => {};
-    const aborted = new Promise<null>((resolve) => {
-      onAbort = () => resolve(null);
-      signal.addEventListener("abort", onAbort, { once: true });
-    });
-    try {
-      return await Promise.race([work, aborted]);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
-  }
-
-  /**
-   * Sends the pieces and says how that ended. Throws what making a piece throws: before anything is sent where it is
-   * the first (`response.headersSent` is false then), else with the connection cut.
-   */
-  async send(pieces: AsyncIterable<Buffer>, { gzip = false }: { gzip?: boolean } = {}): Promise<Delivered> {
-    const iterator = pieces[Symbol.asyncIterator]();
-    const first = await iterator.next();
-    if (this.#ended !== null) {
-      await iterator.return?.();
-      return this.#ended;
-    }
-    const guarded = guardedPieces(first, iterator);
-    try {
-      if (gzip) await pipeline(guarded.pieces, createGzip(GZIP), this.#response);
-      else await pipeline(guarded.pieces, this.#response);
-    } catch {
-      // What the connection complains about is that the client is gone; what the pieces threw is told apart below.
-      if (guarded.failure() === null) this.#ended ??= "aborted";
-    }
-    this.#stopTimer();
-    const failure = guarded.failure();
-    // A failure closes the connection too, on some versions of Node before this is reached: not the client's doing.
-    if (failure !== null && this.ended !== "timeout") throw failure.error;
-    return this.#ended ?? "ok";
-  }
-
-  /** Ends the connection, so that a response that is not whole cannot be taken for one. */
-  cut(): void {
-    this.#response.destroy();
-  }
+export interface DeliveryOptions {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly gzip?: boolean;
 }
 
-/** The first piece and then the others; remembers what making them threw. */
-function guardedPieces(first: IteratorResult<Buffer>, rest: AsyncIterator<Buffer>) {
-  let failure: { readonly error: unknown } | null = null;
-  async function* pieces(): AsyncGenerator<Buffer, void, void> {
+/**
+ * Sends a response that is made in pieces, as fast as its client takes them, and says how that ended. It ends early, its
+ * connection cut, when it is not taken within `timeoutMs` of now, and when the client goes away; `signal` tells the
+ * maker of the pieces. Throws what making a piece throws: before anything is sent where it is the first
+ * (`response.headersSent` is false then), else with the connection cut.
+ */
+export async function deliver(
+  response: ServerResponse,
+  makePieces: (signal: AbortSignal) => AsyncGenerator<Buffer, void, void>,
+  { clock, timeoutMs, gzip = false }: DeliveryOptions,
+): Promise<Delivered> {
+  const stop = new AbortController();
+  let outcome = "ok" as Delivered;
+  const end = (how: Delivered) => {
+    if (outcome === "ok") outcome = how;
+    stopTimer();
+    stop.abort();
+  };
+  const stopTimer = clock.after(timeoutMs, () => {
+    end("timeout");
+    // What is not whole cannot be taken for it when the connection ends.
+    response.destroy();
+  });
+  response.once("close", () => {
+    if (response.writableFinished) stopTimer();
+    else end("aborted");
+  });
+  const ended = new Promise<null>((resolve) => {
+    stop.signal.addEventListener("abort", () => resolve(null));
+  });
+  const pieces = makePieces(stop.signal);
+  // Making the first may take for ever (or fail): nobody waits for it once the client is gone.
+  const first = await Promise.race([pieces.next(), ended]);
+  if (first === null || stop.signal.aborted) {
+    void pieces.return();
+    return outcome;
+  }
+  const failures: unknown[] = [];
+  const guarded = async function* () {
     try {
-      for (let piece = first; !piece.done; piece = await rest.next()) yield piece.value;
+      if (!first.done) yield first.value;
+      yield* pieces;
     } catch (error) {
-      failure = { error };
+      failures.push(error);
       throw error;
     } finally {
-      await rest.return?.();
+      await pieces.return();
     }
+  };
+  if (gzip) response.setHeader("Content-Encoding", "gzip");
+  try {
+    if (gzip) await pipeline(guarded, createGzip(GZIP), response);
+    else await pipeline(guarded, response);
+  } catch {
+    // What the connection complains about is that the client is gone; what the pieces threw is told apart below.
+    if (failures.length === 0 && outcome === "ok") outcome = "aborted";
   }
-  return { pieces: pieces(), failure: () => failure };
+  stopTimer();
+  // A failure closes the connection too, on some versions of Node before this is reached: not the client's doing.
+  if (failures.length > 0 && outcome !== "timeout") throw failures[0];
+  return outcome;
 }

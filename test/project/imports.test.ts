@@ -22,7 +22,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   scaler: [...CORE, ...HOSTS, "config/types.ts", "config/scaler.ts", "config/glob.ts", "config/units.ts"],
   trace: [...CORE, ...HOSTS, "config"],
   backtest: [...CORE, ...HOSTS, "config", "scaler", "trace"],
-  web: [...CORE, ...HOSTS, "config", "exporter", "scaler", "trace"],
+  web: [...CORE, ...HOSTS, "config", "exporter", "scaler", "trace", "version.ts"],
   app: PROGRAM,
   simulator: SIMULATED,
   demo: [...SIMULATED, "simulator"],

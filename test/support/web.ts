@@ -4,10 +4,15 @@ import { DECODE_ERROR_REASONS, zeroCounts } from "../../src/client/receiver.ts";
 import { DISCONNECT_REASONS, type SubscriptionSnapshot } from "../../src/client/subscription.ts";
 import type { TargetSnapshot } from "../../src/client/target.ts";
 import { VMMD_ERROR_REASONS } from "../../src/client/vmmd.ts";
+import { defaultConfig } from "../../src/config/load.ts";
+import type { Config, WebConfig } from "../../src/config/types.ts";
+import type { ScrapeResult } from "../../src/exporter/selfMetrics.ts";
+import type { RenderTally } from "../../src/exposition/writer.ts";
 import { createLogger } from "../../src/log.ts";
 import { Broadcast } from "../../src/trace/broadcast.ts";
-import { createApp, type FinishedScrape, type WebDeps } from "../../src/web/app.ts";
+import { createApp, type WebDeps } from "../../src/web/app.ts";
 import { Listeners } from "../../src/web/server.ts";
+import { snapshot } from "../exporter/records.ts";
 import { FakeClock } from "./fakeClock.ts";
 
 /** The web side on a port of its own on 127.0.0.1, with a clock that stands still and what it told its observers. */
@@ -23,6 +28,21 @@ export interface RunningWeb {
   stop(): Promise<void>;
 }
 
+/** A finished scrape, with what was rendered also where not all of it was taken; bytes are those before compression. */
+export type FinishedScrape = ScrapeResult & RenderTally;
+
+/** The default configuration of a Linux host, but for these settings of `web`. */
+export function webConfig(web: Partial<WebConfig> = {}): Config {
+  const config = defaultConfig({ os: "linux", pageSizeBytes: 4096 });
+  return { ...config, web: { ...config.web, ...web } };
+}
+
+export const SCALER: WebDeps["scaler"] = {
+  decisions: () => [],
+  explain: () => null,
+  summary: () => ({ mode: "dry_run", pollIntervalMs: 60_000, groups: 0, lastTickMs: null }),
+};
+
 export async function startWeb(overrides: Partial<WebDeps> = {}): Promise<RunningWeb> {
   const clock = new FakeClock();
   const stream = new Broadcast<string>();
@@ -33,19 +53,18 @@ export async function startWeb(overrides: Partial<WebDeps> = {}): Promise<Runnin
   const deps: WebDeps = {
     clock,
     log,
-    build: { version: "1.2.3" },
-    settings: () => ({ telemetryPath: "/metrics", maxRequests: 40, writeTimeoutMs: 30_000 }),
-    collect: () => [],
-    targets: () => [],
-    vms: () => [],
-    groups: () => [],
-    decisions: () => [],
-    scaler: () => ({ mode: "dry_run", pollIntervalMs: 60_000, groups: 0, lastTickMs: null }),
+    build: { version: "1.2.3", revision: null },
+    metrics: {
+      finished: (scrape: FinishedScrape) => void scrapes.push(scrape),
+      streamDropped: () => void dropped++,
+    },
+    scaler: SCALER,
     stream,
-    configText: () => "targets: []\n",
-    ready: () => true,
-    scrapes: { finished: (scrape) => void scrapes.push(scrape) },
-    streamDropped: () => void dropped++,
+    config: webConfig,
+    isReady: () => true,
+    targets: () => [],
+    snapshot: () => snapshot({}),
+    collect: async () => [],
     ...overrides,
   };
   const server = new Listeners({ app: createApp(deps), clock, log });

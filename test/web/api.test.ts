@@ -1,27 +1,54 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { configToYaml } from "../../src/config/load.ts";
 import { yieldToEventLoop } from "../../src/exposition/writer.ts";
+import type { FleetSnapshot, Group } from "../../src/fleet/types.ts";
 import { jsonPieces } from "../../src/web/api.ts";
-import { targetsJson } from "../../src/web/apiJson.ts";
+import { groupsJson, targetsJson, vmsJson } from "../../src/web/apiJson.ts";
+import { DISTINCT_KINFO, record, snapshot, stats } from "../exporter/records.ts";
 import { collect } from "../support/collect.ts";
 import { FakeClock } from "../support/fakeClock.ts";
-import { ask, open, type RunningWeb, startWeb, targetSnapshot, until } from "../support/web.ts";
+import {
+  ask,
+  open,
+  type RunningWeb,
+  SCALER,
+  startWeb,
+  targetSnapshot,
+  until,
+  webConfig,
+} from "../support/web.ts";
 
 let web: RunningWeb;
+
+const huge = record("local", "", "web", {
+  stats: stats({ kinfoMem: { ...DISTINCT_KINFO, rss: 2n ** 51n } }),
+});
+const fleet = snapshot({ vms: [huge, record("local", "", "db")] });
+
+/** A fleet whose groups are made one by one. */
+function groupsAsTheyCome(groups: () => Generator<Partial<Group>>): FleetSnapshot {
+  return { ...snapshot({}), groups: groups as () => Iterable<Partial<Group>> as () => readonly Group[] };
+}
 
 describe("the API", () => {
   afterEach(() => web.stop());
 
   test.each([
     { route: "targets", data: targetsJson([targetSnapshot()]) },
-    { route: "vms", data: [{ vm: "web", minflt: "9223372036854775808" }, { vm: "db" }] },
-    { route: "groups", data: [{ group: "web", clones: 2 }] },
-    { route: "status/config", data: { yaml: "targets: []\n" } },
+    {
+      route: "vms",
+      data: [
+        { ...[...vmsJson(fleet, webConfig())][0], memory_resident_bytes: "9223372036854775808" },
+        [...vmsJson(fleet, webConfig())][1],
+      ],
+    },
+    { route: "groups", data: [...groupsJson(fleet, SCALER)] },
+    { route: "status/config", data: { yaml: configToYaml(webConfig()) } },
     { route: "status/buildinfo", data: { version: "1.2.3", revision: "abc", nodeVersion: process.version } },
   ])("answers /api/v1/$route as Prometheus does", async ({ route, data }) => {
     web = await startWeb({
       targets: () => [targetSnapshot()],
-      vms: () => [{ vm: "web", minflt: 2n ** 63n }, { vm: "db" }],
-      groups: () => [{ group: "web", clones: 2 }],
+      snapshot: () => fleet,
       build: { version: "1.2.3", revision: "abc" },
     });
     const { status, headers, body } = await ask(`${web.url}/api/v1/${route}`);
@@ -58,7 +85,7 @@ describe("the API", () => {
 
   test("answers a failure of its provider with a JSON error, and logs it", async () => {
     web = await startWeb({
-      groups: () => {
+      snapshot: () => {
         throw new Error("no snapshot");
       },
     });
@@ -70,23 +97,25 @@ describe("the API", () => {
 
   test("cuts a list whose provider fails in the middle, and logs it", async () => {
     web = await startWeb({
-      vms: function* () {
-        for (let i = 0; i < 20_000; i++) yield { vm: `web-clone-${i}` };
-        throw new Error("the record is gone");
-      },
+      snapshot: () =>
+        groupsAsTheyCome(function* () {
+          for (let i = 0; i < 20_000; i++) yield { group: `web-${i}`, members: [] };
+          throw new Error("the record is gone");
+        }),
     });
-    await expect(ask(`${web.url}/api/v1/vms`)).rejects.toThrow("aborted");
+    await expect(ask(`${web.url}/api/v1/groups`)).rejects.toThrow("aborted");
     await until(() => web.log.join("").includes("the record is gone"), "the failure was logged");
   });
 
   test("makes no more of a list once its client is gone", async () => {
     let made = 0;
     web = await startWeb({
-      vms: function* () {
-        for (; made < 1_000_000; made++) yield { vm: `web-clone-${made}` };
-      },
+      snapshot: () =>
+        groupsAsTheyCome(function* () {
+          for (; made < 1_000_000; made++) yield { group: `web-${made}`, members: [] };
+        }),
     });
-    const response = await open(`${web.url}/api/v1/vms`);
+    const response = await open(`${web.url}/api/v1/groups`);
     response.once("error", () => {});
     response.destroy();
     await until(() => web.clock.pendingTimers === 0, "the delivery ended");

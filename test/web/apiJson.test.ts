@@ -75,7 +75,7 @@ describe("a VM in the API", () => {
 
 it("a group in the API tells its members", () => {
   const vms = [record("local", "user", "web", { usagePercent: 80 }), record("local", "user", "web-clone-1")];
-  expect([...groupsJson(snapshot({ vms }))]).toEqual([
+  expect([...groupsJson(snapshot({ vms }), { explain: () => null })]).toEqual([
     {
       host: "local",
       path: "user",
@@ -87,6 +87,7 @@ it("a group in the API tells its members", () => {
         { vm: "web", role: "primary", clone_id: 0, state: "fresh", cpu_usage_percent: 80 },
         { vm: "web-clone-1", role: "clone", clone_id: 1, state: "warming", cpu_usage_percent: null },
       ],
+      scaler: null,
     },
   ]);
 });

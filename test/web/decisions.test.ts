@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
-import type { RecentQuery } from "../../src/scaler/report/log.ts";
-import { ask, type RunningWeb, startWeb } from "../support/web.ts";
+import type { LoggedDecision, RecentQuery } from "../../src/scaler/report/log.ts";
+import { ask, type RunningWeb, SCALER, startWeb } from "../support/web.ts";
 
 let web: RunningWeb;
 
@@ -9,12 +9,11 @@ afterEach(() => web.stop());
 /** What is asked of the scaler with this query string, and what is answered. */
 async function asked(query: string) {
   const queries: RecentQuery[] = [];
-  web = await startWeb({
-    decisions: (wanted) => {
-      queries.push(wanted);
-      return [{ group: "web", decision: "hold" }];
-    },
-  });
+  const decisions = (wanted: RecentQuery) => {
+    queries.push(wanted);
+    return [{ group: "web", decision: "hold" } as LoggedDecision];
+  };
+  web = await startWeb({ scaler: { ...SCALER, decisions } });
   const { status, headers, body } = await ask(`${web.url}/api/v1/decisions${query}`);
   expect(headers["content-type"]).toBe("application/json; charset=utf-8");
   return { status, body: JSON.parse(body.toString()), queries };
@@ -77,7 +76,7 @@ describe("the front page says of the scaler", () => {
       "12 groups are evaluated every 60 s, last 0 s ago.",
     ],
   ])("%s", async (_, summary, words) => {
-    web = await startWeb({ scaler: () => summary });
+    web = await startWeb({ scaler: { ...SCALER, summary: () => summary } });
     const page = (await ask(`${web.url}/`)).body.toString();
     expect(page).toContain(words);
     expect(page).toContain('<a href="/api/v1/decisions">');

@@ -5,9 +5,16 @@ import { afterEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import type { ExpositionFormat, Family } from "../../src/exposition/family.ts";
 import { promClientFamilies } from "../../src/exposition/promClient.ts";
-import type { WebDeps } from "../../src/web/app.ts";
 import { parseExposition } from "../support/expositionParser.ts";
-import { ask, connectWithoutReading, open, type RunningWeb, startWeb, until } from "../support/web.ts";
+import {
+  ask,
+  connectWithoutReading,
+  open,
+  type RunningWeb,
+  startWeb,
+  until,
+  webConfig,
+} from "../support/web.ts";
 
 const ACCEPT: Readonly<Record<ExpositionFormat, string>> = {
   text: "text/plain;version=0.0.4",
@@ -37,12 +44,6 @@ function counter(series: number): Family {
     emit: (i, out) => out.series(`host="local",path="",vm="web-clone-${i}"`, i),
   };
   return family as Family;
-}
-
-function settings(some: Partial<ReturnType<WebDeps["settings"]>>): Pick<WebDeps, "settings"> {
-  return {
-    settings: () => ({ telemetryPath: "/metrics", maxRequests: 40, writeTimeoutMs: 30_000, ...some }),
-  };
 }
 
 describe.each<ExpositionFormat>(["text", "openmetrics"])("a scrape in the format %s", (format) => {
@@ -119,7 +120,7 @@ albatross_vm_signals_total{host="local",path="",vm="web-clone-0"} 0
 
 test("the metrics are where the configuration says, also after a reload", async () => {
   let telemetryPath = "/metrics";
-  web = await startWeb({ settings: () => ({ telemetryPath, maxRequests: 40, writeTimeoutMs: 30_000 }) });
+  web = await startWeb({ config: () => webConfig({ telemetryPath }) });
   expect((await ask(`${web.url}/metrics`)).status).toBe(200);
   telemetryPath = "/other/place";
   expect((await ask(`${web.url}/other/place?x=1`)).status).toBe(200);
@@ -176,14 +177,17 @@ test("a write timeout of months does not cut the response at once", async () => 
   web = await startWeb({
     collect: () => [counter(10)],
     clock: systemClock(),
-    ...settings({ writeTimeoutMs: 90 * 86_400_000 }),
+    config: () => webConfig({ writeTimeoutMs: 90 * 86_400_000 }),
   });
   for (let i = 0; i < 10; i++) expect((await ask(`${web.url}/metrics`)).status).toBe(200);
 });
 
 describe("a client that goes away", () => {
   test.each(["identity", "gzip"])("stops the rendering (%s) and frees its slot", async (encoding) => {
-    web = await startWeb({ collect: () => [counter(MANY_SERIES)], ...settings({ maxRequests: 1 }) });
+    web = await startWeb({
+      collect: () => [counter(MANY_SERIES)],
+      config: () => webConfig({ maxRequests: 1 }),
+    });
     const response = await open(`${web.url}/metrics`, { headers: { "Accept-Encoding": encoding } });
     await new Promise((resolve) => response.once("data", resolve));
     response.on("error", () => {});
@@ -199,7 +203,7 @@ describe("a client that goes away", () => {
     let calls = 0;
     web = await startWeb({
       collect: () => (calls++ === 0 ? new Promise(() => {}) : [counter(1)]),
-      ...settings({ maxRequests: 1 }),
+      config: () => webConfig({ maxRequests: 1 }),
     });
     const socket = await connectWithoutReading(web.port, "/metrics");
     await until(() => calls === 1, "the scrape began");
@@ -240,7 +244,7 @@ describe("scrapes at once", () => {
   });
 
   test("are not bounded when the limit is 0", async () => {
-    web = await startWeb({ collect: () => [counter(10)], ...settings({ maxRequests: 0 }) });
+    web = await startWeb({ collect: () => [counter(10)], config: () => webConfig({ maxRequests: 0 }) });
     const answers = await Promise.all(Array.from({ length: 60 }, () => ask(`${web.url}/metrics`)));
     expect(answers.every(({ status }) => status === 200)).toBe(true);
   });

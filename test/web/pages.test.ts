@@ -1,7 +1,14 @@
 import { createHash } from "node:crypto";
 import { afterEach, describe, expect, test } from "vitest";
 import { html } from "../../src/web/page.ts";
-import { ask, type RunningWeb, startWeb, subscriptionSnapshot, targetSnapshot } from "../support/web.ts";
+import {
+  ask,
+  type RunningWeb,
+  startWeb,
+  subscriptionSnapshot,
+  targetSnapshot,
+  webConfig,
+} from "../support/web.ts";
 
 let web: RunningWeb;
 
@@ -71,7 +78,7 @@ describe("the front page", () => {
 
   test("links to nothing that is not there", async () => {
     web = await startWeb({
-      settings: () => ({ telemetryPath: "/some/metrics", maxRequests: 1, writeTimeoutMs: 1 }),
+      config: () => webConfig({ telemetryPath: "/some/metrics", maxRequests: 1, writeTimeoutMs: 1 }),
     });
     const page = (await ask(`${web.url}/`)).body.toString();
     const links = [...page.matchAll(/<a href="([^"]+)"/g)].map(([, link]) => link);
@@ -107,7 +114,7 @@ describe("health", () => {
     { route: "/-/ready", ready: true, status: 200, line: "albatross-exporter is ready." },
     { route: "/-/ready", ready: false, status: 503, line: "albatross-exporter is not ready yet." },
   ])("$route answers $status where ready is $ready", async ({ route, ready, status, line }) => {
-    web = await startWeb({ ready: () => ready });
+    web = await startWeb({ isReady: () => ready });
     const answer = await ask(`${web.url}${route}`);
     expect(answer.status).toBe(status);
     expect(answer.body.toString()).toBe(`${line}\n`);
