@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
@@ -72,15 +72,30 @@ test("the scrape configuration is the one that is shipped", () => {
   expect(parse(shown).scrape_configs).toEqual([shipped]);
 });
 
-describe("it names nothing that is not there", () => {
-  const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link]) => link ?? "");
-  test.each([...new Set(links)])("%s", (link) => {
-    expect(existsSync(`${ROOT}/${link}`)).toBe(true);
+describe.each(["README.md", "CONTRIBUTING.md"])("%s names nothing that is not there:", (document) => {
+  const text = readFileSync(`${ROOT}/${document}`, "utf8");
+  const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link]) => link ?? "");
+  const paths = [...text.matchAll(/`((?:src|test|alerts|docs|grafana|scripts)\/[\w./-]+)`/g)].map(
+    ([, path]) => path ?? "",
+  );
+  test.each([...new Set([...links, ...paths])])("%s", (path) => {
+    expect(existsSync(`${ROOT}/${path}`)).toBe(true);
   });
 
-  const scripts = [...readme.matchAll(/npm run ([\w:]+)/g)].map(([, script]) => script ?? "");
+  const scripts = [...text.matchAll(/npm run ([\w:]+)/g)].map(([, script]) => script ?? "");
   test.each([...new Set(scripts)])("npm run %s", (script) => {
     const { scripts } = JSON.parse(readFileSync(`${ROOT}/package.json`, "utf8"));
     expect(Object.keys(scripts)).toContain(script);
   });
+});
+
+test("CONTRIBUTING.md has every folder of src, and no other", () => {
+  const [, tree = ""] = /```\nsrc\/\n(.*?)```/s.exec(readFileSync(`${ROOT}/CONTRIBUTING.md`, "utf8")) ?? [];
+  const shown = [...tree.matchAll(/^ {2}((?:[\w.]+\/?(?:, )?)+)\s/gm)]
+    .flatMap(([, names = ""]) => names.split(", "))
+    .filter((name) => name.endsWith("/"));
+  const folders = readdirSync(`${ROOT}/src`, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && readdirSync(`${ROOT}/src/${entry.name}`).length > 0)
+    .map((entry) => `${entry.name}/`);
+  expect(shown.sort()).toEqual(folders.sort());
 });
