@@ -1,6 +1,6 @@
 import { distance } from "fastest-levenshtein";
 import { z } from "zod";
-import type { Path } from "./document.ts";
+import type { Path } from "./checkedYaml.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
 /** Why a value was refused: what was found (by default the value itself) and what is allowed in its place. */
@@ -52,16 +52,14 @@ function describeValue(value: unknown): string {
 export const flag: Reader<boolean> = (value) =>
   typeof value === "boolean" ? value : new Refused("true or false");
 
+interface Bounds {
+  readonly min: number;
+  readonly max: number;
+  readonly hint?: string;
+}
+
 /** A whole number within bounds, both included. */
-export function integer({
-  min,
-  max,
-  hint = "",
-}: {
-  min: number;
-  max: number;
-  hint?: string;
-}): Reader<number> {
+export function integer({ min, max, hint = "" }: Bounds): Reader<number> {
   const allowed = `a whole number from ${min} to ${max}${hint}`;
   return (value) =>
     typeof value === "number" && Number.isInteger(value) && value >= min && value <= max
@@ -103,7 +101,7 @@ export function duration({ min, max = LONGEST_DURATION_MS }: { min: number; max?
 }
 
 /** A size in bytes within bounds, both included. */
-export function size({ min, max }: { min: number; max: number }): Reader<number> {
+export function size({ min, max }: Bounds): Reader<number> {
   const allowed = `a size such as 512KiB or 64MiB, or a number of bytes, from ${formatSize(min)} to ${formatSize(max)}`;
   return reader((value) => {
     const bytes = typeof value === "string" ? parseSize(value) : value;

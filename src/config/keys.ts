@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { Path } from "./document.ts";
+import type { Path } from "./checkedYaml.ts";
 import { type Elsewhere, field, list, type Reader, type Report, rule, section } from "./fields.ts";
 
 /** Reads a value of the file, and writes it as the file would say it. */

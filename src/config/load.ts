@@ -2,7 +2,6 @@ import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { stringify } from "yaml";
 import { checkYaml, inFileOrder, type Problem, readTextFile } from "./checkedYaml.ts";
-import { formatPath } from "./document.ts";
 import { configFile } from "./sections.ts";
 import { type Machine, thisMachine } from "./target.ts";
 import type { Config, LogConfig, WebConfig } from "./types.ts";
@@ -30,16 +29,8 @@ export function loadConfigFile(file: string): ConfigResult {
 export function loadConfig(file: string, text: string, machine: Machine = thisMachine()): ConfigResult {
   const checked = checkYaml(file, text, configFile(() => machine).schema);
   if (!checked.ok) return checked;
-  const { value: config, document } = checked;
-  const warnings = findWarnings(config, document).map(
-    ({ path, text }): Problem => ({
-      file,
-      position: document.positionOf(path),
-      path: formatPath(path),
-      text,
-    }),
-  );
-  return { ok: true, config, warnings: inFileOrder(warnings) };
+  const warnings = findWarnings(checked.value, checked.document);
+  return { ok: true, config: checked.value, warnings: inFileOrder(warnings) };
 }
 
 /** A configuration as a file would say it, with every key: what is in force. Reading it gives the same again. */

@@ -7,7 +7,9 @@ import { duration, flag, oneOf, type Reader, Refused, type Report, reader, size,
 import { type Key, key, listOf, optional, required, sectionOf, subsection } from "./keys.ts";
 import { formatDuration } from "./units.ts";
 
-export type TargetOs = "linux" | "freebsd";
+/** Where Albatross puts its sockets: its packages' default for the operating system. */
+const SOCKET_DIRS = { linux: "/run/albatross/util", freebsd: "/var/run/albatross/util" };
+export type TargetOs = keyof typeof SOCKET_DIRS;
 
 /** What a target's settings default to: this machine, for its sockets are usually this machine's. */
 export interface Machine {
@@ -22,11 +24,6 @@ let known: Machine | undefined;
 export function thisMachine(): Machine {
   known ??= { os: process.platform === "freebsd" ? "freebsd" : "linux", pageSizeBytes: systemPageSize() };
   return known;
-}
-
-/** Where Albatross puts its sockets: its packages' default for the operating system. */
-export function defaultSocketDir(os: TargetOs): string {
-  return os === "freebsd" ? "/var/run/albatross/util" : "/run/albatross/util";
 }
 
 /** Node does not tell the page size; `getconf`, which POSIX requires, does. */
@@ -111,7 +108,11 @@ function targetSection(machine: () => Machine) {
           of: ["subscribe"],
           check: ({ subscribe }, report) => {
             if (subscribe.length === 0) report(["subscribe"], `names no slot; allowed: ${SLOTS}`);
-            for (const { index, covered } of overlaps(subscribe)) report(["subscribe", index], covered);
+            const slots = subscribe.map((slot) => parseName(slot));
+            for (const [index, slot] of slots.entries()) {
+              const overlap = overlapOf(slot, slots.slice(0, index));
+              if (overlap !== null) report(["subscribe", index], overlap);
+            }
           },
         },
       ],
@@ -119,7 +120,7 @@ function targetSection(machine: () => Machine) {
   );
   const schema = section.schema.transform((target) => ({
     ...target,
-    socketDir: target.socketDir ?? defaultSocketDir(target.os),
+    socketDir: target.socketDir ?? SOCKET_DIRS[target.os],
   }));
   return { ...section, schema };
 }
@@ -148,75 +149,47 @@ export function targetsKey(machine: () => Machine): Key<readonly TargetConfig[]>
 }
 
 function checkNames(entries: readonly Partial<TargetConfig>[], report: Report): void {
-  const first = new Map<string, number>();
-  entries.forEach(({ name }, index) => {
-    if (typeof name !== "string") return;
-    const earlier = first.get(name);
-    if (earlier === undefined) first.set(name, index);
-    else
-      report(
-        [index, "name"],
-        `${JSON.stringify(name)} is also the name of targets[${earlier}]; allowed: a name of its own`,
-      );
+  const names = entries.map(({ name }) => name);
+  names.forEach((name, index) => {
+    const earlier = names.indexOf(name);
+    if (typeof name !== "string" || earlier === index) return;
+    const text = `${JSON.stringify(name)} is also the name of targets[${earlier}]; allowed: a name of its own`;
+    report([index, "name"], text);
   });
 }
 
 /** Two targets at one socket directory are one host: their slots would deliver the same unikernels under two names. */
 function checkSharedSockets(entries: readonly Partial<TargetConfig>[], report: Report): void {
-  entries.forEach((target, index) => {
-    for (const [earlierIndex, earlier] of entries.slice(0, index).entries()) {
-      if (!isSameDirectory(target.socketDir, earlier.socketDir)) continue;
-      const shared = sharedSlots(target, earlier);
-      if (shared === undefined) continue;
-      report(
-        [index, "socket_dir"],
-        `is the one of targets[${earlierIndex}] too: ${overlapText(shared.slot, shared.other)}`,
-      );
+  // By their names: `/run/x` and `/run/x/` are one. Whether they exist, or are links, does not matter yet.
+  const hosts = entries.map(({ socketDir, subscribe = [] }) =>
+    socketDir === undefined
+      ? { directory: null, slots: [] }
+      : { directory: resolve(socketDir), slots: subscribe.map((slot) => parseName(slot)) },
+  );
+  for (const [index, { directory, slots }] of hosts.entries()) {
+    for (const [at, earlier] of hosts.slice(0, index).entries()) {
+      if (directory === null || directory !== earlier.directory) continue;
+      const overlap = slots.map((slot) => overlapOf(slot, earlier.slots)).find((text) => text !== null);
+      if (overlap) report([index, "socket_dir"], `is the one of targets[${at}] too: ${overlap}`);
     }
-  });
-}
-
-/** By their names: `/run/x` and `/run/x/` are one. Whether they exist, or are links, does not matter yet. */
-function isSameDirectory(a: string | undefined, b: string | undefined): boolean {
-  return a !== undefined && b !== undefined && resolve(a) === resolve(b);
-}
-
-function sharedSlots(
-  a: Partial<TargetConfig>,
-  b: Partial<TargetConfig>,
-): { slot: Name; other: Name } | undefined {
-  const others = (b.subscribe ?? []).map((text) => parseName(text));
-  for (const text of a.subscribe ?? []) {
-    const slot = parseName(text);
-    const other = others.find((candidate) => overlap(slot, candidate));
-    if (other !== undefined) return { slot, other };
   }
-  return undefined;
 }
 
-/** Slots of one host that would deliver the same unikernels twice, each with what to say about it. */
-function overlaps(slots: readonly string[]): { index: number; covered: string }[] {
-  const names = slots.map((text) => parseName(text));
-  return names.flatMap((name, index) => {
-    const earlier = names.slice(0, index).find((other) => overlap(name, other));
-    if (earlier === undefined) return [];
-    return [{ index, covered: overlapText(name, earlier) }];
-  });
-}
-
-function overlapText(slot: Name, other: Name): string {
+/** Would one of `others` deliver a unikernel that `slot` delivers, or push it out? What to say about the first; or null. */
+function overlapOf(slot: Name, others: readonly Name[]): string | null {
+  const place = subscriptionPlace(slot);
+  const other = others.find(
+    (other) =>
+      subscriptionCovers(slot, other) ||
+      subscriptionCovers(other, slot) ||
+      subscriptionPlace(other) === place,
+  );
+  if (other === undefined) return null;
   const [text, otherText] = [formatName(slot), formatName(other)];
-  const samePlace = subscriptionPlace(slot) === subscriptionPlace(other);
+  const samePlace = subscriptionPlace(other) === place;
   if (text !== otherText && samePlace) {
     return `slot "${text}" overlaps "${otherText}": albatross-stats keeps one subscriber for both; allowed: one of them`;
   }
   const what = samePlace ? `slot "${text}" is there twice` : `slot "${text}" overlaps "${otherText}"`;
   return `${what}; allowed: slots that share no unikernel (":" holds every other, "user:" holds "user:web" and "user:sub:")`;
-}
-
-/** Would both slots deliver some unikernel, or push each other out? */
-function overlap(a: Name, b: Name): boolean {
-  return (
-    subscriptionCovers(a, b) || subscriptionCovers(b, a) || subscriptionPlace(a) === subscriptionPlace(b)
-  );
 }
