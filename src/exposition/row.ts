@@ -47,7 +47,7 @@ export type PlainTableRow<T, C = null> = RowHead & (SingleValue<T, C> | ValueBy<
 export type TableRow<T, C = null> = RowHead & (SingleValue<T, C> | ValueBy<T, C> | CustomSeries<T>);
 
 /** The labels that a row adds to its table's. */
-export function ownLabels(row: TableRow<never, never>): readonly LabelDoc[] {
+export function ownLabels(row: RowHead | TableRow<never, never>): readonly LabelDoc[] {
   if ("by" in row) return [{ name: row.by, holds: Object.keys(row.values).join(", ") }];
   return "emit" in row ? row.labels : [];
 }

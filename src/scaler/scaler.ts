@@ -5,13 +5,12 @@ import type { Family } from "../exposition/family.ts";
 import { tableFamily } from "../exposition/row.ts";
 import type { Logger } from "../log.ts";
 import { ACTIONS, type Action } from "./actions/action.ts";
-import { type ExplanationJson, explain, type TickFacts } from "./report/json.ts";
+import { decisionJson, explain, type TickFacts } from "./report/json.ts";
 import {
   DecisionLog,
   type LineLog,
   type LoggedDecision,
   logDecision,
-  loggedDecision,
   Recent,
   type RecentQuery,
   Transitions,
@@ -29,12 +28,12 @@ import {
 import type { FleetMemory, FleetSource } from "./sources/fleet.ts";
 import { CatchUp } from "./state/catchUp.ts";
 import { NOTHING_RESTORED, type Restored, restoreState, statePieces } from "./state/savedState.ts";
-import { StateFile, type StateFileCounts, type StateStore } from "./state/stateFile.ts";
+import { StateFile, type StateFileOutcome, type StateStore } from "./state/stateFile.ts";
 import { Ticker } from "./ticker.ts";
 
 /** What the scaler writes to. Asked for anew when the configuration names other files. */
 export interface ScalerFiles {
-  state(config: ScalerConfig, counts: StateFileCounts): StateStore;
+  state(config: ScalerConfig, onOutcome: (outcome: StateFileOutcome) => void): StateStore;
   decisions(config: ScalerConfig): LineLog;
 }
 
@@ -48,7 +47,8 @@ export interface DiskOptions {
 /** The files that the configuration names. */
 export function filesOnDisk({ clock, log, resolvePath }: DiskOptions): ScalerFiles {
   return {
-    state: ({ stateFile }, counts) => new StateFile({ path: resolvePath(stateFile), clock, log, counts }),
+    state: ({ stateFile }, onOutcome) =>
+      new StateFile({ path: resolvePath(stateFile), clock, log, onOutcome }),
     decisions: ({ decisionLog, decisionLogMaxBytes, decisionLogFiles }) =>
       new DecisionLog({
         path: resolvePath(decisionLog),
@@ -114,7 +114,7 @@ export class Scaler {
     const { clock, fleet, config, files } = options;
     this.#options = options;
     this.#config = config;
-    this.#stateFile = files.state(config, this.#instruments);
+    this.#stateFile = this.#openStateFile();
     this.#decisionLog = files.decisions(config);
     const { groups, bases, expected, lastHolds } = this.#restore();
     fleet.restore(bases, expected);
@@ -153,7 +153,7 @@ export class Scaler {
     this.#config = config;
     this.#rules.reconfigure(config);
     this.#ticker.setInterval(config.pollIntervalMs);
-    if (config.stateFile !== before.stateFile) this.#stateFile = files.state(config, this.#instruments);
+    if (config.stateFile !== before.stateFile) this.#stateFile = this.#openStateFile();
     if (config.decisionLog !== before.decisionLog) this.#decisionLog = files.decisions(config);
     this.#decisionLog.setLimits({ maxBytes: config.decisionLogMaxBytes, files: config.decisionLogFiles });
   }
@@ -174,7 +174,7 @@ export class Scaler {
   }
 
   /** Why the last tick decided about a group as it did; null where it did not evaluate it. */
-  explain(group: GroupName): ExplanationJson | null {
+  explain(group: GroupName): ReturnType<typeof explain> | null {
     const key = groupKey(group);
     const evaluation = this.#last?.evaluations.get(key);
     const remembered = this.#rules.groups.get(key);
@@ -241,14 +241,13 @@ export class Scaler {
     const lines: string[] = [];
     for (const evaluation of evaluations) {
       if (!this.#transitions.isTransition(evaluation)) continue;
-      const decision = loggedDecision(evaluation, wallMs, this.#action.name);
+      const decision = { ...decisionJson(evaluation, wallMs), mode: this.#action.name };
       this.#recent.add(decision);
       lines.push(JSON.stringify(decision));
       logDecision(this.#options.log, evaluation, decision);
     }
     if (this.#writesFiles && lines.length > 0) this.#decisionLog.append(lines);
-    const { groups } = this.#rules;
-    if (this.#transitions.size > groups.size) this.#transitions.forget((key) => groups.has(key));
+    this.#transitions.keepOnly(this.#rules.groups);
   }
 
   /** Where nothing is scaled there is nothing to outlive the process, and no file to be surprised at. */
@@ -261,6 +260,10 @@ export class Scaler {
     if (!this.#writesFiles || fleet.bases.tickUs === null) return;
     const lastHold = (key: GroupKey) => this.#transitions.lastHold(key);
     this.#stateFile.save(() => statePieces({ groups, fleet, lastHold }));
+  }
+
+  #openStateFile(): StateStore {
+    return this.#options.files.state(this.#config, (outcome) => this.#instruments.stateFile(outcome));
   }
 
   #restore(): Restored {

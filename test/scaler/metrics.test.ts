@@ -65,9 +65,9 @@ describe("the metrics of groups", () => {
     const instruments = new Instruments();
     instruments.ticked({ seconds: 0.002, lagSeconds: 0.000_5, wallMs: WALL_MS });
     instruments.ticked({ seconds: 0.03, lagSeconds: 0, wallMs: WALL_MS + MINUTE });
-    for (let i = 0; i < 3; i++) instruments.written();
-    instruments.writeFailed();
-    instruments.damaged();
+    for (let i = 0; i < 3; i++) instruments.stateFile("written");
+    instruments.stateFile("failed");
+    instruments.stateFile("damaged");
     const text = await render([...families(itemsAfter(...scene)), ...(await instruments.families())], format);
     await expect(text).toMatchFileSnapshot(`golden/metrics.${format}.txt`);
   });

@@ -32,11 +32,7 @@ function opened(path: string, clock = new FakeClock()) {
       { level: "info", format: "json" },
       { write: (line) => void said.push(JSON.parse(line)) },
     ),
-    counts: {
-      written: () => void counts.written++,
-      writeFailed: () => void counts.failed++,
-      damaged: () => void counts.damaged++,
-    },
+    onOutcome: (outcome) => void counts[outcome]++,
   });
   return { file, counts, said, messages: () => said.map(({ msg }) => msg) };
 }

@@ -13,7 +13,9 @@ const file = new StateFile({
   path: process.argv[2] ?? "",
   clock,
   log: createLogger({ level: "error", format: "json" }),
-  counts: { written: () => undefined, writeFailed: () => process.exit(2), damaged: () => process.exit(3) },
+  onOutcome: (outcome) => {
+    if (outcome !== "written") process.exit(outcome === "failed" ? 2 : 3);
+  },
 });
 
 for (let round = 1; ; round++) {

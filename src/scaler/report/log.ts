@@ -2,8 +2,8 @@ import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises
 import { dirname } from "node:path";
 import { policyNumbers } from "../../config/scaler.ts";
 import type { Logger } from "../../log.ts";
-import type { Evaluation, GroupKey, GroupName } from "../rules/types.ts";
-import { type DecisionJson, decisionJson } from "./json.ts";
+import type { Evaluation, GroupKey, GroupName, Scale } from "../rules/types.ts";
+import type { DecisionJson } from "./json.ts";
 
 /** What may wait for a disk that does not keep up; beyond it lines are lost, and that is said. */
 const MAX_WAITING_CHARACTERS = 16 * 2 ** 20;
@@ -17,6 +17,9 @@ export interface DecisionLogOptions {
   readonly files: number;
   readonly log: Logger;
 }
+
+/** What the scaler needs of its decision log. */
+export type LineLog = Pick<DecisionLog, "append" | "setLimits" | "flush">;
 
 /** Appends lines to a file and rotates it when it is full. Each line is whole, in one file. */
 export class DecisionLog {
@@ -189,43 +192,30 @@ export class Transitions {
   }
 
   /** True for every scale decision, and for a hold whose reason (or, paused, what it would be) is not the last hold's. */
-  isTransition({ observation, decision }: Evaluation): boolean {
+  isTransition({ observation: { key }, decision }: Evaluation): boolean {
     if (decision.decision !== "hold") return true;
-    const { key } = observation;
-    const would = decision.reason === "paused" ? decision.would : null;
-    const text = would === null ? decision.reason : `paused ${would.decision} ${would.reason} ${would.clone}`;
+    const text = decision.reason === "paused" ? `paused ${scaleText(decision.would)}` : decision.reason;
     if (this.#lastHolds.get(key) === text) return false;
     this.#lastHolds.set(key, text);
     return true;
   }
 
-  /** How many groups it knows a hold of. */
-  get size(): number {
-    return this.#lastHolds.size;
-  }
-
-  /** Forgets the groups that `isKnown` does not know any more. */
-  forget(isKnown: (key: GroupKey) => boolean): void {
-    for (const key of this.#lastHolds.keys()) if (!isKnown(key)) this.#lastHolds.delete(key);
+  /** Forgets the groups that are not among these. */
+  keepOnly(groups: ReadonlyMap<GroupKey, unknown>): void {
+    if (this.#lastHolds.size <= groups.size) return;
+    for (const key of this.#lastHolds.keys()) if (!groups.has(key)) this.#lastHolds.delete(key);
   }
 }
 
-/** A decision as the decision log and `/api/v1/decisions` tell it. */
-export interface LoggedDecision extends DecisionJson {
-  /** `dry_run`: counted, not carried out */
-  readonly mode: string;
+function scaleText({ decision, reason, clone }: Scale): string {
+  return `${decision} ${reason} ${clone}`;
 }
 
-export function loggedDecision(evaluation: Evaluation, timeMs: number, mode: string): LoggedDecision {
-  return { ...decisionJson(evaluation, timeMs), mode };
-}
+/** A decision as the decision log and `/api/v1/decisions` show it. */
+export type LoggedDecision = DecisionJson & { readonly mode: string };
 
 /** One line of the program's log with the decision's numbers; a group that no policy matches is worth one at debug only. */
-export function logDecision(
-  log: Logger,
-  { policy, decision: { decision } }: Evaluation,
-  told: LoggedDecision,
-): void {
+export function logDecision(log: Logger, { policy }: Evaluation, logged: LoggedDecision): void {
   const {
     time: _,
     would,
@@ -233,18 +223,16 @@ export function logDecision(
     average_for_up_percent,
     average_for_down_percent,
     ...fields
-  } = told;
+  } = logged;
   const event = {
     ...fields,
     average_percent: rounded(average_percent),
     average_for_up_percent: rounded(average_for_up_percent),
     average_for_down_percent: rounded(average_for_down_percent),
-    ...(would === null
-      ? {}
-      : { would: would.decision, would_reason: would.reason, would_clone: would.clone }),
-    ...(policy === null ? {} : policyNumbers(policy)),
+    ...(would && { would: would.decision, would_reason: would.reason, would_clone: would.clone }),
+    ...(policy && policyNumbers(policy)),
   };
-  if (decision !== "hold") log.info(event, "scale decision");
+  if (logged.decision !== "hold") log.info(event, "scale decision");
   else if (policy === null) log.debug(event, "scaler holds");
   else log.info(event, "scaler holds");
 }
@@ -296,12 +284,4 @@ function isAbout(decision: GroupName, group: string | undefined, host: string | 
   if (host !== undefined && decision.host !== host) return false;
   if (group === undefined) return true;
   return group.includes(":") ? `${decision.path}:${decision.group}` === group : decision.group === group;
-}
-
-/** Where the scaler's decisions are kept. */
-export interface LineLog {
-  /** Appends lines, later and in order. Never throws. */
-  append(lines: readonly string[]): void;
-  setLimits(limits: { maxBytes: number; files: number }): void;
-  flush(): Promise<void>;
 }

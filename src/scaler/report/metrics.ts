@@ -11,7 +11,7 @@ import {
 } from "../../exposition/row.ts";
 import { ACTIONS } from "../actions/action.ts";
 import type { Decision, Evaluation, GroupKey, GroupPolicy, Scale } from "../rules/types.ts";
-import type { StateFileCounts } from "../state/stateFile.ts";
+import type { StateFileOutcome } from "../state/stateFile.ts";
 import { desiredClones, type TickFacts } from "./json.ts";
 
 /** What the scaler says of each group that a policy matches: one table, as of the last tick. */
@@ -257,21 +257,21 @@ export const instrumentRows = {
     source: "the ticker",
     unit: "seconds",
   },
-  stateWrites: {
+  written: {
     name: "albatross_scaler_state_writes_total",
     type: "counter",
     help: "State files written.",
     source: "the state file",
     unit: "files",
   },
-  stateWriteFailures: {
+  failed: {
     name: "albatross_scaler_state_write_failures_total",
     type: "counter",
     help: "State files that could not be written. After a restart the last one that could counts.",
     source: "the state file",
     unit: "files",
   },
-  stateDamaged: {
+  damaged: {
     name: "albatross_scaler_state_damaged_total",
     type: "counter",
     help: "State files found damaged at the start and set aside; the scaler then started afresh.",
@@ -284,17 +284,16 @@ export const instrumentRows = {
 const TICK_SECONDS_BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
 /** The scaler's instruments without group labels. */
-export class Instruments implements StateFileCounts {
+export class Instruments {
   readonly #registry = new Registry();
-  readonly #tickSeconds = new Histogram({
-    ...this.#about(instrumentRows.tickSeconds),
-    buckets: TICK_SECONDS_BUCKETS,
-  });
-  readonly #tickLag = new Gauge(this.#about(instrumentRows.tickLag));
-  readonly #lastTick = new Gauge(this.#about(instrumentRows.lastTick));
-  readonly #stateWrites = new Counter(this.#about(instrumentRows.stateWrites));
-  readonly #stateWriteFailures = new Counter(this.#about(instrumentRows.stateWriteFailures));
-  readonly #stateDamaged = new Counter(this.#about(instrumentRows.stateDamaged));
+  readonly #tickSeconds = new Histogram({ ...this.#about("tickSeconds"), buckets: TICK_SECONDS_BUCKETS });
+  readonly #tickLag = new Gauge(this.#about("tickLag"));
+  readonly #lastTick = new Gauge(this.#about("lastTick"));
+  readonly #stateFiles = {
+    written: new Counter(this.#about("written")),
+    failed: new Counter(this.#about("failed")),
+    damaged: new Counter(this.#about("damaged")),
+  };
 
   ticked({ seconds, lagSeconds, wallMs }: { seconds: number; lagSeconds: number; wallMs: number }): void {
     this.#tickSeconds.observe(seconds);
@@ -302,23 +301,16 @@ export class Instruments implements StateFileCounts {
     this.#lastTick.set(wallMs / 1000);
   }
 
-  written(): void {
-    this.#stateWrites.inc();
-  }
-
-  writeFailed(): void {
-    this.#stateWriteFailures.inc();
-  }
-
-  damaged(): void {
-    this.#stateDamaged.inc();
+  stateFile(outcome: StateFileOutcome): void {
+    this.#stateFiles[outcome].inc();
   }
 
   families(): Promise<Family[]> {
     return promClientFamilies(this.#registry);
   }
 
-  #about({ name, help }: RowHead) {
+  #about(row: keyof typeof instrumentRows) {
+    const { name, help } = instrumentRows[row];
     return { name, help, registers: [this.#registry] };
   }
 }
@@ -332,30 +324,18 @@ export const GROUP_LABELS: readonly LabelDoc[] = [
 
 /** The scaler's sections of docs/metrics.md. */
 export function scalerSections(): string[] {
+  const groups = `For each group that a policy matches, as of the scaler's last evaluation; gone when the group is. Labels: ${labelList(GROUP_LABELS)}.`;
   return [
-    section(
-      "Scaler: groups",
-      `For each group that a policy matches, as of the scaler's last evaluation; gone when the group is. Labels: ${labelList(GROUP_LABELS)}.`,
-      scalerGroupRows.map((row) => line(row, labelList(ownLabels(row)))),
-    ),
-    section(
-      "Scaler: as a whole",
-      "No labels.",
-      Object.values(instrumentRows).map((row) => line(row, "")),
-    ),
+    section("Scaler: groups", groups, scalerGroupRows),
+    section("Scaler: as a whole", "No labels.", Object.values(instrumentRows)),
   ];
 }
 
-function section(title: string, text: string, lines: readonly string[]): string {
-  return [
-    `## ${title}\n\n${text}\n`,
-    "| metric | type | unit | more labels | from | |",
-    "|---|---|---|---|---|---|",
-    ...lines,
-    "",
-  ].join("\n");
-}
-
-function line({ name, type, unit, source, help }: RowHead, labels: string): string {
-  return tableLine([`\`${name}\``, type, unit, labels, source, help]);
+function section(title: string, text: string, rows: readonly (RowHead | TableRow<GroupItem>)[]): string {
+  const lines = rows.map((row) => {
+    const labels = labelList(ownLabels(row));
+    return tableLine([`\`${row.name}\``, row.type, row.unit, labels, row.source, row.help]);
+  });
+  const head = ["| metric | type | unit | more labels | from | |", "|---|---|---|---|---|---|"];
+  return [`## ${title}\n\n${text}\n`, ...head, ...lines, ""].join("\n");
 }

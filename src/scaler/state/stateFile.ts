@@ -8,48 +8,31 @@ import { parseState, type SavedState, StateError } from "./savedState.ts";
 /** Damaged files that are kept for whoever wants to know what happened. */
 const DAMAGED_KEPT = 3;
 
-/** Where the scaler's state outlives the process. */
-export interface StateStore {
-  /** for log lines */
-  readonly path: string;
-  /** What was saved last; null for a fresh start. */
-  load(): SavedState | null;
-  /** Saves what `pieces` makes, later; what it reads must not change. Never throws. */
-  save(pieces: () => Iterable<string>): void;
-  /** Resolves when all that was asked for is done. */
-  flush(): Promise<void>;
-}
-
-/** Told of what becomes of the file, to be counted. */
-export interface StateFileCounts {
-  written(): void;
-  writeFailed(): void;
-  damaged(): void;
-}
+/** What became of the file, to be counted. */
+export type StateFileOutcome = "written" | "failed" | "damaged";
 
 export interface StateFileOptions {
   readonly path: string;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly counts: StateFileCounts;
+  readonly onOutcome: (outcome: StateFileOutcome) => void;
 }
+
+/** What the scaler needs of its state file. */
+export type StateStore = Pick<StateFile, "path" | "load" | "save" | "flush">;
 
 /** The file that the scaler's state outlives the process in. At every moment it is whole: the old one or the new one. */
 export class StateFile {
   readonly path: string;
-  readonly #clock: Clock;
-  readonly #log: Logger;
-  readonly #counts: StateFileCounts;
+  readonly #options: StateFileOptions;
   /** what is to be written next; a newer one takes its place */
   #pending: (() => Iterable<string>) | null = null;
   #writing: Promise<void> | null = null;
   #isFailing = false;
 
-  constructor({ path, clock, log, counts }: StateFileOptions) {
-    this.path = path;
-    this.#clock = clock;
-    this.#log = log;
-    this.#counts = counts;
+  constructor(options: StateFileOptions) {
+    this.path = options.path;
+    this.#options = options;
   }
 
   /**
@@ -91,33 +74,30 @@ export class StateFile {
   }
 
   async #write(pieces: Iterable<string>): Promise<void> {
+    const { log, onOutcome } = this.#options;
     try {
       await writeAtomically(this.path, pieces);
     } catch (error) {
-      this.#counts.writeFailed();
-      if (!this.#isFailing) {
-        this.#log.error({ file: this.path, err: error }, "scaler state cannot be written");
-      }
+      onOutcome("failed");
+      if (!this.#isFailing) log.error({ file: this.path, err: error }, "scaler state cannot be written");
       this.#isFailing = true;
       return;
     }
-    this.#counts.written();
-    if (this.#isFailing) this.#log.info({ file: this.path }, "scaler state can be written again");
+    onOutcome("written");
+    if (this.#isFailing) log.info({ file: this.path }, "scaler state can be written again");
     this.#isFailing = false;
   }
 
   #setAside(reason: string): void {
-    this.#counts.damaged();
-    const stamp = new Date(this.#clock.wallMs()).toISOString().replace(/[-:]/g, "");
-    const aside = `${this.path}.damaged-${stamp}`;
+    const { clock, log, onOutcome } = this.#options;
+    const file = this.path;
+    onOutcome("damaged");
+    const setAside = `${file}.damaged-${new Date(clock.wallMs()).toISOString().replace(/[-:]/g, "")}`;
     try {
-      renameSync(this.path, aside);
-      this.#log.error({ file: this.path, setAside: aside, reason }, "scaler state damaged: starting afresh");
-    } catch (error) {
-      this.#log.error(
-        { file: this.path, reason, err: error },
-        "scaler state damaged, and cannot be set aside: starting afresh",
-      );
+      renameSync(file, setAside);
+      log.error({ file, setAside, reason }, "scaler state damaged: starting afresh");
+    } catch (err) {
+      log.error({ file, reason, err }, "scaler state damaged, and cannot be set aside: starting afresh");
     }
     void this.#dropOldDamaged();
   }
@@ -129,7 +109,7 @@ export class StateFile {
       const names = (await readdir(folder)).filter((name) => name.startsWith(prefix)).sort();
       for (const name of names.slice(0, -DAMAGED_KEPT)) await rm(join(folder, name), { force: true });
     } catch (error) {
-      this.#log.warn({ folder, err: error }, "old damaged scaler states cannot be removed");
+      this.#options.log.warn({ folder, err: error }, "old damaged scaler states cannot be removed");
     }
   }
 }
