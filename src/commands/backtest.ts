@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { type Command, Option } from "commander";
+import type { BacktestFlags } from "../backtest/backtest.ts";
 import { SETTABLE_KEYS } from "../backtest/variants.ts";
 
 /** `backtest TRACE...`: what would the scaler have done? */
@@ -43,27 +44,14 @@ Examples:
     .action(async (traces: string[], options: Options) => {
       const { runBacktest } = await import("../backtest/backtest.ts");
       const file = options["config.file"] ?? (existsSync("config.yaml") ? "config.yaml" : null);
-      process.exitCode = await runBacktest(
-        {
-          traces,
-          file,
-          format: options.format,
-          all: options.all,
-          ticks: options.ticks,
-          set: options.set ?? [],
-        },
-        { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr },
-      );
+      process.exitCode = await runBacktest({ set: [], ...options, traces, file }, process);
     });
 }
 
-interface Options {
+type Options = Omit<BacktestFlags, "traces" | "file" | "set"> & {
   readonly "config.file"?: string;
-  readonly format: "table" | "json";
-  readonly all: boolean;
-  readonly ticks: "poll" | "trace";
   readonly set?: readonly string[];
-}
+};
 
 function append(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];

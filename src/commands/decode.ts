@@ -1,6 +1,14 @@
 import { createReadStream } from "node:fs";
+import type { Readable, Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
-import { decodeStream } from "./decodeStream.ts";
+import { isErrno, plainMessage } from "../systemError.ts";
+import { WireError } from "../wire/errors.ts";
+import { FrameReader } from "../wire/framing.ts";
+import { decodeMessage, messageToJson } from "../wire/messages.ts";
+
+/** albatrossd's longest replies are images. */
+const MAX_FRAME_BYTES = 64 * 1024 * 1024;
 
 /** `decode [FILE]`: what is in a recorded stream? */
 export function register(program: Command): void {
@@ -22,13 +30,72 @@ Arguments of unikernels are printed too: they may hold secrets.
 
 Example: albatross-exporter decode stats.bin | jq .payload.rusage`,
     )
-    .action(async (file: string | undefined) => {
-      const fromStdin = file === undefined || file === "-";
+    .action(async (file = "-") => {
       process.exitCode = await decodeStream({
-        input: fromStdin ? process.stdin : createReadStream(file),
-        source: fromStdin ? "standard input" : file,
+        input: file === "-" ? process.stdin : createReadStream(file),
+        source: file === "-" ? "standard input" : file,
         output: process.stdout,
         report: (line) => console.error(line),
       });
     });
+}
+
+export interface DecodeStreams {
+  /** Chunks of the recorded stream. */
+  readonly input: Readable;
+  /** The input's name in an error. */
+  readonly source: string;
+  /** Gets one line of JSON per message; it is left open. */
+  readonly output: Writable;
+  /** Gets the one line that says what went wrong. */
+  readonly report: (line: string) => void;
+}
+
+/**
+ * Prints the messages of a stream, taking in no more than `output` lets go. Returns the exit code: 0 at the end of a
+ * whole stream, or when nobody reads the output any more; 1 after damage, or when input or output fails.
+ */
+export async function decodeStream({ input, source, output, report }: DecodeStreams): Promise<number> {
+  const problems: string[] = [];
+  try {
+    await pipeline(decodedLines(input, source, problems), output, { end: false });
+  } catch (error) {
+    // Nobody wants the rest (`decode FILE | head`): not worth a word.
+    if (isErrno(error, "EPIPE")) return 0;
+    problems.unshift(`albatross-exporter: cannot write the messages: ${plainMessage(error)}`);
+  }
+  const [problem] = problems;
+  if (problem === undefined) return 0;
+  report(problem);
+  return 1;
+}
+
+/** The lines of the messages that each chunk completes, up to the first of `problems`: damage, or an input that fails. */
+async function* decodedLines(input: Readable, source: string, problems: string[]): AsyncGenerator<string> {
+  const reader = new FrameReader(MAX_FRAME_BYTES);
+  let frames = 0;
+  let frameOffset = 0;
+  let lines = "";
+  try {
+    for await (const chunk of input) {
+      reader.push(chunk, (frame) => {
+        frames++;
+        frameOffset = reader.frameOffset;
+        lines += `${JSON.stringify(messageToJson(decodeMessage(frame)))}\n`;
+      });
+      yield lines;
+      lines = "";
+    }
+    reader.end();
+  } catch (error) {
+    if (!(error instanceof WireError)) {
+      problems.push(`albatross-exporter: cannot read ${source}: ${plainMessage(error)}`);
+    } else if (["frame_length", "frame_too_long", "truncated"].includes(error.reason)) {
+      problems.push(`frame ${frames + 1} at byte ${error.offset}: ${error.detail}`);
+    } else {
+      const where = `byte ${error.offset} of the message`;
+      problems.push(`frame ${frames} at byte ${frameOffset}: ${error.detail} (${where})`);
+    }
+  }
+  yield lines;
 }

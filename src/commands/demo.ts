@@ -1,7 +1,7 @@
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { systemClock } from "../clock.ts";
 import { BUILTIN_SCENARIOS } from "../simulator/builtin.ts";
-import { untilSignal } from "./untilSignal.ts";
+import { flagValue, untilSignal, wholeNumber } from "./shared.ts";
 
 /** Where the exporter listens unless told otherwise. */
 const DEFAULT_PORT = 10_042;
@@ -18,7 +18,7 @@ export function register(program: Command): void {
     .option(
       "--port <port>",
       "where the exporter listens on 127.0.0.1; another one if it is taken, 0 for any",
-      port,
+      flagValue("a port from 0 to 65535", (text) => wholeNumber(text, 65_535)),
       DEFAULT_PORT,
     )
     .addHelpText(
@@ -38,11 +38,4 @@ export function register(program: Command): void {
         until: untilSignal(),
       });
     });
-}
-
-function port(text: string): number {
-  const number = Number(text);
-  if (!/^\d{1,5}$/.test(text) || number > 65_535)
-    throw new InvalidArgumentError("allowed: a port from 0 to 65535");
-  return number;
 }

@@ -1,8 +1,8 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { type Cancel, systemClock } from "../clock.ts";
 import { formatDuration, parseDuration } from "../config/units.ts";
 import { createLogger } from "../log.ts";
-import { untilSignal } from "./untilSignal.ts";
+import { flagValue, untilSignal } from "./shared.ts";
 
 const DEFAULT_URL = "http://127.0.0.1:10042";
 const DEFAULT_DURATION_MS = 3_600_000;
@@ -28,9 +28,7 @@ export function register(program: Command): void {
       "Write a trace: one JSON line per sample, as they arrive at a running exporter (its /api/v1/stream). Recording " +
         "this way disturbs nobody. Ctrl-C ends it early, with what there is until then.",
     )
-    .addOption(
-      new Option("--url <url>", "where the exporter is reached").default(DEFAULT_URL).argParser(exporterUrl),
-    )
+    .option("--url <url>", "where the exporter is reached", exporterUrl, DEFAULT_URL)
     .option("--host <name>", "record this target only (default: all of the exporter's)")
     .addOption(
       new Option("--duration <duration>", "how long to record")
@@ -107,19 +105,14 @@ async function openSource(flags: RecordFlags, signal: AbortSignal): Promise<Asyn
   });
 }
 
-function exporterUrl(text: string): string {
-  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
-    throw new InvalidArgumentError(`allowed: an http or https URL such as ${DEFAULT_URL}`);
-  }
-  return text;
-}
+const exporterUrl = flagValue(`an http or https URL such as ${DEFAULT_URL}`, (text) =>
+  URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) ? text : null,
+);
 
-function durationMs(text: string): number {
-  const ms = parseDuration(text);
-  if (ms === null || ms === 0 || ms > MAX_DURATION_MS) {
-    throw new InvalidArgumentError(
-      `allowed: a duration such as 10m or 1h30m, up to ${formatDuration(MAX_DURATION_MS)}`,
-    );
-  }
-  return ms;
-}
+const durationMs = flagValue(
+  `a duration such as 10m or 1h30m, up to ${formatDuration(MAX_DURATION_MS)}`,
+  (text) => {
+    const ms = parseDuration(text);
+    return ms === null || ms === 0 || ms > MAX_DURATION_MS ? null : ms;
+  },
+);

@@ -1,6 +1,9 @@
-import type { Command } from "commander";
-import { addServeFlags, serveFlags } from "./serveFlags.ts";
-import { untilSignal } from "./untilSignal.ts";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { oneOf, type Reader, Refused } from "../config/fields.ts";
+import type { ServeFlags } from "../config/load.ts";
+import { LOG_FORMATS, LOG_LEVELS, listenAddress, maxRequests, telemetryPath } from "../config/sections.ts";
+import type { ListenAddress, LogConfig, WebConfig } from "../config/types.ts";
+import { untilSignal } from "./shared.ts";
 
 const HELP = `
 Without a configuration file: one target, this machine's own Albatross, served on :10042. A flag wins over the file.
@@ -13,11 +16,11 @@ Examples:
 
 /** `serve`, which is also what runs without a command. */
 export function register(program: Command): void {
-  const serve = addServeFlags(program.command("serve"))
+  const serve = addFlags(program.command("serve"))
     .description("read the targets and serve their metrics (the default command)")
     .addHelpText("after", HELP)
     .action(() => run(program, serve));
-  addServeFlags(program)
+  addFlags(program)
     .addHelpText("after", "\nWithout a command: serve. `albatross-exporter help COMMAND` tells more.")
     .action(() => run(program, serve));
 }
@@ -27,4 +30,80 @@ async function run(program: Command, serve: Command): Promise<void> {
   const stop = untilSignal({ hangup: false });
   const { serve: serveUntil } = await import("../app/serve.ts");
   process.exitCode = await serveUntil({ flags, stop });
+}
+
+/** The flags as commander keeps them: by their long names, the part after the last dot in camelCase. */
+interface ParsedFlags {
+  readonly "config.file"?: string;
+  readonly "web.listenAddress"?: readonly ListenAddress[];
+  readonly "web.telemetryPath"?: string;
+  readonly "web.maxRequests"?: number;
+  readonly "web.disableExporterMetrics"?: true;
+  readonly "web.config.file"?: string | true;
+  readonly "log.level"?: LogConfig["level"];
+  readonly "log.format"?: LogConfig["format"];
+}
+
+function addFlags(command: Command): Command {
+  const number = (text: string) => (/^\d+$/.test(text) ? Number(text) : text);
+  const addresses = (text: string, earlier: readonly ListenAddress[] = []) => [
+    ...earlier,
+    read(listenAddress, text),
+  ];
+  return command
+    .option("--config.file <file>", "configuration file (default: config.yaml here, if there is one)")
+    .option(
+      "--web.listen-address <address>",
+      "address to listen on such as :10042, may be repeated",
+      addresses,
+    )
+    .option("--web.telemetry-path <path>", "path of the metrics, /metrics unless told otherwise", (text) =>
+      read(telemetryPath, text),
+    )
+    .option("--web.max-requests <count>", "scrapes served at once, 0 for no limit", (text) =>
+      read(maxRequests, number(text)),
+    )
+    .option("--web.disable-exporter-metrics", "leave out the metrics about the exporter's own process")
+    .option("--log.level <level>", `least level to log: ${LOG_LEVELS.join(", ")}`, (text) =>
+      read(oneOf(LOG_LEVELS), text),
+    )
+    .option("--log.format <format>", `form of a log line: ${LOG_FORMATS.join(", ")}`, (text) =>
+      read(oneOf(LOG_FORMATS), text),
+    )
+    .addOption(new Option("--web.config.file [file]", "not built yet").hideHelp());
+}
+
+function read<T>(reader: Reader<T>, text: string | number): T {
+  const value = reader(text);
+  if (value instanceof Refused) throw new InvalidArgumentError(value.about(text));
+  return value;
+}
+
+/** The flags given to `serve`, before its name or after it; those after it win. */
+function serveFlags(program: Command, serve: Command): ServeFlags {
+  const flags: ParsedFlags = { ...program.opts<ParsedFlags>(), ...serve.opts<ParsedFlags>() };
+  if (flags["web.config.file"] !== undefined) {
+    program.error(
+      "--web.config.file is not built yet: there is no TLS or authentication; listen on 127.0.0.1 behind a reverse proxy instead",
+    );
+  }
+  const configFile = flags["config.file"];
+  return {
+    ...(configFile === undefined ? {} : { configFile }),
+    web: withoutUndefined<WebConfig>({
+      listenAddresses: flags["web.listenAddress"],
+      telemetryPath: flags["web.telemetryPath"],
+      maxRequests: flags["web.maxRequests"],
+      disableExporterMetrics: flags["web.disableExporterMetrics"],
+    }),
+    log: withoutUndefined<LogConfig>({ level: flags["log.level"], format: flags["log.format"] }),
+  };
+}
+
+function withoutUndefined<T extends object>(
+  given: {
+    readonly [Key in keyof T]?: T[Key] | undefined;
+  },
+): Partial<T> {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

@@ -1,11 +1,11 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Command } from "commander";
 import { systemClock } from "../clock.ts";
 import { formatProblem } from "../config/checkedYaml.ts";
 import { formatDuration, parseDuration } from "../config/units.ts";
 import { BUILTIN_SCENARIOS } from "../simulator/builtin.ts";
 import { elapsed } from "../simulator/elapsed.ts";
 import type { Scenario } from "../simulator/model.ts";
-import { untilSignal } from "./untilSignal.ts";
+import { flagValue, untilSignal, wholeNumber } from "./shared.ts";
 
 const DEFAULT_SCENARIO = "demo";
 
@@ -27,14 +27,18 @@ export function register(program: Command): void {
     )
     .argument("[scenario]", "a scenario file, or the name of a built-in scenario", DEFAULT_SCENARIO)
     .option("--socket-dir <dir>", "where to make the sockets; created if it does not exist")
-    .addOption(
-      new Option(
-        "--interval <duration>",
-        "time between two samples of a VM, instead of the scenario's",
-      ).argParser(intervalMs),
+    .option(
+      "--interval <duration>",
+      "time between two samples of a VM, instead of the scenario's",
+      flagValue("a duration such as 500ms or 2s, from 100ms", (text) => {
+        const ms = parseDuration(text);
+        return ms === null || ms < 100 ? null : ms;
+      }),
     )
-    .addOption(
-      new Option("--seed <number>", "where the noise comes from, instead of the scenario's").argParser(seed),
+    .option(
+      "--seed <number>",
+      "where the noise comes from, instead of the scenario's",
+      flagValue("a whole number from 0 to 4294967295", (text) => wholeNumber(text, 2 ** 32 - 1)),
     )
     .option("--print-scenario", "print the built-in scenario, as an example of the format, and exit")
     .addHelpText("after", moreHelp)
@@ -105,19 +109,4 @@ async function readScenario(source: string): Promise<Scenario | null> {
     console.error(`${formatProblem(problem)}${hint}`);
   }
   return null;
-}
-
-function intervalMs(text: string): number {
-  const ms = parseDuration(text);
-  if (ms === null || ms < 100)
-    throw new InvalidArgumentError("allowed: a duration such as 500ms or 2s, from 100ms");
-  return ms;
-}
-
-function seed(text: string): number {
-  const number = Number(text);
-  if (!/^\d{1,10}$/.test(text) || number >= 2 ** 32) {
-    throw new InvalidArgumentError("allowed: a whole number from 0 to 4294967295");
-  }
-  return number;
 }

@@ -2,8 +2,7 @@ import { createReadStream } from "node:fs";
 import { Readable, Writable } from "node:stream";
 import { Command } from "commander";
 import { describe, expect, test } from "vitest";
-import { register } from "../../src/commands/decode.ts";
-import { decodeStream } from "../../src/commands/decodeStream.ts";
+import { decodeStream, register } from "../../src/commands/decode.ts";
 import { encodeFrame } from "../../src/wire/framing.ts";
 import { captureBytes, vectorBytes, vectors, WIRE_FIXTURES } from "../wire/support/vectors.ts";
 

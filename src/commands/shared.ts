@@ -1,3 +1,21 @@
+/** What several commands need: values of flags, and the end of a command that runs until it is asked to end. */
+import { InvalidArgumentError } from "commander";
+
+/** A flag's value as commander reads it: null from `read` is refused with what is allowed. */
+export function flagValue<T>(allowed: string, read: (text: string) => T | null): (text: string) => T {
+  return (text) => {
+    const value = read(text);
+    if (value === null) throw new InvalidArgumentError(`allowed: ${allowed}`);
+    return value;
+  };
+}
+
+/** A whole number from 0 to `max`; null for anything else. */
+export function wholeNumber(text: string, max: number): number | null {
+  const isShort = text.length <= String(max).length;
+  return /^\d+$/.test(text) && isShort && Number(text) <= max ? Number(text) : null;
+}
+
 /** npm passes on what a terminal has sent to the whole process group: one request that is heard twice. */
 const SAME_REQUEST_MS = 500;
 
