@@ -11,29 +11,11 @@ import {
   type Observation,
   type Outstanding,
 } from "../../src/scaler/rules/types.ts";
+import { policy } from "../support/scalerConfig.ts";
+
+export { policy };
 
 export const MINUTE = 60_000;
-
-/** The design's defaults. */
-const DEFAULTS: GroupPolicy = {
-  scaleUpThresholdPercent: 90,
-  scaleUpTriggerTicks: 3,
-  scaleDownThresholdPercent: 40,
-  scaleDownTriggerTicks: 5,
-  cooldownPeriodMs: 10 * MINUTE,
-  warmupPeriodMs: 2 * MINUTE,
-  minClones: 0,
-  maxClones: 3,
-  adoptClones: true,
-  enabled: true,
-  paused: false,
-  deathTimeoutMs: 15 * MINUTE,
-};
-
-/** The default policy but for the keys given. */
-export function policy(keys: Partial<GroupPolicy> = {}): GroupPolicy {
-  return { ...DEFAULTS, ...keys };
-}
 
 /** A member's CPU usage in percent, or why it has none. */
 export type Seen = number | "warming" | "missing" | "silent";

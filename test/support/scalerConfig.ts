@@ -1,0 +1,47 @@
+import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
+import type { GroupPolicy } from "../../src/scaler/rules/types.ts";
+
+/** The design's defaults. */
+const DEFAULTS: GroupPolicy = {
+  scaleUpThresholdPercent: 90,
+  scaleUpTriggerTicks: 3,
+  scaleDownThresholdPercent: 40,
+  scaleDownTriggerTicks: 5,
+  cooldownPeriodMs: 10 * 60_000,
+  warmupPeriodMs: 2 * 60_000,
+  minClones: 0,
+  maxClones: 3,
+  adoptClones: true,
+  enabled: true,
+  paused: false,
+  deathTimeoutMs: 15 * 60_000,
+};
+
+/** The default policy but for the keys given. */
+export function policy(keys: Partial<GroupPolicy> = {}): GroupPolicy {
+  return { ...DEFAULTS, ...keys };
+}
+
+/**
+ * A dry run every minute with one policy, for `user:*`: the default one without warm-up, but for the keys given.
+ * `scaler` replaces whole settings of the section.
+ */
+export function scalerConfig(
+  keys: Partial<ScalerPolicy & GroupPolicy> = {},
+  scaler: Partial<ScalerConfig> = {},
+): ScalerConfig {
+  const { match = "user:*", host = null, ...own } = keys;
+  const { deathTimeoutMs, ...settings } = policy({ warmupPeriodMs: 0, ...own });
+  return {
+    pollIntervalMs: 60_000,
+    mode: "dry_run",
+    maxScaleUpsPerTick: 1,
+    stateFile: "state.json",
+    decisionLog: "decisions.ndjson",
+    decisionLogMaxBytes: 1_000_000,
+    decisionLogFiles: 2,
+    defaults: { ...settings, deathTimeoutMs },
+    policies: [{ ...settings, match, host }],
+    ...scaler,
+  };
+}
