@@ -108,7 +108,7 @@ function instrumentFor(family: Family, registry: Registry): { fill: () => void }
     series.push({ labels: Object.fromEntries(pairs), value: Number(value) });
   };
   const sink: SeriesSink = { series: add, text: add, suffixed: (_, labels, value) => add(labels, value) };
-  for (const item of family.items) family.emit(item, sink);
+  for (const [index, item] of family.items.entries()) family.emit(item, sink, index);
   const [first] = series;
   if (first === undefined) return [];
   const { name, help, type } = family;

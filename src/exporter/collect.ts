@@ -2,11 +2,11 @@ import type { TargetSnapshot } from "../client/target.ts";
 import { compileGlobs } from "../config/glob.ts";
 import type { Config, ExporterConfig } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
-import { tableFamily } from "../exposition/row.ts";
+import { LABELLED, tableFamily } from "../exposition/row.ts";
 import type { FleetSnapshot, VmRecord } from "../fleet/types.ts";
-import { groupRows } from "./groupTable.ts";
-import { policyRows } from "./policyTable.ts";
-import { factsFrom, type RowMeta } from "./row.ts";
+import { groupLabels, groupRows } from "./groupTable.ts";
+import { policyLabels, policyRows } from "./policyTable.ts";
+import type { RowMeta } from "./row.ts";
 import { subscriptionItems, subscriptionRows, targetItems, targetRows } from "./targetTable.ts";
 import { vmFamilies } from "./vmTable.ts";
 
@@ -26,6 +26,9 @@ export interface CollectCounts {
   duplicateSeries(series: number): void;
 }
 
+const GROUPS = { labelsOf: groupLabels, contextOf: () => null };
+const POLICIES = { labelsOf: policyLabels, contextOf: () => null };
+
 /**
  * The families of targets, policies, groups and VMs, in that order. Filters, the cap and the collectors act on what
  * is written here only; groups come from all VMs. Cheap: the work is done family by family as they are written.
@@ -33,19 +36,18 @@ export interface CollectCounts {
 export function collectFamilies({ snapshot, targets, config, counts }: CollectInput): Family[] {
   const { exporter } = config;
   const wants = (row: RowMeta) => row.collector === null || exporter.collectors[row.collector];
-  const facts = factsFrom(config.targets);
   const { vms, dropped } = selectVms(snapshot.served, exporter);
   counts.vmsDropped(dropped);
   const targetsSeen = targetItems(targets);
   const subscriptions = subscriptionItems(targets);
   const groups = snapshot.servedGroups();
   return [
-    ...targetRows.filter(wants).map((row) => tableFamily(row, targetsSeen)),
-    ...subscriptionRows.filter(wants).map((row) => tableFamily(row, subscriptions)),
-    ...policyRows.filter(wants).map((row) => tableFamily(row, snapshot.policies)),
-    ...groupRows.filter(wants).map((row) => tableFamily(row, groups)),
+    ...targetRows.filter(wants).map((row) => tableFamily(row, targetsSeen, LABELLED)),
+    ...subscriptionRows.filter(wants).map((row) => tableFamily(row, subscriptions, LABELLED)),
+    ...policyRows.filter(wants).map((row) => tableFamily(row, snapshot.policies, POLICIES)),
+    ...groupRows.filter(wants).map((row) => tableFamily(row, groups, GROUPS)),
     ...vmFamilies(vms, {
-      facts,
+      targets: config.targets,
       wants,
       unfilledFields: exporter.unfilledFields,
       onDuplicates: (series) => counts.duplicateSeries(series),

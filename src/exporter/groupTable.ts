@@ -1,4 +1,4 @@
-import { escapeLabelValue } from "../exposition/family.ts";
+import { escapeLabelValue, labelPairs } from "../exposition/family.ts";
 import type { Group, MemberState } from "../fleet/types.ts";
 import type { Row } from "./row.ts";
 
@@ -52,13 +52,19 @@ export const groupRows: readonly Row<Group, null>[] = [
       { name: "vm", holds: "the member's name, as in the metrics of VMs" },
       { name: "role", holds: "primary, clone" },
     ],
-    emit: ({ labels, members }, out) => {
-      for (const { record, role } of members) {
+    emit: (group, out) => {
+      const labels = groupLabels(group);
+      for (const { record, role } of group.members) {
         out.series(`${labels},vm="${escapeLabelValue(record.vm)}",role="${role}"`, 1);
       }
     },
   },
 ];
+
+/** `host="h",path="user",group="web"` */
+export function groupLabels({ host, path, group }: Group): string {
+  return labelPairs({ host, path, group });
+}
 
 function membersIn({ members }: Group, state: MemberState): number {
   let count = 0;

@@ -1,3 +1,4 @@
+import { labelPairs } from "../exposition/family.ts";
 import type { Sample } from "../exposition/row.ts";
 import type { PolicyRecord } from "../fleet/types.ts";
 import { unsigned } from "./numbers.ts";
@@ -36,6 +37,11 @@ export const policyRows: readonly Row<PolicyRecord, null>[] = [
     value: (policy) => limit(policy.blockBytes),
   },
 ];
+
+/** `host="h",path="user"` */
+export function policyLabels({ host, path }: PolicyRecord): string {
+  return labelPairs({ host, path });
+}
 
 function limit(value: PolicyRecord["unikernels"]): Sample {
   return value === null ? null : unsigned(value);

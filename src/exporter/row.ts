@@ -33,7 +33,7 @@ export type PlainRow<T, H = HostFacts> = RowMeta & PlainTableRow<T, H>;
 export type FactsOf = (host: string) => HostFacts;
 
 /** A target that the configuration no longer has may still have VMs for a moment after a reload. */
-const UNKNOWN_HOST: HostFacts = { os: "linux", pageSizeBytes: 4096 };
+export const UNKNOWN_HOST: HostFacts = { os: "linux", pageSizeBytes: 4096 };
 
 /** VMs come ordered by host, so nearly every call asks for the same host as the one before. */
 export function factsFrom(targets: readonly TargetConfig[]): FactsOf {

@@ -1,6 +1,7 @@
 import { escapeLabelValue } from "../exposition/family.ts";
 import type { VmRecord } from "../fleet/types.ts";
 import type { VmmStat } from "../wire/messages.ts";
+import { vmLabels } from "./families.ts";
 import { unsigned } from "./numbers.ts";
 import type { PlainRow, Row } from "./row.ts";
 
@@ -33,10 +34,10 @@ export const vmInfoRows: readonly Row<VmRecord>[] = [
       { name: "digest", holds: "hex digits; for bhyve the VM's name" },
       { name: "cpuids", holds: "comma-separated, ascending" },
     ],
-    emit: ({ labels, info }, out) => {
+    emit: ({ identity, info }, out) => {
       if (info === null) return;
       const digest = escapeLabelValue(info.digest);
-      out.series(`${labels},type="${info.type}",digest="${digest}",cpuids="${info.cpuids}"`, 1);
+      out.series(`${vmLabels(identity)},type="${info.type}",digest="${digest}",cpuids="${info.cpuids}"`, 1);
     },
   },
   {

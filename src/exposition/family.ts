@@ -70,5 +70,6 @@ export interface Family<T = unknown> {
   readonly type: MetricType;
   readonly help: string;
   readonly items: readonly T[];
-  emit(item: T, out: SeriesSink): void;
+  /** Writes the series of the item at `index` of `items`. */
+  emit(item: T, out: SeriesSink, index: number): void;
 }

@@ -52,15 +52,33 @@ export function ownLabels(row: RowHead | TableRow<never, never>): readonly Label
   return "emit" in row ? row.labels : [];
 }
 
-/** A family over items that carry their labels and whose rows need nothing else. */
-export function tableFamily<T extends { readonly labels: string }>(
-  row: TableRow<T>,
+/** What a family over the items of a table asks of them. */
+export interface ItemFacts<T, C> {
+  /** the labels that every series of the item begins with; `index` is the item's in the table */
+  readonly labelsOf: (item: T, index: number) => Labels;
+  readonly contextOf: (item: T) => C;
+}
+
+/** A row as a family over `items`. */
+export function tableFamily<T, C>(
+  row: TableRow<T, C>,
   items: readonly T[],
+  { labelsOf, contextOf }: ItemFacts<T, C>,
 ): Family<T> {
   if ("emit" in row) return { ...familyHead(row), items, emit: row.emit };
   const emit = plainEmitter(row);
-  return { ...familyHead(row), items, emit: (item, out) => emit(item, item.labels, "", null, out) };
+  return {
+    ...familyHead(row),
+    items,
+    emit: (item, out, index) => emit(item, labelsOf(item, index), "", contextOf(item), out),
+  };
 }
+
+/** Of items that carry their labels and whose rows ask for nothing else. */
+export const LABELLED: ItemFacts<{ readonly labels: string }, null> = {
+  labelsOf: ({ labels }) => labels,
+  contextOf: () => null,
+};
 
 export function familyHead({ name, type, help }: RowHead): Pick<Family, "name" | "type" | "help"> {
   return { name, type, help };

@@ -77,7 +77,7 @@ function emitSome(family: Family, from: number, writer: SeriesWriter): number {
   const { items } = family;
   const end = Math.min(from + ITEMS_PER_LOOK, items.length);
   for (let i = from; i < end; i++) {
-    family.emit(items[i], writer);
+    family.emit(items[i], writer, i);
     if (writer.hasFullChunk) return i + 1;
   }
   return end;

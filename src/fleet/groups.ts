@@ -57,10 +57,6 @@ class RunOfVms implements Group {
     return this.#first.primary;
   }
 
-  get labels(): string {
-    return this.#first.groupLabels;
-  }
-
   get orphaned(): boolean {
     return this.#first.cloneId !== 0;
   }

@@ -1,5 +1,4 @@
 import type { Sample } from "../client/receiver.ts";
-import { labelPairs } from "../exposition/family.ts";
 import type { Policy, UnikernelInfo } from "../wire/messages.ts";
 import { formatName, type Name, pathText } from "../wire/names.ts";
 import { measuredPercent } from "./cpuUsage.ts";
@@ -133,7 +132,7 @@ export class HostVms {
       this.#checkAssumedCpus(state);
     } else {
       this.#remember(before.record, goneAtUs);
-      this.#vms.replace(id, this.#welcome(before.record, sample));
+      this.#vms.replace(id, this.#welcome(before.record.identity, sample));
     }
   }
 
@@ -303,16 +302,5 @@ export class HostVms {
 
 function identify(host: string, path: string, vm: string, fullName: string): VmIdentity {
   const { primary, cloneId } = splitCloneName(vm);
-  const labels = labelPairs({ host, path, vm });
-  return {
-    host,
-    path,
-    vm,
-    fullName,
-    labels,
-    labelBytes: Buffer.from(labels),
-    primary,
-    cloneId,
-    groupLabels: labelPairs({ host, path, group: primary }),
-  };
+  return { host, path, vm, fullName, primary, cloneId };
 }

@@ -29,20 +29,16 @@ export interface VmIdentity {
   readonly vm: string;
   /** `user:sub:web`, `:web` at the root */
   readonly fullName: string;
-  /** pre-escaped exposition labels, without braces: `host="h",path="user",vm="web"` */
-  readonly labels: string;
-  /** `labels` as bytes: fifty series of every exposition begin with them */
-  readonly labelBytes: Uint8Array;
   /** the label of the group's primary, by the name rule: `web` for `web` and for `web-clone-2` */
   readonly primary: string;
   /** 0 for a primary */
   readonly cloneId: number;
-  /** pre-escaped exposition labels of the group, and its key: `host="h",path="user",group="web"` */
-  readonly groupLabels: string;
 }
 
 /** All that is known about one VM now. A record is replaced by the next sample or info, never changed. */
 export interface VmRecord extends VmIdentity {
+  /** the same object in all records of this VM */
+  readonly identity: VmIdentity;
   readonly stats: Stats;
   /** arrival of the last sample, monotonic and wall */
   readonly arrivalUs: number;
@@ -98,8 +94,6 @@ export interface ListedVms {
 export interface PolicyRecord {
   readonly host: string;
   readonly path: string;
-  /** pre-escaped exposition labels: `host="h",path="user"` */
-  readonly labels: string;
   readonly unikernels: Int64 | null;
   readonly memoryBytes: Int64 | null;
   readonly blockBytes: Int64 | null;
@@ -126,8 +120,6 @@ export interface Group {
   readonly path: string;
   /** the primary's label */
   readonly group: string;
-  /** pre-escaped exposition labels: `host="h",path="user",group="web"` */
-  readonly labels: string;
   /** the primary first, then the clones by id */
   readonly members: readonly GroupMember[];
   /** the primary is not alive */

@@ -15,7 +15,7 @@ export class VmIndex {
   readonly #states: (VmState | undefined)[] = [];
   readonly #order = new GroupedOrder(
     (a, b) => compareRecords(this.#records[a], this.#records[b]),
-    (a, b) => this.#records[a]?.groupLabels === this.#records[b]?.groupLabels,
+    (a, b) => isSameGroup(this.#records[a], this.#records[b]),
   );
   #records: (VmRecord | undefined)[] = [];
   #arrivalUs = new Float64Array(FIRST_CAPACITY);
@@ -125,6 +125,10 @@ function copyInto<T extends { set(source: T): void }>(target: T, source: T): T {
 function compareRecords(a: VmRecord | undefined, b: VmRecord | undefined): number {
   if (a === undefined || b === undefined) throw new Error("an id in the order has no record");
   return compareText(a.path, b.path) || compareText(a.primary, b.primary) || a.cloneId - b.cloneId;
+}
+
+function isSameGroup(a: VmRecord | undefined, b: VmRecord | undefined): boolean {
+  return a?.primary === b?.primary && a?.path === b?.path;
 }
 
 function compareText(a: string, b: string): number {

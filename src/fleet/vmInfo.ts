@@ -1,4 +1,3 @@
-import { labelPairs } from "../exposition/family.ts";
 import type { Int64, Policy, UnikernelInfo } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 import type { PolicyRecord, VmInfo } from "./types.ts";
@@ -63,7 +62,6 @@ export function policyRecordFrom(host: string, name: Name, policy: Policy): Poli
   return {
     host,
     path,
-    labels: labelPairs({ host, path }),
     unikernels: isNoLimit(policy.unikernels) ? null : policy.unikernels,
     memoryBytes: isNoLimit(policy.memory) ? null : megabytes(policy.memory),
     blockBytes: policy.block === null || isNoLimit(policy.block) ? null : megabytes(policy.block),

@@ -57,7 +57,7 @@ export function firstSample(
   const firstSeenUs = expected?.firstSeenUs ?? arrivalUs;
   const heard = { stats, arrivalUs, arrivalWallMs, intervalUs, cpuUs, firstSeenUs };
   return {
-    record: recordOf(identity, heard, {
+    record: recordOf({ identity }, heard, {
       usagePercent: null,
       cpus: knownCpus(info, cpusBefore, 0, 0, source),
       incarnation: (departed?.incarnation ?? 0) + 1,
@@ -166,20 +166,22 @@ type HeardFacts = Pick<
   VmRecord,
   "stats" | "arrivalUs" | "arrivalWallMs" | "intervalUs" | "cpuUs" | "firstSeenUs"
 >;
-type JudgedFacts = Omit<VmRecord, keyof VmIdentity | keyof HeardFacts>;
+type JudgedFacts = Omit<VmRecord, "identity" | keyof VmIdentity | keyof HeardFacts>;
 
 /** Every field by name: `{ ...record, cpus }` takes V8 ten times as long, and one is made per sample. */
-function recordOf(identity: VmIdentity, heard: HeardFacts, judged: JudgedFacts): VmRecord {
+function recordOf(
+  { identity }: Pick<VmRecord, "identity">,
+  heard: HeardFacts,
+  judged: JudgedFacts,
+): VmRecord {
   return {
+    identity,
     host: identity.host,
     path: identity.path,
     vm: identity.vm,
     fullName: identity.fullName,
-    labels: identity.labels,
-    labelBytes: identity.labelBytes,
     primary: identity.primary,
     cloneId: identity.cloneId,
-    groupLabels: identity.groupLabels,
     stats: heard.stats,
     arrivalUs: heard.arrivalUs,
     arrivalWallMs: heard.arrivalWallMs,

@@ -2,7 +2,7 @@ import type { Sample } from "../client/receiver.ts";
 import type { Clock } from "../clock.ts";
 import type { ScalerConfig } from "../config/types.ts";
 import type { Family } from "../exposition/family.ts";
-import { tableFamily } from "../exposition/row.ts";
+import { LABELLED, tableFamily } from "../exposition/row.ts";
 import type { Logger } from "../log.ts";
 import { ACTIONS, type Action } from "./actions/action.ts";
 import { decisionJson, explain, type TickFacts } from "./report/json.ts";
@@ -169,7 +169,7 @@ export class Scaler {
   /** The metrics as of the last tick. */
   async families(): Promise<Family[]> {
     const { items } = this.#items;
-    const groups = scalerGroupRows.map((row): Family => tableFamily(row, items));
+    const groups = scalerGroupRows.map((row): Family => tableFamily(row, items, LABELLED));
     return [...groups, ...(await this.#instruments.families())];
   }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { ExporterConfig } from "../../src/config/types.ts";
 import { collectFamilies } from "../../src/exporter/collect.ts";
+import { vmLabels } from "../../src/exporter/families.ts";
 import {
   Counts,
   config,
@@ -205,4 +206,29 @@ it("a VM with thousands of devices, equal ones among them, is written without it
   );
   expect(seriesOf(text, "albatross_vm_network_mtu_bytes{")).toHaveLength(4_000);
   expect(counts.duplicates).toBe(4_000 * 17);
+});
+
+describe("labels", () => {
+  it("are escaped wherever they come from", async () => {
+    const vm = record('h"1', "user:sub", "web-clone-2");
+    const limits = policy('h"1', "user\\sub", { unikernels: 3 });
+    const text = await exposition({ vms: [vm], policies: [limits] }, config([target('h"1', "linux")]));
+    const group = 'host="h\\"1",path="user:sub",group="web"';
+    expect(seriesOf(text, "albatross_policy_unikernels_limit{")).toEqual([
+      'albatross_policy_unikernels_limit{host="h\\"1",path="user\\\\sub"} 3',
+    ]);
+    expect(seriesOf(text, "albatross_vm_restarts_total{")).toEqual([
+      'albatross_vm_restarts_total{host="h\\"1",path="user:sub",vm="web-clone-2"} 0',
+    ]);
+    expect(seriesOf(text, "albatross_group_clones{")).toEqual([`albatross_group_clones{${group}} 1`]);
+    expect(seriesOf(text, "albatross_group_member_info{")).toEqual([
+      `albatross_group_member_info{${group},vm="web-clone-2",role="clone"} 1`,
+    ]);
+  });
+
+  it("are made once per VM", () => {
+    const { identity } = record("h", "", "web");
+    expect(vmLabels(identity)).toBe(vmLabels(identity));
+    expect(vmLabels(identity).toString()).toBe('host="h",path="",vm="web"');
+  });
 });

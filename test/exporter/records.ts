@@ -6,7 +6,7 @@ import type { TargetSnapshot } from "../../src/client/target.ts";
 import { VMMD_ERROR_REASONS } from "../../src/client/vmmd.ts";
 import type { Config, ExporterConfig, TargetConfig } from "../../src/config/types.ts";
 import { type CollectCounts, collectFamilies } from "../../src/exporter/collect.ts";
-import { type ExpositionFormat, type Family, labelPairs } from "../../src/exposition/family.ts";
+import type { ExpositionFormat, Family } from "../../src/exposition/family.ts";
 import { renderExposition } from "../../src/exposition/writer.ts";
 import type {
   FleetSnapshot,
@@ -117,16 +117,10 @@ export const SOLO5_INFO: VmInfo = {
 /** A VM as the fleet would know it; `path` is `user` or empty. */
 export function record(host: string, path: string, vm: string, change: Partial<VmRecord> = {}): VmRecord {
   const [primary = vm, cloneId = "0"] = vm.split("-clone-");
+  const identity = { host, path, vm, fullName: `${path}:${vm}`, primary, cloneId: Number(cloneId) };
   return {
-    host,
-    path,
-    vm,
-    fullName: `${path}:${vm}`,
-    labels: labelPairs({ host, path, vm }),
-    labelBytes: Buffer.from(labelPairs({ host, path, vm })),
-    primary,
-    cloneId: Number(cloneId),
-    groupLabels: labelPairs({ host, path, group: primary }),
+    ...identity,
+    identity,
     stats: stats(),
     arrivalUs: 100_000_000,
     arrivalWallMs: WALL_MS,
@@ -174,12 +168,13 @@ export function snapshot({ vms = [], unserved = [], policies = [] }: SnapshotPar
   };
 }
 
-/** VMs next to each other under the same group labels are a group; the first of them may be its primary. */
+/** VMs of the same host, path and primary are a group; the first of them may be its primary. */
 function groupsOf(members: readonly { record: VmRecord; state: MemberState }[]): Group[] {
   const groups: Group[] = [];
-  for (const { groupLabels } of new Map(members.map(({ record: vm }) => [vm.groupLabels, vm])).values()) {
+  const keyOf = ({ host, path, primary }: VmRecord) => [host, path, primary].join("\n");
+  for (const key of new Set(members.map(({ record: vm }) => keyOf(vm)))) {
     const own = members
-      .filter(({ record: vm }) => vm.groupLabels === groupLabels)
+      .filter(({ record: vm }) => keyOf(vm) === key)
       .map(({ record: vm, state }): GroupMember => {
         return { record: vm, state, cloneId: vm.cloneId, role: vm.cloneId === 0 ? "primary" : "clone" };
       });
@@ -190,7 +185,6 @@ function groupsOf(members: readonly { record: VmRecord; state: MemberState }[]):
       host: first.record.host,
       path: first.record.path,
       group: first.record.primary,
-      labels: groupLabels,
       members: own,
       orphaned: first.role === "clone",
       clones: own.filter(({ role }) => role === "clone").length,
@@ -204,7 +198,6 @@ export function policy(host: string, path: string, limits: Partial<PolicyRecord>
   return {
     host,
     path,
-    labels: labelPairs({ host, path }),
     unikernels: null,
     memoryBytes: null,
     blockBytes: null,

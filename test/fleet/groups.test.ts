@@ -52,8 +52,7 @@ describe("groups", () => {
       ["web-clone-2", "clone", 2],
       ["web-clone-10", "clone", 10],
     ]);
-    expect(group).toMatchObject({ path: "user", orphaned: false, clones: 2 });
-    expect(group.labels).toBe('host="h",path="user",group="web"');
+    expect(group).toMatchObject({ host: "h", path: "user", group: "web", orphaned: false, clones: 2 });
   });
 
   test("are one per host, path and primary", () => {

@@ -112,10 +112,11 @@ describe("whatever samples arrive", () => {
             (vm.host !== "other" || live) && ["fresh", "warming"].includes(states[i] ?? "");
           expect(snapshot.served).toEqual(vms.filter(isServed));
 
-          const keys = [...new Set(vms.map(({ groupLabels }) => groupLabels))];
-          expect(snapshot.groups().map(({ labels }) => labels)).toEqual(keys);
+          const keyOf = (vm: VmRecord) => `${vm.host} ${vm.path} ${vm.primary}`;
+          const keys = [...new Set(vms.map(keyOf))];
+          expect(snapshot.groups().map((g) => `${g.host} ${g.path} ${g.group}`)).toEqual(keys);
           for (const group of snapshot.groups()) {
-            const members = vms.filter(({ groupLabels }) => groupLabels === group.labels);
+            const members = vms.filter((vm) => keyOf(vm) === `${group.host} ${group.path} ${group.group}`);
             const ids = members.map(({ cloneId }) => cloneId);
             expect(group.members.map(({ record }) => record)).toEqual(members);
             expect(ids).toEqual([...ids].sort((a, b) => a - b));

@@ -11,27 +11,23 @@ test("a snapshot is ordered by host, path and VM, whatever came first", () => {
   );
 });
 
-test("a record names its VM and its group, with labels that are escaped already", () => {
+test("a record names its VM and its group", () => {
   const record = new TestFleet().sample("user:sub:web-clone-2", 0, {}, 'h"1').snapshot().vms[0];
   expect(record).toMatchObject({
     host: 'h"1',
     path: "user:sub",
     vm: "web-clone-2",
     fullName: "user:sub:web-clone-2",
-    labels: 'host="h\\"1",path="user:sub",vm="web-clone-2"',
     primary: "web",
     cloneId: 2,
-    groupLabels: 'host="h\\"1",path="user:sub",group="web"',
   });
 });
 
-test("labels are made once per VM", () => {
-  const fleet = new TestFleet().sample(":web", 0);
-  const { labels, labelBytes } = fleet.vm(":web");
-  const next = fleet.at(10).sample(":web", 1).vm(":web");
-  expect(next.labels).toBe(labels);
-  expect(next.labelBytes).toBe(labelBytes);
-  expect(Buffer.from(labelBytes).toString()).toBe(labels);
+test("all records of a VM share its identity", () => {
+  const fleet = new TestFleet({ deathTimeoutS: 60 }).sample(":web", 0);
+  const { identity } = fleet.vm(":web");
+  expect(fleet.at(10).sample(":web", 1).vm(":web").identity).toBe(identity);
+  expect(fleet.at(11).info({ ":web": {} }).vm(":web").identity).toBe(identity);
 });
 
 test("a snapshot taken before is not changed by samples, infos, departures or liveness after it", () => {

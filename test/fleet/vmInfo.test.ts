@@ -77,7 +77,6 @@ describe("a policy", () => {
     expect(policyRecordFrom("h", parseName("user:"), policy)).toEqual({
       host: "h",
       path: "user",
-      labels: 'host="h",path="user"',
       unikernels: 10,
       memoryBytes: 4_294_967_296,
       blockBytes: 10_737_418_240,

@@ -17,7 +17,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   exposition: ["clock.ts"],
   config: ["wire"],
   client: [...CORE, ...TYPES, "wire"],
-  fleet: [...CORE, ...TYPES, "wire", "client", "exposition"],
+  fleet: [...CORE, ...TYPES, "wire", "client"],
   exporter: [...CORE, ...HOSTS, "config/types.ts", "config/glob.ts", "config/units.ts", "version.ts"],
   scaler: [...CORE, ...HOSTS, "config/types.ts", "config/scaler.ts", "config/glob.ts", "config/units.ts"],
   trace: [...CORE, ...HOSTS, "config"],

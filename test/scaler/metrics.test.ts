@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Family } from "../../src/exposition/family.ts";
-import { tableFamily } from "../../src/exposition/row.ts";
+import { LABELLED, tableFamily } from "../../src/exposition/row.ts";
 import { GroupItems, Instruments, scalerGroupRows } from "../../src/scaler/report/metrics.ts";
 import type { Evaluation } from "../../src/scaler/rules/types.ts";
 import { render, seriesOf } from "../exporter/records.ts";
@@ -30,7 +30,7 @@ function itemsAfter(...ticks: readonly (readonly Case[])[]): GroupItems {
 }
 
 function families(items: GroupItems): Family[] {
-  return scalerGroupRows.map((row): Family => tableFamily(row, items.items));
+  return scalerGroupRows.map((row): Family => tableFamily(row, items.items, LABELLED));
 }
 
 async function series(items: GroupItems, name: string): Promise<string[]> {
