@@ -1,7 +1,8 @@
-import type { TargetSink } from "../client/target.ts";
+import { isDeepStrictEqual } from "node:util";
+import { Target, type TargetSink, type TargetSnapshot } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
 import { statePath } from "../config/load.ts";
-import type { Config } from "../config/types.ts";
+import type { Config, TargetConfig } from "../config/types.ts";
 import { collectFamilies } from "../exporter/collect.ts";
 import { SelfMetrics } from "../exporter/selfMetrics.ts";
 import type { Family } from "../exposition/family.ts";
@@ -15,7 +16,6 @@ import { TraceLines } from "../trace/lines.ts";
 import type { BuildInfo } from "../version.ts";
 import { createApp } from "../web/app.ts";
 import { Listeners } from "../web/server.ts";
-import { Hosts } from "./hosts.ts";
 
 export interface ExporterOptions {
   readonly config: Config;
@@ -24,18 +24,24 @@ export interface ExporterOptions {
   readonly build: BuildInfo;
 }
 
+interface Running {
+  readonly config: TargetConfig;
+  readonly target: Target;
+}
+
 /** The whole running program: targets into the fleet, the fleet onto the web and to the scaler. */
 export class Exporter {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #fleet: Fleet;
-  readonly #hosts: Hosts;
   readonly #listeners: Listeners;
   readonly #stream: Broadcast<string>;
   readonly #lines: TraceLines;
   readonly #metrics: SelfMetrics;
   readonly #scaler: Scaler;
   #config: Config;
+  /** the targets that are read, in the order of the configuration */
+  #running: readonly Running[] = [];
   #ready = false;
 
   constructor({ config, clock, log, build }: ExporterOptions) {
@@ -62,12 +68,6 @@ export class Exporter {
       files: filesOnDisk({ clock, log, resolvePath: statePath }),
       onTick: (atUs) => this.#lines.tick(atUs),
     });
-    this.#hosts = new Hosts({
-      clock,
-      log,
-      sinkOf: (host) => this.#sinkOf(host),
-      forget: (host) => this.#fleet.removeHost(host),
-    });
     const app = createApp({
       clock,
       log,
@@ -77,7 +77,7 @@ export class Exporter {
       stream: this.#stream,
       config: () => this.#config,
       isReady: () => this.#ready,
-      targets: () => this.#hosts.snapshots(),
+      targets: () => this.#targets(),
       snapshot: () => this.#snapshot(),
       collect: () => this.#collect(),
     });
@@ -88,7 +88,7 @@ export class Exporter {
   async start(): Promise<void> {
     await this.#listeners.apply(this.#config.web.listenAddresses);
     this.#scaler.start();
-    await this.#hosts.apply(this.#config.targets);
+    await this.#read(this.#config.targets);
     this.#metrics.configRead(true, this.#clock.wallMs());
     this.#ready = true;
     for (const { url } of this.#listeners.addresses) {
@@ -106,7 +106,7 @@ export class Exporter {
     await this.#listeners.apply(config.web.listenAddresses);
     this.#config = config;
     this.#fleet.setDeathTimeout(config.scaler.defaults.deathTimeoutMs);
-    await this.#hosts.apply(config.targets);
+    await this.#read(config.targets);
     this.#scaler.reconfigure(config.scaler);
     this.#metrics.configRead(true, this.#clock.wallMs());
   }
@@ -121,7 +121,35 @@ export class Exporter {
     this.#ready = false;
     this.#stream.close();
     await Promise.all([this.#scaler.stop(), this.#listeners.stop()]);
-    await this.#hosts.stop();
+    await Promise.all(this.#running.map(({ target }) => target.stop()));
+  }
+
+  /**
+   * Makes the running targets those of `configs`. A target whose settings are as before goes on undisturbed; all others
+   * are stopped before any is started, for a subscription that two connections want is taken from one of them.
+   */
+  async #read(configs: readonly TargetConfig[]): Promise<void> {
+    const kept = this.#running.filter(({ config }) =>
+      configs.some((other) => isDeepStrictEqual(config, other)),
+    );
+    const ended = this.#running.filter((running) => !kept.includes(running));
+    await Promise.all(ended.map(({ target }) => target.stop()));
+    for (const { config } of ended) {
+      const successor = configs.find(({ name }) => name === config.name);
+      // what is known under this name is no longer true: the target is gone, or stands for something else now
+      if (successor === undefined || !readsTheSame(config, successor)) this.#fleet.removeHost(config.name);
+    }
+    this.#running = configs.map((config) => {
+      const running = kept.find((one) => isDeepStrictEqual(one.config, config));
+      if (running !== undefined) return running;
+      const target = new Target(config, this.#sinkOf(config.name), this.#clock, this.#log);
+      target.start();
+      return { config, target };
+    });
+  }
+
+  #targets(): readonly TargetSnapshot[] {
+    return this.#running.map(({ target }) => target.snapshot());
   }
 
   #sinkOf(host: string): TargetSink {
@@ -146,7 +174,7 @@ export class Exporter {
   async #collect(): Promise<Family[]> {
     const families = collectFamilies({
       snapshot: this.#snapshot(),
-      targets: this.#hosts.snapshots(),
+      targets: this.#targets(),
       config: this.#config,
       counts: this.#metrics,
     });
@@ -161,4 +189,9 @@ export class Exporter {
         "ms" in staleAfter ? staleAfter.ms * 1000 : staleAfter.intervals * intervalUs,
     });
   }
+}
+
+/** Whether what is known of a host's VMs stays true under changed settings. */
+function readsTheSame(before: TargetConfig, after: TargetConfig): boolean {
+  return before.socketDir === after.socketDir && isDeepStrictEqual(before.subscribe, after.subscribe);
 }

@@ -50,7 +50,7 @@ export async function serve({ flags, stop }: ServeOptions): Promise<number> {
     log.error({}, error.message);
     return 1;
   }
-  reloads.start();
+  void reloads.start();
   log.info({ reason: await stop }, "stopping");
   process.off("SIGHUP", reloads.request);
   await within(STOP_DEADLINE_MS, exporter.stop(), clock);
@@ -62,27 +62,27 @@ export async function serve({ flags, stop }: ServeOptions): Promise<number> {
 async function reload(exporter: Exporter, logging: Logging, flags: ServeFlags): Promise<void> {
   const { log } = logging;
   const settings = loadSettings(flags);
+  const { file } = settings;
+  const refuse = (why: { reason?: string } = {}) => {
+    exporter.changeRefused();
+    log.error({ file, ...why }, "configuration not reloaded: the one before stays in force");
+  };
   if (!settings.ok) {
     for (const problem of settings.problems)
       log.error({ problem: formatProblem(problem) }, "configuration refused");
-    exporter.changeRefused();
-    log.error({ file: settings.file }, "configuration not reloaded: the one before stays in force");
+    refuse();
     return;
   }
   try {
     await exporter.change(settings.config);
   } catch (error) {
     if (!(error instanceof ListenError)) throw error;
-    exporter.changeRefused();
-    log.error(
-      { file: settings.file, reason: error.message },
-      "configuration not reloaded: the one before stays in force",
-    );
+    refuse({ reason: error.message });
     return;
   }
   logging.change(settings.config.log);
   warn(logging, settings.warnings);
-  log.info({ file: settings.file }, "configuration reloaded");
+  log.info({ file }, "configuration reloaded");
 }
 
 function warn({ log }: Logging, warnings: readonly Problem[]): void {
@@ -102,8 +102,7 @@ async function within(ms: number, work: Promise<void>, clock: Clock): Promise<vo
 /** Runs one reload at a time. What is asked for before the start or during a reload is done once, afterwards. */
 export class Reloads {
   readonly #reload: () => Promise<void>;
-  #started = false;
-  #running = false;
+  #mustWait = true;
   #wanted = false;
 
   constructor(reload: () => Promise<void>) {
@@ -112,28 +111,19 @@ export class Reloads {
 
   readonly request = (): void => {
     this.#wanted = true;
-    this.#runWhenWanted();
+    if (!this.#mustWait) void this.start();
   };
 
-  /** From now on requests are followed. */
-  start(): void {
-    this.#started = true;
-    this.#runWhenWanted();
-  }
-
-  #runWhenWanted(): void {
-    if (this.#started && this.#wanted && !this.#running) void this.#run();
-  }
-
-  async #run(): Promise<void> {
-    this.#running = true;
+  /** From now on requests are followed. Resolves when those so far are. */
+  async start(): Promise<void> {
+    this.#mustWait = true;
     try {
       while (this.#wanted) {
         this.#wanted = false;
         await this.#reload();
       }
     } finally {
-      this.#running = false;
+      this.#mustWait = false;
     }
   }
 }

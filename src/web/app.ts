@@ -1,7 +1,7 @@
-import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Response } from "express";
+import express from "express";
 import type { TargetSnapshot } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
-import type { Config } from "../config/types.ts";
+import type { Config, WebConfig } from "../config/types.ts";
 import type { SelfMetrics } from "../exporter/selfMetrics.ts";
 import type { Family } from "../exposition/family.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
@@ -11,8 +11,8 @@ import type { Broadcast } from "../trace/broadcast.ts";
 import type { BuildInfo } from "../version.ts";
 import { apiRouter } from "./api.ts";
 import { metricsHandler } from "./metrics.ts";
-import { CONTENT_SECURITY_POLICY, type Html, landingPage, notFoundPage } from "./page.ts";
-import { sendError, sendText } from "./responses.ts";
+import { CONTENT_SECURITY_POLICY, landingPage, notFoundPage } from "./page.ts";
+import { send, sendError, sendText } from "./responses.ts";
 import type { StreamLimits } from "./stream.ts";
 
 /** The parts of the program that the web side serves. What may change is asked for anew with each request. */
@@ -35,9 +35,10 @@ export interface WebDeps {
 }
 
 const METHODS = ["GET", "HEAD"];
+const PAGE_TYPE = "text/html; charset=utf-8";
 
 /** The web side of the program: metrics, health, API and pages. Decides by `deps` alone, keeps no state but counts. */
-export function createApp(deps: WebDeps): Express {
+export function createApp(deps: WebDeps): express.Express {
   const metrics = metricsHandler(deps);
   const app = express();
   app.disable("x-powered-by");
@@ -56,13 +57,18 @@ export function createApp(deps: WebDeps): Express {
     else sendText(response, 503, "albatross-exporter is not ready yet.");
   });
   app.use("/api/v1", apiRouter(deps));
-  app.get("/", (_request, response) => sendPage(response, 200, landingPage(deps)));
-  app.use(notFound(deps));
-  app.use(failure(deps));
-  return app;
+  app.get("/", (_request, response) => send(response, 200, PAGE_TYPE, landingPage(deps).text));
+  app.use((request, response) => notFound(request, response, deps.config().web));
+  const onError: express.ErrorRequestHandler = (error, { path }, response, _next) => {
+    deps.log.error({ err: error, path }, "request failed");
+    if (response.headersSent) response.destroy();
+    else if (isApi(path)) sendError(response, 500, "internal", "this request failed; the log says why");
+    else sendText(response, 500, "This request failed; the log says why.");
+  };
+  return app.use(onError);
 }
 
-const commonHeaders: RequestHandler = (_request, response, next) => {
+const commonHeaders: express.RequestHandler = (_request, response, next) => {
   response.setHeader("X-Content-Type-Options", "nosniff");
   response.setHeader("Cache-Control", "no-store");
   response.setHeader("Referrer-Policy", "no-referrer");
@@ -70,7 +76,7 @@ const commonHeaders: RequestHandler = (_request, response, next) => {
   next();
 };
 
-const readOnly: RequestHandler = (request, response, next) => {
+const readOnly: express.RequestHandler = (request, response, next) => {
   if (METHODS.includes(request.method)) {
     next();
     return;
@@ -83,41 +89,16 @@ const readOnly: RequestHandler = (request, response, next) => {
   else sendText(response, 405, text);
 };
 
-/** Wrong paths are answered in the terms of whoever asks: JSON below /api, a page for browsers, a line for others. */
-function notFound(deps: WebDeps): RequestHandler {
-  return (request, response) => {
-    const { path } = request;
-    if (isApi(path)) {
-      sendError(response, 404, "not_found", `there is no ${path}`);
-    } else if (request.accepts(["text/plain", "text/html"]) === "text/html") {
-      sendPage(response, 404, notFoundPage(path));
-    } else {
-      const { telemetryPath } = deps.config().web;
-      sendText(
-        response,
-        404,
-        `There is nothing at ${path}. The metrics are at ${telemetryPath}, links to all else at /.`,
-      );
-    }
-  };
-}
-
-function failure(deps: WebDeps): ErrorRequestHandler {
-  return (error, request, response, _next) => {
-    deps.log.error({ err: error, path: request.path }, "request failed");
-    if (response.headersSent) response.destroy();
-    else if (isApi(request.path))
-      sendError(response, 500, "internal", "this request failed; the log says why");
-    else sendText(response, 500, "This request failed; the log says why.");
-  };
+/** Wrong paths are answered as suits the client: JSON below /api, a page for browsers, a line for others. */
+function notFound(request: express.Request, response: express.Response, { telemetryPath }: WebConfig): void {
+  const { path } = request;
+  const words = `There is nothing at ${path}. The metrics are at ${telemetryPath}, links to all else at /.`;
+  if (isApi(path)) sendError(response, 404, "not_found", `there is no ${path}`);
+  else if (request.accepts(["text/plain", "text/html"]) === "text/html")
+    send(response, 404, PAGE_TYPE, notFoundPage(path).text);
+  else sendText(response, 404, words);
 }
 
 function isApi(path: string): boolean {
   return path === "/api" || path.startsWith("/api/");
-}
-
-function sendPage(response: Response, status: number, content: Html): void {
-  response.status(status);
-  response.setHeader("Content-Type", "text/html; charset=utf-8");
-  response.end(content.text);
 }

@@ -108,12 +108,6 @@ function parseRanges(header: string): Range[] {
 }
 
 function splitParameter(part: string): [name: string, value: string] {
-  const [name = "", ...rest] = part.split("=");
-  return [
-    name.trim(),
-    rest
-      .join("=")
-      .trim()
-      .replace(/^"(.*)"$/, "$1"),
-  ];
+  const [, name = "", value = ""] = /^([^=]*)=?(.*)$/s.exec(part) ?? [];
+  return [name.trim(), value.trim().replace(/^"(.*)"$/, "$1")];
 }

@@ -5,26 +5,24 @@ import type { ScalerSummary } from "../scaler/scaler.ts";
 import type { WebDeps } from "./app.ts";
 
 /** Text that is HTML already: what is put into other HTML as it stands. */
-export class Html {
+export interface Html {
   readonly text: string;
-
-  constructor(text: string) {
-    this.text = text;
-  }
 }
 
 type Insertable = string | number | Html | readonly Html[];
 
 /** HTML from a template. What is inserted is escaped, for text and for quoted attributes, unless it is HTML itself. */
 export function html(parts: TemplateStringsArray, ...inserted: readonly Insertable[]): Html {
-  return new Html(parts.reduce((text, part, index) => text + insertable(inserted[index - 1]) + part));
+  return { text: parts.reduce((text, part, index) => text + insertable(inserted[index - 1]) + part) };
 }
 
-function insertable(value: Insertable | undefined): string {
-  if (value === undefined) return "";
-  if (value instanceof Html) return value.text;
-  if (typeof value === "object") return value.map(({ text }) => text).join("");
-  return escapeHtml(String(value));
+function insertable(value: Insertable = ""): string {
+  if (typeof value === "object")
+    return [value]
+      .flat()
+      .map(({ text }) => text)
+      .join("");
+  return String(value).replace(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
 }
 
 const ENTITIES: Readonly<Record<string, string>> = {
@@ -34,10 +32,6 @@ const ENTITIES: Readonly<Record<string, string>> = {
   '"': "&quot;",
   "'": "&#39;",
 };
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
-}
 
 const STYLE = `
 :root { color-scheme: light dark; --text: #1c2430; --soft: #5b6675; --line: #dde2e9; --page: #f6f8fa; --card: #fff;
@@ -96,7 +90,7 @@ export function page(title: string, content: Html): Html {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${title}</title>
 <link rel="icon" href="data:,">
-<style>${new Html(STYLE)}</style>
+<style>${{ text: STYLE }}</style>
 </head>
 <body>
 <main>

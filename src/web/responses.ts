@@ -23,29 +23,28 @@ export class ConcurrencyLimit {
 /** Answers with one line of plain text, whatever was planned before. */
 export function sendText(response: Response, status: number, line: string): void {
   response.removeHeader("Content-Encoding");
-  response.status(status).setHeader("Content-Type", "text/plain; charset=utf-8");
-  response.end(`${line}\n`);
+  send(response, status, "text/plain; charset=utf-8", `${line}\n`);
+}
+
+/** Answers as Prometheus' API does when all is well. */
+export function sendData(response: Response, data: unknown): void {
+  send(response, 200, JSON_TYPE, toJson({ status: "success", data }));
 }
 
 /** The kinds of error that the API names, as Prometheus' API does. */
 export type ApiErrorType = "bad_data" | "not_found" | "unavailable" | "internal";
 
-/** Answers as Prometheus' API does when all is well. */
-export function sendData(response: Response, data: unknown): void {
-  sendJson(response, 200, { status: "success", data });
-}
-
 /** Answers as Prometheus' API does when it cannot. */
 export function sendError(response: Response, status: number, errorType: ApiErrorType, error: string): void {
-  sendJson(response, status, { status: "error", errorType, error });
+  send(response, status, JSON_TYPE, toJson({ status: "error", errorType, error }));
+}
+
+export function send(response: Response, status: number, contentType: string, body: string): void {
+  response.status(status).setHeader("Content-Type", contentType);
+  response.end(body);
 }
 
 export const JSON_TYPE = "application/json; charset=utf-8";
-
-function sendJson(response: Response, status: number, body: unknown): void {
-  response.status(status).setHeader("Content-Type", JSON_TYPE);
-  response.end(toJson(body));
-}
 
 /** JSON in which a bigint is decimal text: a JSON number of that size would lose digits where it is read. */
 export function toJson(value: unknown): string {

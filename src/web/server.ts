@@ -1,6 +1,8 @@
+import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Clock } from "../clock.ts";
+import { formatListenAddress } from "../config/sections.ts";
 import type { ListenAddress } from "../config/types.ts";
 import type { Logger } from "../log.ts";
 
@@ -16,11 +18,8 @@ export interface ServerOptions {
   readonly log: Logger;
 }
 
-export interface BoundAddress {
-  /** null is every address, IPv4 and IPv6 */
-  readonly host: string | null;
-  /** the real one, also where the system chose it */
-  readonly port: number;
+/** An address with its real port, also where the system chose it. */
+export interface BoundAddress extends ListenAddress {
   /** where a browser on this machine finds it */
   readonly url: string;
 }
@@ -32,17 +31,25 @@ export class ListenError extends Error {
   readonly code: string;
 
   constructor(address: ListenAddress, cause: NodeJS.ErrnoException) {
-    const text = addressText(address);
+    const text = formatListenAddress(address);
     super(`cannot listen on ${text}: ${explain(cause)}`, { cause });
     this.address = text;
     this.code = cause.code ?? "";
   }
 }
 
+interface Listening {
+  /** as the configuration has it: the port may be left to the system */
+  readonly asked: ListenAddress;
+  readonly bound: BoundAddress;
+  /** Resolves when the last connection is closed, by us at `deadlineMs`. */
+  stop(deadlineMs?: number): Promise<void>;
+}
+
 /** The addresses that are listened on now, each with a server of its own so that a reload may change some of them. */
 export class Listeners {
   readonly #options: ServerOptions;
-  #listening: readonly WebServer[] = [];
+  #listening: readonly Listening[] = [];
 
   constructor(options: ServerOptions) {
     this.#options = options;
@@ -53,25 +60,23 @@ export class Listeners {
    * the addresses as they were before. Responses on the way over an address that is given up are finished.
    */
   async apply(addresses: readonly ListenAddress[]): Promise<void> {
-    const wanted = addresses.map(addressText);
-    const kept = this.#listening.filter(({ asked }) => wanted.includes(addressText(asked)));
+    const wanted = addresses.map(formatListenAddress);
+    const kept = this.#listening.filter(({ asked }) => wanted.includes(formatListenAddress(asked)));
     const given = this.#listening.filter((server) => !kept.includes(server));
-    const added = addresses.filter(
-      (address) => !kept.some(({ asked }) => addressText(asked) === addressText(address)),
-    );
+    const held = kept.map(({ asked }) => formatListenAddress(asked));
+    const added = addresses.filter((address) => !held.includes(formatListenAddress(address)));
     // `127.0.0.1:80` cannot be had while `:80` is held: what is in the way goes first, and comes back on failure.
     const inTheWay = given.filter(({ bound }) => added.some(({ port }) => port === bound.port));
     for (const server of inTheWay) void server.stop();
-    const started: WebServer[] = [];
+    const started: Listening[] = [];
     try {
-      for (const address of added) started.push(await WebServer.listen(address, this.#options));
+      for (const address of added) started.push(await listen(address, this.#options));
     } catch (error) {
       await Promise.all(started.map((server) => server.stop()));
-      // where it was, also if the system had chosen the port
-      const back = await Promise.all(
-        inTheWay.map(({ asked, bound }) => WebServer.listen(asked, this.#options, bound.port)),
-      );
-      this.#listening = [...this.#listening.filter((server) => !inTheWay.includes(server)), ...back];
+      // where they were, also if the system had chosen the port
+      const back = inTheWay.map(({ asked, bound }) => listen(asked, this.#options, bound.port));
+      const undisturbed = this.#listening.filter((server) => !inTheWay.includes(server));
+      this.#listening = [...undisturbed, ...(await Promise.all(back))];
       throw error;
     }
     for (const server of given) void server.stop();
@@ -92,88 +97,68 @@ export class Listeners {
 }
 
 /**
- * An HTTP server that knows which connections are being answered. Node's own closing of idle connections passes over
- * those on which nothing was ever asked, which browsers open ahead of need.
+ * Listens on an address, at `port` where that is not as asked. Throws a ListenError. Knows which connections are being
+ * answered: Node's own closing of idle ones passes over those on which nothing was ever asked, which browsers open ahead
+ * of need.
  */
-class WebServer {
-  /** as the configuration has it: the port may be left to the system */
-  readonly asked: ListenAddress;
-  readonly bound: BoundAddress;
-  readonly #http: Server;
-  readonly #clock: Clock;
-  /** Responses under way on each open connection. */
-  readonly #underWay = new Map<Socket, number>();
-  #isStopping = false;
-
-  /** Throws a ListenError. */
-  static async listen(asked: ListenAddress, options: ServerOptions, port = asked.port): Promise<WebServer> {
-    const http = createServer({
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    });
-    return new WebServer(asked, http, await listen(http, { host: asked.host, port }), options);
-  }
-
-  private constructor(asked: ListenAddress, http: Server, bound: BoundAddress, options: ServerOptions) {
-    this.asked = asked;
-    this.bound = bound;
-    this.#http = http;
-    this.#clock = options.clock;
-    http.on("connection", (socket) => {
-      this.#underWay.set(socket, 0);
-      socket.once("close", () => this.#underWay.delete(socket));
-    });
-    http.on("request", (request, response) => {
-      const { socket } = request;
-      this.#count(socket, 1);
-      response.once("close", () => this.#count(socket, -1));
-      if (this.#isStopping) response.setHeader("Connection", "close");
-      options.app(request, response);
-    });
-    // Raised for a connection that cannot be accepted (no file descriptor left): the others go on.
-    http.on("error", (error) => options.log.error({ err: error }, "web server"));
-  }
-
-  /** Resolves when the last connection is closed, by us at `deadlineMs`. */
-  async stop(deadlineMs = STOP_DEADLINE_MS): Promise<void> {
-    this.#isStopping = true;
-    const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
-    for (const [socket, responses] of this.#underWay) if (responses === 0) socket.destroySoon();
-    const cancel = this.#clock.after(deadlineMs, () => {
-      for (const socket of this.#underWay.keys()) socket.destroy();
-    });
-    await closed;
-    cancel();
-  }
-
-  #count(socket: Socket, change: number): void {
-    const responses = this.#underWay.get(socket);
-    if (responses === undefined) return;
-    this.#underWay.set(socket, responses + change);
-    if (this.#isStopping && responses + change === 0) socket.destroySoon();
-  }
-}
-
-function listen(server: Server, address: ListenAddress): Promise<BoundAddress> {
-  return new Promise((resolve, reject) => {
-    const onError = (error: NodeJS.ErrnoException) => reject(new ListenError(address, error));
-    server.once("error", onError);
-    server.listen({ port: address.port, ...(address.host === null ? {} : { host: address.host }) }, () => {
-      server.off("error", onError);
-      const { port } = server.address() as AddressInfo;
-      resolve({
-        host: address.host,
-        port,
-        url: `http://${addressText({ host: reachable(address.host), port })}`,
-      });
-    });
+async function listen(
+  asked: ListenAddress,
+  { app, clock, log }: ServerOptions,
+  port = asked.port,
+): Promise<Listening> {
+  const http = createServer({
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
   });
+  /** Responses under way on each open connection. */
+  const underWay = new Map<Socket, number>();
+  let isStopping = false;
+  const count = (socket: Socket, change: number) => {
+    const responses = underWay.get(socket);
+    if (responses === undefined) return;
+    underWay.set(socket, responses + change);
+    if (isStopping && responses + change === 0) socket.destroySoon();
+  };
+  http.on("connection", (socket) => {
+    underWay.set(socket, 0);
+    socket.once("close", () => underWay.delete(socket));
+  });
+  http.on("request", (request, response) => {
+    const { socket } = request;
+    count(socket, 1);
+    response.once("close", () => count(socket, -1));
+    if (isStopping) response.setHeader("Connection", "close");
+    app(request, response);
+  });
+  const bound = await bind(http, { host: asked.host, port });
+  // Raised for a connection that cannot be accepted (no file descriptor left): the others go on.
+  http.on("error", (error) => log.error({ err: error }, "web server"));
+  return {
+    asked,
+    bound,
+    async stop(deadlineMs = STOP_DEADLINE_MS) {
+      isStopping = true;
+      const closed = new Promise<void>((resolve) => http.close(() => resolve()));
+      for (const [socket, responses] of underWay) if (responses === 0) socket.destroySoon();
+      const cancel = clock.after(deadlineMs, () => {
+        for (const socket of underWay.keys()) socket.destroy();
+      });
+      await closed;
+      cancel();
+    },
+  };
 }
 
-function addressText({ host, port }: ListenAddress): string {
-  if (host === null) return `:${port}`;
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+async function bind(server: Server, { host, port }: ListenAddress): Promise<BoundAddress> {
+  server.listen({ host: host ?? undefined, port });
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    throw new ListenError({ host, port }, error as NodeJS.ErrnoException);
+  }
+  const bound = { host, port: (server.address() as AddressInfo).port };
+  return { ...bound, url: `http://${formatListenAddress({ ...bound, host: reachable(host) })}` };
 }
 
 function reachable(host: string | null): string {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { groupsJson, targetsJson, vmsJson } from "../../src/web/apiJson.ts";
+import { groupsJson, targetsJson, vmsJson } from "../../src/web/api.ts";
 import {
   DISTINCT_KINFO,
   DISTINCT_RUSAGE,
