@@ -27,26 +27,15 @@ export type Values<K extends Keys> = {
   readonly [Property in keyof K]: K[Property] extends Key<infer T> ? T : never;
 };
 
-/** A key that may be left out: then `byDefault` holds. */
-export function key<T>(name: string, value: Reader<T> | Codec<T>, byDefault: NoInfer<T | (() => T)>): Key<T> {
+/** A key. Without a default it has to be there, unless it is a section: that is then as an empty one would be. */
+export function key<T>(
+  name: string,
+  value: Reader<T> | Codec<T>,
+  ...byDefault: [NoInfer<T | (() => T)>?]
+): Key<T> {
   const codec = codecOf(value);
-  return { key: name, codec, schema: codec.schema.default(byDefault as never) };
-}
-
-/** A key that has to be there. */
-export function required<T>(name: string, value: Reader<T>): Key<T> {
-  const codec = codecOf(value);
-  return { key: name, codec, schema: codec.schema };
-}
-
-/** A key that may be left out, and then is null. */
-export function optional<T>(name: string, value: Reader<T>): Key<T | null> {
-  return key<T | null>(name, value, null);
-}
-
-/** A key that is a section: the same as an empty one when it is left out. */
-export function subsection<T>(name: string, codec: Codec<T>): Key<T> {
-  return { key: name, codec, schema: codec.schema };
+  const schema = byDefault.length === 0 ? codec.schema : codec.schema.default(byDefault[0] as NoInfer<never>);
+  return { key: name, codec, schema };
 }
 
 function codecOf<T>(value: Reader<T> | Codec<T>): Codec<T> {
@@ -71,29 +60,29 @@ export interface Rule<V> {
   check(values: V, report: Report): void;
 }
 
-interface SectionOptions<G extends Keys, V> {
+type Section<K extends Keys, G extends Keys> = Values<K> & Partial<Values<G>>;
+
+interface SectionOptions<K extends Keys, G extends Keys> {
   /** Keys that may be left out, and then are not among the values: something else says what holds. */
   readonly given?: G;
   readonly elsewhere?: Elsewhere;
-  readonly rules?: readonly Rule<V>[];
+  readonly rules?: readonly Rule<Section<K, G>>[];
 }
 
 /** A section with the keys of a table and no others. Keys whose value is null are not written. */
 export function sectionOf<K extends Keys, G extends Keys = Record<never, never>>(
   keys: K,
-  { given, elsewhere, rules = [] }: SectionOptions<G, Values<K> & Partial<Values<G>>> = {},
-): Codec<Values<K> & Partial<Values<G>>> {
+  { given, elsewhere, rules = [] }: SectionOptions<K, G> = {},
+): Codec<Section<K, G>> {
   const all: Keys = { ...keys, ...given };
   const rows = Object.entries(all);
-  const schemas = rows.map(([property, { key, codec, schema }]) => [
-    key,
-    property in keys ? schema : codec.schema.optional(),
-  ]);
-  const shape: z.ZodRawShape = Object.fromEntries(schemas);
+  const shape: Record<string, z.ZodType> = {};
+  for (const [property, { key, codec, schema }] of rows) {
+    shape[key] = property in keys ? schema : codec.schema.optional();
+  }
   const values = (file: Readonly<Record<string, unknown>>) => {
     const present = rows.filter(([, { key }]) => file[key] !== undefined);
-    return Object.fromEntries(present.map(([property, { key }]) => [property, file[key]])) as Values<K> &
-      Partial<Values<G>>;
+    return Object.fromEntries(present.map(([property, { key }]) => [property, file[key]])) as Section<K, G>;
   };
   const checks = rules.map(({ of, check }) =>
     rule<Record<string, unknown>>(

@@ -1,18 +1,6 @@
 import { duration, flag, integer, percent, type Reader, Refused, type Report, size, text } from "./fields.ts";
 import { glob } from "./glob.ts";
-import {
-  type Codec,
-  defaultsOf,
-  type Key,
-  key,
-  listOf,
-  optional,
-  type Rule,
-  required,
-  sectionOf,
-  subsection,
-  type Values,
-} from "./keys.ts";
+import { type Codec, defaultsOf, type Key, key, listOf, type Rule, sectionOf, type Values } from "./keys.ts";
 
 const ticks = integer({ min: 1, max: 10_000 });
 const clones = integer({ min: 0, max: 1000 });
@@ -90,42 +78,39 @@ const BOUNDS = [
   { low: "scaleDownThresholdPercent", high: "scaleUpThresholdPercent", equal: false },
   { low: "minClones", high: "maxClones", equal: true },
 ] as const;
-type Bound = (typeof BOUNDS)[number];
+
+type Given = Partial<PolicySettings>;
 
 /** Reports a bound the wrong way round, at the key of it that was written in this place. */
 function checkBound(
-  { low, high, equal }: Bound,
-  given: Partial<PolicySettings>,
+  { low, high, equal }: (typeof BOUNDS)[number],
+  given: Given,
   basis: PolicySettings,
   report: Report,
 ): void {
-  if (given[low] === undefined && given[high] === undefined) return;
-  const lowest = given[low] ?? basis[low];
-  const highest = given[high] ?? basis[high];
-  if (equal ? lowest <= highest : lowest < highest) return;
+  const { [low]: lowest, [high]: highest } = { ...basis, ...given };
+  const at = [low, high].find((key) => given[key] !== undefined);
+  if (at === undefined || lowest < highest || (equal && lowest === highest)) return;
   const [lowKey, highKey] = [policyKeys[low].key, policyKeys[high].key];
-  const allowed = `allowed: ${lowKey} ${equal ? "at most" : "below"} ${highKey}`;
-  if (given[low] !== undefined) report([low], `${lowest} while ${highKey} is ${highest}; ${allowed}`);
-  else report([high], `${highest} while ${lowKey} is ${lowest}; ${allowed}`);
+  const found =
+    at === low ? `${lowest} while ${highKey} is ${highest}` : `${highest} while ${lowKey} is ${lowest}`;
+  report([at], `${found}; allowed: ${lowKey} ${equal ? "at most" : "below"} ${highKey}`);
 }
 
-const boundsOfDefaults = BOUNDS.map(
-  (bound): Rule<Partial<PolicySettings>> => ({
+const boundRules = BOUNDS.map(
+  (bound): Rule<Given> => ({
     of: [bound.low, bound.high],
     check: (given, report) => checkBound(bound, given, defaultPolicySettings, report),
   }),
 );
-const defaultsSection = sectionOf(
-  {},
-  { given: defaultsKeys, elsewhere: UNDER_SCALER, rules: boundsOfDefaults },
-);
+const defaultsSection = sectionOf({}, { given: defaultsKeys, elsewhere: UNDER_SCALER, rules: boundRules });
 
 const policySection = sectionOf(
   {
     /** Glob on the primary's full name, lower-cased. */
-    match: required("match", glob),
+    match: key("match", glob),
     /** Name of the target it is for; null is all of them. */
-    host: optional("host", text({ what: "the name of a target" })),
+    host: key<string | null>("host", text({ what: "the name of a target" }), null),
   },
   {
     given: policyKeys,
@@ -147,7 +132,7 @@ export type ScalerPolicy = PolicySettings & { readonly match: string; readonly h
 const sections = sectionOf(
   {
     ...scalerKeys,
-    defaults: subsection("defaults", defaultsSection),
+    defaults: key("defaults", defaultsSection),
     policies: key("policies", listOf(policySection, "policies"), []),
   },
   {
@@ -160,13 +145,10 @@ const sections = sectionOf(
         of: ["defaults", "policies"],
         check: ({ defaults, policies }, report) => {
           const basis = { ...defaultPolicySettings, ...defaults };
-          policies.forEach((policy, index) => {
-            for (const bound of BOUNDS) {
-              checkBound(bound, policy, basis, (path, message) =>
-                report(["policies", index, ...path], message),
-              );
-            }
-          });
+          for (const [index, policy] of policies.entries()) {
+            const reportHere: Report = (path, text) => report(["policies", index, ...path], text);
+            for (const bound of BOUNDS) checkBound(bound, policy, basis, reportHere);
+          }
         },
       },
       {

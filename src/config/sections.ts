@@ -1,9 +1,10 @@
 import { isIP } from "node:net";
+import type { z } from "zod";
 import { duration, flag, integer, oneOf, type Reader, Refused, reader } from "./fields.ts";
 import { glob } from "./glob.ts";
-import { type Codec, key, listOf, type Rule, sectionOf, subsection, type Values } from "./keys.ts";
-import { type ScalerConfig, scalerSection } from "./scaler.ts";
-import { type Machine, type TargetConfig, targetsKey } from "./target.ts";
+import { type Key, key, listOf, sectionOf, type Values } from "./keys.ts";
+import { scalerSection } from "./scaler.ts";
+import { type Machine, targetsKey } from "./target.ts";
 import { formatDuration } from "./units.ts";
 
 const ALLOWED = "an address to listen on such as :10042, 127.0.0.1:10042, [::1]:10042 or localhost:10042";
@@ -71,19 +72,16 @@ const staleAfter = reader<StaleAfter>(
   (stale) => ("intervals" in stale ? stale.intervals : formatDuration(stale.ms)),
 );
 
-const collectorKeys = {
-  cpu: key("cpu", flag, true),
-  memory: key("memory", flag, true),
-  process: key("process", flag, true),
-  network: key("network", flag, true),
-  vmm: key("vmm", flag, true),
-  info: key("info", flag, true),
-  policy: key("policy", flag, true),
-};
+const COLLECTORS = ["cpu", "memory", "process", "network", "vmm", "info", "policy"] as const;
+export type CollectorName = (typeof COLLECTORS)[number];
+const collectorKeys = Object.fromEntries(COLLECTORS.map((name) => [name, key(name, flag, true)])) as Record<
+  CollectorName,
+  Key<boolean>
+>;
 const globs = listOf(glob, "globs on full names");
 
 const exporterKeys = {
-  collectors: subsection("collectors", sectionOf(collectorKeys)),
+  collectors: key("collectors", sectionOf(collectorKeys)),
   /** Globs on full names (`user:web`, `:hello`), lower-cased; empty takes every VM. */
   include: key("include", globs, []),
   /** Globs on full names; wins over `include`. */
@@ -111,54 +109,54 @@ const logKeys = {
   format: key("format", oneOf(LOG_FORMATS), "logfmt"),
 };
 
-export type CollectorName = keyof typeof collectorKeys;
 export type ExporterConfig = Values<typeof exporterKeys>;
 export type WebConfig = Values<typeof webKeys>;
 export type LogConfig = Values<typeof logKeys>;
 
-const eachAddressOnce: Rule<WebConfig> = {
-  of: ["listenAddresses"],
-  check: ({ listenAddresses }, report) => {
-    if (listenAddresses.length === 0) report(["listenAddresses"], "names no address; allowed: one or more");
-    const texts = listenAddresses.map(formatListenAddress);
-    texts.forEach((text, index) => {
-      if (text.endsWith(":0") || texts.indexOf(text) === index) return;
-      report(["listenAddresses", index], `"${text}" is there twice; allowed: each address once`);
-    });
-  },
-};
-
-const hostsAreTargets: Rule<Config> = {
-  of: ["targets", "scaler"],
-  check: ({ targets, scaler }, report) => {
-    const names = targets.map(({ name }) => name);
-    scaler.policies.forEach(({ host }, index) => {
-      if (host === null || names.includes(host)) return;
-      const text = `no target is called ${JSON.stringify(host)}; allowed: ${names.join(", ")}`;
-      report(["scaler", "policies", index, "host"], text);
-    });
-  },
-};
-
-/** The configuration after reading: durations in ms, sizes in bytes, every default filled in. */
-export interface Config {
-  readonly targets: readonly TargetConfig[];
-  readonly exporter: ExporterConfig;
-  readonly web: WebConfig;
-  readonly log: LogConfig;
-  readonly scaler: ScalerConfig;
-}
+const webSection = sectionOf(webKeys, {
+  rules: [
+    {
+      of: ["listenAddresses"],
+      check: ({ listenAddresses }, report) => {
+        const at = ["listenAddresses"];
+        const texts = listenAddresses.map(formatListenAddress);
+        if (texts.length === 0) report(at, "names no address; allowed: one or more");
+        for (const [index, text] of texts.entries()) {
+          if (text.endsWith(":0") || texts.indexOf(text) === index) continue;
+          report([...at, index], `"${text}" is there twice; allowed: each address once`);
+        }
+      },
+    },
+  ],
+});
 
 /** The whole file. What a target leaves out is as on `machine`. */
-export function configFile(machine: () => Machine): Codec<Config> {
+export function configFile(machine: () => Machine) {
   return sectionOf(
     {
       targets: targetsKey(machine),
-      exporter: subsection("exporter", sectionOf(exporterKeys)),
-      web: subsection("web", sectionOf(webKeys, { rules: [eachAddressOnce] })),
-      log: subsection("log", sectionOf(logKeys)),
-      scaler: subsection("scaler", scalerSection),
+      exporter: key("exporter", sectionOf(exporterKeys)),
+      web: key("web", webSection),
+      log: key("log", sectionOf(logKeys)),
+      scaler: key("scaler", scalerSection),
     },
-    { rules: [hostsAreTargets] },
+    {
+      rules: [
+        {
+          of: ["targets", "scaler"],
+          check: ({ targets, scaler }, report) => {
+            const names = targets.map(({ name }) => name);
+            for (const [index, { host }] of scaler.policies.entries()) {
+              if (host === null || names.includes(host)) continue;
+              const text = `no target is called ${JSON.stringify(host)}; allowed: ${names.join(", ")}`;
+              report(["scaler", "policies", index, "host"], text);
+            }
+          },
+        },
+      ],
+    },
   );
 }
+
+/** The configuration after reading: durations in ms, sizes in bytes, every default filled in. */
+export type Config = z.output<ReturnType<typeof configFile>["schema"]>;

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { WireError } from "../wire/errors.ts";
 import { formatName, type Name, parseName, subscriptionCovers, subscriptionPlace } from "../wire/names.ts";
 import { duration, flag, oneOf, type Reader, Refused, type Report, reader, size, text } from "./fields.ts";
-import { type Key, key, listOf, optional, required, sectionOf, subsection } from "./keys.ts";
+import { type Key, key, listOf, sectionOf } from "./keys.ts";
 import { formatDuration } from "./units.ts";
 
 /** Where Albatross puts its sockets: its packages' default for the operating system. */
@@ -17,7 +17,6 @@ export interface Machine {
   readonly pageSizeBytes: number;
 }
 
-const USUAL_PAGE_SIZE = 4096;
 let known: Machine | undefined;
 
 /** The machine this runs on. Asks the system once. */
@@ -29,14 +28,12 @@ export function thisMachine(): Machine {
 /** Node does not tell the page size; `getconf`, which POSIX requires, does. */
 function systemPageSize(): number {
   try {
-    const bytes = Number(
-      execFileSync("getconf", ["PAGESIZE"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }),
-    );
-    return Number.isInteger(bytes) && bytes > 0 ? bytes : USUAL_PAGE_SIZE;
+    const text = execFileSync("getconf", ["PAGESIZE"], { stdio: ["ignore", "pipe", "ignore"] }).toString();
+    if (Number(text) > 0) return Number(text);
   } catch {
     // A machine without getconf (a minimal container): the usual size, which `page_size` overrides.
-    return USUAL_PAGE_SIZE;
   }
+  return 4096;
 }
 
 const SLOTS =
@@ -81,11 +78,12 @@ function targetSection(machine: () => Machine) {
   const section = sectionOf(
     {
       /** Value of the label `host`; unique among the targets. */
-      name: required("name", text({ what: "a name for the label host, unique among the targets" })),
+      name: key("name", text({ what: "a name for the label host, unique among the targets" })),
       /** Directory that holds stat.sock and vmmd.sock. By default the packages' own for the operating system. */
-      socketDir: optional(
+      socketDir: key<string | null>(
         "socket_dir",
         text({ what: "the directory of stat.sock and vmmd.sock", maxLength: SOCKET_DIR_LENGTH }),
+        null,
       ),
       /** Slots as canonical text: `:`, `user:`, `user:web`, `:web`. None covers another. */
       subscribe: key("subscribe", listOf(slot, SLOTS), [":"]),
@@ -97,7 +95,7 @@ function targetSection(machine: () => Machine) {
       allowUncheckedPath: key("allow_unchecked_path", flag, false),
       /** How long to leave a slot alone that another client keeps taking. */
       displacedRetryMs: key("displaced_retry", duration({ min: 1000 }), 5 * 60_000),
-      maxFrameBytes: subsection(
+      maxFrameBytes: key(
         "max_frame_bytes",
         sectionOf({ stat: key("stat", frameBytes, 2 ** 20), vmmd: key("vmmd", frameBytes, 64 * 2 ** 20) }),
       ),
