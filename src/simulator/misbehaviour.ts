@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.ts";
-import { context, DerWriter, Tag } from "../wire/der.ts";
+import { int64, integer, utf8 } from "../wire/asn1.ts";
+import { context, element, Tag } from "../wire/der.ts";
 import { encodeFrame } from "../wire/framing.ts";
 import { parseName } from "../wire/names.ts";
 import type { Fault } from "./faults.ts";
@@ -177,20 +178,8 @@ function withoutUtf8(frame: Buffer, vm: SimulatedVm): Buffer {
 
 /** A data message under a tag that no Albatross has used. */
 function unknownData(): Buffer {
-  const writer = new DerWriter();
-  const wire = writer.open(Tag.sequence);
-  const header = writer.open(Tag.sequence);
-  writer.integer(5);
-  writer.int64(0);
-  writer.utf8(":");
-  writer.close(header);
-  const data = writer.open(context(3));
-  const unknown = writer.open(context(13));
-  const content = writer.open(Tag.sequence);
-  writer.utf8("a kind of data that does not exist yet");
-  writer.close(content);
-  writer.close(unknown);
-  writer.close(data);
-  writer.close(wire);
-  return encodeFrame(writer.finish());
+  const header = element(Tag.sequence, integer.write(5), int64.write(0), utf8.write(":"));
+  const content = element(Tag.sequence, utf8.write("a kind of data that does not exist yet"));
+  const data = element(context(3), element(context(13), content));
+  return encodeFrame(element(Tag.sequence, header, data));
 }

@@ -2,7 +2,7 @@
  * The parts of a grammar. Each reads, writes and prints one kind of value, and the TypeScript types of the messages follow
  * from the parts that they are put together from: see `Value`.
  */
-import { context, copyOf, DerReader, type DerWriter, type Int64, Tag } from "./der.ts";
+import { context, copyOf, DerReader, element, type Int64, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
 import { formatName, internedNames, type Name, parseName } from "./names.ts";
 
@@ -39,23 +39,105 @@ export class MessageReader extends DerReader {
   }
 }
 
-export interface Part<T> {
-  /** The identifier byte that a value begins with, -1 where that depends on the value. */
+interface Codec<T, J> {
+  read(reader: MessageReader, what: string): T;
+  write(value: T): Uint8Array;
+  json(value: T): J;
+}
+
+/** A part of the grammar, for values of type T that are printed as J. */
+export class Part<T, J extends JsonValue = JsonValue> {
+  /** The identifier byte that a value begins with; -1 where that depends on the value. */
   readonly tag: number;
   /** Reads a value; throws a WireError that calls it `what`. */
-  read(reader: MessageReader, what: string): T;
-  write(writer: DerWriter, value: T): void;
+  readonly read: Codec<T, J>["read"];
+  /** Returns the value in DER. */
+  readonly write: Codec<T, J>["write"];
   /**
-   * The value as `decode` prints it: 64-bit values as signed decimal strings, other integers as numbers up to 2^53 and
-   * strings beyond, octets in hex, times in RFC 3339.
+   * Returns the value as `decode` prints it: 64-bit values as signed decimal strings, other integers as numbers up to
+   * 2^53 and strings beyond, octets in hex, times in RFC 3339.
    */
-  json(value: T): JsonValue;
+  readonly json: Codec<T, J>["json"];
+
+  constructor(
+    tag: number,
+    read: Codec<T, J>["read"],
+    write: Codec<T, J>["write"],
+    json: Codec<T, J>["json"],
+  ) {
+    this.tag = tag;
+    this.read = read;
+    this.write = write;
+    this.json = json;
+  }
+
+  /** The same part, called `what` in errors instead of by its member's name. */
+  called(what: string): Part<T, J> {
+    return new Part(this.tag, (reader) => this.read(reader, what), this.write, this.json);
+  }
+
+  /** The part inside a constructed element: for members, an element of their own or an IMPLICIT tag. */
+  inside(tag: number): Part<T, J> {
+    const read = (reader: MessageReader, what: string) => {
+      const outer = reader.enter(tag, what);
+      const value = this.read(reader, what);
+      reader.leave(outer, what);
+      return value;
+    };
+    return new Part(tag, read, (value) => element(tag, this.write(value)), this.json);
+  }
+
+  explicit(number: number): Part<T, J> {
+    return this.inside(context(number));
+  }
+
+  /** A part that may be missing, which is null. */
+  optional(): Part<T | null> {
+    return new Part<T | null>(
+      this.tag,
+      (reader, what) => (reader.peek() === this.tag ? this.read(reader, what) : null),
+      (value) => (value === null ? NOTHING : this.write(value)),
+      (value) => (value === null ? null : this.json(value)),
+    );
+  }
+
+  /** A part that stands for `absent` where it is missing; always written unless `isLeftOut`. */
+  orElse(absent: T, isLeftOut: (value: T) => boolean = () => false): Part<T, J> {
+    return new Part<T, J>(
+      this.tag,
+      (reader, what) => (reader.peek() === this.tag ? this.read(reader, what) : absent),
+      (value) => (isLeftOut(value) ? NOTHING : this.write(value)),
+      this.json,
+    );
+  }
+
+  /** A part that may be missing, and is stepped over for a caller that drops it: `dropped` then. */
+  droppedBy(option: keyof DecodeOptions, dropped: T): Part<T, J> {
+    const read = (reader: MessageReader, what: string) => {
+      if (reader.options[option] !== true || reader.peek() !== this.tag) return this.read(reader, what);
+      reader.skip(what);
+      return dropped;
+    };
+    return new Part<T, J>(this.tag, read, this.write, this.json);
+  }
+
+  /** The part with its values kept in another form. */
+  mapped<K>(decoded: (value: T) => K, encoded: (value: K) => T): Part<K, J> {
+    return new Part<K, J>(
+      this.tag,
+      (reader, what) => decoded(this.read(reader, what)),
+      (value) => this.write(encoded(value)),
+      (value) => this.json(encoded(value)),
+    );
+  }
+
+  printedAs<L extends JsonValue>(json: (value: T) => L): Part<T, L> {
+    return new Part(this.tag, this.read, this.write, json);
+  }
 }
 
 /** A part whose value is an object, whose members can become those of a larger one. */
-export interface Members<T> extends Part<T> {
-  json(value: T): JsonObject;
-}
+export type Members<T> = Part<T, JsonObject>;
 
 /** The type of what a part reads. */
 export type Value<P> = P extends Part<infer T> ? T : never;
@@ -63,151 +145,149 @@ export type Value<P> = P extends Part<infer T> ? T : never;
 type Flat<T> = { readonly [K in keyof T]: T[K] };
 type Shape = Readonly<Record<string, Part<unknown>>>;
 type Values<S> = { readonly [K in keyof S]: Value<S[K]> };
-type Merged<P> = P extends readonly [infer First, ...infer Rest] ? Value<First> & Merged<Rest> : unknown;
 
 /** Far more than any host has of anything: 64 MiB of empty entries would become gigabytes of objects. */
 const MAX_ELEMENTS = 262_144;
 /** Elements of some twenty fields each that make one step: half a millisecond. */
 const ELEMENTS_PER_STEP = 64;
 const MAC_BYTES = 6;
-/** Each byte as two digits. */
-const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
-/** One for all: most unikernels have no block devices, and there are many of them. */
-const NONE: readonly never[] = [];
+const NOTHING = new Uint8Array(0);
+const NO_MEMBERS = {};
+
+const same = <T>(value: T): T => value;
 
 /** A signed 64-bit integer in an OCTET STRING of eight bytes. */
-export const int64: Part<Int64> = {
-  tag: Tag.octetString,
-  read: (reader, what) => reader.int64(what),
-  write: (writer, value) => writer.int64(value),
-  json: String,
-};
+export const int64 = new Part<Int64>(
+  Tag.octetString,
+  (reader, what) => reader.int64(what),
+  (value) => element(Tag.octetString, bigEndian(BigInt.asIntN(64, BigInt(value)))),
+  String,
+);
 
 /** An INTEGER of up to 63 bits. */
-export const integer: Part<Int64> = {
-  tag: Tag.integer,
-  read: (reader, what) => reader.integer(what),
-  write: (writer, value) => writer.integer(value),
-  json: (value) => (typeof value === "number" ? value : String(value)),
-};
+export const integer = new Part<Int64>(
+  Tag.integer,
+  (reader, what) => reader.integer(what),
+  (value) => {
+    const big = BigInt(value);
+    let count = 1;
+    while (BigInt.asIntN(count * 8, big) !== big) count++;
+    return element(Tag.integer, bigEndian(big).subarray(8 - count));
+  },
+  (value) => (typeof value === "number" ? value : String(value)),
+);
+
+function bigEndian(value: bigint): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  bytes.writeBigInt64BE(value);
+  return bytes;
+}
 
 /** A C int: Albatross' own codec keeps the low 32 bits, signed. */
-export const int32: Part<Int64> = {
-  ...integer,
-  read(reader, what) {
-    const value = reader.integer(what);
-    return typeof value === "bigint" ? Number(BigInt.asIntN(32, value)) : value | 0;
-  },
-};
+export const int32 = integer.mapped<Int64>(
+  (value) => (typeof value === "bigint" ? Number(BigInt.asIntN(32, value)) : value | 0),
+  same,
+);
 
-export const boolean: Part<boolean> = {
-  tag: Tag.boolean,
-  read: (reader, what) => reader.boolean(what),
-  write: (writer, value) => writer.boolean(value),
-  json: (value) => value,
-};
+export const boolean = new Part<boolean>(
+  Tag.boolean,
+  (reader, what) => reader.boolean(what),
+  (value) => element(Tag.boolean, Uint8Array.of(value ? 0xff : 0)),
+  same,
+);
 
-export const utf8: Part<string> = {
-  tag: Tag.utf8String,
-  read: (reader, what) => reader.utf8(what),
-  write: (writer, value) => writer.utf8(value),
-  json: (value) => value,
-};
+export const utf8 = new Part<string>(
+  Tag.utf8String,
+  (reader, what) => reader.utf8(what),
+  (value) => element(Tag.utf8String, Buffer.from(value)),
+  same,
+);
 
 /** An OCTET STRING, as a view of the message. */
-export const octets: Part<Uint8Array> = {
-  tag: Tag.octetString,
-  read: (reader, what) => reader.octets(what),
-  write: (writer, value) => writer.octets(value),
-  json: (value) => Buffer.from(value.buffer, value.byteOffset, value.length).toString("hex"),
-};
+export const octets = new Part<Uint8Array>(
+  Tag.octetString,
+  (reader, what) => reader.octets(what),
+  (value) => element(Tag.octetString, value),
+  hex,
+);
 
-/** An OCTET STRING that outlives the message. */
-export const copiedOctets: Part<Uint8Array> = {
-  ...octets,
-  read: (reader, what) => copyOf(reader.octets(what)),
-};
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
+}
 
 /** Any element, as the DER that it came in; copied. */
-export const anything: Part<Uint8Array> = {
-  ...octets,
-  tag: -1,
-  read(reader, what) {
+export const anything = new Part<Uint8Array>(
+  -1,
+  (reader, what) => {
     const start = reader.pos;
     reader.skip(what);
     return copyOf(reader.bytes.subarray(start, reader.pos));
   },
-  write: (writer, value) => writer.raw(value),
-};
+  same,
+  hex,
+);
 
-/** A GeneralizedTime, as milliseconds since the epoch. The `Ms` of its member's name is not printed. */
-export const time: Part<number> = {
-  tag: Tag.generalizedTime,
-  read: (reader, what) => reader.time(what),
-  write: (writer, ms) => writer.time(ms),
-  json: (ms) => new Date(ms).toISOString(),
-};
+/** A MAC address, as six lower-case hex pairs joined by colons. */
+export const mac = new Part<string>(
+  Tag.octetString,
+  (reader, what) => {
+    const at = reader.pos;
+    const bytes = reader.octets(what);
+    if (bytes.length === MAC_BYTES) return hex(bytes).replace(/..(?!$)/g, "$&:");
+    throw new WireError("message", at, `${what}: expected ${MAC_BYTES} bytes, found ${bytes.length}`);
+  },
+  (value) => element(Tag.octetString, Buffer.from(value.replaceAll(":", ""), "hex")),
+  same,
+);
+
+/**
+ * A GeneralizedTime, as milliseconds since the epoch; written with three digits of fraction unless they are zero, as
+ * Albatross does. The `Ms` of its member's name is not printed.
+ */
+export const time = new Part<number>(
+  Tag.generalizedTime,
+  (reader, what) => reader.time(what),
+  (ms) => {
+    const digits = new Date(ms).toISOString().replace(/[-:TZ]/g, "");
+    return element(Tag.generalizedTime, Buffer.from(`${digits.replace(/\.000$/, "")}Z`));
+  },
+  (ms) => new Date(ms).toISOString(),
+);
 
 /** The name of a path or a unikernel; a WireError "name" for an invalid one. */
-export const name: Part<Name> = {
-  tag: Tag.utf8String,
-  read(reader, what) {
+export const name = new Part<Name>(
+  Tag.utf8String,
+  (reader, what) => {
     const at = reader.pos;
     const known = reader.interned(Tag.utf8String, internedNames, what);
     if (known !== null) return known;
     reader.pos = at;
     return parseName(reader.utf8(what), at);
   },
-  write: (writer, value) => writer.utf8(formatName(value)),
-  json: formatName,
-};
+  (value) => utf8.write(formatName(value)),
+  formatName,
+);
 
-/** A MAC address, as six lower-case hex pairs joined by colons. */
-export const mac: Part<string> = {
-  tag: Tag.octetString,
-  read(reader, what) {
-    const at = reader.pos;
-    const bytes = reader.octets(what);
-    if (bytes.length !== MAC_BYTES) {
-      throw new WireError("message", at, `${what}: expected ${MAC_BYTES} bytes, found ${bytes.length}`);
-    }
-    let text = "";
-    for (const byte of bytes) text += `${text === "" ? "" : ":"}${HEX[byte]}`;
-    return text;
-  },
-  write: (writer, value) => writer.octets(Buffer.from(value.replaceAll(":", ""), "hex")),
-  json: (value) => value,
-};
+/** A NULL that stands for null. */
+export const none = new Part<null>(
+  Tag.null,
+  (reader, what) => reader.null(what),
+  () => element(Tag.null),
+  same,
+);
 
 /** A NULL: nothing is to be said. Its object has no members. */
-export const nothing: Members<unknown> = {
-  tag: Tag.null,
-  read: (reader, what) => reader.null(what),
-  write: (writer) => writer.null(),
-  json: () => ({}),
-};
-
-/** The same part, called `what` in errors instead of by its member's name. */
-export function called<P extends Part<unknown>>(what: string, part: P): P {
-  return { ...part, read: (reader: MessageReader) => part.read(reader, what) };
-}
-
-/** A part whose values are kept in another form: `decoded` as it is read, `encoded` for writing. */
-export function mapped<T, K>(
-  part: Part<T>,
-  form: { decoded(value: T): K; encoded(value: K): T; json(value: K): JsonValue },
-): Part<K> {
-  return {
-    tag: part.tag,
-    read: (reader, what) => form.decoded(part.read(reader, what)),
-    write: (writer, value) => part.write(writer, form.encoded(value)),
-    json: form.json,
-  };
-}
+export const nothing: Members<unknown> = none
+  .mapped<unknown>(
+    () => NO_MEMBERS,
+    () => null,
+  )
+  .printedAs(() => NO_MEMBERS);
 
 /** What is not on the wire, yet is a member. */
 export function fixed<T extends JsonValue>(value: T): Part<T> {
-  return { tag: -1, read: () => value, write: () => undefined, json: () => value };
+  const itself = () => value;
+  return new Part<T>(-1, itself, () => NOTHING, itself);
 }
 
 /**
@@ -216,216 +296,132 @@ export function fixed<T extends JsonValue>(value: T): Part<T> {
  */
 export function fields<S extends Shape>(shape: S, prefix = ""): Members<Values<S>> {
   const rows = Object.entries(shape).map(([key, part]) => {
-    const printed = printedName(key);
+    const printed = key.replace(/Ms$/, "").replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
     return { key, part, printed, what: prefix + printed };
   });
-  return {
-    tag: -1,
-    read(reader) {
-      const value: Record<string, unknown> = {};
-      for (const { key, part, what } of rows) value[key] = part.read(reader, what);
-      return value as Values<S>;
-    },
-    write(writer, value) {
-      for (const { key, part } of rows) part.write(writer, value[key]);
-    },
-    json: (value) =>
-      Object.fromEntries(rows.map(({ key, part, printed }) => [printed, part.json(value[key])])),
+  const read = (reader: MessageReader) => {
+    const value: Record<string, unknown> = {};
+    for (const { key, part, what } of rows) value[key] = part.read(reader, what);
+    return value as Values<S>;
   };
+  return new Part(
+    -1,
+    read,
+    (value) => Buffer.concat(rows.map(({ key, part }) => part.write(value[key]))),
+    (value) => Object.fromEntries(rows.map(({ key, part, printed }) => [printed, part.json(value[key])])),
+  );
 }
 
-/** `sendLength` as it is printed: `send_length`. */
-function printedName(key: string): string {
-  return key.replace(/Ms$/, "").replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+export function sequence<S extends Shape>(shape: S, prefix = ""): Members<Values<S>> {
+  return fields(shape, prefix).inside(Tag.sequence);
 }
 
-/** The members of several, one after the other, as one object. */
-export function members<P extends readonly Members<unknown>[]>(...parts: P): Members<Flat<Merged<P>>> {
-  return {
-    tag: -1,
-    read: (reader, what) => Object.assign({}, ...parts.map((part) => part.read(reader, what))),
-    write(writer, value) {
-      for (const part of parts) part.write(writer, value);
-    },
-    json: (value) => Object.assign({}, ...parts.map((part) => part.json(value))),
-  };
+/** Members of one kind, for a shape. */
+export function each<P, K extends string>(part: P, ...keys: readonly K[]): Readonly<Record<K, P>> {
+  return Object.fromEntries(keys.map((key) => [key, part])) as Record<K, P>;
+}
+
+/** The members of two, one after the other, as one object. */
+export function both<A, B>(first: Members<A>, second: Members<B>): Members<Flat<A & B>> {
+  return new Part(
+    -1,
+    (reader, what) => ({ ...first.read(reader, what), ...second.read(reader, what) }),
+    (value) => Buffer.concat([first.write(value), second.write(value)]),
+    (value) => ({ ...first.json(value), ...second.json(value) }),
+  );
 }
 
 /** An object in a member of its own, which is printed as if its members were those of the object around it. */
 export function inMember<K extends string, T>(key: K, part: Members<T>): Members<Readonly<Record<K, T>>> {
-  return {
-    tag: part.tag,
-    read: (reader, what) => ({ [key]: part.read(reader, what) }) as Record<K, T>,
-    write: (writer, value) => part.write(writer, value[key]),
-    json: (value) => part.json(value[key]),
-  };
+  return new Part(
+    part.tag,
+    (reader, what) => ({ [key]: part.read(reader, what) }) as Record<K, T>,
+    (value) => part.write(value[key]),
+    (value) => part.json(value[key]),
+  );
 }
 
-/** The part inside a constructed element: for members, an element of their own, or an IMPLICIT tag. */
-export function inside<P extends Part<unknown>>(tag: number, part: P): P {
-  return {
-    ...part,
-    tag,
-    read(reader: MessageReader, what: string) {
-      const outer = reader.enter(tag, what);
-      const value = part.read(reader, what);
-      reader.leave(outer, what);
-      return value;
-    },
-    write(writer: DerWriter, value: unknown) {
-      const outer = writer.open(tag);
-      part.write(writer, value);
-      writer.close(outer);
-    },
-  };
-}
-
-export function sequence<S extends Shape>(shape: S, prefix = ""): Members<Values<S>> {
-  return inside(Tag.sequence, fields(shape, prefix));
-}
-
-export function explicit<P extends Part<unknown>>(number: number, part: P): P {
-  return inside(context(number), part);
-}
-
-/** A part that may be missing: null then. */
-export function optional<T>(part: Part<T>): Part<T | null> {
-  return {
-    tag: part.tag,
-    read: (reader, what) => (reader.peek() === part.tag ? part.read(reader, what) : null),
-    write(writer, value) {
-      if (value !== null) part.write(writer, value);
-    },
-    json: (value) => (value === null ? null : part.json(value)),
-  };
-}
-
-/** A part that older daemons leave out, which means `meant`; always written. */
-export function withDefault<T>(part: Part<T>, meant: T): Part<T> {
-  return {
-    ...part,
-    read: (reader, what) => (reader.peek() === part.tag ? part.read(reader, what) : meant),
-  };
-}
-
-/** A list that is left out when it is empty. */
-export function orNone<T>(part: Part<readonly T[]>): Part<readonly T[]> {
-  return {
-    ...withDefault(part, NONE),
-    write(writer, value) {
-      if (value.length > 0) part.write(writer, value);
-    },
-  };
-}
-
-/** A part that may be missing, and is stepped over for a caller that drops it: `dropped` then. */
-export function droppable<T>(option: keyof DecodeOptions, part: Part<T>, dropped: T): Part<T> {
-  return {
-    ...part,
-    read(reader, what) {
-      if (reader.options[option] !== true || reader.peek() !== part.tag) return part.read(reader, what);
-      reader.skip(what);
-      return dropped;
-    },
-  };
-}
-
-/** A part or, under the context tag `number`, a NULL that stands for null. */
-export function orNull<T>(part: Part<T>, number: number, nullWhat: string): Part<T | null> {
-  const none = explicit(number, nothing);
-  return {
-    tag: -1,
-    read(reader, what) {
-      if (reader.peek() !== none.tag) return part.read(reader, what);
-      none.read(reader, nullWhat);
-      return null;
-    },
-    write(writer, value) {
-      if (value === null) none.write(writer, {});
-      else part.write(writer, value);
-    },
-    json: (value) => (value === null ? null : part.json(value)),
-  };
+/** One of two parts: the first where the next tag is its own, and for values that are `isFirst`. */
+export function either<A, B, J extends JsonValue>(
+  first: Part<A, J>,
+  second: Part<B, J>,
+  isFirst: (value: A | B) => value is A,
+): Part<A | B, J> {
+  return new Part<A | B, J>(
+    -1,
+    (reader, what) => (reader.peek() === first.tag ? first : second).read(reader, what),
+    (value) => (isFirst(value) ? first.write(value) : second.write(value as B)),
+    (value) => (isFirst(value) ? first.json(value) : second.json(value as B)),
+  );
 }
 
 /** A SEQUENCE OF or SET OF, in the order given as Albatross does; a WireError "message" for more than 262,144. */
-export function list<T>(element: Part<T>, tag: number = Tag.sequence): Part<readonly T[]> {
-  return inside<Part<readonly T[]>>(tag, {
-    tag,
-    read(reader, what) {
-      const elements: T[] = [];
-      while (reader.more()) readElement(reader, what, element, elements);
-      return elements;
-    },
-    write(writer, elements) {
-      for (const one of elements) element.write(writer, one);
-    },
-    json: (elements) => elements.map((one) => element.json(one)),
-  });
-}
-
-/** A SEQUENCE OF that may be long: a reader with `unfilled` returns it empty, to be filled in steps. */
-export function longList<T>(element: Part<T>): Part<readonly T[]> {
-  const whole = list(element);
-  return {
-    ...whole,
-    read(reader, what) {
-      if (reader.unfilled === null) return whole.read(reader, what);
-      const outer = reader.enter(whole.tag, what);
-      const elements: T[] = [];
-      reader.unfilled.push(fillInSteps(reader, reader.pos, reader.end, what, element, elements));
-      reader.pos = reader.end;
-      reader.leave(outer, what);
-      return elements;
-    },
+export function list<T>(part: Part<T>, tag: number = Tag.sequence): Part<readonly T[]> {
+  const read = (reader: MessageReader, what: string) => {
+    const elements: T[] = [];
+    while (reader.more()) readElement(reader, what, part, elements);
+    return elements;
   };
+  return new Part<readonly T[]>(
+    -1,
+    read,
+    (elements) => Buffer.concat(elements.map(part.write)),
+    (elements) => elements.map(part.json),
+  ).inside(tag);
 }
 
-function* fillInSteps<T>(
-  reader: MessageReader,
-  start: number,
-  end: number,
-  what: string,
-  element: Part<T>,
-  elements: T[],
-): Steps<void> {
-  reader.pos = start;
-  reader.end = end;
-  while (reader.more()) {
-    readElement(reader, what, element, elements);
-    if (elements.length % ELEMENTS_PER_STEP === 0) yield;
-  }
-}
-
-function readElement<T>(reader: MessageReader, what: string, element: Part<T>, elements: T[]): void {
+function readElement<T>(reader: MessageReader, what: string, part: Part<T>, elements: T[]): void {
   if (elements.length === MAX_ELEMENTS) {
     throw new WireError("message", reader.pos, `${what}: expected at most ${MAX_ELEMENTS}, found more`);
   }
-  elements.push(element.read(reader, what));
+  elements.push(part.read(reader, what));
+}
+
+/** A SEQUENCE OF that may be long: a reader with `unfilled` returns it empty, to be filled in steps. */
+export function longList<T>(part: Part<T>): Part<readonly T[]> {
+  const whole = list(part);
+  function* fill(
+    reader: MessageReader,
+    start: number,
+    end: number,
+    elements: T[],
+    what: string,
+  ): Steps<void> {
+    reader.pos = start;
+    reader.end = end;
+    while (reader.more()) {
+      readElement(reader, what, part, elements);
+      if (elements.length % ELEMENTS_PER_STEP === 0) yield;
+    }
+  }
+  const read = (reader: MessageReader, what: string) => {
+    if (reader.unfilled === null) return whole.read(reader, what);
+    const elements: T[] = [];
+    const length = reader.header(whole.tag, what);
+    const start = reader.pos;
+    reader.pos += length;
+    reader.unfilled.push(fill(reader, start, reader.pos, elements, what));
+    return elements;
+  };
+  return new Part<readonly T[]>(whole.tag, read, whole.write, whole.json);
 }
 
 /** A SEQUENCE OF or SET OF INTEGER, read as the set that it is: ascending, each once. */
 export function integers(tag: number): Part<readonly Int64[]> {
-  const part = list(integer, tag);
-  return {
-    ...part,
-    read(reader, what) {
-      const read = part.read(reader, what);
-      // nearly always: Albatross writes its sets in order
-      if (read.every((value, i) => i === 0 || (read[i - 1] ?? 0) < value)) return read;
-      return [...new Set(read)].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-    },
-  };
+  return list(integer, tag).mapped((read) => {
+    // nearly always: Albatross writes its sets in order
+    if (read.every((value, i) => i === 0 || (read[i - 1] ?? 0) < value)) return read;
+    return [...new Set(read)].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  }, same);
 }
 
-/** The cases of a choice: each label with its tag number and what comes under it. */
-type Cases = Readonly<Record<string, readonly [number: number, part: Members<unknown>]>>;
+type Cases = Readonly<Record<string, Members<unknown>>>;
 type Chosen<By extends string, C extends Cases> = {
-  [Label in keyof C]: Flat<Readonly<Record<By, Label>> & Value<C[Label][1]>>;
+  [Label in keyof C]: Flat<Readonly<Record<By, Label>> & Value<C[Label]>>;
 }[keyof C];
 
 /**
- * One of several cases, each under its EXPLICIT context tag: an object whose member `by` tells which. A tag of no case is
+ * One of several cases, each under a context tag of its own: an object whose member `by` tells which. A tag of no case is
  * refused, or read by `other`.
  */
 export function choice<By extends string, C extends Cases>(
@@ -436,11 +432,9 @@ export function choice<By extends string, C extends Cases>(
     throw new WireError("message", at, `${what}: there is no ${what} [${number}]`);
   },
 ): Members<Chosen<By, C>> {
-  const all = Object.entries(cases).map(([label, [number, part]]) => {
-    // one value for all: most unikernels have the same fail behaviour
-    return { label, number, part, bare: { [by]: label } };
-  });
-  const byNumber = new Map(all.map((one) => [one.number, one]));
+  // `bare` is one value for all: most unikernels have the same fail behaviour
+  const all = Object.entries(cases).map(([label, part]) => ({ label, part, bare: { [by]: label } }));
+  const byTag = new Map(all.map((one) => [one.part.tag, one]));
   const byLabel = new Map(all.map((one) => [one.label, one]));
   const caseOf = (value: Chosen<By, C>) => {
     const label = (value as Readonly<Record<By, string>>)[by];
@@ -448,31 +442,25 @@ export function choice<By extends string, C extends Cases>(
     if (found === undefined) throw new TypeError(`${what}: there is no ${what} ${label}`);
     return found;
   };
-  return {
-    tag: -1,
-    read(reader) {
-      const at = reader.pos;
-      const { number, outer } = reader.enterContext(what);
-      const found = byNumber.get(number);
-      let value: object;
-      if (found === undefined) {
-        value = other(reader, number, at) as object;
-      } else {
-        const read = found.part.read(reader, found.label);
-        value = found.part === nothing ? found.bare : { ...found.bare, ...(read as object) };
-      }
-      reader.leave(outer, what);
-      return value as Chosen<By, C>;
-    },
-    write(writer, value) {
-      const { number, part } = caseOf(value);
-      const outer = writer.open(context(number));
-      part.write(writer, value);
-      writer.close(outer);
-    },
-    json(value) {
-      const { bare, part } = caseOf(value);
-      return { ...bare, ...part.json(value) };
-    },
+  const read = (reader: MessageReader) => {
+    const at = reader.pos;
+    const found = byTag.get(reader.peek());
+    if (found !== undefined) {
+      const members = found.part.read(reader, what);
+      return (members === NO_MEMBERS ? found.bare : { ...found.bare, ...(members as object) }) as Chosen<
+        By,
+        C
+      >;
+    }
+    const { number, outer } = reader.enterContext(what);
+    const value = other(reader, number, at);
+    reader.leave(outer, what);
+    return value;
   };
+  return new Part(
+    -1,
+    read,
+    (value) => caseOf(value).part.write(value),
+    (value) => ({ ...caseOf(value).bare, ...caseOf(value).part.json(value) }),
+  );
 }

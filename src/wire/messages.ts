@@ -6,104 +6,94 @@
 import {
   anything,
   boolean,
-  called,
   choice,
-  copiedOctets,
   type DecodeOptions,
-  droppable,
-  explicit,
+  each,
+  either,
   fields,
   fixed,
   inMember,
-  inside,
   int64,
   integer,
   integers,
   type JsonObject,
   list,
   longList,
-  type Members,
   MessageReader,
   mac,
-  mapped,
-  members,
   name,
+  none,
   nothing,
   octets,
-  optional,
-  orNone,
-  orNull,
-  type Part,
+  Part,
   type Steps,
   sequence,
   time,
   utf8,
   type Value,
-  withDefault,
 } from "./asn1.ts";
-import { context, DerWriter, type Int64, Tag } from "./der.ts";
+import { copyOf, element, type Int64, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
-import { formatName, type Name } from "./names.ts";
+import type { Name } from "./names.ts";
 import { decodeUsualStats, readStatsByStructure, type Stats, stats } from "./stats.ts";
 
 export type { JsonObject, JsonValue } from "./asn1.ts";
 export type { Int64 } from "./der.ts";
-export { type IfData, type KinfoMem, type Rusage, type Stats, statsToJson, type VmmStat } from "./stats.ts";
+export type { IfData, KinfoMem, Rusage, Stats, VmmStat } from "./stats.ts";
 
 const WIRE_VERSION = 5;
+/** One for all: most unikernels have no block devices, and there are many of them. */
+const NONE: readonly never[] = [];
 
-const typ = mapped(choice("typ", "typ", { solo5: [0, nothing], bhyve: [1, nothing] }), {
-  decoded: (value) => value.typ,
-  encoded: (label) => ({ typ: label }),
-  json: (label) => label,
-});
-/** Which exit codes restart it: none listed stands for any, which is null. */
-const exitCodes = mapped(called("exit codes", integers(Tag.set)), {
-  decoded: (codes) => (codes.length === 0 ? null : codes),
-  encoded: (codes) => codes ?? [],
-  json: (codes) => codes?.map(integer.json) ?? null,
-});
+const typ = choice("typ", "typ", { solo5: nothing.explicit(0), bhyve: nothing.explicit(1) })
+  .mapped(
+    (value) => value.typ,
+    (label) => ({ typ: label }),
+  )
+  .printedAs((label) => label);
+/** The exit codes that restart it; null stands for any, which is none on the wire. */
+const exitCodes = integers(Tag.set)
+  .mapped(
+    (codes) => (codes.length === 0 ? null : codes),
+    (codes) => codes ?? [],
+  )
+  .printedAs((codes) => codes?.map(integer.json) ?? null);
 /** What albatrossd does when the unikernel's process exits. */
 const failBehaviour = choice("type", "fail_behaviour", {
-  quit: [0, nothing],
-  restart: [1, fields({ exitCodes })],
+  quit: nothing.explicit(0),
+  restart: fields({ exitCodes: exitCodes.called("exit codes") }).explicit(1),
 });
-const startup = optional(integer);
+const startup = integer.optional();
 const cpuids = integers(Tag.set);
-const argv = called("arguments", optional(explicit(2, list(utf8))));
-const numcpus = (number: number) => called("cpus", withDefault(explicit(number, integer), 1));
+const argv = list(utf8).explicit(2).optional().called("arguments");
+const numcpus = (number: number) => integer.explicit(number).orElse(1).called("cpus");
 const linuxBootPartition = (number: number) =>
-  called("linux boot partition", optional(explicit(number, utf8)));
-const setUnder = <T>(number: number, what: string, element: Part<T>) =>
-  called(what, orNone(explicit(number, list(element, Tag.set))));
+  utf8.explicit(number).optional().called("linux boot partition");
+const deviceSet = <T>(number: number, device: Part<T>) =>
+  list(device, Tag.set)
+    .explicit(number)
+    .orElse(NONE, ({ length }) => length === 0);
 
-const blockDevices = setUnder(
-  0,
-  "block devices",
-  sequence({
-    unikernelDevice: called("block device", utf8),
-    hostDevice: called("host's block device", utf8),
-    sectorSize: called("sector size", integer),
-    size: called("block size", integer),
-  }),
-);
-const bridges = setUnder(
-  1,
-  "bridges",
-  sequence({
-    unikernelDevice: called("network device", utf8),
-    hostDevice: called("host's bridge", utf8),
-    mac,
-  }),
-);
+const infoBlockDevice = sequence({
+  unikernelDevice: utf8.called("block device"),
+  hostDevice: utf8.called("host's block device"),
+  sectorSize: integer.called("sector size"),
+  size: integer.called("block size"),
+});
+const infoBridge = sequence({
+  unikernelDevice: utf8.called("network device"),
+  hostDevice: utf8.called("host's bridge"),
+  mac,
+});
+const started = time.explicit(3).optional();
 /** From the memory (MB) to the start time, null where albatrossd does not say; Albatross itself reads that as the epoch. */
 const infoFromMemory = {
   memory: integer,
-  digest: copiedOctets,
-  blockDevices: droppable("dropDevices", blockDevices, []),
-  bridges: droppable("dropDevices", bridges, []),
-  argv: droppable("dropArguments", argv, null),
-  startedMs: { ...optional(explicit(3, time)), json: (ms: number | null) => time.json(ms ?? 0) },
+  digest: octets.mapped(copyOf, (digest) => digest),
+  blockDevices: deviceSet(0, infoBlockDevice).droppedBy("dropDevices", NONE).called("block devices"),
+  bridges: deviceSet(1, infoBridge).droppedBy("dropDevices", NONE),
+  argv: argv.droppedBy("dropArguments", null),
+  startedMs: started.printedAs((ms) => time.json(ms ?? 0)),
 };
 /** What albatrossd says about one unikernel. */
 const info = sequence({
@@ -116,29 +106,35 @@ const info = sequence({
   linuxBootPartition: linuxBootPartition(5),
 });
 /** The older shapes have one cpuid instead of a set, and end after the start time. */
-const oldCpuids = mapped(called("cpuid", integer), {
-  decoded: (cpuid): readonly Int64[] => [cpuid],
-  encoded: (ids) => ids[0] ?? 0,
-  json: cpuids.json,
-});
 const oldInfoFromCpuid = {
-  cpuids: oldCpuids,
+  cpuids: integer
+    .called("cpuid")
+    .mapped<readonly Int64[]>(
+      (cpuid) => [cpuid],
+      (ids) => ids[0] ?? 0,
+    )
+    .printedAs(cpuids.json),
   ...infoFromMemory,
   numcpus: fixed(1),
   linuxBootPartition: fixed(null),
 };
 /** Albatross 2.6 */
-const oldInfo5: Part<UnikernelInfo> = sequence({ typ, startup, failBehaviour, ...oldInfoFromCpuid });
+const oldInfo5 = sequence({ typ, startup, failBehaviour, ...oldInfoFromCpuid });
 /** Albatross 2.4 and 2.5, which know no start-up priority. */
-const oldInfo4: Part<UnikernelInfo> = sequence({
-  typ,
-  startup: fixed(null),
-  failBehaviour,
-  ...oldInfoFromCpuid,
-});
+const oldInfo4 = sequence({ typ, startup: fixed(null), failBehaviour, ...oldInfoFromCpuid });
 const unikernels = (shape: Part<UnikernelInfo>) =>
-  fields({ unikernels: longList(sequence({ name: called("unikernel name", name), info: shape })) });
+  fields({ unikernels: longList(sequence({ name: name.called("unikernel name"), info: shape })) });
 
+const configBlockDevice = sequence({
+  name: utf8.called("block device"),
+  device: utf8.optional().called("host's block device"),
+  sectorSize: integer.optional().called("sector size"),
+});
+const configBridge = sequence({
+  name: utf8.called("network device"),
+  bridge: utf8.optional().called("host's bridge"),
+  mac: mac.optional(),
+});
 /** What a new unikernel is made of. A null device or bridge means the host's of the same name. The image is a view. */
 const config = sequence({
   typ,
@@ -150,222 +146,166 @@ const config = sequence({
   cpuids,
   /** MB */
   memory: integer,
-  blockDevices: setUnder(
-    0,
-    "block devices",
-    sequence({
-      name: called("block device", utf8),
-      device: called("host's block device", optional(utf8)),
-      sectorSize: called("sector size", optional(integer)),
-    }),
-  ),
-  bridges: setUnder(
-    1,
-    "bridges",
-    sequence({
-      name: called("network device", utf8),
-      bridge: called("host's bridge", optional(utf8)),
-      mac: optional(mac),
-    }),
-  ),
+  blockDevices: deviceSet(0, configBlockDevice).called("block devices"),
+  bridges: deviceSet(1, configBridge),
   argv,
   numcpus: numcpus(3),
   linuxBootPartition: linuxBootPartition(4),
 });
 
-/** Limits that hold for one path. A value of 2^62-1 means no limit. */
-const policy = sequence(
-  {
-    cpuids: integers(Tag.sequence),
-    unikernels: integer,
-    /** MB, as is `block` */
-    memory: integer,
-    block: optional(integer),
-    bridges: list(utf8),
-  },
-  "policy ",
-);
-
-const compression = fields({ compressionLevel: called("compression level", integer) });
-
-/** Since a time, or the last `count` lines. */
-const since = fields({ sinceMs: explicit(0, time) });
-const count = fields({ count: explicit(1, integer) });
-const consoleSubscribe: Members<Value<typeof since> | Value<typeof count>> = {
-  tag: -1,
-  read: (reader, what) => (reader.peek() === context(0) ? since : count).read(reader, what),
-  write: (writer, value) => ("count" in value ? count.write(writer, value) : since.write(writer, value)),
-  json: (value) => ("count" in value ? count.json(value) : since.json(value)),
+/** Limits that hold for one path. A value of 2^62-1 means no limit. `memory` and `block` are MB. */
+const policyFields = {
+  cpuids: integers(Tag.sequence),
+  ...each(integer, "unikernels", "memory"),
+  block: integer.optional(),
+  bridges: list(utf8),
 };
+const policy = sequence(policyFields, "policy ");
+
+const compression = fields({ compressionLevel: integer.called("compression level") });
 
 const command = choice("class", "command class", {
-  console: [
-    0,
-    choice("command", "command", {
-      add: [0, fields({ maxUnikernels: called("max unikernels", integer) })],
-      subscribe: [2, consoleSubscribe],
-      list_inactive: [3, nothing],
-    }),
-  ],
-  stats: [
-    1,
-    choice("command", "command", {
-      add: [
-        0,
-        sequence({
-          vmmdev: utf8,
-          pid: integer,
-          taps: list(sequence({ bridge: called("tap's bridge", utf8), tap: utf8 })),
-        }),
-      ],
-      remove: [1, nothing],
-      subscribe: [2, nothing],
-      initial: [3, nothing],
-    }),
-  ],
-  unikernel: [
-    3,
-    choice("command", "command", {
-      destroy: [3, nothing],
-      get: [11, compression],
-      /** What to start it with instead, as the DER it came in; null starts it as it was. */
-      restart: [
-        14,
-        fields({
-          arguments: orNull(called("restart arguments", explicit(1, anything)), 0, "restart"),
-        }),
-      ],
-      /** Albatross 2.4 and 2.5 */
-      old_info4: [15, nothing],
-      /** Albatross 2.6 */
-      old_info5: [18, nothing],
-      info: [19, nothing],
-      create: [20, fields({ config })],
-      force_create: [21, fields({ config })],
-    }),
-  ],
-  policy: [
-    4,
-    choice("command", "command", {
-      info: [0, nothing],
-      add: [1, fields({ policy })],
-      remove: [2, nothing],
-    }),
-  ],
+  console: choice("command", "console command", {
+    add: fields({ maxUnikernels: integer.called("max unikernels") }).explicit(0),
+    /** Since a time, or the last `count` lines. */
+    subscribe: either(
+      fields({ sinceMs: time }).explicit(0).called("since"),
+      fields({ count: integer }).explicit(1).called("count"),
+      (value) => "sinceMs" in value,
+    ).explicit(2),
+    list_inactive: nothing.explicit(3),
+  }).explicit(0),
+  stats: choice("command", "stats command", {
+    add: sequence({
+      vmmdev: utf8,
+      pid: integer,
+      taps: list(sequence({ bridge: utf8.called("tap's bridge"), tap: utf8 })),
+    }).explicit(0),
+    remove: nothing.explicit(1),
+    subscribe: nothing.explicit(2),
+    initial: nothing.explicit(3),
+  }).explicit(1),
+  unikernel: choice("command", "unikernel command", {
+    destroy: nothing.explicit(3),
+    get: compression.explicit(11),
+    /** What to start it with instead, as the DER it came in; null starts it as it was. */
+    restart: fields({
+      arguments: either(
+        none.explicit(0).called("restart"),
+        anything.explicit(1).called("restart arguments"),
+        (value) => value === null,
+      ),
+    }).explicit(14),
+    /** Albatross 2.4 and 2.5 */
+    old_info4: nothing.explicit(15),
+    /** Albatross 2.6 */
+    old_info5: nothing.explicit(18),
+    info: nothing.explicit(19),
+    create: fields({ config }).explicit(20),
+    force_create: fields({ config }).explicit(21),
+  }).explicit(3),
+  policy: choice("command", "policy command", {
+    info: nothing.explicit(0),
+    add: fields({ policy }).explicit(1),
+    remove: nothing.explicit(2),
+  }).explicit(4),
   /** Sizes are MB. */
-  block: [
-    5,
-    choice("command", "command", {
-      info: [0, nothing],
-      add: [1, fields({ size: called("block size", integer) })],
-      remove: [2, nothing],
-      old_add: [
-        3,
-        sequence({
-          size: called("block size", integer),
-          compressed: boolean,
-          data: called("block data", optional(octets)),
-        }),
-      ],
-      old_set: [4, sequence({ compressed: boolean, data: called("block data", octets) })],
-      old_dump: [5, compression],
-      dump: [6, compression],
-      set: [7, fields({ compressed: boolean })],
-    }),
-  ],
+  block: choice("command", "block command", {
+    info: nothing.explicit(0),
+    add: fields({ size: integer.called("block size") }).explicit(1),
+    remove: nothing.explicit(2),
+    old_add: sequence({
+      size: integer.called("block size"),
+      compressed: boolean,
+      data: octets.optional().called("block data"),
+    }).explicit(3),
+    old_set: sequence({ compressed: boolean, data: octets.called("block data") }).explicit(4),
+    old_dump: compression.explicit(5),
+    dump: compression.explicit(6),
+    set: fields({ compressed: boolean }).explicit(7),
+  }).explicit(5),
 });
 
 /** The image is a view of the message. */
-const image = called("image", sequence({ compressed: boolean, image: octets }));
+const image = sequence({ compressed: boolean, image: octets }).called("image");
+const namedPolicies = longList(sequence({ name: name.called("policy name"), policy }));
+/** Sizes are MB. */
+const blockDevices = longList(sequence({ name, size: integer, active: boolean }, "block device "));
 const success = choice("result", "result", {
-  empty: [0, nothing],
-  string: [1, fields({ string: called("result string", utf8) })],
-  policies: [2, fields({ policies: longList(sequence({ name: called("policy name", name), policy })) })],
-  /** `size` is MB. */
-  block_devices: [
-    4,
-    fields({
-      blockDevices: called(
-        "block devices",
-        longList(sequence({ name, size: integer, active: boolean }, "block device ")),
-      ),
-    }),
-  ],
-  unikernel_image: [6, image],
-  old_block_device_image: [7, image],
-  old_unikernel_info4: [9, unikernels(oldInfo4)],
-  block_device_image: [10, fields({ compressed: boolean })],
-  old_unikernel_info5: [11, unikernels(oldInfo5)],
-  consoles: [12, fields({ names: called("consoles", list(called("console name", name))) })],
-  unikernel_info: [13, unikernels(info)],
+  empty: nothing.explicit(0),
+  string: fields({ string: utf8.called("result string") }).explicit(1),
+  policies: fields({ policies: namedPolicies }).explicit(2),
+  block_devices: fields({ blockDevices: blockDevices.called("block devices") }).explicit(4),
+  unikernel_image: image.explicit(6),
+  old_block_device_image: image.explicit(7),
+  old_unikernel_info4: unikernels(oldInfo4).explicit(9),
+  block_device_image: fields({ compressed: boolean }).explicit(10),
+  old_unikernel_info5: unikernels(oldInfo5).explicit(11),
+  consoles: fields({ names: list(name.called("console name")).called("consoles") }).explicit(12),
+  unikernel_info: unikernels(info).explicit(13),
 });
 
 /** A data message of a newer Albatross that is not understood, which is to be skipped and counted. */
-const unknownData: Members<{ readonly tag: number }> = {
-  ...fields({ tag: fixed(0) }),
-  write(_, { tag }) {
+const unknownData = new Part<{ readonly tag: number }, JsonObject>(
+  -1,
+  () => ({ tag: -1 }),
+  ({ tag }) => {
     throw new TypeError(`data of the unknown kind [${tag}] cannot be written`);
   },
-  json: (value) => value,
-};
-const data = choice(
-  "data",
-  "data",
-  {
-    stats: [1, inMember("stats", called("statistics", stats))],
-    console: [
-      3,
-      called(
-        "console data",
-        sequence({
-          timestampMs: called("console timestamp", time),
-          line: called("console line", utf8),
-        }),
-      ),
-    ],
-    /** A part of a block device's content, a view of the message; null ends it. */
-    block: [4, fields({ block: orNull(called("block data", explicit(0, octets)), 1, "end of block data") })],
-    unknown: [-1, unknownData],
-  },
-  // Other tags than 2.7's are read by structure; only a bare NULL (the dropped log of older protocols) is refused.
-  (reader, tag, at) => {
-    const first = reader.peek();
-    if (first === -1 || (first === Tag.null && reader.end - reader.pos === 2)) {
-      throw new WireError("message", at, `data: [${tag}] holds nothing`);
-    }
-    const found = readStatsByStructure(reader);
-    return found === null ? { data: "unknown", tag } : { data: "stats", stats: found };
-  },
+  (value) => value,
 );
+const dataCases = {
+  stats: inMember("stats", stats.called("statistics")).explicit(1),
+  console: sequence({
+    timestampMs: time.called("console timestamp"),
+    line: utf8.called("console line"),
+  })
+    .called("console data")
+    .explicit(3),
+  /** A part of a block device's content, a view of the message; null ends it. */
+  block: fields({
+    block: either(
+      none.explicit(1).called("end of block data"),
+      octets.explicit(0).called("block data"),
+      (value) => value === null,
+    ),
+  }).explicit(4),
+  unknown: unknownData,
+};
+/** Other tags than 2.7's are read by structure; only a bare NULL (the dropped log of older protocols) is refused. */
+const data = choice("data", "data", dataCases, (reader, tag, at) => {
+  const first = reader.peek();
+  if (first === -1 || (first === Tag.null && reader.end - reader.pos === 2)) {
+    throw new WireError("message", at, `data: [${tag}] holds nothing`);
+  }
+  const found = readStatsByStructure(reader);
+  return found === null ? { data: "unknown", tag } : { data: "stats", stats: found };
+});
 
-const version: Part<typeof WIRE_VERSION> = {
-  ...fixed(WIRE_VERSION),
-  read(reader, what) {
+const version = new Part<typeof WIRE_VERSION>(
+  Tag.integer,
+  (reader, what) => {
     const at = reader.pos;
     const found = reader.integer(what);
     if (found === WIRE_VERSION) return WIRE_VERSION;
     throw new WireError("version", at, `${what}: expected ${WIRE_VERSION}, found ${found}`);
   },
-  write: (writer, value) => writer.integer(value),
-};
-const header = called(
-  "header",
-  inside(
-    Tag.sequence,
-    members(fields({ version, sequence: int64 }), {
-      ...fields({ name }),
-      json: (value: { readonly name: Name }) => nameToJson(value.name),
-    }),
-  ),
+  integer.write,
+  (value) => value,
 );
+const headerFields = sequence({ version, sequence: int64, name }).called("header");
+const header = headerFields.printedAs((value) => {
+  const { path, label } = value.name;
+  return { ...headerFields.json(value), path, label };
+});
 
 const message = fields({
   header,
   payload: choice("type", "payload", {
-    command: [0, inMember("command", command)],
-    success: [1, success],
-    failure: [2, fields({ message: called("failure", utf8) })],
-    data: [3, data],
+    command: inMember("command", command).explicit(0),
+    success: success.explicit(1),
+    failure: fields({ message: utf8.called("failure") }).explicit(2),
+    data: data.explicit(3),
   }),
 });
 
@@ -378,12 +318,16 @@ export type UnikernelCommand = Extract<Command, { class: "unikernel" }>;
 export type Payload = Message["payload"];
 type Success = Extract<Payload, { type: "success" }>;
 export type NamedPolicy = Extract<Success, { result: "policies" }>["policies"][number];
-export type NamedInfo = Extract<Success, { result: InfoResult }>["unikernels"][number];
+export type NamedInfo = Extract<Success, { result: "unikernel_info" }>["unikernels"][number];
 
-/** Which of the info replies: the answers to `info`, `old_info5` and `old_info4`. */
-type InfoResult = "unikernel_info" | "old_unikernel_info5" | "old_unikernel_info4";
 /** `old_info5` is Albatross 2.6's, `old_info4` that of 2.4 and 2.5. */
-export type InfoCommand = "info" | "old_info5" | "old_info4";
+export type InfoCommand = keyof typeof INFO_RESULTS;
+
+const INFO_RESULTS = {
+  info: "unikernel_info",
+  old_info5: "old_unikernel_info5",
+  old_info4: "old_unikernel_info4",
+} as const;
 
 /**
  * Decodes one message: the content of a frame. Images and block data are views of `frame`, everything else is copied.
@@ -422,19 +366,12 @@ function readMessage(reader: MessageReader): Message {
 
 /** Encodes one message, without its length prefix. Throws a TypeError for data "unknown". */
 export function encodeMessage(value: Message): Buffer {
-  const writer = new DerWriter();
-  inside(Tag.sequence, message).write(writer, value);
-  return writer.finish();
+  return element(Tag.sequence, message.write(value));
 }
 
 /** A message in the shape that `decode` prints, field names as in the protocol. */
 export function messageToJson(value: Message): JsonObject {
   return message.json(value);
-}
-
-/** A name as text and in its parts. */
-function nameToJson(value: Name): JsonObject {
-  return { name: formatName(value), path: value.path, label: value.label };
 }
 
 // The messages that this project sends: a client's questions, and a simulated host's answers.
@@ -443,12 +380,13 @@ export function makeHeader(to: Name, sequenceNumber: Int64 = 0): Header {
   return { version: WIRE_VERSION, sequence: sequenceNumber, name: to };
 }
 
+function question(to: Name, sequenceNumber: Int64, asked: Command): Message {
+  return { header: makeHeader(to, sequenceNumber), payload: { type: "command", command: asked } };
+}
+
 /** Subscribes to the statistics of every unikernel at or below `to`. */
 export function subscribeCommand(to: Name, sequenceNumber: Int64 = 0): Message {
-  return {
-    header: makeHeader(to, sequenceNumber),
-    payload: { type: "command", command: { class: "stats", command: "subscribe" } },
-  };
+  return question(to, sequenceNumber, { class: "stats", command: "subscribe" });
 }
 
 /** Asks for unikernel info; `old_info5` and `old_info4` are for daemons before 2.7. */
@@ -457,52 +395,40 @@ export function unikernelInfoCommand(
   sequenceNumber: Int64 = 0,
   age: InfoCommand = "info",
 ): Message {
-  return {
-    header: makeHeader(to, sequenceNumber),
-    payload: { type: "command", command: { class: "unikernel", command: age } },
-  };
+  return question(to, sequenceNumber, { class: "unikernel", command: age });
 }
 
 export function policyInfoCommand(to: Name, sequenceNumber: Int64 = 0): Message {
-  return {
-    header: makeHeader(to, sequenceNumber),
-    payload: { type: "command", command: { class: "policy", command: "info" } },
-  };
+  return question(to, sequenceNumber, { class: "policy", command: "info" });
 }
 
 /** One sample, as albatross-stats pushes it: its sequence number is always 0. */
-export function statsMessage(name: Name, stats: Stats): Message {
-  return { header: makeHeader(name), payload: { type: "data", data: "stats", stats } };
+export function statsMessage(of: Name, sample: Stats): Message {
+  return { header: makeHeader(of), payload: { type: "data", data: "stats", stats: sample } };
 }
 
 /** A reply carries the header of the command it answers. */
-export function successString(header: Header, text: string): Message {
-  return { header, payload: { type: "success", result: "string", string: text } };
+export function successString(to: Header, string: string): Message {
+  return { header: to, payload: { type: "success", result: "string", string } };
 }
 
-export function successEmpty(header: Header): Message {
-  return { header, payload: { type: "success", result: "empty" } };
+export function successEmpty(to: Header): Message {
+  return { header: to, payload: { type: "success", result: "empty" } };
 }
 
-export function failureReply(header: Header, message: string): Message {
-  return { header, payload: { type: "failure", message } };
+export function failureReply(to: Header, text: string): Message {
+  return { header: to, payload: { type: "failure", message: text } };
 }
-
-const INFO_RESULTS: Record<InfoCommand, InfoResult> = {
-  info: "unikernel_info",
-  old_info5: "old_unikernel_info5",
-  old_info4: "old_unikernel_info4",
-};
 
 /** Answers an info command of any age in that command's shape. */
 export function unikernelInfoReply(
-  header: Header,
-  unikernels: readonly NamedInfo[],
-  command: InfoCommand = "info",
+  to: Header,
+  listed: readonly NamedInfo[],
+  age: InfoCommand = "info",
 ): Message {
-  return { header, payload: { type: "success", result: INFO_RESULTS[command], unikernels } };
+  return { header: to, payload: { type: "success", result: INFO_RESULTS[age], unikernels: listed } };
 }
 
-export function policiesReply(header: Header, policies: readonly NamedPolicy[]): Message {
-  return { header, payload: { type: "success", result: "policies", policies } };
+export function policiesReply(to: Header, policies: readonly NamedPolicy[]): Message {
+  return { header: to, payload: { type: "success", result: "policies", policies } };
 }

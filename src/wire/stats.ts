@@ -3,24 +3,20 @@
  * the usual form, in which nearly all that ever arrives comes.
  */
 import {
-  called,
-  explicit,
+  both,
+  each,
   fields,
-  inside,
   int32,
   int64,
   integer,
-  type JsonObject,
   list,
   type Members,
   type MessageReader,
-  members,
-  optional,
   sequence,
   utf8,
   type Value,
 } from "./asn1.ts";
-import { CONTEXT_CONSTRUCTED, context, type Int64, Tag } from "./der.ts";
+import { CLASS_AND_FORM, CONTEXT_CONSTRUCTED, context, type Int64, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
 import { InternTable } from "./intern.ts";
 import { internedNames, type Name } from "./names.ts";
@@ -29,92 +25,49 @@ type Timeval<K extends string> = Readonly<Record<`${K}Sec` | `${K}Usec`, Int64>>
 
 /** Seconds and microseconds in a SEQUENCE: the members `utimeSec` and `utimeUsec`, printed as one object. */
 function timeval<K extends string>(key: K): Members<Timeval<K>> {
+  const [seconds, microseconds] = [`${key}Sec`, `${key}Usec`] as const;
   const part = sequence({
-    [`${key}Sec`]: called(`${key} seconds`, int64),
-    [`${key}Usec`]: called(`${key} microseconds`, integer),
-  }) as Members<Timeval<K>>;
-  return {
-    ...called(key, part),
-    json: (value) => ({
-      [key]: { sec: int64.json(value[`${key}Sec`]), usec: integer.json(value[`${key}Usec`]) },
-    }),
-  };
+    [seconds]: int64.called(`${key} seconds`),
+    [microseconds]: integer.called(`${key} microseconds`),
+  }).called(key) as Members<Timeval<K>>;
+  return part.printedAs((value) => ({
+    [key]: { sec: int64.json(value[seconds]), usec: integer.json(value[microseconds]) },
+  }));
 }
 
+const usageCounts = fields({
+  ...each(int64, "maxrss", "ixrss", "idrss", "isrss", "minflt", "majflt", "nswap", "inblock", "outblock"),
+  ...each(int64, "msgsnd", "msgrcv", "nsignals", "nvcsw", "nivcsw"),
+});
 /** getrusage(2) of the unikernel's process. */
-const rusage = inside(
-  Tag.sequence,
-  members(
-    timeval("utime"),
-    timeval("stime"),
-    fields({
-      maxrss: int64,
-      ixrss: int64,
-      idrss: int64,
-      isrss: int64,
-      minflt: int64,
-      majflt: int64,
-      nswap: int64,
-      inblock: int64,
-      outblock: int64,
-      msgsnd: int64,
-      msgrcv: int64,
-      nsignals: int64,
-      nvcsw: int64,
-      nivcsw: int64,
-    }),
-  ),
-);
+const rusage = both(both(timeval("utime"), timeval("stime")), usageCounts).inside(Tag.sequence);
 
 /** One network interface, seen from the host's side of the tap. `bridge` is the unikernel's device name. */
 const networkInterface = sequence({
   bridge: utf8,
-  flags: int32,
-  sendLength: int32,
-  maxSendLength: int32,
-  sendDrops: int32,
-  mtu: int32,
-  baudrate: int64,
-  inputPackets: int64,
-  inputErrors: int64,
-  outputPackets: int64,
-  outputErrors: int64,
-  collisions: int64,
-  inputBytes: int64,
-  outputBytes: int64,
-  inputMcast: int64,
-  outputMcast: int64,
-  inputDropped: int64,
-  outputDropped: int64,
+  ...each(int32, "flags", "sendLength", "maxSendLength", "sendDrops", "mtu"),
+  ...each(int64, "baudrate", "inputPackets", "inputErrors", "outputPackets", "outputErrors", "collisions"),
+  ...each(int64, "inputBytes", "outputBytes", "inputMcast", "outputMcast", "inputDropped", "outputDropped"),
 });
 
 const vmmStat = sequence({ key: utf8, value: int64 }, "vmm ");
 
+const memoryFields = fields({
+  ...each(int64, "vsize", "rss", "tsize", "dsize", "ssize", "runtime"),
+  cow: integer,
+});
 /** FreeBSD's kinfo_proc memory fields (Linux: filled from /proc). */
-const kinfoMem = members(
-  fields({
-    vsize: int64,
-    rss: int64,
-    tsize: int64,
-    dsize: int64,
-    ssize: int64,
-    runtime: int64,
-    cow: integer,
-  }),
-  timeval("start"),
-);
+const kinfoMem = both(memoryFields, timeval("start"));
 
 const wireOrder = sequence({
   rusage,
   ifdata: list(networkInterface),
-  vmm: optional(explicit(0, list(vmmStat))),
-  kinfoMem: optional(inside(context(1), kinfoMem)),
+  vmm: list(vmmStat).explicit(0).optional(),
+  kinfoMem: kinfoMem.inside(context(1)).optional(),
 });
 
 /** The bit of an identifier byte that says: constructed. */
 const CONSTRUCTED = 0x20;
-/** The bits of an identifier byte that are class and form. */
-const CLASS_AND_FORM = 0xe0;
 
 export type Rusage = Value<typeof rusage>;
 export type IfData = Value<typeof networkInterface>;
@@ -124,18 +77,10 @@ export type KinfoMem = Value<typeof kinfoMem>;
 export type Stats = Value<typeof wireOrder>;
 
 /** Statistics by the grammar of Albatross 2.7 (tag [1]), which leaves nothing open. */
-export const stats: Members<Stats> = {
-  ...wireOrder,
-  json(value) {
-    const { ifdata = null, vmm = null, ...rest } = wireOrder.json(value);
-    return { ...rest, vmm, ifdata };
-  },
-};
-
-/** Statistics in the shape that `decode` prints. */
-export function statsToJson(value: Stats): JsonObject {
-  return stats.json(value);
-}
+export const stats = wireOrder.printedAs((value) => {
+  const { ifdata = null, vmm = null, ...rest } = wireOrder.json(value);
+  return { ...rest, vmm, ifdata };
+});
 
 /**
  * Reads statistics by their structure (tags of Albatross 2.8 and later): the content of the tag, or the SEQUENCE that it
@@ -188,7 +133,7 @@ type Parts = { ifdata?: Stats["ifdata"]; kinfoMem?: KinfoMem; vmm?: readonly Vmm
 function tellPart(reader: MessageReader, found: Parts): boolean {
   const tag = reader.peek();
   if ((tag & CONSTRUCTED) === 0) return false;
-  const memory = attempt(reader, (r) => inside(tag, kinfoMem).read(r, "kinfo_mem"));
+  const memory = attempt(reader, (r) => kinfoMem.inside(tag).read(r, "kinfo_mem"));
   if (memory !== null) {
     found.kinfoMem ??= memory;
     return true;
@@ -252,6 +197,7 @@ let viewed: ArrayBufferLike = new ArrayBuffer(0);
 let view: DataView = new DataView(viewed);
 let at = 0;
 let end = 0;
+let timeEnd = 0;
 let usual = true;
 
 interface StatsMessage {
@@ -295,19 +241,11 @@ function readStats(): Stats {
 
 function readRusage(): Rusage {
   const rusageEnd = enter(SEQUENCE);
-  const utimeEnd = enter(SEQUENCE);
-  const utimeSec = nextInt64();
-  const utimeUsec = nextInteger();
-  if (at !== utimeEnd) usual = false;
-  const stimeEnd = enter(SEQUENCE);
-  const stimeSec = nextInt64();
-  const stimeUsec = nextInteger();
-  if (at !== stimeEnd) usual = false;
   const read: Rusage = {
-    utimeSec,
-    utimeUsec,
-    stimeSec,
-    stimeUsec,
+    utimeSec: nextSeconds(),
+    utimeUsec: nextMicroseconds(),
+    stimeSec: nextSeconds(),
+    stimeUsec: nextMicroseconds(),
     maxrss: nextInt64(),
     ixrss: nextInt64(),
     idrss: nextInt64(),
@@ -373,18 +311,19 @@ function readVmm(): VmmStat[] {
 
 function readKinfoMem(): KinfoMem {
   const kinfoEnd = enter(KINFO_MEM);
-  const vsize = nextInt64();
-  const rss = nextInt64();
-  const tsize = nextInt64();
-  const dsize = nextInt64();
-  const ssize = nextInt64();
-  const runtime = nextInt64();
-  const cow = nextInteger();
-  const startEnd = enter(SEQUENCE);
-  const startSec = nextInt64();
-  const startUsec = nextInteger();
-  if (at !== startEnd || at !== kinfoEnd) usual = false;
-  return { vsize, rss, tsize, dsize, ssize, runtime, cow, startSec, startUsec };
+  const read: KinfoMem = {
+    vsize: nextInt64(),
+    rss: nextInt64(),
+    tsize: nextInt64(),
+    dsize: nextInt64(),
+    ssize: nextInt64(),
+    runtime: nextInt64(),
+    cow: nextInteger(),
+    startSec: nextSeconds(),
+    startUsec: nextMicroseconds(),
+  };
+  if (at !== kinfoEnd) usual = false;
+  return read;
 }
 
 function nextTag(): number {
@@ -424,6 +363,18 @@ function nextInt64(): Int64 {
   if (high === 0) return low;
   const number = high * 4294967296 + low;
   return Number.isSafeInteger(number) ? number : view.getBigInt64(start + 2);
+}
+
+/** Steps into a time, whose microseconds come next. */
+function nextSeconds(): Int64 {
+  timeEnd = enter(SEQUENCE);
+  return nextInt64();
+}
+
+function nextMicroseconds(): number {
+  const microseconds = nextInteger();
+  if (at !== timeEnd) usual = false;
+  return microseconds;
 }
 
 /** An INTEGER of up to 6 bytes. */

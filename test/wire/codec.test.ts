@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  decodeInSteps,
   decodeMessage,
   encodeMessage,
   failureReply,
@@ -12,7 +13,6 @@ import {
   policyInfoCommand,
   type Stats,
   statsMessage,
-  statsToJson,
   subscribeCommand,
   successEmpty,
   successString,
@@ -21,6 +21,7 @@ import {
   unikernelInfoReply,
 } from "../../src/wire/messages.ts";
 import { formatName, parseName, ROOT } from "../../src/wire/names.ts";
+import { stats as statistics } from "../../src/wire/stats.ts";
 import { element, stripElement } from "./support/der.ts";
 import { malformedVectors, newerShapes, vectorBytes } from "./support/vectors.ts";
 
@@ -117,6 +118,29 @@ describe("unikernel info", () => {
   test("comes without devices for who has no use for them", () => {
     const bare = infoOf(decodeMessage(bytes, { dropDevices: true }));
     expect(bare).toEqual({ ...info, digest: Uint8Array.from(info.digest), blockDevices: [], bridges: [] });
+  });
+
+  test("about many unikernels is decoded in steps, to the same", () => {
+    const many = Array.from({ length: 1000 }, (_, i) => ({ name: parseName(`:web-clone-${i}`), info }));
+    const long = encodeMessage(unikernelInfoReply(makeHeader(ROOT), many));
+    const steps = decodeInSteps(long);
+    let count = 1;
+    let step = steps.next();
+    for (; !step.done; count++) step = steps.next();
+    expect(step.value).toEqual(decodeMessage(long));
+    expect(count).toBeGreaterThan(1000 / 100);
+  });
+
+  test("that is damaged far behind is refused in steps as it is at once", () => {
+    const many = Array.from({ length: 1000 }, (_, i) => ({ name: parseName(`:web-clone-${i}`), info }));
+    const long = encodeMessage(unikernelInfoReply(makeHeader(ROOT), many));
+    long[long.lastIndexOf("gpt1") - 2] = 0x04;
+    const told = {
+      reason: "message",
+      detail: "linux boot partition: expected UTF8String, found OCTET STRING",
+    };
+    expect(() => decodeMessage(long)).toThrow(expect.objectContaining(told));
+    expect(() => [...decodeInSteps(long)]).toThrow(expect.objectContaining(told));
   });
 
   test("keeps a digest of its own, not the chunk it came in", () => {
@@ -264,7 +288,7 @@ describe("data under other tags", () => {
     const message = decodeMessage(Buffer.from(hex, "hex"));
     const { name, ...parts } = want;
     expect(formatName(message.header.name)).toBe(name);
-    expect(statsToJson(statsOf(message))).toEqual({ vmm: null, ...parts });
+    expect(statistics.json(statsOf(message))).toEqual({ vmm: null, ...parts });
   });
 
   test.each<[string, Buffer[]]>([
