@@ -5,7 +5,7 @@ import type { ScalerConfig } from "../../src/config/types.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { createLogger, type Logger } from "../../src/log.ts";
 import type { LineLog, LoggedDecision } from "../../src/scaler/report/log.ts";
-import { groupKey } from "../../src/scaler/rules/types.ts";
+import { groupKey, type Source } from "../../src/scaler/rules/types.ts";
 import { Scaler, type ScalerFiles } from "../../src/scaler/scaler.ts";
 import { FleetSource, groupOfVm } from "../../src/scaler/sources/fleet.ts";
 import { parseState, type SavedState } from "../../src/scaler/state/savedState.ts";
@@ -89,6 +89,8 @@ export interface ProcessOptions {
   readonly disk: Disk;
   readonly config: ScalerConfig;
   readonly log?: Logger;
+  /** beside the fleet */
+  readonly sources?: readonly Source[];
   /** how long the machine has been up: where monotonic time is at the start */
   readonly upUs?: number;
 }
@@ -102,7 +104,7 @@ export class Process {
   readonly seen: Seen[] = [];
   readonly #clock: ProcessClock;
 
-  constructor({ machine, disk, config, log = SILENT, upUs = 0 }: ProcessOptions) {
+  constructor({ machine, disk, config, log = SILENT, sources = [], upUs = 0 }: ProcessOptions) {
     this.#clock = new ProcessClock(machine, upUs);
     this.fleet = new Fleet({ clock: this.#clock, deathTimeoutMs: config.defaults.deathTimeoutMs });
     const observed = new FleetSource(this.fleet);
@@ -110,7 +112,7 @@ export class Process {
       clock: this.#clock,
       log,
       fleet: observed,
-      sources: [observed],
+      sources: [observed, ...sources],
       config,
       isTarget: () => true,
       files: disk,

@@ -1,12 +1,13 @@
 import { describe, expect, test } from "vitest";
 import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
 import { createLogger } from "../../src/log.ts";
+import type { Observation, Source } from "../../src/scaler/rules/types.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { render, seriesOf } from "../exporter/records.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { makeStats } from "../support/stats.ts";
 import { Disk, Process } from "./process.ts";
-import { policy } from "./rules.ts";
+import { observation, policy } from "./rules.ts";
 
 const POLL_MS = 60_000;
 const INTERVAL_MS = 10_000;
@@ -37,8 +38,11 @@ class Running {
   readonly #loads = new Map<string, { percent: number; cpuUs: number }>();
   #config: ScalerConfig;
 
-  constructor(config = configOf()) {
+  readonly #sources: readonly Source[];
+
+  constructor(config = configOf(), sources: readonly Source[] = []) {
     this.#config = config;
+    this.#sources = sources;
     this.process = this.#start();
     // after what else happens at a time
     this.#sampleLater();
@@ -101,7 +105,13 @@ class Running {
       { level: "info", format: "json" },
       { write: (line) => void this.events.push(JSON.parse(line)) },
     );
-    return new Process({ machine: this.machine, disk: this.disk, config: this.#config, log });
+    return new Process({
+      machine: this.machine,
+      disk: this.disk,
+      config: this.#config,
+      log,
+      sources: this.#sources,
+    });
   }
 
   #sampleLater(): void {
@@ -152,6 +162,47 @@ describe("the running scaler", () => {
       groups: 1,
       lastTickMs: Date.parse("2026-01-01T00:01:10Z"),
     });
+  });
+});
+
+describe("sources beside the fleet", () => {
+  const elsewhere = { host: "other", path: "user", group: "api" };
+
+  /** Observes a group of its own, when it is let. */
+  class SlowSource implements Source {
+    asked = 0;
+    answer: () => void = () => undefined;
+    observe(): Promise<readonly Observation[]> {
+      this.asked += 1;
+      return new Promise((resolve) => {
+        this.answer = () => resolve([observation({ 0: 95 }, elsewhere)]);
+      });
+    }
+  }
+
+  test("are awaited, and all groups evaluated as of the tick's time", async () => {
+    const slow = new SlowSource();
+    const running = await new Running(configOf(), [slow]).load("user:web", 50).pass(85);
+    expect(running.group).toBeNull();
+    slow.answer();
+    await running.pass(20);
+    const { scaler } = running.process;
+    for (const explained of [running.group, scaler.explain(elsewhere)]) {
+      expect(explained?.time).toBe("2026-01-01T00:01:10.000Z");
+    }
+    expect(running.decision).toBe("hold normal");
+    expect(scaler.explain(elsewhere)).toMatchObject({ decision: "hold", reason: "pending_up" });
+  });
+
+  test("that have not answered leave the next tick out: there are never two at once", async () => {
+    const slow = new SlowSource();
+    const running = await new Running(configOf(), [slow]).load("user:web", 50).pass(200);
+    expect(slow.asked).toBe(1);
+    expect(running.events.map(({ level }) => level)).toEqual(["warn", "warn"]);
+    slow.answer();
+    await running.pass(60);
+    expect(slow.asked).toBe(2);
+    expect(running.group?.time).toBe("2026-01-01T00:01:10.000Z");
   });
 });
 
