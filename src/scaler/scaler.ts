@@ -37,25 +37,17 @@ export interface ScalerFiles {
   decisions(config: ScalerConfig): LineLog;
 }
 
-export interface DiskOptions {
-  readonly clock: Clock;
-  readonly log: Logger;
-  /** Where a file that the configuration names stands. */
-  readonly resolvePath: (path: string) => string;
-}
-
-/** The files that the configuration names. */
-export function filesOnDisk({ clock, log, resolvePath }: DiskOptions): ScalerFiles {
+/** The files that the configuration names, where `resolvePath` places them. */
+export function filesOnDisk({
+  clock,
+  log,
+  resolvePath,
+}: Pick<ScalerOptions, "clock" | "log"> & { readonly resolvePath: (path: string) => string }): ScalerFiles {
   return {
     state: ({ stateFile }, onOutcome) =>
       new StateFile({ path: resolvePath(stateFile), clock, log, onOutcome }),
-    decisions: ({ decisionLog, decisionLogMaxBytes, decisionLogFiles }) =>
-      new DecisionLog({
-        path: resolvePath(decisionLog),
-        maxBytes: decisionLogMaxBytes,
-        files: decisionLogFiles,
-        log,
-      }),
+    decisions: ({ decisionLog, decisionLogMaxBytes: maxBytes, decisionLogFiles: files }) =>
+      new DecisionLog({ path: resolvePath(decisionLog), maxBytes, files, log }),
   };
 }
 
@@ -75,14 +67,7 @@ export interface ScalerOptions {
 }
 
 /** What the front page says of it. */
-export interface ScalerSummary {
-  readonly mode: string;
-  readonly pollIntervalMs: number;
-  /** groups that a policy matches */
-  readonly groups: number;
-  /** wall time; null before the first */
-  readonly lastTickMs: number | null;
-}
+export type ScalerSummary = Readonly<ReturnType<Scaler["summary"]>>;
 
 /** The last tick, for whoever asks about it. */
 interface LastTick extends TickFacts {
@@ -129,10 +114,8 @@ export class Scaler {
     });
     const awaited = expected.filter(({ isAwaited }) => isAwaited);
     const others = expected.length - awaited.length;
-    this.#catchUp = new CatchUp({
-      hosts: new Set(awaited.map(({ host }) => host)),
-      allHeard: () => fleet.unheard <= others,
-    });
+    const hosts = awaited.map(({ host }) => host);
+    this.#catchUp = new CatchUp(hosts, () => fleet.unheard <= others);
   }
 
   /** Ticks from now on, once samples come or as an earlier run of the program would have. */
@@ -188,11 +171,13 @@ export class Scaler {
     return this.#recent.list(query);
   }
 
-  summary(): ScalerSummary {
+  summary() {
     return {
       mode: this.#action.name,
       pollIntervalMs: this.#config.pollIntervalMs,
+      /** groups that a policy matches */
       groups: this.#items.items.length,
+      /** wall time; null before the first */
       lastTickMs: this.#last?.wallMs ?? null,
     };
   }

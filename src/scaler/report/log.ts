@@ -1,4 +1,5 @@
-import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { policyNumbers } from "../../config/scaler.ts";
 import type { Logger } from "../../log.ts";
@@ -23,27 +24,20 @@ export type LineLog = Pick<DecisionLog, "append" | "setLimits" | "flush">;
 
 /** Appends lines to a file and rotates it when it is full. Each line is whole, in one file. */
 export class DecisionLog {
-  readonly path: string;
-  readonly #log: Logger;
-  #maxBytes: number;
-  #files: number;
+  #options: DecisionLogOptions;
   #waiting: string[] = [];
   #waitingCharacters = 0;
   #writing: Promise<void> | null = null;
   #isFailing = false;
   #lost = 0;
 
-  constructor({ path, maxBytes, files, log }: DecisionLogOptions) {
-    this.path = path;
-    this.#maxBytes = maxBytes;
-    this.#files = files;
-    this.#log = log;
+  constructor(options: DecisionLogOptions) {
+    this.#options = options;
   }
 
   /** Other bounds from the next line on. */
-  setLimits({ maxBytes, files }: Pick<DecisionLogOptions, "maxBytes" | "files">): void {
-    this.#maxBytes = maxBytes;
-    this.#files = files;
+  setLimits(limits: Pick<DecisionLogOptions, "maxBytes" | "files">): void {
+    this.#options = { ...this.#options, ...limits };
   }
 
   /** Appends lines (without their ends), later and in order. Failures are said, never thrown; what cannot be written is lost. */
@@ -77,19 +71,18 @@ export class DecisionLog {
   }
 
   async #write(lines: readonly string[]): Promise<void> {
+    const { path: file, log } = this.#options;
     let written = 0;
     try {
       while (written < lines.length) written += await this.#writeToOneFile(lines.slice(written));
-    } catch (error) {
+    } catch (err) {
       this.#lost += lines.length - written;
-      if (!this.#isFailing) {
-        this.#log.error({ file: this.path, err: error }, "decision log cannot be written");
-      }
+      if (!this.#isFailing) log.error({ file, err }, "decision log cannot be written");
       this.#isFailing = true;
       return;
     }
     if (this.#isFailing || this.#lost > 0) {
-      this.#log.warn({ file: this.path, lost: this.#lost }, "decision log is written again; lines were lost");
+      log.warn({ file, lost: this.#lost }, "decision log is written again; lines were lost");
     }
     this.#isFailing = false;
     this.#lost = 0;
@@ -97,22 +90,23 @@ export class DecisionLog {
 
   /** Writes as many of the lines as the current file has room for, at least one; returns how many. */
   async #writeToOneFile(lines: readonly string[]): Promise<number> {
-    await mkdir(dirname(this.path), { recursive: true });
-    let file = await openForAppending(this.path);
+    const { path, maxBytes, files } = this.#options;
+    await mkdir(dirname(path), { recursive: true });
+    let file = await openForAppending(path);
     try {
       let { size } = await file.stat();
       const [first = ""] = lines;
-      if (size > 0 && size + byteLength(first) > this.#maxBytes) {
+      if (size > 0 && size + byteLength(first) > maxBytes) {
         await file.close();
-        await this.#rotate();
-        file = await openForAppending(this.path);
+        await rotate(path, files);
+        file = await openForAppending(path);
         size = 0;
       }
       let count = 0;
       let text = "";
       for (const line of lines) {
         size += byteLength(line);
-        if (count > 0 && size > this.#maxBytes) break;
+        if (count > 0 && size > maxBytes) break;
         text += `${line}\n`;
         count++;
       }
@@ -122,28 +116,22 @@ export class DecisionLog {
       await file.close();
     }
   }
+}
 
-  /** `path.1` becomes `path.2` and so on, `path` becomes `path.1`; what is too many goes. */
-  async #rotate(): Promise<void> {
-    await rm(numbered(this.path, this.#files - 1), { force: true });
-    for (let number = this.#files - 2; number >= 0; number--) {
-      await renameIfThere(numbered(this.path, number), numbered(this.path, number + 1));
-    }
-    // fewer files than before the last reload of the configuration
-    for (let number = this.#files; await isThere(numbered(this.path, number)); number++) {
-      await rm(numbered(this.path, number), { force: true });
-    }
+/** `path.1` becomes `path.2` and so on, `path` becomes `path.1`; beyond `files` in all they are removed. */
+async function rotate(path: string, files: number): Promise<void> {
+  const numbered = (number: number) => (number === 0 ? path : `${path}.${number}`);
+  await rm(numbered(files - 1), { force: true });
+  for (let number = files - 2; number >= 0; number--) {
+    if (existsSync(numbered(number))) await rename(numbered(number), numbered(number + 1));
   }
+  // fewer files than before the last reload of the configuration
+  for (let number = files; existsSync(numbered(number)); number++) await rm(numbered(number));
 }
 
 /** The line and its end, as bytes. */
 function byteLength(line: string): number {
   return Buffer.byteLength(line) + 1;
-}
-
-/** 0 is the current file. */
-function numbered(path: string, number: number): string {
-  return number === 0 ? path : `${path}.${number}`;
 }
 
 /** Opens a file at its end. A last line without an end, of a process that was killed, is ended. */
@@ -159,20 +147,6 @@ async function openForAppending(path: string): Promise<FileHandle> {
     return file;
   } catch (error) {
     await file.close();
-    throw error;
-  }
-}
-
-async function renameIfThere(from: string, to: string): Promise<void> {
-  if (await isThere(from)) await rename(from, to);
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
     throw error;
   }
 }
@@ -270,18 +244,10 @@ export class Recent<T extends GroupName> {
 
   /** The newest first, `limit` at most. */
   list({ limit, group, host }: RecentQuery): T[] {
-    const found: T[] = [];
-    const size = this.#ring.length;
-    for (let back = 1; back <= size && found.length < limit; back++) {
-      const decision = this.#ring[(this.#next - back + size) % size];
-      if (decision !== undefined && isAbout(decision, group, host)) found.push(decision);
-    }
-    return found;
+    const isAbout = (decision: T) =>
+      (host === undefined || decision.host === host) &&
+      (group === undefined || group === decision.group || group === `${decision.path}:${decision.group}`);
+    const newestFirst = [...this.#ring.slice(this.#next), ...this.#ring.slice(0, this.#next)].reverse();
+    return newestFirst.filter(isAbout).slice(0, limit);
   }
-}
-
-function isAbout(decision: GroupName, group: string | undefined, host: string | undefined): boolean {
-  if (host !== undefined && decision.host !== host) return false;
-  if (group === undefined) return true;
-  return group.includes(":") ? `${decision.path}:${decision.group}` === group : decision.group === group;
 }

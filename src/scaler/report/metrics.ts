@@ -134,9 +134,9 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
     unit: "seconds",
     by: "decision",
     values: {
-      scale_up: ({ lastUpSeconds }) => lastUpSeconds,
-      scale_down: ({ lastDownSeconds }) => lastDownSeconds,
-      hold: ({ lastHoldSeconds }) => lastHoldSeconds,
+      scale_up: ({ lastSeconds }) => lastSeconds.scale_up ?? null,
+      scale_down: ({ lastSeconds }) => lastSeconds.scale_down ?? null,
+      hold: ({ lastSeconds }) => lastSeconds.hold ?? null,
     },
   },
   {
@@ -160,10 +160,8 @@ export interface GroupItem {
   readonly counts: Readonly<Record<string, number>>;
   /** wall time, in seconds; null while there has been no scale decision */
   readonly cooldownUntilSeconds: number | null;
-  /** wall times of the last decisions, in seconds; null for none in this run of the program */
-  readonly lastUpSeconds: number | null;
-  readonly lastDownSeconds: number | null;
-  readonly lastHoldSeconds: number | null;
+  /** wall times of the last decisions, in seconds; absent for none in this run of the program */
+  readonly lastSeconds: Readonly<Partial<Record<Decision["decision"], number>>>;
 }
 
 /** Corrections of the wall clock below this are ignored: a published cooldown end does not jitter. */
@@ -208,7 +206,6 @@ function itemAfter(
   const counts =
     before?.counts ?? Object.fromEntries(SCALES.map((scale) => [decisionLabels(scale, mode), 0]));
   const labels = decisionLabels(decision, mode);
-  const wall = wallMs / 1000;
   return {
     labels: before?.labels ?? labelPairs({ host, path, group }),
     evaluation,
@@ -218,9 +215,7 @@ function itemAfter(
       untilMs === null
         ? null
         : steady(before?.cooldownUntilSeconds ?? null, (wallMs + untilMs - nowMs) / 1000),
-    lastUpSeconds: decision.decision === "scale_up" ? wall : (before?.lastUpSeconds ?? null),
-    lastDownSeconds: decision.decision === "scale_down" ? wall : (before?.lastDownSeconds ?? null),
-    lastHoldSeconds: decision.decision === "hold" ? wall : (before?.lastHoldSeconds ?? null),
+    lastSeconds: { ...before?.lastSeconds, [decision.decision]: wallMs / 1000 },
   };
 }
 

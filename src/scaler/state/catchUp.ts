@@ -8,13 +8,6 @@ interface Hearing {
   readonly intervalUs: number;
 }
 
-export interface CatchUpOptions {
-  /** hosts of the VMs that are waited for */
-  readonly hosts: Iterable<string>;
-  /** all VMs that are waited for have been heard, or are gone */
-  readonly allHeard: () => boolean;
-}
-
 /**
  * Whether the fleet knows again, after a restart, what can be known: every VM that is waited for has been heard, or has
  * had the time to be. An evaluation before that would take VMs for missing that only have not had their turn.
@@ -24,7 +17,8 @@ export class CatchUp {
   /** by host; null for one not heard yet */
   readonly #hosts: Map<string, Hearing | null>;
 
-  constructor({ hosts, allHeard }: CatchUpOptions) {
+  /** Waits for VMs on these hosts. `allHeard`: all of them have been heard, or are gone. */
+  constructor(hosts: Iterable<string>, allHeard: () => boolean) {
     this.#allHeard = allHeard;
     this.#hosts = new Map(Array.from(hosts, (host) => [host, null]));
   }
