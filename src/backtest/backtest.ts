@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { formatProblem, type Problem, readTextFile } from "../config/checkedYaml.ts";
+import { formatProblem, readTextFile } from "../config/checkedYaml.ts";
 import { loadConfig } from "../config/load.ts";
 import { isErrno } from "../systemError.ts";
 import { mergeTraces, TraceError, TraceSource } from "../trace/reader.ts";
@@ -55,16 +55,13 @@ export async function runBacktest(flags: BacktestFlags, streams: Streams): Promi
   }
 }
 
+/** Null when the configuration is wrong, which has been said then. */
 function configurations(flags: BacktestFlags, stderr: Writable): readonly Variant[] | null {
-  const read = flags.file === null ? { ok: true as const, text: "" } : readTextFile(flags.file);
-  if (!read.ok) return refuse(read.problems, stderr);
   const file = flags.file ?? "built-in defaults";
-  const checked = loadConfig(file, read.text);
-  return checked.ok ? variants(file, read.text, flags.set) : refuse(checked.problems, stderr);
-}
-
-function refuse(problems: readonly Problem[], stderr: Writable): null {
-  for (const problem of problems) stderr.write(`${formatProblem(problem)}\n`);
+  const read = flags.file === null ? { ok: true as const, text: "" } : readTextFile(flags.file);
+  const checked = read.ok ? loadConfig(file, read.text) : read;
+  if (read.ok && checked.ok) return variants(file, read.text, flags.set);
+  for (const problem of checked.ok ? [] : checked.problems) stderr.write(`${formatProblem(problem)}\n`);
   return null;
 }
 
@@ -79,7 +76,7 @@ async function* replayed(
   told: RunResult[],
 ): AsyncGenerator<string> {
   const output = (flags.format === "json" ? jsonOutput : tableOutput)(tried.length);
-  let text = "";
+  let text = output.head;
   const replays = tried.map(
     (variant, run) =>
       new Replay(variant, flags, (decision) => {
@@ -87,7 +84,7 @@ async function* replayed(
       }),
   );
   const sources = flags.traces.map((file) => new TraceSource(file, stdin));
-  const progress = stderr.isTTY === true ? new ProgressLine(flags.traces, sources, stderr) : null;
+  const progress = stderr.isTTY === true ? progressOn(stderr, flags.traces, sources) : null;
   try {
     for await (const events of mergeTraces(sources)) {
       for (const event of events) for (const replay of replays) replay.take(event);
@@ -108,33 +105,23 @@ async function* replayed(
 const PROGRESS_EVERY_MS = 250;
 
 /** Progress on a terminal: how much of the files is read, and how fast. It leaves nothing behind. */
-class ProgressLine {
-  readonly #sources: readonly TraceSource[];
-  readonly #stderr: Writable;
-  readonly #totalBytes: number;
-  readonly #startMs = performance.now();
-  #shownMs = this.#startMs;
-  #isShown = false;
-
-  constructor(files: readonly string[], sources: readonly TraceSource[], stderr: Writable) {
-    this.#sources = sources;
-    this.#stderr = stderr;
-    const size = (file: string) => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-    this.#totalBytes = files.reduce((sum, file) => sum + size(file), 0);
-  }
-
-  show(samples: number): void {
-    const nowMs = performance.now();
-    if (nowMs - this.#shownMs < PROGRESS_EVERY_MS) return;
-    this.#shownMs = nowMs;
-    this.#isShown = true;
-    const read = this.#sources.reduce((sum, source) => sum + source.bytesRead, 0);
-    const share = this.#totalBytes > 0 ? `${((100 * read) / this.#totalBytes).toFixed(0)} %, ` : "";
-    const rate = Math.round(samples / ((nowMs - this.#startMs) / 1000));
-    this.#stderr.write(`\r${share}${samples} samples, ${rate}/s\u001b[K`);
-  }
-
-  clear(): void {
-    if (this.#isShown) this.#stderr.write("\r\u001b[K");
-  }
+function progressOn(terminal: Writable, files: readonly string[], sources: readonly TraceSource[]) {
+  const sizes = files.map((file) => statSync(file, { throwIfNoEntry: false })?.size ?? 0);
+  const totalBytes = sizes.reduce((sum, size) => sum + size, 0);
+  const startMs = performance.now();
+  let shownMs = startMs;
+  return {
+    show(samples: number): void {
+      const nowMs = performance.now();
+      if (nowMs - shownMs < PROGRESS_EVERY_MS) return;
+      shownMs = nowMs;
+      const read = sources.reduce((sum, source) => sum + source.bytesRead, 0);
+      const share = totalBytes > 0 ? `${((100 * read) / totalBytes).toFixed(0)} %, ` : "";
+      const rate = Math.round(samples / ((nowMs - startMs) / 1000));
+      terminal.write(`\r${share}${samples} samples, ${rate}/s\u001b[K`);
+    },
+    clear(): void {
+      if (shownMs > startMs) terminal.write("\r\u001b[K");
+    },
+  };
 }

@@ -1,6 +1,7 @@
 /** What `backtest` prints: sums over the evaluations, JSON for programs, tables for people. */
 import type { DecisionJson } from "../scaler/report/json.ts";
 import type { Evaluation, GroupName } from "../scaler/rules/types.ts";
+import { settingsOf, type Variant } from "./variants.ts";
 
 type Counts = Record<string, Record<string, number>>;
 
@@ -86,9 +87,7 @@ export class Summariser {
   }
 }
 
-export interface RunResult {
-  /** what `--set` changed for this run */
-  readonly set: Readonly<Record<string, string>>;
+export interface RunResult extends Pick<Variant, "set"> {
   readonly ticks: number;
   readonly evaluations: number;
   readonly summary: Summary;
@@ -96,6 +95,7 @@ export interface RunResult {
 
 /** Turns decisions into text as they come, and then the results. */
 export interface BacktestOutput {
+  readonly head: string;
   decision(run: number, decision: DecisionJson): string;
   end(results: readonly RunResult[]): string;
 }
@@ -106,26 +106,23 @@ export interface BacktestOutput {
  */
 export function jsonOutput(runs: number): BacktestOutput {
   if (runs > 1) return comparedJson(runs);
-  let before = `{"decisions":[`;
+  let separator = "\n";
   return {
+    head: `{"decisions":[`,
     decision(_, decision) {
-      const text = `${before}\n${JSON.stringify(decision)}`;
-      before = ",";
+      const text = separator + JSON.stringify(decision);
+      separator = ",\n";
       return text;
     },
-    end: (results) =>
-      results
-        .map(({ ticks, evaluations, summary }) => {
-          const head = before === "," ? "" : before;
-          return `${head}\n],"ticks":${ticks},"evaluations":${evaluations},"summary":${JSON.stringify(summary)}}\n`;
-        })
-        .join(""),
+    end: ([run]) =>
+      `\n],"ticks":${run?.ticks},"evaluations":${run?.evaluations},"summary":${JSON.stringify(run?.summary)}}\n`,
   };
 }
 
 function comparedJson(runs: number): BacktestOutput {
   const taken = Array.from({ length: runs }, (): DecisionJson[] => []);
   return {
+    head: "",
     decision(run, decision) {
       taken[run]?.push(decision);
       return "";
@@ -155,18 +152,15 @@ const WIDTHS = COLUMNS.map(([, width]) => width);
 
 /** Decisions as lines, then the summary; with several variants only their summaries, side by side. */
 export function tableOutput(runs: number): BacktestOutput {
+  const titles = COLUMNS.map(([title]) => title);
   let isEmpty = true;
   return {
+    head: "",
     decision(_, decision) {
       if (runs > 1) return "";
-      const texts = COLUMNS.map(([, , text]) => text(decision));
-      const head = isEmpty
-        ? row(
-            COLUMNS.map(([title]) => title),
-            WIDTHS,
-          )
-        : "";
+      const head = isEmpty ? row(titles, WIDTHS) : "";
       isEmpty = false;
+      const texts = COLUMNS.map(([, , text]) => text(decision));
       return head + row(texts, WIDTHS);
     },
     end: (results) => (isEmpty ? "" : "\n") + sideBySide(results),
@@ -190,11 +184,7 @@ function sideBySide(results: readonly RunResult[]): string {
     title,
     ...results.map((run) => String(figure(run.summary, run))),
   ];
-  const settings = results.map(({ set }) =>
-    Object.entries(set)
-      .map(([key, value]) => `${key}=${value}`)
-      .join(" "),
-  );
+  const settings = results.map(({ set }) => settingsOf(set).join(" "));
   const table = [
     ...(settings.some((text) => text !== "") ? [["", ...settings]] : []),
     line("samples", (s) => s.samples),
@@ -204,9 +194,10 @@ function sideBySide(results: readonly RunResult[]): string {
     line("groups", (s) => s.groups.length),
     line("ticks", (_, run) => run.ticks),
     line("evaluations", (_, run) => run.evaluations),
-    ...decisionKinds(results).map(([decision, reason]) =>
-      line(`${decision} / ${reason}`, (s) => s.decisions[decision]?.[reason] ?? 0),
-    ),
+    ...decisionKinds(results).map((kind) => {
+      const [decision = "", reason = ""] = kind.split(" / ");
+      return line(kind, (s) => s.decisions[decision]?.[reason] ?? 0);
+    }),
     line("time above the up threshold", (s) => `${s.seconds_above_up_threshold} s`),
     line("most clones", (s) => s.most_clones),
     line("clone-hours", (s) => s.clone_hours),
@@ -215,15 +206,13 @@ function sideBySide(results: readonly RunResult[]): string {
   return table.map((texts) => row(texts, widths)).join("");
 }
 
-/** Scale decisions first, then holds, each by name. */
-function decisionKinds(results: readonly RunResult[]): [string, string][] {
-  const kinds = new Map<string, [string, string]>();
-  for (const { summary } of results) {
-    for (const [decision, reasons] of Object.entries(summary.decisions)) {
-      for (const reason of Object.keys(reasons)) {
-        kinds.set(`${decision === "hold" ? 1 : 0}${decision}${reason}`, [decision, reason]);
-      }
-    }
-  }
-  return [...kinds].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, kind]) => kind);
+/** Scale decisions first, then holds, each by name: `scale_up / overloaded`. */
+function decisionKinds(results: readonly RunResult[]): string[] {
+  const kinds = results.flatMap(({ summary }) =>
+    Object.entries(summary.decisions).flatMap(([decision, reasons]) =>
+      Object.keys(reasons).map((reason) => `${decision} / ${reason}`),
+    ),
+  );
+  const order = (kind: string) => (kind.startsWith("hold") ? `1${kind}` : `0${kind}`);
+  return [...new Set(kinds)].sort((a, b) => (order(a) < order(b) ? -1 : 1));
 }

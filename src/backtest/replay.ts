@@ -29,8 +29,14 @@ export class Replay {
   readonly #intervals = new HostIntervals();
   readonly #transitions = new Transitions();
   readonly #summariser = new Summariser();
+  readonly #clock: Clock = {
+    nowUs: () => this.#nowUs,
+    wallMs: () => (this.#startMs ?? 0) + this.#nowUs / 1000,
+    after: () => () => undefined,
+  };
   /** monotonic time begins with the trace */
-  readonly #clock: { nowUs: number; startMs: number | null } = { nowUs: 0, startMs: null };
+  #nowUs = 0;
+  #startMs: number | null = null;
   #firstSampleMs: number | null = null;
   #lastSampleMs = 0;
   #lastTickMs: number | null = null;
@@ -45,12 +51,7 @@ export class Replay {
     this.#variant = variant;
     this.#options = options;
     this.#onDecision = onDecision;
-    const clock: Clock = {
-      nowUs: () => this.#clock.nowUs,
-      wallMs: () => (this.#clock.startMs ?? 0) + this.#clock.nowUs / 1000,
-      after: () => () => undefined,
-    };
-    this.#fleet = new Fleet({ clock, deathTimeoutMs: variant.config.defaults.deathTimeoutMs });
+    this.#fleet = new Fleet({ clock: this.#clock, deathTimeoutMs: variant.config.defaults.deathTimeoutMs });
     this.#source = new FleetSource(this.#fleet);
     this.#rules = new Rules(variant.config);
   }
@@ -65,7 +66,7 @@ export class Replay {
         break;
       case "info":
         this.#moveTo(timeMs);
-        this.#fleet.recordInfo(event.host, event.entries, this.#clock.nowUs);
+        this.#fleet.recordInfo(event.host, event.entries, this.#nowUs);
         break;
       case "connection":
         this.#fleet.setLive(event.host, event.up);
@@ -110,17 +111,16 @@ export class Replay {
     // a recorded tick before the first sample had VMs to look at that the trace does not know
     if (this.#firstSampleMs === null) return;
     this.#moveTo(timeMs);
-    const { nowUs } = this.#clock;
     const observations = this.#source.observeNow({
-      nowUs,
-      wallMs: (this.#clock.startMs ?? 0) + nowUs / 1000,
+      nowUs: this.#nowUs,
+      wallMs: this.#clock.wallMs(),
       firstSampleUs: this.#usAt(this.#firstSampleMs),
       groupOf: (name) => this.#rules.groupOf(name),
     });
     const windowMs = timeMs - (this.#lastTickMs ?? this.#firstSampleMs);
     this.#lastTickMs = timeMs;
     this.#ticks += 1;
-    for (const evaluation of this.#rules.tick(observations, nowUs)) {
+    for (const evaluation of this.#rules.tick(observations, this.#nowUs)) {
       this.#evaluations += 1;
       this.#summariser.add(evaluation, windowMs);
       const isTransition = this.#transitions.isTransition(evaluation);
@@ -136,18 +136,18 @@ export class Replay {
     this.samples += 1;
     this.#lastSampleMs = timeMs;
     this.#moveTo(timeMs);
-    const { nowUs } = this.#clock;
-    const intervalUs = this.#intervals.sample(host, name, nowUs);
-    this.#fleet.record({ host, name, stats, arrivalUs: nowUs, arrivalWallMs: timeMs, intervalUs });
+    const arrivalUs = this.#nowUs;
+    const intervalUs = this.#intervals.sample(host, name, arrivalUs);
+    this.#fleet.record({ host, name, stats, arrivalUs, arrivalWallMs: timeMs, intervalUs });
   }
 
   #moveTo(timeMs: number): void {
-    this.#clock.startMs ??= timeMs;
-    this.#clock.nowUs = this.#usAt(timeMs);
+    this.#startMs ??= timeMs;
+    this.#nowUs = this.#usAt(timeMs);
   }
 
   #usAt(timeMs: number): number {
-    return Math.round((timeMs - (this.#clock.startMs ?? timeMs)) * 1000);
+    return Math.round((timeMs - (this.#startMs ?? timeMs)) * 1000);
   }
 }
 

@@ -1,5 +1,5 @@
 /** `--set key=value`: the configuration with other values, several of one key to compare them. */
-import { parseDocument } from "yaml";
+import { isSeq, parseDocument } from "yaml";
 import { loadConfig } from "../config/load.ts";
 import { defaultsKeys, scalerKeys } from "../config/scaler.ts";
 import type { ScalerConfig } from "../config/types.ts";
@@ -58,8 +58,13 @@ function parseSetting(setting: string): [string, string] {
   return [key, setting.slice(at + 1).trim()];
 }
 
+/** What was set, as on the command line: `max_clones=5`. */
+export function settingsOf(set: Variant["set"]): string[] {
+  return Object.entries(set).map(([key, value]) => `${key}=${value}`);
+}
+
 /** Sets each key where it holds for every group: in the defaults, and in the policies that have their own value. */
-function configWith(file: string, text: string, set: Readonly<Record<string, string>>): ScalerConfig {
+function configWith(file: string, text: string, set: Variant["set"]): ScalerConfig {
   const document = parseDocument(text.trim() === "" ? "{}" : text);
   for (const [key, value] of Object.entries(set)) {
     const parsed: unknown = parseDocument(value).toJS();
@@ -68,17 +73,15 @@ function configWith(file: string, text: string, set: Readonly<Record<string, str
       continue;
     }
     document.setIn(["scaler", "defaults", key], parsed);
-    const policies: unknown = document.getIn(["scaler", "policies"]);
-    const count =
-      typeof policies === "object" && policies !== null && "items" in policies ? policies.items : [];
-    for (let i = 0; i < (Array.isArray(count) ? count.length : 0); i++) {
-      if (document.hasIn(["scaler", "policies", i, key]))
-        document.setIn(["scaler", "policies", i, key], parsed);
+    const policies = document.getIn(["scaler", "policies"]);
+    for (const index of isSeq(policies) ? policies.items.keys() : []) {
+      const path = ["scaler", "policies", index, key];
+      if (document.hasIn(path)) document.setIn(path, parsed);
     }
   }
   const result = loadConfig(file, document.toString());
   if (result.ok) return result.config.scaler;
-  const settings = Object.entries(set).map(([key, value]) => `--set ${key}=${value}`);
+  const settings = settingsOf(set).map((setting) => `--set ${setting}`);
   const problems = result.problems.map(({ path, text }) => `${path}: ${text}`);
   throw new SettingError(`${settings.join(" ")}: ${problems.join("; ")}`);
 }

@@ -167,64 +167,51 @@ export async function* mergeTraces(sources: readonly TraceSource[]): AsyncGenera
   }
 }
 
-type Maybe<T> = Partial<T> | null;
-type JsonTime = Maybe<{ readonly sec: unknown; readonly usec: unknown }>;
-type JsonVm = Maybe<{ readonly name: unknown; readonly cpus: unknown; readonly started: unknown }>;
-/** What of a line is looked at. Any of it may be missing or something else: values are checked when they are taken. */
-type JsonLine = Maybe<{
-  readonly time: unknown;
-  readonly host: unknown;
-  readonly header: Maybe<{ readonly name: unknown }>;
-  readonly payload: Maybe<{
-    readonly rusage: Maybe<{
-      readonly utime: JsonTime;
-      readonly stime: JsonTime;
-      readonly minflt: unknown;
-      readonly nvcsw: unknown;
-    }>;
-  }>;
-  readonly event: unknown;
-  readonly vms: unknown;
-  readonly up: unknown;
-}>;
-
 /** What a line says; null for one that is none of a trace's. */
-function readLine(text: string): TraceEvent | null {
-  const line = parseJson(text);
-  const timeMs = time(line?.time);
-  if (line === null || timeMs === null) return null;
-  if (line.event === "tick") return { kind: "tick", timeMs };
-  const { host } = line;
+function readLine(line: string): TraceEvent | null {
+  const json = parseJson(line);
+  const timeMs = time(at(json, "time"));
+  if (timeMs === null) return null;
+  const event = at(json, "event");
+  if (event === "tick") return { kind: "tick", timeMs };
+  const host = at(json, "host");
   if (typeof host !== "string") return null;
-  if (line.event === "info") {
-    return Array.isArray(line.vms) ? { kind: "info", timeMs, host, entries: line.vms.flatMap(infoOf) } : null;
+  if (event === "info") {
+    const vms = at(json, "vms");
+    return Array.isArray(vms) ? { kind: "info", timeMs, host, entries: vms.flatMap(infoOf) } : null;
   }
-  if (line.event === "connection" && typeof line.up === "boolean") {
-    return { kind: "connection", timeMs, host, up: line.up };
-  }
-  const name = unikernelName(line.header?.name);
-  const stats = statsOf(line);
+  const up = at(json, "up");
+  if (event === "connection" && typeof up === "boolean") return { kind: "connection", timeMs, host, up };
+  const name = unikernelName(at(json, "header", "name"));
+  const stats = statsOf(at(json, "payload", "rusage"));
   return name === null || stats === null ? null : { kind: "sample", timeMs, host, name, stats };
 }
 
-function parseJson(text: string): JsonLine {
+function parseJson(line: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(line);
   } catch {
     // a line that is no JSON is no sample; the caller counts it
     return null;
   }
 }
 
-function statsOf(line: JsonLine): Stats | null {
-  const rusage = line?.payload?.rusage;
-  const utimeSec = integer(rusage?.utime?.sec);
-  const utimeUsec = integer(rusage?.utime?.usec);
-  const stimeSec = integer(rusage?.stime?.sec);
-  const stimeUsec = integer(rusage?.stime?.usec);
+/** What stands in `json` under these keys, one within the other; undefined where there is no such thing. */
+function at(json: unknown, ...keys: readonly string[]): unknown {
+  let value = json;
+  for (const key of keys)
+    value = typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined;
+  return value;
+}
+
+function statsOf(rusage: unknown): Stats | null {
+  const utimeSec = integer(at(rusage, "utime", "sec"));
+  const utimeUsec = integer(at(rusage, "utime", "usec"));
+  const stimeSec = integer(at(rusage, "stime", "sec"));
+  const stimeUsec = integer(at(rusage, "stime", "usec"));
   if (utimeSec === null || utimeUsec === null || stimeSec === null || stimeUsec === null) return null;
-  const minflt = integer(rusage?.minflt) ?? 0;
-  const nvcsw = integer(rusage?.nvcsw) ?? 0;
+  const minflt = integer(at(rusage, "minflt")) ?? 0;
+  const nvcsw = integer(at(rusage, "nvcsw")) ?? 0;
   return {
     rusage: { ...UNUSED, utimeSec, utimeUsec, stimeSec, stimeUsec, minflt, nvcsw },
     kinfoMem: null,
@@ -233,11 +220,12 @@ function statsOf(line: JsonLine): Stats | null {
   };
 }
 
-function infoOf(vm: JsonVm): NamedInfo[] {
-  const name = unikernelName(vm?.name);
-  const cpus = integer(vm?.cpus) ?? 1;
-  const info = { ...UNINFORMED, numcpus: Math.max(1, cpus), startedMs: time(vm?.started) };
-  return name === null ? [] : [{ name, info }];
+function infoOf(vm: unknown): NamedInfo[] {
+  const name = unikernelName(at(vm, "name"));
+  const numcpus = Math.max(1, integer(at(vm, "cpus")) ?? 1);
+  return name === null
+    ? []
+    : [{ name, info: { ...UNINFORMED, numcpus, startedMs: time(at(vm, "started")) } }];
 }
 
 function time(value: unknown): number | null {
