@@ -3,6 +3,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Sample } from "../src/client/receiver.ts";
 import type { Clock } from "../src/clock.ts";
+import { defaultPolicySettings } from "../src/config/scaler.ts";
 import type { ScalerConfig } from "../src/config/types.ts";
 import { Fleet } from "../src/fleet/fleet.ts";
 import { createLogger } from "../src/log.ts";
@@ -148,19 +149,7 @@ function vmName(index: number): Name {
   return { path: [`user${group % 50}`], label: clone === 0 ? `web${group}` : `web${group}-clone-${clone}` };
 }
 
-const SETTINGS = {
-  scaleUpThresholdPercent: 90,
-  scaleUpTriggerTicks: 3,
-  scaleDownThresholdPercent: 40,
-  scaleDownTriggerTicks: 5,
-  cooldownPeriodMs: 600_000,
-  warmupPeriodMs: 0,
-  minClones: 0,
-  maxClones: 3,
-  adoptClones: true,
-  enabled: true,
-  paused: false,
-};
+const SETTINGS = { ...defaultPolicySettings, warmupPeriodMs: 0 };
 
 const CONFIG: ScalerConfig = {
   pollIntervalMs: POLL_US / 1000,

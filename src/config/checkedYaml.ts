@@ -46,19 +46,19 @@ export function inFileOrder(problems: readonly Problem[]): readonly Problem[] {
   return [...problems].sort((a, b) => line(a) - line(b) || column(a) - column(b));
 }
 
-export type TextResult =
-  | { readonly ok: true; readonly text: string }
+/** What was read from a file, or all that is wrong with it. */
+export type Checked<T> =
+  | ({ readonly ok: true } & T)
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** Far beyond any file that people write; what is larger is the wrong file. */
 const MAX_FILE_BYTES = 4 * 2 ** 20;
 
 /** The text of a file. Never throws: a file that cannot be read is a problem like any other. */
-export function readTextFile(file: string): TextResult {
-  const unreadable = (text: string): TextResult => ({
-    ok: false,
-    problems: [{ file, position: null, path: "", text }],
-  });
+export function readTextFile(file: string): Checked<{ readonly text: string }> {
+  const unreadable = (text: string) => {
+    return { ok: false as const, problems: [{ file, position: null, path: "", text }] };
+  };
   try {
     const bytes = readFileSync(file);
     if (bytes.length > MAX_FILE_BYTES)
@@ -77,12 +77,12 @@ const READ_ERRORS: Readonly<Record<string, string>> = {
   EACCES: "may not be read: permission denied",
 };
 
-export type CheckedYaml<T> =
-  | { readonly ok: true; readonly value: T; readonly document: YamlFile }
-  | { readonly ok: false; readonly problems: readonly Problem[] };
-
 /** Checks the text of a YAML file against a schema: the value, or all that is wrong with it in the order of the file. */
-export function checkYaml<T>(file: string, text: string, schema: z.ZodType<T, unknown>): CheckedYaml<T> {
+export function checkYaml<T>(
+  file: string,
+  text: string,
+  schema: z.ZodType<T, unknown>,
+): Checked<{ readonly value: T; readonly document: YamlFile }> {
   const document = new YamlFile(file, text);
   const { problems, content } = document;
   if (content === null) return { ok: false, problems };

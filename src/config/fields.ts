@@ -152,13 +152,11 @@ function unknownKey(key: string, keys: readonly string[], elsewhere: Elsewhere):
 /** The candidate that `word` most likely meant, or null when none is within a third of its length in typing errors. */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
   const limit = Math.max(1, Math.floor(word.length / 3));
-  let best: { candidate: string; errors: number } | null = null;
-  for (const candidate of candidates) {
-    if (Math.abs(candidate.length - word.length) > limit) continue;
-    const errors = typingErrors(normalised(word), normalised(candidate));
-    if (errors <= limit && (best === null || errors < best.errors)) best = { candidate, errors };
-  }
-  return best?.candidate ?? null;
+  const near = Array.from(candidates, (candidate) => ({
+    candidate,
+    errors: typingErrors(normalised(word), normalised(candidate)),
+  })).filter(({ candidate, errors }) => errors <= limit && Math.abs(candidate.length - word.length) <= limit);
+  return near.sort((a, b) => a.errors - b.errors)[0]?.candidate ?? null;
 }
 
 /** `socketDir`, `socket-dir` and `SOCKET_DIR` are all a way of writing `socket_dir`. */

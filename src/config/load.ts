@@ -1,15 +1,13 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { stringify } from "yaml";
-import { checkYaml, inFileOrder, type Problem, readTextFile } from "./checkedYaml.ts";
+import { type Checked, checkYaml, inFileOrder, type Problem, readTextFile } from "./checkedYaml.ts";
 import { configFile } from "./sections.ts";
 import { type Machine, thisMachine } from "./target.ts";
 import type { Config, LogConfig, WebConfig } from "./types.ts";
 import { findWarnings } from "./warnings.ts";
 
-export type ConfigResult =
-  | { readonly ok: true; readonly config: Config; readonly warnings: readonly Problem[] }
-  | { readonly ok: false; readonly problems: readonly Problem[] };
+export type ConfigResult = Checked<{ readonly config: Config; readonly warnings: readonly Problem[] }>;
 
 /** The configuration without a file: one target, this machine's own Albatross. */
 export function defaultConfig(machine: Machine = thisMachine()): Config {
@@ -48,18 +46,14 @@ export interface ServeFlags {
   readonly log?: Partial<LogConfig>;
 }
 
-export type Settings =
-  | (Extract<ConfigResult, { ok: true }> & { readonly file: string | null })
-  | (Extract<ConfigResult, { ok: false }> & { readonly file: string });
-
 /**
  * The configuration that `serve` runs with: of the named file, else of config.yaml in the working directory if there
  * is one, else the defaults; the command line's flags win over all of them.
  */
-export function loadSettings(flags: ServeFlags): Settings {
+export function loadSettings(flags: ServeFlags): ConfigResult & { readonly file: string | null } {
   const file = flags.configFile ?? (existsSync(USUAL_FILE) ? USUAL_FILE : null);
-  if (file === null) return { ok: true, config: override(defaultConfig(), flags), warnings: [], file };
-  const result = loadConfigFile(file);
+  const defaults = (): ConfigResult => ({ ok: true, config: defaultConfig(), warnings: [] });
+  const result = file === null ? defaults() : loadConfigFile(file);
   return result.ok ? { ...result, config: override(result.config, flags), file } : { ...result, file };
 }
 
