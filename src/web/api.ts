@@ -6,7 +6,7 @@ import type { Config } from "../config/types.ts";
 import { factsFrom } from "../exporter/row.ts";
 import { residentBytes } from "../exporter/vmMemory.ts";
 import { yieldToEventLoop } from "../exposition/writer.ts";
-import type { FleetSnapshot, Group, MemberState, VmRecord } from "../fleet/types.ts";
+import type { FleetSnapshot } from "../fleet/types.ts";
 import { MAX_RECENT, type RecentQuery } from "../scaler/report/log.ts";
 import type { Scaler } from "../scaler/scaler.ts";
 import type { WebDeps } from "./app.ts";
@@ -24,15 +24,10 @@ export function apiRouter(deps: WebDeps): Router {
   async function sendList(response: Response, items: () => Iterable<unknown>): Promise<void> {
     const { maxRequests, writeTimeoutMs } = deps.config().web;
     response.setHeader("Content-Type", JSON_TYPE);
-    if (response.req.method === "HEAD") {
-      response.end();
-      return;
-    }
-    const end = limit.begin(maxRequests);
-    if (end === null) {
-      sendError(response, 503, "unavailable", "too many requests at once, try again later");
-      return;
-    }
+    const end = limit.begin(response, maxRequests, () =>
+      sendError(response, 503, "unavailable", "too many requests at once, try again later"),
+    );
+    if (end === null) return;
     try {
       const pieces = (signal: AbortSignal) => jsonPieces(items(), { signal, clock });
       await deliver(response, pieces, { clock, timeoutMs: writeTimeoutMs });
@@ -92,66 +87,56 @@ export function* vmsJson(snapshot: FleetSnapshot, { targets }: Pick<Config, "tar
   const facts = factsFrom(targets);
   const liveHosts = new Set(snapshot.hosts.filter(({ live }) => live).map(({ host }) => host));
   for (const [index, vm] of snapshot.vms.entries()) {
+    const { info } = vm;
     const state = snapshot.states[index] ?? "missing";
     yield {
-      ...vmJson(vm, state),
+      host: vm.host,
+      path: vm.path,
+      vm: vm.vm,
+      name: vm.fullName,
+      group: vm.primary,
+      role: vm.cloneId === 0 ? "primary" : "clone",
+      state,
+      cpu_usage_percent: vm.usagePercent,
+      cpu_seconds: vm.cpuUs === null ? null : vm.cpuUs / 1e6,
+      restarts: vm.restarts,
+      last_sample: rfc3339(vm.arrivalWallMs),
+      stats_interval_seconds: vm.intervalUs / 1e6,
+      devices: vm.stats.ifdata.map(({ bridge }) => bridge),
+      info: info && {
+        type: info.type,
+        digest: info.digest,
+        cpuids: info.cpuids,
+        cpus: info.cpus,
+        memory_limit_bytes: info.memoryLimitBytes,
+        started: rfc3339(info.startedMs),
+      },
       served: liveHosts.has(vm.host) && (state === "fresh" || state === "warming"),
       memory_resident_bytes: residentBytes(vm, facts(vm.host)),
     };
   }
 }
 
-function vmJson(vm: VmRecord, state: MemberState): object {
-  const { info } = vm;
-  return {
-    host: vm.host,
-    path: vm.path,
-    vm: vm.vm,
-    name: vm.fullName,
-    group: vm.primary,
-    role: vm.cloneId === 0 ? "primary" : "clone",
-    state,
-    cpu_usage_percent: vm.usagePercent,
-    cpu_seconds: vm.cpuUs === null ? null : vm.cpuUs / 1e6,
-    restarts: vm.restarts,
-    last_sample: rfc3339(vm.arrivalWallMs),
-    stats_interval_seconds: vm.intervalUs / 1e6,
-    devices: vm.stats.ifdata.map(({ bridge }) => bridge),
-    info:
-      info === null
-        ? null
-        : {
-            type: info.type,
-            digest: info.digest,
-            cpuids: info.cpuids,
-            cpus: info.cpus,
-            memory_limit_bytes: info.memoryLimitBytes,
-            started: rfc3339(info.startedMs),
-          },
-  };
-}
-
 /** Every group, those of hosts that are not live included, and why the scaler decides about it as it does. */
 export function* groupsJson(snapshot: FleetSnapshot, scaler: Pick<Scaler, "explain">): Generator<object> {
-  for (const group of snapshot.groups()) yield { ...groupJson(group), scaler: scaler.explain(group) };
-}
-
-function groupJson({ host, path, group, orphaned, clones, usagePercent, members }: Group): object {
-  return {
-    host,
-    path,
-    group,
-    orphaned,
-    clones,
-    cpu_usage_percent: usagePercent,
-    members: members.map(({ record, role, cloneId, state }) => ({
-      vm: record.vm,
-      role,
-      clone_id: cloneId,
-      state,
-      cpu_usage_percent: record.usagePercent,
-    })),
-  };
+  for (const group of snapshot.groups()) {
+    yield {
+      host: group.host,
+      path: group.path,
+      group: group.group,
+      orphaned: group.orphaned,
+      clones: group.clones,
+      cpu_usage_percent: group.usagePercent,
+      members: group.members.map(({ record, role, cloneId, state }) => ({
+        vm: record.vm,
+        role,
+        clone_id: cloneId,
+        state,
+        cpu_usage_percent: record.usagePercent,
+      })),
+      scaler: scaler.explain(group),
+    };
+  }
 }
 
 /** Every target with its subscriptions. */

@@ -13,7 +13,6 @@ import { apiRouter } from "./api.ts";
 import { metricsHandler } from "./metrics.ts";
 import { CONTENT_SECURITY_POLICY, landingPage, notFoundPage } from "./page.ts";
 import { send, sendError, sendText } from "./responses.ts";
-import type { StreamLimits } from "./stream.ts";
 
 /** The parts of the program that the web side serves. What may change is asked for anew with each request. */
 export interface WebDeps {
@@ -24,7 +23,8 @@ export interface WebDeps {
   readonly scaler: Pick<Scaler, "decisions" | "explain" | "summary">;
   /** JSON lines, each published under its host's name, or under none where it concerns all. */
   readonly stream: Broadcast<string>;
-  readonly streamLimits?: StreamLimits;
+  /** How many clients the stream may have at once, and what may wait for one of them before it is dropped. */
+  readonly streamLimits?: { readonly maxClients: number; readonly maxBacklogBytes: number };
   /** The configuration in force. */
   readonly config: () => Config;
   readonly isReady: () => boolean;

@@ -16,21 +16,16 @@ export function metricsHandler(deps: WebDeps): RequestHandler {
     const format = negotiateFormat(request.get("Accept"));
     response.setHeader("Content-Type", CONTENT_TYPES[format]);
     response.setHeader("Vary", "Accept, Accept-Encoding");
-    if (request.method === "HEAD") {
-      response.end();
-      return;
-    }
     const { maxRequests, writeTimeoutMs } = deps.config().web;
     const startUs = clock.nowUs();
     const tally: RenderTally = { series: 0, bytes: 0 };
     const finished = (outcome: ScrapeResult["outcome"]) =>
       deps.metrics.finished({ outcome, durationSeconds: (clock.nowUs() - startUs) / 1e6, ...tally });
-    const end = limit.begin(maxRequests);
-    if (end === null) {
+    const end = limit.begin(response, maxRequests, () => {
       sendText(response, 503, `Limit of concurrent requests reached (${maxRequests}), try again later.`);
       finished("rejected");
-      return;
-    }
+    });
+    if (end === null) return;
     const pieces = async function* (signal: AbortSignal) {
       yield* renderExposition(await deps.collect(), format, { signal, tally, clock });
     };

@@ -10,9 +10,19 @@ const GZIP = { level: constants.Z_BEST_SPEED, chunkSize: 64 * 1024 };
 export class ConcurrencyLimit {
   #running = 0;
 
-  /** Counts one more, and returns how to end it (once); null where `limit` run already. A limit of 0 is none. */
-  begin(limit: number): (() => void) | null {
-    if (limit > 0 && this.#running >= limit) return null;
+  /**
+   * Counts one more request, and returns how to end it (once). Null where it is answered already: HEAD with the headers
+   * so far, one above `limit` by `refuse`. A limit of 0 is none.
+   */
+  begin(response: Response, limit: number, refuse: () => void): (() => void) | null {
+    if (response.req.method === "HEAD") {
+      response.end();
+      return null;
+    }
+    if (limit > 0 && this.#running >= limit) {
+      refuse();
+      return null;
+    }
     this.#running++;
     return () => {
       this.#running--;

@@ -38,13 +38,7 @@ export class ListenError extends Error {
   }
 }
 
-interface Listening {
-  /** as the configuration has it: the port may be left to the system */
-  readonly asked: ListenAddress;
-  readonly bound: BoundAddress;
-  /** Resolves when the last connection is closed, by us at `deadlineMs`. */
-  stop(deadlineMs?: number): Promise<void>;
-}
+type Listening = Awaited<ReturnType<typeof listen>>;
 
 /** The addresses that are listened on now, each with a server of its own so that a reload may change some of them. */
 export class Listeners {
@@ -101,11 +95,7 @@ export class Listeners {
  * answered: Node's own closing of idle ones passes over those on which nothing was ever asked, which browsers open ahead
  * of need.
  */
-async function listen(
-  asked: ListenAddress,
-  { app, clock, log }: ServerOptions,
-  port = asked.port,
-): Promise<Listening> {
+async function listen(asked: ListenAddress, { app, clock, log }: ServerOptions, port = asked.port) {
   const http = createServer({
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -134,29 +124,25 @@ async function listen(
   const bound = await bind(http, { host: asked.host, port });
   // Raised for a connection that cannot be accepted (no file descriptor left): the others go on.
   http.on("error", (error) => log.error({ err: error }, "web server"));
-  return {
-    asked,
-    bound,
-    async stop(deadlineMs = STOP_DEADLINE_MS) {
-      isStopping = true;
-      const closed = new Promise<void>((resolve) => http.close(() => resolve()));
-      for (const [socket, responses] of underWay) if (responses === 0) socket.destroySoon();
-      const cancel = clock.after(deadlineMs, () => {
-        for (const socket of underWay.keys()) socket.destroy();
-      });
-      await closed;
-      cancel();
-    },
+  /** Resolves when the last connection is closed, by us at `deadlineMs`. */
+  const stop = async (deadlineMs = STOP_DEADLINE_MS): Promise<void> => {
+    isStopping = true;
+    const closed = new Promise<void>((resolve) => http.close(() => resolve()));
+    for (const [socket, responses] of underWay) if (responses === 0) socket.destroySoon();
+    const cancel = clock.after(deadlineMs, () => {
+      for (const socket of underWay.keys()) socket.destroy();
+    });
+    await closed;
+    cancel();
   };
+  return { asked, bound, stop };
 }
 
 async function bind(server: Server, { host, port }: ListenAddress): Promise<BoundAddress> {
   server.listen({ host: host ?? undefined, port });
-  try {
-    await once(server, "listening");
-  } catch (error) {
-    throw new ListenError({ host, port }, error as NodeJS.ErrnoException);
-  }
+  await once(server, "listening").catch((error) => {
+    throw new ListenError({ host, port }, error);
+  });
   const bound = { host, port: (server.address() as AddressInfo).port };
   return { ...bound, url: `http://${formatListenAddress({ ...bound, host: reachable(host) })}` };
 }

@@ -3,14 +3,7 @@ import type { Cancel } from "../clock.ts";
 import type { WebDeps } from "./app.ts";
 import { ConcurrencyLimit, sendError } from "./responses.ts";
 
-export interface StreamLimits {
-  /** Clients of the stream at once. */
-  readonly maxClients: number;
-  /** What may wait for one client before it is dropped. */
-  readonly maxBacklogBytes: number;
-}
-
-const DEFAULT_LIMITS: StreamLimits = { maxClients: 8, maxBacklogBytes: 8 * 1024 * 1024 };
+const DEFAULT_LIMITS = { maxClients: 8, maxBacklogBytes: 8 * 1024 * 1024 };
 /** How long a dropped client may take to read what was already on its way, and why it was dropped. */
 const LAST_WORDS_MS = 5_000;
 
@@ -26,15 +19,10 @@ export function streamHandler(deps: WebDeps): RequestHandler {
     // Proxies that hold responses back would turn a live stream into bursts.
     response.setHeader("X-Accel-Buffering", "no");
     response.setHeader("Connection", "close");
-    if (request.method === "HEAD") {
-      response.end();
-      return;
-    }
-    const end = limit.begin(maxClients);
-    if (end === null) {
-      sendError(response, 503, "unavailable", `${maxClients} clients read the stream already`);
-      return;
-    }
+    const end = limit.begin(response, maxClients, () =>
+      sendError(response, 503, "unavailable", `${maxClients} clients read the stream already`),
+    );
+    if (end === null) return;
     response.flushHeaders();
     const { host } = request.query;
     const hosts = host === undefined ? null : new Set([host].flat().map(String));
