@@ -11,9 +11,6 @@ import { register as simulate } from "./simulate.ts";
 
 const REGISTER = [serve, checkConfig, decode, simulate, demo, record, backtest];
 
-const EXIT_FAILURE = 1;
-const EXIT_USAGE = 2;
-
 /** Does what the command line says. Resolves to the exit code once the command is done; its errors are on stderr. */
 export async function runCommandLine(args: readonly string[]): Promise<number> {
   try {
@@ -26,11 +23,11 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   }
 }
 
-/** Says what went wrong on one line, unless commander already has. */
+/** Says what went wrong on one line, unless commander already has. Wrong usage is 2, any other failure 1. */
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   console.error(`albatross-exporter: ${error instanceof Error ? error.message : String(error)}`);
-  return EXIT_FAILURE;
+  return 1;
 }
 
 /** The command line. Wrong usage throws commander's CommanderError, its message already on stderr. */
@@ -78,9 +75,6 @@ function refuseStrayArguments(program: Command, command: Command): void {
   );
   if (stray === undefined) return;
   const isItsOwn = command.options.some(({ long }) => long === stray.long);
-  program.error(
-    isItsOwn
-      ? `${stray.long} belongs after ${command.name()}`
-      : `${stray.long} is a flag of serve, not of ${command.name()}`,
-  );
+  const belongs = isItsOwn ? "belongs after" : "is a flag of serve, not of";
+  program.error(`${stray.long} ${belongs} ${command.name()}`);
 }

@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { type Cancel, systemClock } from "../clock.ts";
+import { systemClock } from "../clock.ts";
 import { formatDuration, parseDuration } from "../config/units.ts";
 import { createLogger } from "../log.ts";
 import { flagValue, untilSignal } from "./shared.ts";
@@ -70,39 +70,35 @@ async function record(flags: RecordFlags, command: Command): Promise<void> {
     );
   }
   if (flags.takeSlot && flags.target === undefined) command.error("error: --take-slot needs --target");
-  const { openTraceFile, printedTrace, recordTrace } = await import("../trace/record.ts");
+  const trace = await import("../trace/record.ts");
   const stop = new AbortController();
-  const clock = systemClock();
+  const { signal } = stop;
+  const clock = systemClock({ unref: true });
   untilSignal().then(() => stop.abort());
-  let cancelTimer: Cancel = () => undefined;
   try {
-    const lines = await openSource(flags, stop.signal);
-    const output =
-      flags.output === undefined ? printedTrace(process.stdout) : await openTraceFile(flags.output);
-    cancelTimer = clock.after(flags.duration, () => stop.abort());
-    process.exitCode = await recordTrace({
+    const lines =
+      flags.target === undefined
+        ? await trace.openStream({ url: flags.url, host: flags.host ?? null, signal })
+        : trace.subscribedLines({
+            config: trace.findTarget(flags.target, flags["config.file"]),
+            clock: systemClock(),
+            log: createLogger({ level: "warn", format: "logfmt" }),
+            signal,
+          });
+    const { output: file, duration } = flags;
+    const output = file === undefined ? trace.printedTrace(process.stdout) : await trace.openTraceFile(file);
+    clock.after(duration, () => stop.abort());
+    process.exitCode = await trace.recordTrace({
       lines,
       output,
       clock,
-      durationMs: flags.duration,
+      durationMs: duration,
       progress: process.stderr.isTTY ? process.stderr : null,
       report: (line) => console.error(line),
     });
   } finally {
-    cancelTimer();
     stop.abort();
   }
-}
-
-async function openSource(flags: RecordFlags, signal: AbortSignal): Promise<AsyncIterable<string>> {
-  const { findTarget, openStream, subscribedLines } = await import("../trace/record.ts");
-  if (flags.target === undefined) return openStream({ url: flags.url, host: flags.host ?? null, signal });
-  return subscribedLines({
-    config: findTarget(flags.target, flags["config.file"]),
-    clock: systemClock(),
-    log: createLogger({ level: "warn", format: "logfmt" }),
-    signal,
-  });
 }
 
 const exporterUrl = flagValue(`an http or https URL such as ${DEFAULT_URL}`, (text) =>

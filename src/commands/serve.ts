@@ -45,11 +45,12 @@ interface ParsedFlags {
 }
 
 function addFlags(command: Command): Command {
-  const number = (text: string) => (/^\d+$/.test(text) ? Number(text) : text);
   const addresses = (text: string, earlier: readonly ListenAddress[] = []) => [
     ...earlier,
-    read(listenAddress, text),
+    read(listenAddress)(text),
   ];
+  const requests = (text: string) => read(maxRequests)(/^\d+$/.test(text) ? Number(text) : text);
+  const [levels, formats] = [LOG_LEVELS.join(", "), LOG_FORMATS.join(", ")];
   return command
     .option("--config.file <file>", "configuration file (default: config.yaml here, if there is one)")
     .option(
@@ -57,26 +58,24 @@ function addFlags(command: Command): Command {
       "address to listen on such as :10042, may be repeated",
       addresses,
     )
-    .option("--web.telemetry-path <path>", "path of the metrics, /metrics unless told otherwise", (text) =>
-      read(telemetryPath, text),
+    .option(
+      "--web.telemetry-path <path>",
+      "path of the metrics, /metrics unless told otherwise",
+      read(telemetryPath),
     )
-    .option("--web.max-requests <count>", "scrapes served at once, 0 for no limit", (text) =>
-      read(maxRequests, number(text)),
-    )
+    .option("--web.max-requests <count>", "scrapes served at once, 0 for no limit", requests)
     .option("--web.disable-exporter-metrics", "leave out the metrics about the exporter's own process")
-    .option("--log.level <level>", `least level to log: ${LOG_LEVELS.join(", ")}`, (text) =>
-      read(oneOf(LOG_LEVELS), text),
-    )
-    .option("--log.format <format>", `form of a log line: ${LOG_FORMATS.join(", ")}`, (text) =>
-      read(oneOf(LOG_FORMATS), text),
-    )
+    .option("--log.level <level>", `least level to log: ${levels}`, read(oneOf(LOG_LEVELS)))
+    .option("--log.format <format>", `form of a log line: ${formats}`, read(oneOf(LOG_FORMATS)))
     .addOption(new Option("--web.config.file [file]", "not built yet").hideHelp());
 }
 
-function read<T>(reader: Reader<T>, text: string | number): T {
-  const value = reader(text);
-  if (value instanceof Refused) throw new InvalidArgumentError(value.about(text));
-  return value;
+function read<T>(reader: Reader<T>): (text: string | number) => T {
+  return (text) => {
+    const value = reader(text);
+    if (value instanceof Refused) throw new InvalidArgumentError(value.about(text));
+    return value;
+  };
 }
 
 /** The flags given to `serve`, before its name or after it; those after it win. */

@@ -72,27 +72,25 @@ async function simulate(source: string, options: SimulateOptions, command: Comma
   const { socketDir } = options;
   if (socketDir === undefined) command.error("error: required option '--socket-dir <dir>' not specified");
   const scenario = await readScenario(source);
-  if (scenario === null) {
-    process.exitCode = 1;
-    return;
-  }
-  await play({ ...scenario, intervalMs: options.interval ?? scenario.intervalMs }, socketDir, options.seed);
-}
-
-async function play(scenario: Scenario, socketDir: string, seed: number | undefined): Promise<void> {
+  process.exitCode = scenario === null ? 1 : 0;
+  if (scenario === null) return;
   const { SimulatedHost } = await import("../simulator/host.ts");
+  const { interval: intervalMs = scenario.intervalMs, seed } = options;
   const clock = systemClock();
   const startedUs = clock.nowUs();
-  const host = new SimulatedHost(scenario, {
-    socketDir,
-    clock,
-    ...(seed === undefined ? {} : { seed }),
-    onEvent: (text) => console.error(`${elapsed(clock.nowUs() - startedUs)} ${text}`),
-  });
+  const host = new SimulatedHost(
+    { ...scenario, intervalMs },
+    {
+      socketDir,
+      clock,
+      ...(seed === undefined ? {} : { seed }),
+      onEvent: (text) => console.error(`${elapsed(clock.nowUs() - startedUs)} ${text}`),
+    },
+  );
   await host.start();
   const { length } = host.vmNames;
   console.error(
-    `${socketDir}: stat.sock and vmmd.sock are ready (${length} VM${length === 1 ? "" : "s"}, a sample every ${formatDuration(scenario.intervalMs)})`,
+    `${socketDir}: stat.sock and vmmd.sock are ready (${length} VM${length === 1 ? "" : "s"}, a sample every ${formatDuration(intervalMs)})`,
   );
   await untilSignal();
   await host.stop();

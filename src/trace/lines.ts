@@ -68,7 +68,7 @@ export class TraceLines {
     this.#tickMs = this.#ms(atUs);
   }
 
-  #infoLine(host: string, vms: readonly ListedJson[]): string {
+  #infoLine(host: string, vms: readonly ReturnType<typeof listed>[]): string {
     return JSON.stringify({ time: this.#time(this.#clock.nowUs()), host, event: "info", vms });
   }
 
@@ -82,13 +82,7 @@ export class TraceLines {
   }
 }
 
-interface ListedJson {
-  readonly name: string;
-  readonly cpus: number;
-  readonly started: string | null;
-}
-
-function listed(name: string, { cpus, startedMs }: VmInfo): ListedJson {
+function listed(name: string, { cpus, startedMs }: VmInfo) {
   return { name, cpus, started: startedMs === null ? null : rfc3339(startedMs) };
 }
 

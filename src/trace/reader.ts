@@ -5,6 +5,7 @@ import { StringDecoder } from "node:string_decoder";
 import { createGunzip } from "node:zlib";
 import type { NamedInfo, Stats, UnikernelInfo } from "../wire/messages.ts";
 import { type Name, parseName } from "../wire/names.ts";
+import { statsOfUsage } from "../wire/stats.ts";
 
 /** A trace that cannot be replayed; the message names the file and, where there is one, the line. */
 export class TraceError extends Error {
@@ -131,23 +132,19 @@ function unpacked(raw: Readable): Readable {
   return raw.pipe(gunzip);
 }
 
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "no such file",
+  EISDIR: "is a directory, not a file",
+  EACCES: "may not be read: permission denied",
+  Z_BUF_ERROR: "ends in the middle of the packed data: is it still being written, or was the copy cut short?",
+};
+
 /** What went wrong with a file, in words where there are plain ones. */
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  switch ("code" in error ? error.code : undefined) {
-    case "ENOENT":
-      return "no such file";
-    case "EISDIR":
-      return "is a directory, not a file";
-    case "EACCES":
-      return "may not be read: permission denied";
-    case "Z_BUF_ERROR":
-      return "ends in the middle of the packed data: is it still being written, or was the copy cut short?";
-    case "Z_DATA_ERROR":
-      return `is damaged, or not packed by gzip (${error.message})`;
-    default:
-      return `cannot be read: ${error.message}`;
-  }
+  const code = "code" in error ? String(error.code) : "";
+  if (code === "Z_DATA_ERROR") return `is damaged, or not packed by gzip (${error.message})`;
+  return REASONS[code] ?? `cannot be read: ${error.message}`;
 }
 
 /** The events of several traces, merged by time; of equal times those of the first file come first. Throws TraceError. */
@@ -212,12 +209,7 @@ function statsOf(rusage: unknown): Stats | null {
   if (utimeSec === null || utimeUsec === null || stimeSec === null || stimeUsec === null) return null;
   const minflt = integer(at(rusage, "minflt")) ?? 0;
   const nvcsw = integer(at(rusage, "nvcsw")) ?? 0;
-  return {
-    rusage: { ...UNUSED, utimeSec, utimeUsec, stimeSec, stimeUsec, minflt, nvcsw },
-    kinfoMem: null,
-    vmm: null,
-    ifdata: [],
-  };
+  return statsOfUsage({ utimeSec, utimeUsec, stimeSec, stimeUsec, minflt, nvcsw });
 }
 
 function infoOf(vm: unknown): NamedInfo[] {
@@ -250,27 +242,6 @@ function unikernelName(value: unknown): Name | null {
     return null;
   }
 }
-
-const UNUSED: Stats["rusage"] = {
-  utimeSec: 0,
-  utimeUsec: 0,
-  stimeSec: 0,
-  stimeUsec: 0,
-  maxrss: 0,
-  ixrss: 0,
-  idrss: 0,
-  isrss: 0,
-  minflt: 0,
-  majflt: 0,
-  nswap: 0,
-  inblock: 0,
-  outblock: 0,
-  msgsnd: 0,
-  msgrcv: 0,
-  nsignals: 0,
-  nvcsw: 0,
-  nivcsw: 0,
-};
 
 const UNINFORMED: UnikernelInfo = {
   typ: "solo5",

@@ -52,14 +52,11 @@ export async function recordTrace(recording: Recording): Promise<number> {
       failures.push(error);
     }
   }
-  const stopProgress =
-    progress === null
-      ? () => undefined
-      : showProgress(
-          progress,
-          clock,
-          () => `${took()} of ${formatDuration(recording.durationMs)}: ${tally.text()}`,
-        );
+  const stopProgress = showProgress(
+    progress,
+    clock,
+    () => `${took()} of ${formatDuration(recording.durationMs)}: ${tally.text()}`,
+  );
   await output.write(counted()).catch((error) => failures.push(error));
   stopProgress();
   const [failure] = failures;
@@ -97,12 +94,9 @@ class Tally {
 
 const PROGRESS_MS = 1_000;
 
-/** Shows `text` once a second, on one line. Returns what ends and clears it. */
-function showProgress(
-  terminal: { write(text: string): unknown },
-  clock: Clock,
-  text: () => string,
-): () => void {
+/** Shows `text` once a second, on one line of a terminal, if there is one. Returns what ends and clears it. */
+function showProgress(terminal: Recording["progress"], clock: Clock, text: () => string): () => void {
+  if (terminal === null) return () => undefined;
   const clearLine = "\r\u001b[K";
   const show = () => {
     terminal.write(`${clearLine}${text()}`);

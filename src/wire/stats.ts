@@ -35,12 +35,13 @@ function timeval<K extends string>(key: K): Members<Timeval<K>> {
   }));
 }
 
-const usageCounts = fields({
-  ...each(int64, "maxrss", "ixrss", "idrss", "isrss", "minflt", "majflt", "nswap", "inblock", "outblock"),
-  ...each(int64, "msgsnd", "msgrcv", "nsignals", "nvcsw", "nivcsw"),
-});
+const USAGE_COUNTS = [
+  ...(["maxrss", "ixrss", "idrss", "isrss", "minflt", "majflt", "nswap", "inblock", "outblock"] as const),
+  ...(["msgsnd", "msgrcv", "nsignals", "nvcsw", "nivcsw"] as const),
+];
+const usageTimes = both(timeval("utime"), timeval("stime"));
 /** getrusage(2) of the unikernel's process. */
-const rusage = both(both(timeval("utime"), timeval("stime")), usageCounts).inside(Tag.sequence);
+const rusage = both(usageTimes, fields(each(int64, ...USAGE_COUNTS))).inside(Tag.sequence);
 
 /** One network interface, seen from the host's side of the tap. `bridge` is the unikernel's device name. */
 const networkInterface = sequence({
@@ -75,6 +76,13 @@ export type VmmStat = Value<typeof vmmStat>;
 export type KinfoMem = Value<typeof kinfoMem>;
 /** One statistics message: everything albatross-stats says about one unikernel at one tick. */
 export type Stats = Value<typeof wireOrder>;
+
+const UNUSED = each(0, "utimeSec", "utimeUsec", "stimeSec", "stimeUsec", ...USAGE_COUNTS);
+
+/** Statistics of which only this resource usage is known: the rest of it is 0, and there is nothing else. */
+export function statsOfUsage(known: Partial<Rusage>): Stats {
+  return { rusage: { ...UNUSED, ...known }, kinfoMem: null, vmm: null, ifdata: [] };
+}
 
 /** Statistics by the grammar of Albatross 2.7 (tag [1]), which leaves nothing open. */
 export const stats = wireOrder.printedAs((value) => {
