@@ -264,7 +264,7 @@ export class Scaler {
         file: this.#stateFile.path,
         groups: saved.groups.length,
         vms: saved.members.length,
-        ageSeconds: Math.max(0, now.wallMs - saved.time_ms) / 1000,
+        ageSeconds: Math.max(0, now.wallMs - saved.timeMs) / 1000,
         countersKept: restored.bases.tickUs !== null,
       },
       "scaler state loaded",
