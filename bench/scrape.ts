@@ -1,6 +1,6 @@
 import { pathToFileURL } from "node:url";
 import { Counter, Gauge, Registry } from "prom-client";
-import type { Config } from "../src/config/types.ts";
+import type { Config } from "../src/config/sections.ts";
 import { collectFamilies } from "../src/exporter/collect.ts";
 import type { Family, Labels, SeriesSink } from "../src/exposition/family.ts";
 import { renderExposition } from "../src/exposition/writer.ts";

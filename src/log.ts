@@ -1,5 +1,5 @@
 import { type DestinationStream, destination, type Logger as PinoLogger, pino, stdTimeFunctions } from "pino";
-import type { LogConfig } from "./config/types.ts";
+import type { LogConfig } from "./config/sections.ts";
 
 /** A structured logger: `log.info({ host }, "connected")`. */
 export type Logger = PinoLogger;

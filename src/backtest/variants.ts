@@ -1,8 +1,8 @@
 /** `--set key=value`: the configuration with other values, several of one key to compare them. */
 import { isSeq, parseDocument } from "yaml";
 import { loadConfig } from "../config/load.ts";
+import type { ScalerConfig } from "../config/scaler.ts";
 import { defaultsKeys, scalerKeys } from "../config/scaler.ts";
-import type { ScalerConfig } from "../config/types.ts";
 
 /** A `--set` that cannot be followed; the message says which and why. */
 export class SettingError extends Error {

@@ -1,7 +1,7 @@
 import { createConnection, type Socket } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import type { TargetConfig } from "../config/types.ts";
+import type { TargetConfig } from "../config/target.ts";
 
 /** A daemon of a host, by the name of its socket: albatross-stats or albatrossd. */
 export type Daemon = "stat" | "vmmd";

@@ -1,4 +1,4 @@
-import type { TargetConfig } from "../config/types.ts";
+import type { TargetConfig } from "../config/target.ts";
 import type { Log } from "../log.ts";
 import { WIRE_ERROR_REASONS, WireError } from "../wire/errors.ts";
 import { decodeMessage, type Message, type Payload, type Stats } from "../wire/messages.ts";

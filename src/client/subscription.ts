@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from "../clock.ts";
-import type { TargetConfig } from "../config/types.ts";
+import type { TargetConfig } from "../config/target.ts";
 import type { Log } from "../log.ts";
 import { formatName, type Name } from "../wire/names.ts";
 import { backoffMs, Displacement, describeDisplacement, type Permission, permissionFor } from "./attempts.ts";

@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from "../clock.ts";
-import type { TargetConfig } from "../config/types.ts";
+import type { TargetConfig } from "../config/target.ts";
 import { type Log, withFields } from "../log.ts";
 import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
 import { formatName, parseName } from "../wire/names.ts";

@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { oneOf, type Reader, Refused } from "../config/fields.ts";
 import type { ServeFlags } from "../config/load.ts";
+import type { ListenAddress, LogConfig, WebConfig } from "../config/sections.ts";
 import { LOG_FORMATS, LOG_LEVELS, listenAddress, maxRequests, telemetryPath } from "../config/sections.ts";
-import type { ListenAddress, LogConfig, WebConfig } from "../config/types.ts";
 import { untilSignal } from "./shared.ts";
 
 const HELP = `

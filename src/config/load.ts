@@ -2,9 +2,8 @@ import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { stringify } from "yaml";
 import { type Checked, checkYaml, inFileOrder, type Problem, readTextFile } from "./checkedYaml.ts";
-import { configFile } from "./sections.ts";
+import { type Config, configFile, type LogConfig, type WebConfig } from "./sections.ts";
 import { type Machine, thisMachine } from "./target.ts";
-import type { Config, LogConfig, WebConfig } from "./types.ts";
 import { findWarnings } from "./warnings.ts";
 
 export type ConfigResult = Checked<{ readonly config: Config; readonly warnings: readonly Problem[] }>;

@@ -1,8 +1,13 @@
 import { parseName } from "../wire/names.ts";
 import { formatPath, type Path, type Problem, type YamlFile } from "./checkedYaml.ts";
 import { globCovers, parseGlob } from "./glob.ts";
-import { defaultPolicySettings } from "./scaler.ts";
-import type { Config, ExporterConfig, PolicySettings, ScalerConfig, ScalerPolicy } from "./types.ts";
+import {
+  defaultPolicySettings,
+  type PolicySettings,
+  type ScalerConfig,
+  type ScalerPolicy,
+} from "./scaler.ts";
+import type { Config, ExporterConfig } from "./sections.ts";
 import { formatDuration } from "./units.ts";
 
 interface Warning {

@@ -1,6 +1,6 @@
 import type { TargetSnapshot } from "../client/target.ts";
 import { compileGlobs } from "../config/glob.ts";
-import type { Config, ExporterConfig } from "../config/types.ts";
+import type { Config, ExporterConfig } from "../config/sections.ts";
 import type { Family } from "../exposition/family.ts";
 import { LABELLED, tableFamily } from "../exposition/row.ts";
 import type { FleetSnapshot, VmRecord } from "../fleet/types.ts";

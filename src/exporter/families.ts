@@ -1,5 +1,5 @@
 /** Rows about VMs become families: which VMs a row holds for, which labels each series gets, and what of equal ones. */
-import type { TargetConfig } from "../config/types.ts";
+import type { TargetConfig } from "../config/target.ts";
 import { escapeLabelValue, type Family, labelPairs } from "../exposition/family.ts";
 import { familyHead, type ItemFacts, plainEmitter, tableFamily } from "../exposition/row.ts";
 import type { VmIdentity, VmRecord } from "../fleet/types.ts";

@@ -1,5 +1,6 @@
 /** What the exporter's metrics say of themselves beyond what every metric does. */
-import type { CollectorName, TargetConfig, TargetOs } from "../config/types.ts";
+import type { CollectorName } from "../config/sections.ts";
+import type { TargetConfig, TargetOs } from "../config/target.ts";
 import type { PlainTableRow, RowHead, TableRow } from "../exposition/row.ts";
 
 /** What the wire leaves out and the configuration of the target says. */

@@ -1,6 +1,6 @@
 import type { Sample } from "../client/receiver.ts";
 import type { Clock } from "../clock.ts";
-import type { ScalerConfig } from "../config/types.ts";
+import type { ScalerConfig } from "../config/scaler.ts";
 import type { Family } from "../exposition/family.ts";
 import { LABELLED, tableFamily } from "../exposition/row.ts";
 import type { Logger } from "../log.ts";

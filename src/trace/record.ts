@@ -10,7 +10,7 @@ import { Target } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
 import { formatProblem } from "../config/checkedYaml.ts";
 import { loadSettings } from "../config/load.ts";
-import type { TargetConfig } from "../config/types.ts";
+import type { TargetConfig } from "../config/target.ts";
 import { formatDuration } from "../config/units.ts";
 import type { Log } from "../log.ts";
 import { isErrno, plainMessage } from "../systemError.ts";

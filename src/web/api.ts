@@ -2,7 +2,7 @@ import { type Response, Router } from "express";
 import type { TargetSnapshot } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
 import { configToYaml } from "../config/load.ts";
-import type { Config } from "../config/types.ts";
+import type { Config } from "../config/sections.ts";
 import { factsFrom } from "../exporter/row.ts";
 import { residentBytes } from "../exporter/vmMemory.ts";
 import { yieldToEventLoop } from "../exposition/writer.ts";

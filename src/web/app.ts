@@ -1,7 +1,7 @@
 import express from "express";
 import type { TargetSnapshot } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
-import type { Config, WebConfig } from "../config/types.ts";
+import type { Config, WebConfig } from "../config/sections.ts";
 import type { SelfMetrics } from "../exporter/selfMetrics.ts";
 import type { Family } from "../exposition/family.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";

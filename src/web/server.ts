@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Clock } from "../clock.ts";
+import type { ListenAddress } from "../config/sections.ts";
 import { formatListenAddress } from "../config/sections.ts";
-import type { ListenAddress } from "../config/types.ts";
 import type { Logger } from "../log.ts";
 
 const HEADERS_TIMEOUT_MS = 10_000;

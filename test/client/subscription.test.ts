@@ -1,7 +1,7 @@
 import { chmodSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import type { TargetOptions } from "../../src/client/target.ts";
-import type { TargetConfig } from "../../src/config/types.ts";
+import type { TargetConfig } from "../../src/config/target.ts";
 import { encodeFrame } from "../../src/wire/framing.ts";
 import { encodeMessage, failureReply, statsMessage, successString } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";

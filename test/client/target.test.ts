@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
-import type { TargetConfig } from "../../src/config/types.ts";
+import type { TargetConfig } from "../../src/config/target.ts";
 import { type NamedPolicy, policiesReply } from "../../src/wire/messages.ts";
 import { formatName, parseName } from "../../src/wire/names.ts";
 import { eventually, settle } from "../support/eventually.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ExporterConfig } from "../../src/config/types.ts";
+import type { ExporterConfig } from "../../src/config/sections.ts";
 import { collectFamilies } from "../../src/exporter/collect.ts";
 import { vmLabels } from "../../src/exporter/families.ts";
 import {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { TargetSnapshot } from "../../src/client/target.ts";
-import type { Config } from "../../src/config/types.ts";
+import type { Config } from "../../src/config/sections.ts";
 import {
   Counts,
   config,

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { ScalerPolicy } from "../../src/config/types.ts";
+import type { ScalerPolicy } from "../../src/config/scaler.ts";
 import { MINUTE } from "./rules.ts";
 import { Scenario } from "./scenario.ts";
 

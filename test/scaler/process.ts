@@ -1,7 +1,7 @@
 /** The program's inner half, fleet and scaler, on a virtual clock: started, killed and started again. */
 
 import type { Cancel, Clock } from "../../src/clock.ts";
-import type { ScalerConfig } from "../../src/config/types.ts";
+import type { ScalerConfig } from "../../src/config/scaler.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { createLogger, type Logger } from "../../src/log.ts";
 import type { LineLog, LoggedDecision } from "../../src/scaler/report/log.ts";

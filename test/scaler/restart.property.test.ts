@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
+import type { ScalerConfig, ScalerPolicy } from "../../src/config/scaler.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { makeInfo, makeStats } from "../support/stats.ts";

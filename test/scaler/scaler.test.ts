@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
+import type { ScalerConfig, ScalerPolicy } from "../../src/config/scaler.ts";
 import { createLogger } from "../../src/log.ts";
 import type { Observation, Source } from "../../src/scaler/rules/types.ts";
 import { parseName } from "../../src/wire/names.ts";

@@ -1,4 +1,4 @@
-import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
+import type { ScalerConfig, ScalerPolicy } from "../../src/config/scaler.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { Rules } from "../../src/scaler/rules/tick.ts";
 import type { Evaluation } from "../../src/scaler/rules/types.ts";

@@ -1,4 +1,4 @@
-import type { ScalerConfig, ScalerPolicy } from "../../src/config/types.ts";
+import type { ScalerConfig, ScalerPolicy } from "../../src/config/scaler.ts";
 import type { GroupPolicy } from "../../src/scaler/rules/types.ts";
 
 /** The design's defaults. */

@@ -5,7 +5,7 @@ import { DISCONNECT_REASONS, type SubscriptionSnapshot } from "../../src/client/
 import type { TargetSnapshot } from "../../src/client/target.ts";
 import { VMMD_ERROR_REASONS } from "../../src/client/vmmd.ts";
 import { defaultConfig } from "../../src/config/load.ts";
-import type { Config, WebConfig } from "../../src/config/types.ts";
+import type { Config, WebConfig } from "../../src/config/sections.ts";
 import type { ScrapeResult } from "../../src/exporter/selfMetrics.ts";
 import type { RenderTally } from "../../src/exposition/writer.ts";
 import { createLogger } from "../../src/log.ts";

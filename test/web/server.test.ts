@@ -2,7 +2,7 @@ import type { RequestListener, ServerResponse } from "node:http";
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import type { ListenAddress } from "../../src/config/types.ts";
+import type { ListenAddress } from "../../src/config/sections.ts";
 import { createLogger } from "../../src/log.ts";
 import { ListenError, Listeners } from "../../src/web/server.ts";
 import { FakeClock } from "../support/fakeClock.ts";

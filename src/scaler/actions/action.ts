@@ -1,4 +1,4 @@
-import type { ScalerConfig } from "../../config/types.ts";
+import type { ScalerConfig } from "../../config/scaler.ts";
 import type { Evaluation } from "../rules/types.ts";
 
 /** What is done about scale decisions. */

@@ -1,6 +1,6 @@
 /** One tick over all groups: every group evaluated once, and the hosts' limits on scale-ups kept. */
 import { type Glob, matchesGlob, parseGlob } from "../../config/glob.ts";
-import type { ScalerConfig } from "../../config/types.ts";
+import type { ScalerConfig } from "../../config/scaler.ts";
 import { type EvaluateResult, evaluate } from "./evaluate.ts";
 import {
   type Evaluation,

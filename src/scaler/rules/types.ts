@@ -1,4 +1,4 @@
-import type { PolicySettings } from "../../config/types.ts";
+import type { PolicySettings } from "../../config/scaler.ts";
 
 /** The scaler's values. All of them are immutable; a new state is made from an old one. */
 

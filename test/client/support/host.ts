@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Sample } from "../../../src/client/receiver.ts";
 import type { SubscriptionSnapshot } from "../../../src/client/subscription.ts";
 import { Target, type TargetOptions, type TargetSink } from "../../../src/client/target.ts";
-import type { TargetConfig } from "../../../src/config/types.ts";
+import type { TargetConfig } from "../../../src/config/target.ts";
 import type { Log } from "../../../src/log.ts";
 import {
   type Message,
