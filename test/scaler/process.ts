@@ -1,5 +1,6 @@
 /** The program's inner half, fleet and scaler, on a virtual clock: started, killed and started again. */
 
+import type { Sample } from "../../src/client/receiver.ts";
 import type { Cancel, Clock } from "../../src/clock.ts";
 import type { ScalerConfig } from "../../src/config/scaler.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
@@ -10,10 +11,10 @@ import { Scaler, type ScalerFiles } from "../../src/scaler/scaler.ts";
 import { FleetSource, groupOfVm } from "../../src/scaler/sources/fleet.ts";
 import { parseState, type SavedState } from "../../src/scaler/state/savedState.ts";
 import type { StateStore } from "../../src/scaler/state/stateFile.ts";
-import type { NamedInfo, Stats } from "../../src/wire/messages.ts";
-import type { Name } from "../../src/wire/names.ts";
+import type { NamedInfo } from "../../src/wire/messages.ts";
 import type { FakeClock } from "../support/fakeClock.ts";
 import { arrivingNow } from "../support/stats.ts";
+import type { Receiver } from "../support/world.ts";
 
 /** A clock of a process of its own: monotonic time has another origin, timers end with the process. */
 class ProcessClock implements Clock {
@@ -97,7 +98,7 @@ export interface ProcessOptions {
 
 const SILENT = createLogger({ level: "error", format: "json" }, { write: () => undefined });
 
-export class Process {
+export class Process implements Receiver {
   readonly fleet: Fleet;
   readonly scaler: Scaler;
   /** every evaluation since its start */
@@ -122,15 +123,15 @@ export class Process {
     this.scaler.start();
   }
 
-  /** A sample arrives now. */
-  sample(host: string, name: Name, stats: Stats, intervalUs: number): void {
-    const sample = { host, name, stats, ...arrivingNow(this.#clock), intervalUs };
+  /** A sample arrives now, by its own clock. */
+  record(arrived: Omit<Sample, "arrivalUs" | "arrivalWallMs">): void {
+    const sample = { ...arrived, ...arrivingNow(this.#clock) };
     this.fleet.record(sample);
     this.scaler.sampleArrived(sample);
   }
 
   /** Unikernel info answers now, asked for just before. */
-  info(host: string, entries: readonly NamedInfo[]): void {
+  recordInfo(host: string, entries: readonly NamedInfo[]): void {
     this.fleet.recordInfo(host, entries, this.#clock.nowUs());
   }
 

@@ -1,11 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { ScalerConfig, ScalerPolicy } from "../../src/config/scaler.ts";
-import { parseName } from "../../src/wire/names.ts";
-import { FakeClock } from "../support/fakeClock.ts";
-import { makeInfo, makeStats } from "../support/stats.ts";
+import type { ScalerConfig } from "../../src/config/scaler.ts";
+import { scalerConfig } from "../support/scalerConfig.ts";
+import { World } from "../support/world.ts";
 import { Disk, Process, type Seen } from "./process.ts";
-import { policy } from "./rules.ts";
 
 const INTERVAL_MS = 5_000;
 const POLL_MS = 30_000;
@@ -15,10 +13,10 @@ const TICKS = 12;
 const RESTARTS_END_BY_MS = 18_000;
 const LIVES_BEGIN_AT_MS = 20_000;
 const LIVES_END_AT_MS = 26_000;
+const END_MS = TICKS * POLL_MS + LIVES_END_AT_MS;
 
 /** One VM: alive from one interval between ticks to another, with a load in each. */
 interface Vm {
-  readonly host: string;
   readonly name: string;
   readonly phaseMs: number;
   readonly fromMs: number;
@@ -27,7 +25,7 @@ interface Vm {
   readonly loads: readonly number[];
 }
 
-interface World {
+interface Course {
   readonly vms: readonly Vm[];
   readonly withInfo: boolean;
   readonly config: ScalerConfig;
@@ -60,10 +58,9 @@ const incarnation = fc.oneof(
 
 const vms: fc.Arbitrary<readonly Vm[]> = fc
   .tuple(
-    ...vmNames.map((text, index) =>
+    ...vmNames.map((name, index) =>
       fc.record({
-        host: fc.constant(text.split("/")[0] ?? ""),
-        name: fc.constant(text.split("/")[1] ?? ""),
+        name: fc.constant(name),
         // different for all, so that no two things happen at once
         phaseMs: fc.integer({ min: 0, max: 600 }).map((ms) => 101 + 7 * ms + index),
         incarnation,
@@ -93,68 +90,41 @@ function configWith(deathTimeoutMs: fc.Arbitrary<number>): fc.Arbitrary<ScalerCo
       paused: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
       deathTimeoutMs,
     })
-    .map((settings) => configOf(settings));
+    .map((keys) => scalerConfig({ scaleUpThresholdPercent: 80, ...keys }, { pollIntervalMs: POLL_MS }));
 }
 
-function configOf(settings: Partial<ScalerPolicy & { deathTimeoutMs: number }>): ScalerConfig {
-  const { deathTimeoutMs, ...keys } = policy({ scaleUpThresholdPercent: 80, ...settings });
-  return {
-    pollIntervalMs: POLL_MS,
-    mode: "dry_run",
-    maxScaleUpsPerTick: 1,
-    stateFile: "state.json",
-    decisionLog: "decisions.ndjson",
-    decisionLogMaxBytes: 1e6,
-    decisionLogFiles: 2,
-    defaults: { ...keys, deathTimeoutMs },
-    policies: [{ match: "user:*", host: null, ...keys }],
-  };
-}
-
-const world: fc.Arbitrary<World> = fc.record({
+const world: fc.Arbitrary<Course> = fc.record({
   vms,
   withInfo: fc.boolean(),
   config: configWith(fc.constantFrom(45_000, 90_000, 900_000)),
 });
 
 /** What is decided in a world by a program that is away now and then. */
-async function live({ vms, withInfo, config }: World, aways: readonly Away[] = []): Promise<Seen[]> {
-  const machine = new FakeClock();
-  const startMs = machine.wallMs();
+async function live({ vms, withInfo, config }: Course, aways: readonly Away[] = []): Promise<Seen[]> {
+  const world = new World({
+    samples: { everyMs: INTERVAL_MS, firstMs: 0 },
+    info: withInfo ? { everyMs: INFO_MS, firstMs: 77 } : null,
+  });
+  const machine = world.clock;
   const disk = new Disk();
   const seen: Seen[] = [];
   let running: Process | null = new Process({ machine, disk, config });
-  const cpuUs = new Map<Vm, number>();
-  const events: { atMs: number; happen: () => void }[] = [];
-  const at = (atMs: number, happen: () => void) => events.push({ atMs, happen });
-  const isAlive = (vm: Vm, ms: number) => ms >= vm.fromMs && ms < vm.toMs;
-  const endMs = TICKS * POLL_MS + LIVES_END_AT_MS;
+  world.feed({
+    record: (sample) => running?.record(sample),
+    recordInfo: (host, entries) => running?.recordInfo(host, entries),
+  });
+  const at = (atMs: number, happen: () => void) => (atMs <= 0 ? happen() : machine.after(atMs, happen));
 
-  for (const vm of vms) {
-    for (let ms = vm.phaseMs; ms < endMs; ms += INTERVAL_MS) {
-      if (!isAlive(vm, ms)) continue;
-      at(ms, () => {
-        const load = vm.loads[Math.floor(ms / POLL_MS)] ?? 0;
-        const used = (cpuUs.get(vm) ?? 0) + load * vm.cpus * 10 * INTERVAL_MS;
-        cpuUs.set(vm, used);
-        running?.sample(vm.host, parseName(vm.name), makeStats(used), INTERVAL_MS * 1000);
-      });
+  for (const { name, phaseMs, fromMs, toMs, cpus, loads } of vms) {
+    const load = (poll: number) => loads[poll] ?? 0;
+    at(fromMs, () =>
+      world.start(name, load(Math.max(0, Math.floor(fromMs / POLL_MS))), { cpus, delayMs: phaseMs }),
+    );
+    for (let poll = 1; poll <= TICKS; poll++) {
+      const changeMs = poll * POLL_MS;
+      if (changeMs > fromMs && changeMs < toMs) at(changeMs, () => world.load(name, load(poll)));
     }
-  }
-  if (withInfo) {
-    for (let ms = 77; ms < endMs; ms += INFO_MS) {
-      for (const host of ["a", "b"]) {
-        at(ms, () => {
-          const listed = vms
-            .filter((vm) => vm.host === host && isAlive(vm, ms))
-            .map((vm) => ({
-              name: parseName(vm.name),
-              info: makeInfo({ numcpus: vm.cpus, startedMs: startMs + vm.fromMs }),
-            }));
-          running?.info(host, listed);
-        });
-      }
-    }
+    if (toMs < END_MS) at(toMs, () => world.stop(name));
   }
   for (const { fromMs, toMs, how } of aways) {
     at(fromMs, () => {
@@ -162,15 +132,13 @@ async function live({ vms, withInfo, config }: World, aways: readonly Away[] = [
       seen.push(...(running?.seen ?? []));
       running = null;
     });
-    at(toMs, () => {
-      running = new Process({ machine, disk, config, upUs: 555_555_000 });
-    });
+    if (toMs < END_MS) {
+      at(toMs, () => {
+        running = new Process({ machine, disk, config, upUs: 555_555_000 });
+      });
+    }
   }
-  events.sort((a, b) => a.atMs - b.atMs);
-  for (const { atMs, happen } of events) {
-    await machine.advanceAndSettle(atMs - (machine.wallMs() - startMs));
-    happen();
-  }
+  await world.passAndSettle(END_MS / 1000);
   seen.push(...(running?.seen ?? []));
   return seen;
 }
@@ -210,7 +178,7 @@ test("a restart of less than a poll interval, between two ticks, changes no deci
  * Loads that never change, on VMs that neither come nor go, and no silence that makes one new: everything is decided
  * once, if at all.
  */
-const steadyWorld: fc.Arbitrary<World> = fc
+const steadyWorld: fc.Arbitrary<Course> = fc
   .record({
     world,
     config: configWith(fc.constant(900_000)),

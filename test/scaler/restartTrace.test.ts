@@ -51,7 +51,7 @@ async function replay(away?: Away): Promise<Seen[]> {
       next = null;
     }
     await machine.advanceAndSettle(atMs - sinceStart(machine));
-    running?.sample(host, name, stats, INTERVAL_US);
+    running?.record({ host, name, stats, intervalUs: INTERVAL_US });
   }
   end();
   return seen;

@@ -1,72 +1,34 @@
 import { describe, expect, test } from "vitest";
-import type { ScalerConfig, ScalerPolicy } from "../../src/config/scaler.ts";
+import type { ScalerConfig } from "../../src/config/scaler.ts";
 import { createLogger } from "../../src/log.ts";
 import type { Observation, Source } from "../../src/scaler/rules/types.ts";
-import { parseName } from "../../src/wire/names.ts";
 import { render, seriesOf } from "../exporter/records.ts";
-import { FakeClock } from "../support/fakeClock.ts";
-import { makeStats } from "../support/stats.ts";
+import { scalerConfig } from "../support/scalerConfig.ts";
+import { World } from "../support/world.ts";
 import { Disk, Process } from "./process.ts";
-import { observation, policy } from "./rules.ts";
+import { observation } from "./rules.ts";
 
-const POLL_MS = 60_000;
-const INTERVAL_MS = 10_000;
+const POLL_S = 60;
 
-function configOf(keys: Partial<ScalerPolicy> = {}, scaler: Partial<ScalerConfig> = {}): ScalerConfig {
-  const { deathTimeoutMs, ...settings } = policy({ warmupPeriodMs: 0, ...keys });
-  return {
-    pollIntervalMs: POLL_MS,
-    mode: "dry_run",
-    maxScaleUpsPerTick: 1,
-    stateFile: "state.json",
-    decisionLog: "decisions.ndjson",
-    decisionLogMaxBytes: 1e6,
-    decisionLogFiles: 2,
-    defaults: { ...settings, deathTimeoutMs },
-    policies: [{ match: "user:*", host: null, ...settings, ...keys }],
-    ...scaler,
-  };
-}
-
-/** A running program with VMs on host `h`, on a clock that the test moves. */
-class Running {
-  readonly machine = new FakeClock();
+/** A running program that hears VMs on host `h` every 10 s. */
+class Running extends World {
   readonly disk = new Disk();
   readonly events: Record<string, unknown>[] = [];
-  readonly ticks: number[] = [];
   process: Process;
-  readonly #loads = new Map<string, { percent: number; cpuUs: number }>();
   #config: ScalerConfig;
-
   readonly #sources: readonly Source[];
 
-  constructor(config = configOf(), sources: readonly Source[] = []) {
+  constructor(config = scalerConfig(), sources: readonly Source[] = []) {
+    super();
     this.#config = config;
     this.#sources = sources;
-    this.process = this.#start();
-    // after what else happens at a time
-    this.#sampleLater();
+    this.process = this.#startProgram();
+    this.feed({ record: (sample) => this.process.record(sample) });
   }
 
-  load(vm: string, percent: number): this {
-    const known = this.#loads.get(vm);
-    this.#loads.set(vm, { percent, cpuUs: known?.cpuUs ?? 0 });
-    return this;
-  }
-
-  gone(vm: string): this {
-    this.#loads.delete(vm);
-    return this;
-  }
-
-  async pass(seconds: number): Promise<this> {
-    await this.machine.advanceAndSettle(seconds * 1000);
-    return this;
-  }
-
-  restart(): this {
+  restartProgram(): this {
     this.process.kill();
-    this.process = this.#start();
+    this.process = this.#startProgram();
     return this;
   }
 
@@ -92,7 +54,7 @@ class Running {
   /** The decisions of the next polls. */
   async next(polls: number): Promise<string[]> {
     const decisions: string[] = [];
-    for (let i = 0; i < polls; i++) decisions.push((await this.pass(POLL_MS / 1000)).decision);
+    for (let i = 0; i < polls; i++) decisions.push((await this.passAndSettle(POLL_S)).decision);
     return decisions;
   }
 
@@ -100,34 +62,24 @@ class Running {
     return seriesOf(await render(await this.process.scaler.families()), `albatross_scaler_${name}`);
   }
 
-  #start(): Process {
+  #startProgram(): Process {
     const log = createLogger(
       { level: "info", format: "json" },
       { write: (line) => void this.events.push(JSON.parse(line)) },
     );
     return new Process({
-      machine: this.machine,
+      machine: this.clock,
       disk: this.disk,
       config: this.#config,
       log,
       sources: this.#sources,
     });
   }
-
-  #sampleLater(): void {
-    this.machine.after(INTERVAL_MS, () => {
-      for (const [vm, load] of this.#loads) {
-        load.cpuUs += load.percent * 10 * INTERVAL_MS;
-        this.process.sample("h", parseName(vm), makeStats(load.cpuUs), INTERVAL_MS * 1000);
-      }
-      this.#sampleLater();
-    });
-  }
 }
 
 describe("the running scaler", () => {
   test("evaluates all groups one poll_interval after the first samples, and every poll_interval from then on", async () => {
-    const running = await new Running().load("user:web", 95).pass(70);
+    const running = await new Running().start("user:web", 95).passAndSettle(70);
     expect(running.decision).toBe("hold pending_up");
     expect(await running.next(4)).toEqual([
       "hold pending_up",
@@ -143,22 +95,22 @@ describe("the running scaler", () => {
   });
 
   test("explains nothing before, and nothing of groups that there are not", async () => {
-    const running = await new Running().load("user:web", 95).pass(69);
+    const running = await new Running().start("user:web", 95).passAndSettle(69);
     expect(running.group).toBeNull();
-    await running.pass(10);
+    await running.passAndSettle(10);
     expect(running.group).toMatchObject({ reason: "pending_up" });
     expect(running.process.scaler.explain({ host: "h", path: "", group: "web" })).toBeNull();
   });
 
   test("tells of itself", async () => {
-    const running = await new Running().load("user:web", 95).load(":db", 5).pass(69);
+    const running = await new Running().start("user:web", 95).start(":db", 5).passAndSettle(69);
     expect(running.process.scaler.summary()).toEqual({
       mode: "dry_run",
       pollIntervalMs: 60_000,
       groups: 0,
       lastTickMs: null,
     });
-    expect((await running.pass(10)).process.scaler.summary()).toMatchObject({
+    expect((await running.passAndSettle(10)).process.scaler.summary()).toMatchObject({
       groups: 1,
       lastTickMs: Date.parse("2026-01-01T00:01:10Z"),
     });
@@ -182,10 +134,10 @@ describe("sources beside the fleet", () => {
 
   test("are awaited, and all groups evaluated as of the tick's time", async () => {
     const slow = new SlowSource();
-    const running = await new Running(configOf(), [slow]).load("user:web", 50).pass(85);
+    const running = await new Running(scalerConfig(), [slow]).start("user:web", 50).passAndSettle(85);
     expect(running.group).toBeNull();
     slow.answer();
-    await running.pass(20);
+    await running.passAndSettle(20);
     const { scaler } = running.process;
     for (const explained of [running.group, scaler.explain(elsewhere)]) {
       expect(explained?.time).toBe("2026-01-01T00:01:10.000Z");
@@ -196,11 +148,11 @@ describe("sources beside the fleet", () => {
 
   test("that have not answered leave the next tick out: there are never two at once", async () => {
     const slow = new SlowSource();
-    const running = await new Running(configOf(), [slow]).load("user:web", 50).pass(200);
+    const running = await new Running(scalerConfig(), [slow]).start("user:web", 50).passAndSettle(200);
     expect(slow.asked).toBe(1);
     expect(running.events.map(({ level }) => level)).toEqual(["warn", "warn"]);
     slow.answer();
-    await running.pass(60);
+    await running.passAndSettle(60);
     expect(slow.asked).toBe(2);
     expect(running.group?.time).toBe("2026-01-01T00:01:10.000Z");
   });
@@ -209,9 +161,9 @@ describe("sources beside the fleet", () => {
 describe("what is told", () => {
   test("is the same in the log, in the decision log, in memory and in the metrics", async () => {
     const running = await new Running()
-      .load("user:web", 95)
-      .load("user:db", 20)
-      .pass(70 + 3 * 60);
+      .start("user:web", 95)
+      .start("user:db", 20)
+      .passAndSettle(70 + 3 * 60);
     const decisions = running.process.scaler.decisions({ limit: 100 });
     expect([...decisions].reverse()).toEqual(running.disk.lines);
     expect(
@@ -262,26 +214,24 @@ describe("what is told", () => {
   });
 
   test("goes on after a restart without a word for holds that only went on", async () => {
-    const running = await new Running().load("user:web", 50).pass(75);
+    const running = await new Running().start("user:web", 50).passAndSettle(75);
     expect(running.disk.lines).toHaveLength(1);
-    await running.restart().pass(300);
+    await running.restartProgram().passAndSettle(300);
     expect(running.disk.lines).toHaveLength(1);
     expect(running.decision).toBe("hold normal");
   });
 
   test("of groups that no policy matches is one line of the decision log, and none of the log", async () => {
-    const running = await new Running().load(":db", 95).pass(300);
+    const running = await new Running().start(":db", 95).passAndSettle(300);
     expect(running.disk.lines).toMatchObject([{ group: "db", decision: "hold", reason: "no_policy" }]);
     expect(running.events).toEqual([]);
   });
 
   test("of a group that is gone goes from the metrics", async () => {
-    const running = new Running(
-      configOf({}, { defaults: { ...configOf().defaults, deathTimeoutMs: 90_000 } }),
-    );
-    await running.load("user:web", 50).load("user:db", 50).pass(80);
+    const running = new Running(scalerConfig({ deathTimeoutMs: 90_000 }));
+    await running.start("user:web", 50).start("user:db", 50).passAndSettle(80);
     expect(await running.series("paused")).toHaveLength(2);
-    await running.gone("user:db").pass(200);
+    await running.stop("user:db").passAndSettle(200);
     expect(await running.series("paused")).toEqual([
       'albatross_scaler_paused{host="h",path="user",group="web"} 0',
     ]);
@@ -290,7 +240,9 @@ describe("what is told", () => {
 
 describe("without any policy", () => {
   test("groups are looked at, and no file is written", async () => {
-    const running = await new Running(configOf({}, { policies: [] })).load("user:web", 95).pass(300);
+    const running = await new Running(scalerConfig({}, { policies: [] }))
+      .start("user:web", 95)
+      .passAndSettle(300);
     expect(running.decision).toBe("hold no_policy");
     expect(running.disk).toMatchObject({ text: null, lines: [] });
     expect(await running.series("decisions_total")).toEqual([]);
@@ -302,61 +254,65 @@ describe("without any policy", () => {
 
 describe("another configuration", () => {
   test("pauses a group: it is evaluated on, with what would be decided, and nothing begins", async () => {
-    const running = await new Running().load("user:web", 95).pass(70);
+    const running = await new Running().start("user:web", 95).passAndSettle(70);
     expect(await running.next(1)).toEqual(["hold pending_up"]);
-    running.reconfigure(configOf({ paused: true }));
+    running.reconfigure(scalerConfig({ paused: true }));
     const would = "hold paused (scale_up overloaded web-clone-1)";
     expect(await running.next(3)).toEqual([would, would, would]);
     expect(running.group).toMatchObject({ last_action: null, outstanding: null, high_ticks: 5 });
     expect(await running.series("paused")).toEqual([
       'albatross_scaler_paused{host="h",path="user",group="web"} 1',
     ]);
-    running.reconfigure(configOf());
+    running.reconfigure(scalerConfig());
     expect(await running.next(2)).toEqual(["scale_up overloaded", "hold cooldown"]);
   });
 
   test("keeps what is remembered", async () => {
-    const running = await new Running().load("user:web", 95).pass(190);
+    const running = await new Running().start("user:web", 95).passAndSettle(190);
     expect(running.decision).toBe("scale_up overloaded");
-    running.reconfigure(configOf({ cooldownPeriodMs: 120_000, scaleUpTriggerTicks: 1 }));
+    running.reconfigure(scalerConfig({ cooldownPeriodMs: 120_000, scaleUpTriggerTicks: 1 }));
     expect(await running.next(3)).toEqual(["hold cooldown", "hold outstanding", "hold outstanding"]);
     expect(running.group).toMatchObject({ desired_clones: 1 });
   });
 
   test("may have another poll_interval", async () => {
-    const running = await new Running().load("user:web", 95).pass(75);
-    running.reconfigure(configOf({}, { pollIntervalMs: 20_000 }));
-    expect([(await running.pass(20)).decision, (await running.pass(20)).decision]).toEqual([
+    const running = await new Running().start("user:web", 95).passAndSettle(75);
+    running.reconfigure(scalerConfig({}, { pollIntervalMs: 20_000 }));
+    expect([(await running.passAndSettle(20)).decision, (await running.passAndSettle(20)).decision]).toEqual([
       "hold pending_up",
       "scale_up overloaded",
     ]);
   });
 
   test("may have other files, which are written from the next tick on", async () => {
-    const running = await new Running().load("user:web", 95).pass(75);
-    running.reconfigure(configOf());
-    running.reconfigure(configOf({}, { stateFile: "other.json" }));
+    const running = await new Running().start("user:web", 95).passAndSettle(75);
+    running.reconfigure(scalerConfig());
+    running.reconfigure(scalerConfig({}, { stateFile: "other.json" }));
     expect(running.disk.opened).toEqual(["state.json", "other.json"]);
     running.disk.text = null;
-    await running.pass(60);
+    await running.passAndSettle(60);
     expect(running.disk.text).not.toBeNull();
   });
 });
 
 describe("wall time that is set back", () => {
   test("does not touch a cooldown of the running program", async () => {
-    const running = await new Running(configOf({ cooldownPeriodMs: 180_000 })).load("user:web", 95).pass(190);
+    const running = await new Running(scalerConfig({ cooldownPeriodMs: 180_000 }))
+      .start("user:web", 95)
+      .passAndSettle(190);
     expect(running.decision).toBe("scale_up overloaded");
-    running.machine.setWall(Date.parse("2020-01-01T00:00:00Z"));
+    running.clock.setWall(Date.parse("2020-01-01T00:00:00Z"));
     expect(await running.next(3)).toEqual(["hold cooldown", "hold cooldown", "hold pending_up"]);
   });
 
   test("lengthens a cooldown by less than its period over a restart", async () => {
-    const running = await new Running(configOf({ cooldownPeriodMs: 180_000 })).load("user:web", 95).pass(190);
+    const running = await new Running(scalerConfig({ cooldownPeriodMs: 180_000 }))
+      .start("user:web", 95)
+      .passAndSettle(190);
     expect(await running.next(1)).toEqual(["hold cooldown"]);
-    running.machine.setWall(Date.parse("2020-01-01T00:00:00Z"));
-    running.restart();
-    const decisions = await (await running.pass(5)).next(6);
+    running.clock.setWall(Date.parse("2020-01-01T00:00:00Z"));
+    running.restartProgram();
+    const decisions = await (await running.passAndSettle(5)).next(6);
     expect(decisions.filter((decision) => decision === "hold cooldown")).toHaveLength(2);
     expect(decisions.at(-1)).toBe("hold outstanding");
   });

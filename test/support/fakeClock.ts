@@ -4,8 +4,7 @@ import type { Cancel, Clock } from "../../src/clock.ts";
 export class FakeClock implements Clock {
   #nowUs = 0;
   #wallOffsetMs: number;
-  #timers: { atUs: number; order: number; callback: () => void }[] = [];
-  #order = 0;
+  #timers: { atUs: number; callback: () => void }[] = [];
 
   constructor(wallMs = Date.parse("2026-01-01T00:00:00Z")) {
     this.#wallOffsetMs = wallMs;
@@ -25,7 +24,7 @@ export class FakeClock implements Clock {
   }
 
   after(delayMs: number, callback: () => void): Cancel {
-    const timer = { atUs: this.#nowUs + Math.round(delayMs * 1000), order: this.#order++, callback };
+    const timer = { atUs: this.#nowUs + Math.round(delayMs * 1000), callback };
     this.#timers.push(timer);
     return () => {
       this.#timers = this.#timers.filter((t) => t !== timer);
@@ -53,10 +52,11 @@ export class FakeClock implements Clock {
 
   /** Whether one fell due until `end`. */
   #fireNext(end: number): boolean {
-    const due = this.#timers
-      .filter((t) => t.atUs <= end)
-      .sort((a, b) => a.atUs - b.atUs || a.order - b.order)[0];
-    if (due === undefined) return false;
+    // they stand in the order in which they were set
+    const [first, ...others] = this.#timers;
+    if (first === undefined) return false;
+    const due = others.reduce((soonest, timer) => (timer.atUs < soonest.atUs ? timer : soonest), first);
+    if (due.atUs > end) return false;
     this.#timers = this.#timers.filter((t) => t !== due);
     this.#nowUs = Math.max(this.#nowUs, due.atUs);
     due.callback();

@@ -11,14 +11,17 @@ export interface Receiver {
   setLive?(host: string, live: boolean): void;
 }
 
+interface Period {
+  readonly everyMs: number;
+  /** `everyMs` unless given */
+  readonly firstMs?: number;
+}
+
 export interface WorldOptions {
-  readonly clock?: FakeClock;
-  /** between two samples of a VM; 10 s unless given */
-  readonly intervalMs?: number;
-  /** samples come only when `sample` is called */
-  readonly manual?: boolean;
-  /** every host answers unikernel info this often, the first time after `firstMs`; never unless given */
-  readonly info?: { readonly everyMs: number; readonly firstMs?: number } | null;
+  /** every VM sends a sample; every 10 s unless given, only when `sample` is called if null */
+  readonly samples?: Period | null;
+  /** every host answers unikernel info; never unless given */
+  readonly info?: Period | null;
 }
 
 export interface VmOptions {
@@ -41,22 +44,24 @@ interface RunningVm extends Required<VmOptions> {
   isMuted: boolean;
 }
 
+const EVERY_10_S: Period = { everyMs: 10_000 };
+
 /**
  * VMs on hosts, with loads that a test changes on a clock that it moves. They send a sample each per interval to what
  * they feed. A VM is called by its name; it is on host `h` unless its name says `host/name`.
  */
 export class World {
-  readonly clock: FakeClock;
-  readonly #intervalMs: number;
+  readonly clock = new FakeClock();
+  readonly #intervalUs: number;
   readonly #vms = new Map<string, RunningVm>();
-  readonly #hostsDown = new Set<string>();
+  /** those that VMs were ever started on, and whether they are connected */
+  readonly #hosts = new Map<string, boolean>();
   readonly #receivers: Receiver[] = [];
 
-  constructor({ clock = new FakeClock(), intervalMs = 10_000, manual, info }: WorldOptions = {}) {
-    this.clock = clock;
-    this.#intervalMs = intervalMs;
-    if (!manual) this.#every(intervalMs, intervalMs, () => this.sample());
-    if (info) this.#every(info.everyMs, info.firstMs ?? info.everyMs, () => this.answerInfo());
+  constructor({ samples = EVERY_10_S, info = null }: WorldOptions = {}) {
+    this.#intervalUs = (samples ?? EVERY_10_S).everyMs * 1000;
+    if (samples !== null) this.#every(samples, () => this.sample());
+    if (info !== null) this.#every(info, () => this.answerInfo());
   }
 
   /** From now on this hears of the VMs, too. */
@@ -68,6 +73,7 @@ export class World {
   /** A VM starts with this load in percent of its CPUs, or another process in the place of the one of this name. */
   start(vm: string, percent: number, { cpus = 1, delayMs = 0 }: VmOptions = {}): this {
     const { host, name } = located(vm);
+    if (!this.#hosts.has(host)) this.#hosts.set(host, true);
     this.#vms.set(vm, {
       called: vm,
       host,
@@ -111,8 +117,7 @@ export class World {
 
   /** The exporter's connection to the host breaks, or is there again. */
   connected(host: string, up: boolean): this {
-    if (up) this.#hostsDown.delete(host);
-    else this.#hostsDown.add(host);
+    this.#hosts.set(host, up);
     for (const receiver of this.#receivers) receiver.setLive?.(host, up);
     return this;
   }
@@ -140,10 +145,9 @@ export class World {
 
   /** Every host that is connected tells which VMs run on it. */
   answerInfo(): this {
-    const vms = [...this.#vms.values()];
-    for (const host of new Set(vms.map((vm) => vm.host))) {
-      if (this.#hostsDown.has(host)) continue;
-      const entries = vms
+    for (const [host, isConnected] of this.#hosts) {
+      if (!isConnected) continue;
+      const entries = [...this.#vms.values()]
         .filter((vm) => vm.host === host)
         .map(({ name, startedMs, cpus }) => ({ name, info: makeInfo({ startedMs, numcpus: cpus }) }));
       for (const receiver of this.#receivers) receiver.recordInfo?.(host, entries, this.clock.nowUs());
@@ -154,11 +158,11 @@ export class World {
   #arrive(vm: RunningVm): void {
     const { host, name, isMuted } = vm;
     const isThere = this.#vms.get(vm.called) === vm;
-    if (!isThere || isMuted || this.#hostsDown.has(host)) return;
+    if (!isThere || isMuted || !this.#hosts.get(host)) return;
     this.#count(vm);
     const stats = makeStats(Math.round(vm.cpuUs));
-    const intervalUs = this.#intervalMs * 1000;
-    const sample = makeSample({ host, name, stats, ...arrivingNow(this.clock), intervalUs });
+    const arrival = arrivingNow(this.clock);
+    const sample = makeSample({ host, name, stats, ...arrival, intervalUs: this.#intervalUs });
     for (const receiver of this.#receivers) receiver.record(sample);
   }
 
@@ -169,10 +173,10 @@ export class World {
     vm.countedUs = nowUs;
   }
 
-  #every(ms: number, firstMs: number, happen: () => void): void {
+  #every({ everyMs, firstMs = everyMs }: Period, happen: () => void): void {
     this.clock.after(firstMs, () => {
       happen();
-      this.#every(ms, ms, happen);
+      this.#every({ everyMs }, happen);
     });
   }
 
