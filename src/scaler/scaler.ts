@@ -160,10 +160,9 @@ export class Scaler {
   explain(group: GroupName): ReturnType<typeof explain> | null {
     const key = groupKey(group);
     const evaluation = this.#last?.evaluations.get(key);
-    const remembered = this.#rules.groups.get(key);
-    if (this.#last === null || evaluation === undefined || remembered === undefined) return null;
+    if (this.#last === null || evaluation === undefined) return null;
     const nowMs = this.#options.clock.nowUs() / 1000;
-    return explain({ evaluation, state: remembered.state, tick: this.#last, nowMs });
+    return explain({ evaluation, tick: this.#last, nowMs });
   }
 
   /** The last scale decisions and changes of hold, newest first. */

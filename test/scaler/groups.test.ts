@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { cooldownUntilMs } from "../../src/scaler/rules/types.ts";
 import { MINUTE } from "./rules.ts";
 import { Scenario } from "./scenario.ts";
 
@@ -111,8 +112,8 @@ describe("max_scale_ups_per_tick", () => {
   test("groups that are held back begin no cooldown", () => {
     const scenario = new Scenario().start("user:x", 92).start("user:y", 99);
     scenario.tick().tick().tick();
-    expect(scenario.evaluation("user:x").cooldownUntilMs).toBeNull();
-    expect(scenario.evaluation("user:x").highTicks).toBe(3);
+    expect(cooldownUntilMs(scenario.evaluation("user:x"))).toBeNull();
+    expect(scenario.evaluation("user:x").state.highTicks).toBe(3);
   });
 
   test("a higher limit lets as many through", () => {
@@ -149,7 +150,7 @@ describe("a clone that is decided to go", () => {
     expect(scenario.members()).toEqual({ 0: 5, 1: 5 });
     scenario.stop("user:web-clone-1").tick();
     expect(scenario.members()).toEqual({ 0: 5 });
-    expect(scenario.evaluation("user:web").outstanding).toBeNull();
+    expect(scenario.evaluation("user:web").state.outstanding).toBeNull();
   });
 
   test("stays gone, though the fleet waits for it until death_timeout", () => {

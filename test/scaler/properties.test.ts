@@ -92,7 +92,7 @@ const situation: fc.Arbitrary<EvaluateInput> = fc
   });
 
 function decisionOf(input: EvaluateInput): Decision {
-  return evaluate(input).evaluation.decision;
+  return evaluate(input).decision;
 }
 
 /** Only the situations in which something is decided tell about decisions. */
@@ -197,8 +197,8 @@ describe("whatever the situation", () => {
   test("a paused group does what it would do unpaused, but for doing it", () => {
     whenScaling((scale, input) => {
       const paused = input.policy === null ? null : { ...input.policy, paused: true };
-      const { state, evaluation } = evaluate({ ...input, policy: paused });
-      expect(words(evaluation.decision)).toBe(`paused (${words(scale)})`);
+      const { state, decision } = evaluate({ ...input, policy: paused });
+      expect(words(decision)).toBe(`paused (${words(scale)})`);
       expect(state.lastActionMs).toBe(input.state.lastActionMs);
       expect(state.outstanding === null || state.outstanding === input.state.outstanding).toBe(true);
     });

@@ -1,8 +1,9 @@
 /** What the tests of the scaler's rules are written in: policies, states and observations by what differs. */
 import { expect, test } from "vitest";
-import { type EvaluateResult, evaluate } from "../../src/scaler/rules/evaluate.ts";
+import { evaluate } from "../../src/scaler/rules/evaluate.ts";
 import {
   type Decision,
+  type Evaluation,
   FRESH_STATE,
   type GroupPolicy,
   type GroupState,
@@ -72,18 +73,19 @@ export interface Case {
 }
 
 /** Evaluates the case. Its time is an hour after the clock's start unless it says otherwise. */
-export function run(given: Case): EvaluateResult {
+export function run(given: Case): { state: GroupState; evaluation: Evaluation } {
   const { members, facts, nowMs = 60 * MINUTE, scaleUpAllowed = true } = given;
   const knownClones = Object.keys(members)
     .map(Number)
     .filter((id) => id > 0);
-  return evaluate({
+  const evaluation = evaluate({
     policy: given.policy === null ? null : policy(given.policy),
     observation: observation(members, facts),
     state: { ...FRESH_STATE, knownClones, ...given.state },
     nowMs,
     scaleUpAllowed,
   });
+  return { state: evaluation.state, evaluation };
 }
 
 /** A decision in words: `hold normal`, `scale_up overloaded web-clone-1`, `paused (scale_up overloaded web-clone-1)`. */
@@ -107,7 +109,6 @@ export function holdsFor(rows: readonly Row[]): void {
   test.each(rows)("$name", ({ decides, ticks, ...given }) => {
     const { state, evaluation } = run(given);
     expect(words(evaluation.decision)).toBe(decides);
-    expect([evaluation.highTicks, evaluation.lowTicks]).toEqual(ticks);
     expect([state.highTicks, state.lowTicks]).toEqual(ticks);
   });
 }

@@ -4,7 +4,7 @@
  */
 import { MappingType, type ValueMapping } from "@grafana/grafana-foundation-sdk/dashboard";
 import type { SubscriptionState } from "../../../src/client/subscription.ts";
-import type { HoldReason, ScaleReason } from "../../../src/scaler/rules/types.ts";
+import type { HoldReason, Scale } from "../../../src/scaler/rules/types.ts";
 
 interface Look {
   readonly words: string;
@@ -14,7 +14,7 @@ interface Look {
 type States<Name extends string> = Readonly<Record<Name, Look>>;
 
 /** Why the last evaluation of a group decided as it did; a group that no policy matches has none. */
-const REASONS: States<ScaleReason | Exclude<HoldReason, "no_policy">> = {
+const REASONS: States<Scale["reason"] | Exclude<HoldReason, "no_policy">> = {
   normal: { words: "normal", colour: "green" },
   pending_up: { words: "busy, waits for trigger", colour: "yellow" },
   pending_down: { words: "idle, waits for trigger", colour: "light-blue" },

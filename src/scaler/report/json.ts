@@ -1,5 +1,5 @@
 import { policyJson } from "../../config/scaler.ts";
-import type { Evaluation, GroupState, Scale } from "../rules/types.ts";
+import { cooldownUntilMs, type Evaluation, type Scale } from "../rules/types.ts";
 import { describe } from "./words.ts";
 
 /** When evaluations were made, on the clock of their times and as wall time, and what is done about their decisions. */
@@ -13,7 +13,8 @@ export interface TickFacts {
 export type DecisionJson = Readonly<ReturnType<typeof decisionJson>>;
 
 /** An evaluation as JSON, made at this wall time (ms since the epoch). */
-export function decisionJson({ observation, decision, averages, ...counted }: Evaluation, timeMs: number) {
+export function decisionJson(evaluation: Evaluation, timeMs: number) {
+  const { observation, decision, averages, clones, state } = evaluation;
   return {
     /** RFC 3339 with milliseconds */
     time: new Date(timeMs).toISOString(),
@@ -29,10 +30,10 @@ export function decisionJson({ observation, decision, averages, ...counted }: Ev
     average_percent: averages.fresh,
     average_for_up_percent: averages.forUp,
     average_for_down_percent: averages.forDown,
-    clones: counted.clones,
+    clones,
     /** the counters after this evaluation */
-    high_ticks: counted.highTicks,
-    low_ticks: counted.lowTicks,
+    high_ticks: state.highTicks,
+    low_ticks: state.lowTicks,
     /** what a paused group would have decided; null unless only that held it back */
     would: decision.reason === "paused" ? scaleJson(decision.would) : null,
   };
@@ -44,8 +45,6 @@ function scaleJson({ decision, reason, clone }: Scale) {
 
 export interface ExplainInput {
   readonly evaluation: Evaluation;
-  /** what is remembered of the group after the evaluation */
-  readonly state: GroupState;
   /** when the evaluation was made */
   readonly tick: TickFacts;
   /** now, on the clock of its times */
@@ -56,9 +55,10 @@ export interface ExplainInput {
  * An evaluation as `/api/v1/groups` explains it: what was measured, against which bounds, and why this decision. What is
  * left of the cooldown is as of now, all else as of the tick.
  */
-export function explain({ evaluation, state, tick, nowMs }: ExplainInput) {
+export function explain({ evaluation, tick, nowMs }: ExplainInput) {
   const { host, path, group, ...decision } = decisionJson(evaluation, tick.wallMs);
-  const { policy, observation, averages, outstanding, cooldownUntilMs } = evaluation;
+  const { policy, observation, averages, state } = evaluation;
+  const { outstanding } = state;
   const time = (ms: number) => new Date(Math.round(tick.wallMs + ms - tick.nowMs)).toISOString();
   return {
     ...decision,
@@ -75,7 +75,7 @@ export function explain({ evaluation, state, tick, nowMs }: ExplainInput) {
     members_averaged: averages.members,
     desired_clones: desiredClones(evaluation),
     last_action: state.lastActionMs === null ? null : time(state.lastActionMs),
-    cooldown_remaining_seconds: Math.max(0, (cooldownUntilMs ?? nowMs) - nowMs) / 1000,
+    cooldown_remaining_seconds: Math.max(0, (cooldownUntilMs(evaluation) ?? nowMs) - nowMs) / 1000,
     outstanding:
       outstanding === null ? null : { ...scaleJson(outstanding), since: time(outstanding.sinceMs) },
     /** ids that are not given again yet */
@@ -88,7 +88,7 @@ export function explain({ evaluation, state, tick, nowMs }: ExplainInput) {
 }
 
 /** One clone more or less than there are while a decision is outstanding. */
-export function desiredClones({ clones, outstanding }: Pick<Evaluation, "clones" | "outstanding">): number {
+export function desiredClones({ clones, state: { outstanding } }: Evaluation): number {
   if (outstanding === null) return clones;
   return outstanding.decision === "scale_up" ? clones + 1 : clones - 1;
 }

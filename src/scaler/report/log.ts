@@ -190,19 +190,9 @@ export type LoggedDecision = DecisionJson & { readonly mode: string };
 
 /** One line of the program's log with the decision's numbers; a group that no policy matches is worth one at debug only. */
 export function logDecision(log: Logger, { policy }: Evaluation, logged: LoggedDecision): void {
-  const {
-    time: _,
-    would,
-    average_percent,
-    average_for_up_percent,
-    average_for_down_percent,
-    ...fields
-  } = logged;
+  const { time: _, would, ...fields } = logged;
   const event = {
-    ...fields,
-    average_percent: rounded(average_percent),
-    average_for_up_percent: rounded(average_for_up_percent),
-    average_for_down_percent: rounded(average_for_down_percent),
+    ...Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, rounded(value)])),
     ...(would && { would: would.decision, would_reason: would.reason, would_clone: would.clone }),
     ...(policy && policyNumbers(policy)),
   };
@@ -212,8 +202,8 @@ export function logDecision(log: Logger, { policy }: Evaluation, logged: LoggedD
 }
 
 /** To a hundredth: the decision log has every digit. */
-function rounded(percent: number | null): number | null {
-  return percent === null ? null : Math.round(percent * 100) / 100;
+function rounded<T>(value: T): T | number {
+  return typeof value === "number" ? Math.round(value * 100) / 100 : value;
 }
 
 /** Days of decisions on a usual host; some 5 MB where thousands of groups fill it. */

@@ -10,7 +10,14 @@ import {
   tableLine,
 } from "../../exposition/row.ts";
 import { ACTIONS } from "../actions/action.ts";
-import type { Decision, Evaluation, GroupKey, GroupPolicy, Scale } from "../rules/types.ts";
+import {
+  cooldownUntilMs,
+  type Decision,
+  type Evaluation,
+  type GroupKey,
+  type GroupPolicy,
+  SCALE_REASONS,
+} from "../rules/types.ts";
 import type { StateFileOutcome } from "../state/stateFile.ts";
 import { desiredClones, type TickFacts } from "./json.ts";
 
@@ -69,8 +76,8 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
     unit: "evaluations",
     by: "direction",
     values: {
-      up: ({ evaluation }) => evaluation.highTicks,
-      down: ({ evaluation }) => evaluation.lowTicks,
+      up: ({ evaluation }) => evaluation.state.highTicks,
+      down: ({ evaluation }) => evaluation.state.lowTicks,
     },
   },
   {
@@ -149,8 +156,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
 ];
 
-/** What the metrics say of each group, made anew at every tick from what they said before and its evaluations. */
-
 /** A group as the metric rows see it. Immutable: a scrape that is being written is not touched by the next tick. */
 export interface GroupItem {
   readonly labels: string;
@@ -167,12 +172,9 @@ export interface GroupItem {
 /** Corrections of the wall clock below this are ignored: a published cooldown end does not jitter. */
 const SAME_TIME_SECONDS = 1;
 
-const SCALES: readonly Pick<Scale, "decision" | "reason">[] = [
-  { decision: "scale_up", reason: "overloaded" },
-  { decision: "scale_up", reason: "below_min" },
-  { decision: "scale_down", reason: "underloaded" },
-  { decision: "scale_down", reason: "above_max" },
-];
+const SCALES = Object.entries(SCALE_REASONS).flatMap(([decision, reasons]) =>
+  reasons.map((reason) => ({ decision, reason })),
+);
 
 /** What the metrics say of each group that a policy matches, made anew at every tick from what they said before. */
 export class GroupItems {
@@ -201,7 +203,8 @@ function itemAfter(
   policy: GroupPolicy,
   { nowMs, wallMs, mode }: TickFacts,
 ): GroupItem {
-  const { observation, decision, cooldownUntilMs: untilMs } = evaluation;
+  const { observation, decision } = evaluation;
+  const untilMs = cooldownUntilMs(evaluation);
   const { host, path, group } = observation;
   const counts =
     before?.counts ?? Object.fromEntries(SCALES.map((scale) => [decisionLabels(scale, mode), 0]));
@@ -220,7 +223,7 @@ function itemAfter(
 }
 
 /** What stands behind the group's labels: `,decision="hold",reason="normal",mode="dry_run"`. */
-function decisionLabels({ decision, reason }: Pick<Decision, "decision" | "reason">, mode: string): string {
+function decisionLabels({ decision, reason }: { decision: string; reason: string }, mode: string): string {
   return `,decision="${decision}",reason="${reason}",mode="${mode}"`;
 }
 

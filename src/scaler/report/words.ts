@@ -1,5 +1,12 @@
 /** Why a decision was taken, in words: what was measured, against which bound, why this and not that. */
-import type { Averages, Evaluation, GroupPolicy, HoldReason, Scale, ScaleReason } from "../rules/types.ts";
+import {
+  type Averages,
+  cooldownUntilMs,
+  type Evaluation,
+  type GroupPolicy,
+  type HoldReason,
+  type Scale,
+} from "../rules/types.ts";
 
 /** One sentence or two about an evaluation made at `nowMs` on the clock of its times. */
 export function describe(evaluation: Evaluation, nowMs: number): string {
@@ -17,7 +24,9 @@ function scaleWords(scale: Scale, evaluation: Evaluation, policy: GroupPolicy): 
   return `${act}: ${SCALE_WORDS[scale.reason](evaluation, policy)}`;
 }
 
-const SCALE_WORDS: Readonly<Record<ScaleReason, (evaluation: Evaluation, policy: GroupPolicy) => string>> = {
+const SCALE_WORDS: Readonly<
+  Record<Scale["reason"], (evaluation: Evaluation, policy: GroupPolicy) => string>
+> = {
   overloaded: ({ averages }, policy) =>
     `the average of ${percent(averages.forUp)} is above ${percent(policy.scaleUpThresholdPercent)} for ${times(policy.scaleUpTriggerTicks)} in a row.`,
   underloaded: ({ averages }, policy) =>
@@ -39,13 +48,13 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
       : "No statistics arrive from its host, so nothing can be decided.",
   orphaned: ({ observation }) =>
     `Its primary ${observation.group} is not alive, so the group is shown but never scaled.`,
-  cooldown: ({ cooldownUntilMs }, _, nowMs) =>
-    `Cooling down after the last scale decision for another ${seconds((cooldownUntilMs ?? nowMs) - nowMs)}.`,
+  cooldown: (evaluation, _, nowMs) =>
+    `Cooling down after the last scale decision for another ${seconds((cooldownUntilMs(evaluation) ?? nowMs) - nowMs)}.`,
   at_max: ({ averages, clones }, policy) =>
     `Too busy (${above(averages, policy)}), but it has ${clonesText(clones)} and max_clones is ${policy.maxClones}.`,
   at_min: ({ averages, clones }, policy) =>
     `Idle enough to give a clone up (${below(averages, policy)}), but it has ${clonesText(clones)} and min_clones is ${policy.minClones}.`,
-  outstanding: ({ outstanding }) =>
+  outstanding: ({ state: { outstanding } }) =>
     outstanding === null
       ? "The decision has been taken already and waits to be carried out."
       : `The decision to ${outstanding.decision === "scale_up" ? "create" : "remove"} ${outstanding.clone} has been taken already and waits to be carried out.`,
@@ -59,10 +68,10 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
     "A clone could go, but none of them was made by this scaler, and its policy says adopt_clones: false.",
   incomplete_data: ({ averages }) =>
     `The measured members' average of ${percent(averages.fresh)} is beyond a threshold; with those not measured counted in (${percent(averages.forUp)} to ${percent(averages.forDown)}) it may not be.`,
-  pending_up: ({ averages, highTicks }, policy) =>
-    `Busy (${above(averages, policy)}): evaluation ${highTicks} of the ${policy.scaleUpTriggerTicks} in a row that call for a clone.`,
-  pending_down: ({ averages, lowTicks }, policy) =>
-    `Idle (${below(averages, policy)}): evaluation ${lowTicks} of the ${policy.scaleDownTriggerTicks} in a row that give a clone up.`,
+  pending_up: ({ averages, state }, policy) =>
+    `Busy (${above(averages, policy)}): evaluation ${state.highTicks} of the ${policy.scaleUpTriggerTicks} in a row that call for a clone.`,
+  pending_down: ({ averages, state }, policy) =>
+    `Idle (${below(averages, policy)}): evaluation ${state.lowTicks} of the ${policy.scaleDownTriggerTicks} in a row that give a clone up.`,
   normal: ({ averages, clones }, policy) =>
     clones === 0
       ? `The average of ${percent(averages.forUp)} is not above ${percent(policy.scaleUpThresholdPercent)}, and there is no clone to give up.`

@@ -6,15 +6,16 @@
 import { isValidLabel } from "../../wire/names.ts";
 import { average, averageWithoutOne, isIncomplete } from "./averages.ts";
 import { idsOfClones, outOfBounds, rememberClones, settleOutstanding, withTicks } from "./cloneChanges.ts";
-import type {
-  Averages,
-  Decision,
-  Evaluation,
-  GroupPolicy,
-  GroupState,
-  HoldReason,
-  Observation,
-  Scale,
+import {
+  type Averages,
+  cooldownUntilMs,
+  type Decision,
+  type Evaluation,
+  type GroupPolicy,
+  type GroupState,
+  type HoldReason,
+  type Observation,
+  type Scale,
 } from "./types.ts";
 
 export interface EvaluateInput {
@@ -28,22 +29,20 @@ export interface EvaluateInput {
   readonly scaleUpAllowed: boolean;
 }
 
-export interface EvaluateResult {
-  readonly state: GroupState;
-  readonly evaluation: Evaluation;
-}
-
 /** Decides for one group at one tick. Never throws; changes nothing it was given. */
-export function evaluate(input: EvaluateInput): EvaluateResult {
+export function evaluate(input: EvaluateInput): Evaluation {
   const { policy, observation, nowMs } = input;
   const averages = average(observation);
   const cloneIds = idsOfClones(observation.members, input.state.knownClones);
   const remembered = rememberClones(input.state, cloneIds, policy, nowMs);
+  const outcome = (state: GroupState, decision: Decision): Evaluation => {
+    return { observation, policy, decision, averages, clones: cloneIds.length, state };
+  };
 
   // 1. nothing may be decided at all
   const barred = whyBarred(policy, observation, averages);
   if (policy === null || barred !== null) {
-    return finish(input, averages, cloneIds, withTicks(remembered, 0, 0), hold(barred ?? "no_policy"));
+    return outcome(withTicks(remembered, 0, 0), hold(barred ?? "no_policy"));
   }
 
   // 2., 3.
@@ -56,21 +55,20 @@ export function evaluate(input: EvaluateInput): EvaluateResult {
   const settled = settleOutstanding(remembered, cloneIds, { high, low, bounds });
 
   // 5.
-  if (settled.lastActionMs !== null && nowMs < settled.lastActionMs + policy.cooldownPeriodMs) {
-    return finish(input, averages, cloneIds, withTicks(settled, 0, 0), hold("cooldown"));
+  const coolUntilMs = cooldownUntilMs({ policy, state: settled });
+  if (coolUntilMs !== null && nowMs < coolUntilMs) {
+    return outcome(withTicks(settled, 0, 0), hold("cooldown"));
   }
 
   // 6.
   const counted = withTicks(settled, high ? settled.highTicks + 1 : 0, low ? settled.lowTicks + 1 : 0);
 
   const wanted = decide(input, policy, averages, cloneIds, counted, bounds);
-  if (wanted.decision === "hold") return finish(input, averages, cloneIds, counted, wanted);
+  if (wanted.decision === "hold") return outcome(counted, wanted);
 
   // 11. a paused group keeps its counters; nothing begins
-  if (policy.paused) {
-    return finish(input, averages, cloneIds, counted, { decision: "hold", reason: "paused", would: wanted });
-  }
-  return finish(input, averages, cloneIds, act(counted, wanted, observation.group, policy, nowMs), wanted);
+  if (policy.paused) return outcome(counted, { decision: "hold", reason: "paused", would: wanted });
+  return outcome(act(counted, wanted, observation.group, policy, nowMs), wanted);
 }
 
 /** Steps 7 to 10. */
@@ -116,14 +114,13 @@ function whyBarred(
   policy: GroupPolicy | null,
   observation: Observation,
   averages: Averages,
-): HoldStep1 | null {
+): "no_policy" | "disabled" | "no_data" | "orphaned" | null {
   if (policy === null) return "no_policy";
   if (!policy.enabled) return "disabled";
   if (!observation.hostLive || averages.fresh === null) return "no_data";
   if (!observation.members.some((m) => m.cloneId === 0)) return "orphaned";
   return null;
 }
-type HoldStep1 = "no_policy" | "disabled" | "no_data" | "orphaned";
 
 function idOf(group: string, clone: string): number {
   return Number(clone.slice(`${group}-clone-`.length));
@@ -188,31 +185,6 @@ function act(state: GroupState, scale: Scale, group: string, policy: GroupPolicy
 
 function hold(reason: Exclude<HoldReason, "paused">): Decision {
   return { decision: "hold", reason };
-}
-
-function finish(
-  input: EvaluateInput,
-  averages: Averages,
-  cloneIds: readonly number[],
-  state: GroupState,
-  decision: Decision,
-): EvaluateResult {
-  const { policy, observation } = input;
-  return {
-    state,
-    evaluation: {
-      observation,
-      policy,
-      decision,
-      averages,
-      clones: cloneIds.length,
-      highTicks: state.highTicks,
-      lowTicks: state.lowTicks,
-      cooldownUntilMs:
-        policy === null || state.lastActionMs === null ? null : state.lastActionMs + policy.cooldownPeriodMs,
-      outstanding: state.outstanding,
-    },
-  };
 }
 
 /** Ids have at most nine digits, so that every clone's name is read back as one. */

@@ -1,8 +1,9 @@
 /** One tick over all groups: every group evaluated once, and the hosts' limits on scale-ups kept. */
 import { type Glob, matchesGlob, parseGlob } from "../../config/glob.ts";
 import type { ScalerConfig } from "../../config/scaler.ts";
-import { type EvaluateResult, evaluate } from "./evaluate.ts";
+import { evaluate } from "./evaluate.ts";
 import {
+  cooldownUntilMs,
   type Evaluation,
   FRESH_STATE,
   type Group,
@@ -108,8 +109,7 @@ export interface TickResult {
 /** One group at this tick; the result is replaced where its host's limit closes the door. */
 interface Turn {
   readonly group: Group;
-  readonly observation: Observation;
-  result: EvaluateResult;
+  evaluation: Evaluation;
 }
 
 /** Evaluates every observed group; a group that is remembered but not observed keeps only what must outlive it. Pure. */
@@ -119,47 +119,44 @@ export function tick(input: TickInput): TickResult {
     const { key } = observation;
     const group = input.groups.get(key) ?? newGroup(key, observation, policyOf);
     const { policy, state } = group;
-    return {
-      group,
-      observation,
-      result: evaluate({ policy, state, observation, nowMs, scaleUpAllowed: true }),
-    };
+    return { group, evaluation: evaluate({ policy, state, observation, nowMs, scaleUpAllowed: true }) };
   });
   for (const turn of beyondHostLimit(turns, input.maxScaleUpsPerTick)) {
-    const { group, observation } = turn;
-    const { policy, state } = group;
-    turn.result = evaluate({ policy, state, observation, nowMs, scaleUpAllowed: false });
+    const { policy, state } = turn.group;
+    const { observation } = turn.evaluation;
+    turn.evaluation = evaluate({ policy, state, observation, nowMs, scaleUpAllowed: false });
   }
   const groups = new Map<GroupKey, Group>();
-  for (const { group, result } of turns) {
-    groups.set(group.key, group.state === result.state ? group : { ...group, state: result.state });
+  for (const { group, evaluation } of turns) {
+    const { state } = evaluation;
+    groups.set(group.key, group.state === state ? group : { ...group, state });
   }
   for (const [key, group] of input.groups) {
     const state = groups.has(key) ? null : afterAbsence(group, nowMs);
     if (state !== null) groups.set(key, { ...group, state });
   }
-  return { evaluations: turns.map(({ result }) => result.evaluation), groups };
+  return { evaluations: turns.map(({ evaluation }) => evaluation), groups };
 }
 
 /** The scale-ups that their host's limit leaves out: the most overloaded groups go first. */
 function beyondHostLimit(turns: readonly Turn[], limit: number): Turn[] {
   const byHost = new Map<string, Turn[]>();
   for (const turn of turns) {
-    if (turn.result.evaluation.decision.decision !== "scale_up") continue;
-    const { host } = turn.observation;
+    if (turn.evaluation.decision.decision !== "scale_up") continue;
+    const { host } = turn.evaluation.observation;
     const ups = byHost.get(host);
     if (ups === undefined) byHost.set(host, [turn]);
     else ups.push(turn);
   }
-  const load = ({ result }: Turn) => result.evaluation.averages.forUp ?? 0;
+  const load = ({ evaluation }: Turn) => evaluation.averages.forUp ?? 0;
   return [...byHost.values()].flatMap((ups) => ups.sort((a, b) => load(b) - load(a)).slice(limit));
 }
 
 /** What is kept of a group that is absent at a tick: its cooldown and tombstones until they are over; then null. */
-function afterAbsence({ policy, state }: Group, nowMs: number): GroupState | null {
+function afterAbsence(group: Group, nowMs: number): GroupState | null {
+  const { state } = group;
   const tombstones = state.tombstones.filter((t) => nowMs < t.untilMs);
-  const cooling =
-    state.lastActionMs !== null && policy !== null && nowMs < state.lastActionMs + policy.cooldownPeriodMs;
-  if (!cooling && tombstones.length === 0) return null;
+  const coolUntilMs = cooldownUntilMs(group);
+  if ((coolUntilMs === null || nowMs >= coolUntilMs) && tombstones.length === 0) return null;
   return { ...state, highTicks: 0, lowTicks: 0, tombstones, knownClones: null, outOfBounds: null };
 }

@@ -1,9 +1,9 @@
-import type { PolicySettings } from "../../config/scaler.ts";
+import type { ScalerDefaults } from "../../config/scaler.ts";
 
 /** The scaler's values. All of them are immutable; a new state is made from an old one. */
 
 /** What holds for one group: its policy's keys over the defaults. `deathTimeoutMs` is also how long a tombstone lasts. */
-export type GroupPolicy = PolicySettings & { readonly deathTimeoutMs: number };
+export type GroupPolicy = ScalerDefaults;
 
 export type ObservedState = "fresh" | "warming" | "missing" | "silent";
 
@@ -38,8 +38,6 @@ export interface Observation extends GroupName {
   readonly members: readonly MemberObservation[];
 }
 
-export type ScaleReason = "overloaded" | "underloaded" | "above_max" | "below_min";
-
 export const HOLD_REASONS = [
   "no_policy",
   "disabled",
@@ -61,19 +59,19 @@ export const HOLD_REASONS = [
 ] as const;
 export type HoldReason = (typeof HOLD_REASONS)[number];
 
-export interface ScaleUp {
-  readonly decision: "scale_up";
-  readonly reason: "overloaded" | "below_min";
-  /** the clone to create */
+/** What is done about a group's size, and why. */
+export const SCALE_REASONS = {
+  scale_up: ["overloaded", "below_min"],
+  scale_down: ["underloaded", "above_max"],
+} as const;
+type ScaleReasons = typeof SCALE_REASONS;
+type ScaleBy<D extends keyof ScaleReasons> = {
+  readonly decision: D;
+  readonly reason: ScaleReasons[D][number];
+  /** the clone to create or to remove */
   readonly clone: string;
-}
-export interface ScaleDown {
-  readonly decision: "scale_down";
-  readonly reason: "underloaded" | "above_max";
-  /** the clone to remove */
-  readonly clone: string;
-}
-export type Scale = ScaleUp | ScaleDown;
+};
+export type Scale = ScaleBy<"scale_up"> | ScaleBy<"scale_down">;
 export type Hold =
   | { readonly decision: "hold"; readonly reason: Exclude<HoldReason, "paused"> }
   | { readonly decision: "hold"; readonly reason: "paused"; readonly would: Scale };
@@ -165,9 +163,12 @@ export interface Evaluation {
   readonly averages: Averages;
   /** clones alive at this tick, silent ones included */
   readonly clones: number;
-  /** counters after this evaluation */
-  readonly highTicks: number;
-  readonly lowTicks: number;
-  readonly cooldownUntilMs: number | null;
-  readonly outstanding: Outstanding | null;
+  /** what is remembered after it */
+  readonly state: GroupState;
+}
+
+/** When the last scale decision no longer keeps the group from another; null where nothing does. */
+export function cooldownUntilMs({ policy, state }: Pick<Evaluation, "policy" | "state">): number | null {
+  if (policy === null || state.lastActionMs === null) return null;
+  return state.lastActionMs + policy.cooldownPeriodMs;
 }

@@ -7,7 +7,13 @@ import { z } from "zod";
 import { splitCloneName } from "../../fleet/groups.ts";
 import type { FleetSnapshot, UnheardVm, VmRecord } from "../../fleet/types.ts";
 import { formatName, pathText, tryParseName } from "../../wire/names.ts";
-import { type GroupKey, type GroupState, groupKey, type RememberedGroup } from "../rules/types.ts";
+import {
+  type GroupKey,
+  type GroupState,
+  groupKey,
+  type RememberedGroup,
+  SCALE_REASONS,
+} from "../rules/types.ts";
 import {
   type Base,
   type Bases,
@@ -26,10 +32,10 @@ const count = z.int().min(0);
 const cloneId = z.int().min(1).max(999_999_999);
 const label = z.string().min(1).max(63);
 
-function scaleSchema<D extends string, const R extends readonly string[]>(decision: D, reasons: R) {
+function scaleSchema<D extends keyof typeof SCALE_REASONS>(decision: D) {
   return z.object({
     decision: z.literal(decision),
-    reason: z.literal(reasons),
+    reason: z.literal<(typeof SCALE_REASONS)[D]>(SCALE_REASONS[decision]),
     clone: label,
     cloneId,
     sinceMs: wallMs,
@@ -44,10 +50,7 @@ const groupSchema = z.object({
   lowTicks: count,
   lastActionMs: wallMs.nullable(),
   outstanding: z
-    .discriminatedUnion("decision", [
-      scaleSchema("scale_up", ["overloaded", "below_min"]),
-      scaleSchema("scale_down", ["underloaded", "above_max"]),
-    ])
+    .discriminatedUnion("decision", [scaleSchema("scale_up"), scaleSchema("scale_down")])
     .nullable(),
   tombstones: z.array(z.object({ cloneId, untilMs: wallMs })),
   madeHere: z.array(cloneId),
