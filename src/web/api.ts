@@ -62,15 +62,12 @@ export function apiRouter(deps: WebDeps): Router {
 function decisionsQuery(parameters: Readonly<Record<string, unknown>>): RecentQuery | string {
   const { limit = String(DEFAULT_DECISIONS), group, host } = parameters;
   const count = typeof limit === "string" && /^\d{1,9}$/.test(limit) ? Number(limit) : 0;
-  if (count < 1 || count > MAX_RECENT) {
+  if (count < 1 || count > MAX_RECENT)
     return `limit ${quoted(limit)}: a whole number from 1 to ${MAX_RECENT} is allowed`;
-  }
-  if (group !== undefined && (typeof group !== "string" || group === "")) {
+  if (group !== undefined && (typeof group !== "string" || group === ""))
     return `group ${quoted(group)}: one name is allowed, such as web or user:web`;
-  }
-  if (host !== undefined && (typeof host !== "string" || host === "")) {
+  if (host !== undefined && (typeof host !== "string" || host === ""))
     return `host ${quoted(host)}: the name of one target is allowed`;
-  }
   return {
     limit: count,
     ...(group === undefined ? {} : { group: group.toLowerCase() }),

@@ -34,7 +34,6 @@ export interface WebDeps {
   readonly collect: () => Iterable<Family> | Promise<Iterable<Family>>;
 }
 
-const METHODS = ["GET", "HEAD"];
 const PAGE_TYPE = "text/html; charset=utf-8";
 
 /** The web side of the program: metrics, health, API and pages. Decides by `deps` alone, keeps no state but counts. */
@@ -68,23 +67,23 @@ export function createApp(deps: WebDeps): express.Express {
   return app.use(onError);
 }
 
+const COMMON_HEADERS = {
+  "X-Content-Type-Options": "nosniff",
+  "Cache-Control": "no-store",
+  "Referrer-Policy": "no-referrer",
+  "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+};
+
 const commonHeaders: express.RequestHandler = (_request, response, next) => {
-  response.setHeader("X-Content-Type-Options", "nosniff");
-  response.setHeader("Cache-Control", "no-store");
-  response.setHeader("Referrer-Policy", "no-referrer");
-  response.setHeader("Content-Security-Policy", CONTENT_SECURITY_POLICY);
+  response.set(COMMON_HEADERS);
   next();
 };
 
 const readOnly: express.RequestHandler = (request, response, next) => {
-  if (METHODS.includes(request.method)) {
-    next();
-    return;
-  }
-  response.setHeader("Allow", METHODS.join(", "));
+  if (request.method === "GET" || request.method === "HEAD") return next();
   // Whatever body comes with it is not worth reading.
-  response.setHeader("Connection", "close");
-  const text = `${request.method} is not allowed here: everything can only be read (${METHODS.join(", ")}).`;
+  response.setHeader("Connection", "close").setHeader("Allow", "GET, HEAD");
+  const text = `${request.method} is not allowed here: everything can only be read (GET, HEAD).`;
   if (isApi(request.path)) sendError(response, 405, "bad_data", text);
   else sendText(response, 405, text);
 };

@@ -50,14 +50,6 @@ export function metricsHandler(deps: WebDeps): RequestHandler {
   };
 }
 
-interface Range {
-  /** Lower-cased: `text/plain`, `text/*`, `gzip`. */
-  readonly value: string;
-  readonly parameters: ReadonlyMap<string, string>;
-  /** 0 is "not this one". */
-  readonly quality: number;
-}
-
 /**
  * The format that a client's Accept header asks for. OpenMetrics goes only to clients that name it, in version 1.0.0 or
  * without a version, and want it at least as much as text; all others get text, also those that accept neither.
@@ -76,8 +68,9 @@ export function acceptsGzip(acceptEncoding: string | undefined): boolean {
   return gzip > 0 && gzip >= (quality("identity") ?? 0);
 }
 
-function isOpenMetrics({ value, parameters }: Range): boolean {
-  const version = parameters.get("version");
+type Range = ReturnType<typeof parseRanges>[number];
+
+function isOpenMetrics({ value, version }: Range): boolean {
   return value === "application/openmetrics-text" && (version === undefined || version === "1.0.0");
 }
 
@@ -90,19 +83,17 @@ function textQuality(ranges: readonly Range[]): number {
   return 0;
 }
 
-/** Reads a header such as `text/plain;version=0.0.4;q=0.5, *` + `/*;q=0.1`. What makes no sense is left out. */
-function parseRanges(header: string): Range[] {
-  return header
-    .split(",")
-    .map((text) => text.split(";").map((part) => part.trim().toLowerCase()))
-    .flatMap(([value = "", ...rest]) => {
-      const parameters = new Map(rest.map(splitParameter));
-      const quality = Number(parameters.get("q") ?? "1");
-      return value === "" || !(quality >= 0 && quality <= 1) ? [] : [{ value, parameters, quality }];
-    });
-}
-
-function splitParameter(part: string): [name: string, value: string] {
-  const [, name = "", value = ""] = /^([^=]*)=?(.*)$/s.exec(part) ?? [];
-  return [name.trim(), value.trim().replace(/^"(.*)"$/, "$1")];
+/**
+ * Reads a header such as `text/plain;version=0.0.4;q=0.5, *` + `/*;q=0.1`, in lower case. What makes no sense is left out.
+ * A quality of 0 is "not this one".
+ */
+function parseRanges(header: string) {
+  const ranges = header.toLowerCase().replace(/[\s"]/g, "").split(",");
+  return ranges.flatMap((range) => {
+    const [value = "", ...parameters] = range.split(";");
+    const named = new Map(parameters.map((parameter) => parameter.split("=", 2) as [string, string]));
+    const quality = Number(named.get("q") ?? 1);
+    if (value === "" || !(quality >= 0 && quality <= 1)) return [];
+    return [{ value, version: named.get("version"), quality }];
+  });
 }

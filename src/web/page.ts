@@ -17,15 +17,12 @@ export function html(parts: TemplateStringsArray, ...inserted: readonly Insertab
 }
 
 function insertable(value: Insertable = ""): string {
-  if (typeof value === "object")
-    return [value]
-      .flat()
-      .map(({ text }) => text)
-      .join("");
+  if (Array.isArray(value)) return value.map(insertable).join("");
+  if (typeof value === "object" && "text" in value) return value.text;
   return String(value).replace(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
 }
 
-const ENTITIES: Readonly<Record<string, string>> = {
+const ENTITIES: Record<string, string> = {
   "&": "&amp;",
   "<": "&lt;",
   ">": "&gt;",
@@ -103,12 +100,10 @@ ${content}
 
 /** What a person sees who asked for something that is not there. */
 export function notFoundPage(path: string): Html {
-  return page(
-    "Not found · albatross-exporter",
-    html`<h1>There is nothing here</h1>
+  const content = html`<h1>There is nothing here</h1>
 <p><code>${path}</code> is not a page of this exporter.</p>
-<p><a href="/">Start at the front page</a>, which links to all there is.</p>`,
-  );
+<p><a href="/">Start at the front page</a>, which links to all there is.</p>`;
+  return page("Not found · albatross-exporter", content);
 }
 
 type Mood = "good" | "idle" | "bad";
@@ -167,12 +162,11 @@ ${LINKS.map(({ path, what }) => html`<tr><td><a href="${path}"><code>${path}</co
 }
 
 function summary(targets: readonly TargetSnapshot[]): string {
-  if (targets.length === 0) return "No host is configured.";
+  const { length } = targets;
   const up = targets.filter((target) => target.up).length;
-  if (up === targets.length) return up === 1 ? "The one host is up." : `All ${up} hosts are up.`;
-  if (up === 0)
-    return targets.length === 1 ? "The one host is down." : `All ${targets.length} hosts are down.`;
-  return `${up} of ${targets.length} hosts are up.`;
+  if (length === 0) return "No host is configured.";
+  if (up > 0 && up < length) return `${up} of ${length} hosts are up.`;
+  return `${length === 1 ? "The one host is" : `All ${length} hosts are`} ${up > 0 ? "up" : "down"}.`;
 }
 
 function scalerWords({ groups, pollIntervalMs, lastTickMs }: ScalerSummary, nowMs: number): string {

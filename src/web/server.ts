@@ -144,27 +144,20 @@ async function bind(server: Server, { host, port }: ListenAddress): Promise<Boun
     throw new ListenError({ host, port }, error);
   });
   const bound = { host, port: (server.address() as AddressInfo).port };
-  return { ...bound, url: `http://${formatListenAddress({ ...bound, host: reachable(host) })}` };
-}
-
-function reachable(host: string | null): string {
-  if (host === null || host === "0.0.0.0") return "127.0.0.1";
-  return host === "::" ? "::1" : host;
+  const loopback = { "": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1" }[host ?? ""] ?? host;
+  return { ...bound, url: `http://${formatListenAddress({ ...bound, host: loopback })}` };
 }
 
 function explain({ code, message }: NodeJS.ErrnoException): string {
-  const another = "choose another address with web.listen_addresses or --web.listen-address";
-  switch (code) {
-    case "EADDRINUSE":
-      return `another program listens there already (a second albatross-exporter?); stop it or ${another}`;
-    case "EACCES":
-      return `not permitted (ports below 1024 need CAP_NET_BIND_SERVICE); ${another}`;
-    case "EADDRNOTAVAIL":
-      return `this machine does not have that address; ${another}`;
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return `that host name has no address; ${another}`;
-    default:
-      return message;
-  }
+  const reason = REASONS[code ?? ""];
+  if (reason === undefined) return message;
+  return `${reason} choose another address with web.listen_addresses or --web.listen-address`;
 }
+
+const REASONS: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another program listens there already (a second albatross-exporter?); stop it or",
+  EACCES: "not permitted (ports below 1024 need CAP_NET_BIND_SERVICE);",
+  EADDRNOTAVAIL: "this machine does not have that address;",
+  ENOTFOUND: "that host name has no address;",
+  EAI_AGAIN: "that host name has no address;",
+};
