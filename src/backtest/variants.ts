@@ -1,5 +1,6 @@
 /** `--set key=value`: the configuration with other values, several of one key to compare them. */
-import { isSeq, parseDocument } from "yaml";
+import { parseDocument, stringify } from "yaml";
+import { YamlFile } from "../config/checkedYaml.ts";
 import { loadConfig } from "../config/load.ts";
 import type { ScalerConfig } from "../config/scaler.ts";
 import { defaultsKeys, scalerKeys } from "../config/scaler.ts";
@@ -14,6 +15,12 @@ export interface Variant {
   readonly set: Readonly<Record<string, string>>;
   readonly config: ScalerConfig;
 }
+
+/** What the file says under `scaler`, as it stands there. */
+type GivenScaler = Record<string, unknown> & {
+  defaults?: object;
+  policies?: readonly object[] | undefined;
+};
 
 /** The keys under `scaler` itself that change decisions. */
 const SCALER_KEYS = [scalerKeys.pollIntervalMs.key, scalerKeys.maxScaleUpsPerTick.key];
@@ -65,21 +72,17 @@ export function settingsOf(set: Variant["set"]): string[] {
 
 /** Sets each key where it holds for every group: in the defaults, and in the policies that have their own value. */
 function configWith(file: string, text: string, set: Variant["set"]): ScalerConfig {
-  const document = parseDocument(text.trim() === "" ? "{}" : text);
-  for (const [key, value] of Object.entries(set)) {
-    const parsed: unknown = parseDocument(value).toJS();
-    if (SCALER_KEYS.includes(key)) {
-      document.setIn(["scaler", key], parsed);
-      continue;
-    }
-    document.setIn(["scaler", "defaults", key], parsed);
-    const policies = document.getIn(["scaler", "policies"]);
-    for (const index of isSeq(policies) ? policies.items.keys() : []) {
-      const path = ["scaler", "policies", index, key];
-      if (document.hasIn(path)) document.setIn(path, parsed);
-    }
+  const content = (new YamlFile(file, text).content?.value ?? {}) as { scaler?: GivenScaler };
+  const scaler = { ...content.scaler };
+  const own = Object.entries(set).map(([key, value]) => [key, parseDocument(value).toJS()] as const);
+  for (const [key, value] of own) {
+    if (SCALER_KEYS.includes(key)) scaler[key] = value;
+    else scaler.defaults = { ...scaler.defaults, [key]: value };
+    scaler.policies = scaler.policies?.map((policy) =>
+      key in policy ? { ...policy, [key]: value } : policy,
+    );
   }
-  const result = loadConfig(file, document.toString());
+  const result = loadConfig(file, stringify({ ...content, scaler }));
   if (result.ok) return result.config.scaler;
   const settings = settingsOf(set).map((setting) => `--set ${setting}`);
   const problems = result.problems.map(({ path, text }) => `${path}: ${text}`);

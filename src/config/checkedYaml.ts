@@ -1,14 +1,15 @@
 import { readFileSync } from "node:fs";
 import {
-  type Alias,
+  type Document,
   isAlias,
   isMap,
+  isNode,
   isScalar,
   isSeq,
   LineCounter,
-  type Node,
+  type Pair,
   parseDocument,
-  visit,
+  type Scalar,
   type YAMLError,
 } from "yaml";
 import type { z } from "zod";
@@ -96,9 +97,22 @@ export function checkYaml<T>(
 }
 
 /** Enough for people who repeat themselves, too few for a file whose aliases multiply to fill the memory. */
-const MAX_ALIAS_COUNT = 100;
+const MAX_ALIASED_VALUES = 1000;
+const TOO_MANY_ALIASES = `too many aliases (*name); allowed: at most ${MAX_ALIASED_VALUES} values by way of aliases`;
 
-/** A file of YAML 1.2 as a plain value that remembers where each part stands. */
+/** Where a value stands, its key (or the list that it is in), and what stands below it. */
+interface Place {
+  readonly offset: number;
+  readonly keyOffset: number;
+  readonly below: ReadonlyMap<string | number, Place>;
+}
+
+interface Read {
+  readonly value: unknown;
+  readonly place: Place;
+}
+
+/** A file of YAML 1.2 as a plain value that remembers where each part stands. Merge keys (`<<: *name`) are followed. */
 export class YamlFile {
   /** What YAML itself has to say against the file. */
   readonly problems: readonly Problem[];
@@ -106,8 +120,11 @@ export class YamlFile {
   readonly content: { readonly value: unknown } | null;
   readonly #file: string;
   readonly #lines = new LineCounter();
-  readonly #root: Node | null;
-  readonly #aliases = new Map<Alias, Node | undefined>();
+  readonly #document: Document;
+  readonly #found: Problem[] = [];
+  #root: Place = { offset: 0, keyOffset: 0, below: new Map() };
+  #isWhole = true;
+  #aliasedValues = 0;
 
   /** Never throws: what is wrong is in `problems`. */
   constructor(file: string, text: string) {
@@ -116,32 +133,19 @@ export class YamlFile {
       lineCounter: this.#lines,
       prettyErrors: false,
       stringKeys: true,
+      uniqueKeys: false,
       resolveKnownTags: false,
     });
-    this.#root = document.contents;
-    const unknown: Problem[] = [];
-    visit(document, {
-      Alias: (_, alias) => {
-        const node = alias.resolve(document);
-        this.#aliases.set(alias, node);
-        if (node !== undefined) return;
-        const text = `alias *${alias.source} without an anchor &${alias.source} before it; allowed: aliases of anchors`;
-        unknown.push(this.#problemAt(alias.range?.[0] ?? 0, [], text));
-      },
-    });
+    this.#document = document;
     const errors = distinct([...document.errors, ...document.warnings]);
-    const problems = [...errors.map((error) => this.#syntaxProblem(error)), ...unknown];
-    this.problems = problems;
+    this.problems = errors.map((error) => this.#syntaxProblem(error));
     this.content = null;
-    // A key given twice leaves a file that can be checked further; other damage does not.
-    if (unknown.length > 0 || errors.some(({ code }) => code !== "DUPLICATE_KEY")) return;
-    try {
-      this.content = { value: document.toJS({ maxAliasCount: MAX_ALIAS_COUNT }) };
-    } catch (error) {
-      if (!(error instanceof ReferenceError)) throw error;
-      const text = `too many aliases (*name); allowed: at most ${MAX_ALIAS_COUNT} values by way of aliases`;
-      this.problems = [...problems, this.#problemAt(0, [], text)];
-    }
+    if (errors.length > 0) return;
+    const { value, place } = this.#read(document.contents, [], 0);
+    if (this.#aliasedValues > MAX_ALIASED_VALUES) this.#refuse(0, TOO_MANY_ALIASES);
+    this.#root = place;
+    this.problems = this.#found;
+    if (this.#isWhole) this.content = { value };
   }
 
   /** Was something written at this path? */
@@ -151,9 +155,73 @@ export class YamlFile {
 
   /** A problem with the value at `path`, or with what is there of the way to it; with `ofKey` with its key. */
   problem(path: Path, text: string, { ofKey = false } = {}): Problem {
-    const { node, key, whole } = this.#find(path);
-    const [first, second] = ofKey && whole ? [key, node] : [node, key];
-    return this.#problemAt(first?.range?.[0] ?? second?.range?.[0] ?? 0, path, text);
+    const { place, whole } = this.#find(path);
+    return this.#problemAt(ofKey && whole ? place.keyOffset : place.offset, path, text);
+  }
+
+  /** Follows `path` as far as it goes, and tells whether the whole path was there. */
+  #find(path: Path): { readonly place: Place; readonly whole: boolean } {
+    let place = this.#root;
+    for (const step of path) {
+      const next = place.below.get(step);
+      if (next === undefined) return { place, whole: false };
+      place = next;
+    }
+    return { place, whole: true };
+  }
+
+  /** The value of a node with the places of its parts; of a key given twice the first. */
+  #read(node: unknown, path: Path, keyOffset: number, aliased = false): Read {
+    const below = new Map<string | number, Place>();
+    const offset = (isNode(node) && node.range?.[0]) || keyOffset;
+    const place: Place = { offset, keyOffset, below };
+    if (aliased) this.#aliasedValues++;
+    if (this.#aliasedValues > MAX_ALIASED_VALUES) return { value: null, place };
+    if (isAlias(node)) {
+      const target = node.resolve(this.#document);
+      if (target === undefined) {
+        const { source } = node;
+        const text = `alias *${source} without an anchor &${source} before it; allowed: aliases of anchors`;
+        this.#refuse(offset, text);
+      }
+      const read = this.#read(target, path, keyOffset, true);
+      return { value: read.value, place: { ...read.place, offset } };
+    }
+    if (isSeq(node)) {
+      const items = node.items.map((item, step) => this.#read(item, [...path, step], offset, aliased));
+      for (const [step, item] of items.entries()) below.set(step, item.place);
+      return { value: items.map(({ value }) => value), place };
+    }
+    if (!isMap(node)) return { value: isScalar(node) ? node.value : null, place };
+    const value: Record<string, unknown> = {};
+    const merges: Read[] = [];
+    for (const { key, value: child } of node.items as Pair<Scalar>[]) {
+      const step = String(key.source);
+      const at = key.range?.[0] ?? offset;
+      const refuse = (text: string) => this.#found.push(this.#problemAt(at, [...path, step], text));
+      const read = this.#read(child, [...path, step], at, aliased);
+      if (step === "__proto__") refuse("unknown key; no setting is called so");
+      else if (step === "<<" && key.type === "PLAIN") merges.push(...mergedBy(read, refuse));
+      else if (below.has(step)) refuse("key given twice; allowed: once");
+      else {
+        below.set(step, read.place);
+        value[step] = read.value;
+      }
+    }
+    for (const merged of merges) {
+      for (const [step, place] of merged.place.below) {
+        if (below.has(step)) continue;
+        below.set(step, place);
+        value[step] = (merged.value as Record<string, unknown>)[step];
+      }
+    }
+    return { value, place };
+  }
+
+  /** A problem after which nothing of the file is looked at further. */
+  #refuse(offset: number, text: string): void {
+    this.#found.push(this.#problemAt(offset, [], text));
+    this.#isWhole = false;
   }
 
   #problemAt(offset: number, path: Path, text: string): Problem {
@@ -163,57 +231,23 @@ export class YamlFile {
   }
 
   #syntaxProblem(error: YAMLError): Problem {
-    const offset = error.pos[0];
-    if (error.code === "DUPLICATE_KEY") {
-      return this.#problemAt(offset, pathOfKey(this.#root, offset) ?? [], "key given twice; allowed: once");
-    }
-    const problem = this.#problemAt(offset, [], `not valid YAML: ${syntaxText(error)}`);
+    const problem = this.#problemAt(error.pos[0], [], `not valid YAML: ${syntaxText(error)}`);
     const { position } = problem;
     // How deep is too deep depends on the stack; the line says enough.
     if (error.code !== "RESOURCE_EXHAUSTION" || position === null) return problem;
     return { ...problem, position: { ...position, column: 1 } };
   }
-
-  /** Follows `path` as far as it goes: the last node, the key that led to it, and whether the whole path was there. */
-  #find(path: Path): { node: Node | null; key: Node | null; whole: boolean } {
-    let node = this.#root;
-    let key: Node | null = null;
-    for (const step of path) {
-      const parent: Node | null = isAlias(node) ? (this.#aliases.get(node) ?? null) : node;
-      const child = isSeq<Node>(parent)
-        ? { key: null, node: parent.items[Number(step)] }
-        : entriesOf(parent).find((entry) => entry.step === step);
-      if (child?.node === undefined) return { node, key, whole: false };
-      ({ node, key } = child);
-    }
-    return { node, key, whole: true };
-  }
 }
 
-interface Entry {
-  readonly step: string | number;
-  readonly key: Node | null;
-  readonly node: Node | null;
-}
-
-/** What stands in a mapping or a list. */
-function entriesOf(parent: Node | null): readonly Entry[] {
-  if (isSeq<Node>(parent)) return parent.items.map((node, step) => ({ step, key: null, node }));
-  if (!isMap<Node, Node | null>(parent)) return [];
-  return parent.items.map(({ key, value: node }) => ({
-    step: String(isScalar(key) ? key.value : key),
-    key,
-    node,
-  }));
-}
-
-/** The path of the key that stands at `offset`. */
-function pathOfKey(parent: Node | null, offset: number): Path | null {
-  for (const { step, key, node } of entriesOf(parent)) {
-    const below = key?.range?.[0] === offset ? [] : pathOfKey(node, offset);
-    if (below !== null) return [step, ...below];
-  }
-  return null;
+/** The mappings that a merge key names: one, or those of a list, the first of which wins. */
+function mergedBy({ value, place }: Read, refuse: (text: string) => void): readonly Read[] {
+  const all = Array.isArray(value)
+    ? Array.from(place.below.values(), (place, index) => ({ value: value[index], place }))
+    : [{ value, place }];
+  const isMapping = (one: unknown) => typeof one === "object" && one !== null && !Array.isArray(one);
+  if (all.every((one) => isMapping(one.value))) return all;
+  refuse("merges what is no mapping; allowed: a mapping or a list of mappings, such as *name");
+  return [];
 }
 
 /** All that YAML objects to, in the order of the file, each once. Nesting that no person wrote ends the list. */

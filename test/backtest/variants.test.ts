@@ -31,6 +31,20 @@ describe("--set", () => {
     ]);
   });
 
+  test("holds in a policy that has its own value by way of an alias or a merge key", () => {
+    const config = `
+scaler:
+  policies:
+    - &web { match: "user:web", max_clones: 2 }
+    - { <<: *web, match: "user:db" }
+`;
+    const [variant] = variants("config.yaml", config, ["max_clones=5"]);
+    expect(variant?.config.policies.map(({ match, maxClones }) => [match, maxClones])).toEqual([
+      ["user:web", 5],
+      ["user:db", 5],
+    ]);
+  });
+
   test("takes the keys that stand under scaler as well", () => {
     const [variant] = configs("poll_interval=10s", "max_scale_ups_per_tick=3", "death_timeout=1h");
     expect(variant?.config).toMatchObject({ pollIntervalMs: 10_000, maxScaleUpsPerTick: 3 });
