@@ -9,10 +9,10 @@ import {
   decodeMessage,
   encodeMessage,
   type IfData,
+  infoOfKnown,
   type Rusage,
   type Stats,
   statsMessage,
-  type UnikernelInfo,
 } from "../src/wire/messages.ts";
 import type { Name } from "../src/wire/names.ts";
 import { median } from "./probe.ts";
@@ -206,20 +206,12 @@ function stats(vm: number, round: number): Stats {
   };
 }
 
-const INFO: UnikernelInfo = {
-  typ: "solo5",
-  startup: null,
-  failBehaviour: { type: "quit" },
+const INFO = infoOfKnown({
   cpuids: [0],
   memory: 32,
   digest: Buffer.alloc(32, 0xab),
-  blockDevices: [],
-  bridges: [],
-  argv: null,
   startedMs: 1_795_343_131_000,
-  numcpus: 1,
-  linuxBootPartition: null,
-};
+});
 
 const RUSAGE: Rusage = {
   utimeSec: 0,

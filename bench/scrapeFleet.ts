@@ -1,6 +1,6 @@
 import type { Clock } from "../src/clock.ts";
 import { Fleet } from "../src/fleet/fleet.ts";
-import type { Stats, UnikernelInfo } from "../src/wire/messages.ts";
+import { infoOfKnown, type Stats } from "../src/wire/messages.ts";
 import type { Name } from "../src/wire/names.ts";
 
 const INTERVAL_US = 10_000_000;
@@ -39,20 +39,13 @@ function vmName(index: number): Name {
   return { path: [`user${group % PATHS}`], label: clone === 0 ? primary : `${primary}-clone-${clone}` };
 }
 
-const INFO: UnikernelInfo = {
+const INFO = infoOfKnown({
   typ: "bhyve",
-  startup: null,
-  failBehaviour: { type: "quit" },
   cpuids: [0],
   memory: 32,
   digest: Buffer.from("web"),
-  blockDevices: [],
-  bridges: [],
-  argv: null,
   startedMs: START_MS,
-  numcpus: 1,
-  linuxBootPartition: null,
-};
+});
 
 /** Numbers of the sizes that real ones have; the CPU time of the second round is higher than that of the first. */
 function filledStats(random: () => number, round: number): Stats {

@@ -1,8 +1,8 @@
 import { connect, type Socket } from "node:net";
 import type { Cancel, Clock } from "../clock.ts";
-import { subscribeCommand } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 import { frameOf } from "./frames.ts";
+import { subscribeCommand } from "./messages.ts";
 
 /** How soon a client that has lost its slot is back: albatross-influx and mollymawk reconnect at once. */
 const RECONNECT_MS = 10;

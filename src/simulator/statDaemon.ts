@@ -1,7 +1,8 @@
 import type { Socket } from "node:net";
-import { failureReply, type Header, type Message, statsMessage, successString } from "../wire/messages.ts";
+import { type Header, type Message, statsMessage } from "../wire/messages.ts";
 import { formatName, type Name, subscriptionCovers, subscriptionPlace } from "../wire/names.ts";
 import { frameOf, onMessages } from "./frames.ts";
+import { failureReply, successString } from "./messages.ts";
 import { UnixServer } from "./unixServer.ts";
 import type { SimulatedVm } from "./vm.ts";
 

@@ -1,17 +1,15 @@
 import type { Socket } from "node:net";
-import {
-  type Command,
-  failureReply,
-  type Header,
-  type InfoCommand,
-  type Message,
-  type NamedPolicy,
-  policiesReply,
-  type UnikernelCommand,
-  unikernelInfoReply,
+import type {
+  Command,
+  Header,
+  InfoCommand,
+  Message,
+  NamedPolicy,
+  UnikernelCommand,
 } from "../wire/messages.ts";
 import { formatName, type Name, subscriptionCovers } from "../wire/names.ts";
 import { frameOf, onMessages } from "./frames.ts";
+import { failureReply, policiesReply, unikernelInfoReply } from "./messages.ts";
 import type { InfoVersion } from "./model.ts";
 import { bytesFrom } from "./random.ts";
 import { SOCKET_MODE, UnixServer } from "./unixServer.ts";

@@ -3,7 +3,7 @@ import { createReadStream, ReadStream } from "node:fs";
 import type { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { createGunzip } from "node:zlib";
-import type { NamedInfo, Stats, UnikernelInfo } from "../wire/messages.ts";
+import { infoOfKnown, type NamedInfo, type Stats } from "../wire/messages.ts";
 import { type Name, parseName } from "../wire/names.ts";
 import { statsOfUsage } from "../wire/stats.ts";
 
@@ -215,9 +215,8 @@ function statsOf(rusage: unknown): Stats | null {
 function infoOf(vm: unknown): NamedInfo[] {
   const name = unikernelName(at(vm, "name"));
   const numcpus = Math.max(1, integer(at(vm, "cpus")) ?? 1);
-  return name === null
-    ? []
-    : [{ name, info: { ...UNINFORMED, numcpus, startedMs: time(at(vm, "started")) } }];
+  const startedMs = time(at(vm, "started"));
+  return name === null ? [] : [{ name, info: infoOfKnown({ numcpus, startedMs }) }];
 }
 
 function time(value: unknown): number | null {
@@ -242,18 +241,3 @@ function unikernelName(value: unknown): Name | null {
     return null;
   }
 }
-
-const UNINFORMED: UnikernelInfo = {
-  typ: "solo5",
-  startup: null,
-  failBehaviour: { type: "quit" },
-  cpuids: [],
-  memory: 0,
-  digest: new Uint8Array(),
-  blockDevices: [],
-  bridges: [],
-  argv: null,
-  startedMs: null,
-  numcpus: 1,
-  linuxBootPartition: null,
-};

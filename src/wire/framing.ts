@@ -1,8 +1,8 @@
 import { WireError } from "./errors.ts";
 
 export const LENGTH_PREFIX_BYTES = 4;
-/** A buffer for cut frames up to this size is kept for the next one; a larger one is given back. */
-const KEPT_BUFFER_BYTES = 64 * 1024;
+/** A buffer of up to this size, two chunks of a socket, is kept for the next cut frame; a larger one is given back. */
+const KEPT_BUFFER_BYTES = 128 * 1024;
 const EMPTY = Buffer.alloc(0);
 
 /** Puts the length prefix before a message. */
@@ -15,8 +15,8 @@ export function encodeFrame(der: Uint8Array): Buffer {
 
 /**
  * Cuts a stream of chunks into frames. A frame that lies whole in a chunk is handed on as a slice of it; one that is
- * cut is put together in a buffer that grows as bytes arrive, at most to twice what has arrived. So a frame is good
- * only until the callback returns: copy what must live longer.
+ * cut is put together in a buffer that grows to at most twice what has arrived. So a frame is good only until the callback
+ * returns: copy what must live longer.
  */
 export class FrameReader {
   readonly #maxFrameBytes: number;
@@ -47,25 +47,28 @@ export class FrameReader {
 
   /**
    * Calls `onFrame` with each message that `chunk` completes, in order. Throws a WireError "frame_length" or
-   * "frame_too_long" when a length prefix is out of range, after the frames before it were handed on and before
-   * anything is allocated; from then on every push throws the same error until `reset`. A callback may call `reset`:
-   * the rest of the chunk is dropped. What a callback throws comes out of push; the rest of the chunk is dropped and the
-   * reader reset then too.
+   * "frame_too_long" for a length prefix out of range, after the frames before it were handed on; every push throws it
+   * again until `reset`. A callback that calls `reset` drops the rest of the chunk; one that throws resets as well.
    */
   push(chunk: Uint8Array, onFrame: (frame: Buffer) => void): void {
     if (this.#damage !== null) throw this.#damage;
     const generation = this.#generation;
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    let at = this.#held > 0 ? this.#completeHeld(bytes, onFrame) : 0;
-    while (this.#generation === generation && bytes.length - at >= LENGTH_PREFIX_BYTES) {
-      const total = LENGTH_PREFIX_BYTES + this.#checkedLength(bytes.readInt32BE(at));
-      if (bytes.length - at < total) break;
-      this.#handOn(bytes.subarray(at + LENGTH_PREFIX_BYTES, at + total), onFrame);
-      at += total;
+    const bytes = this.#joined(chunk);
+    let at = 0;
+    while (bytes.length - at >= LENGTH_PREFIX_BYTES) {
+      const next = at + LENGTH_PREFIX_BYTES + this.#checkedLength(bytes.readInt32BE(at));
+      if (next > bytes.length) break;
+      try {
+        onFrame(bytes.subarray(at + LENGTH_PREFIX_BYTES, next));
+      } catch (error) {
+        this.reset();
+        throw error;
+      }
+      if (this.#generation !== generation) return;
+      this.#frameOffset += next - at;
+      at = next;
     }
-    if (this.#generation === generation && at < bytes.length) {
-      this.#hold(bytes, at, bytes.length, bytes.length - at);
-    }
+    this.#hold(bytes.subarray(at));
   }
 
   /** Throws a WireError "truncated" when the stream ended inside a frame. */
@@ -91,47 +94,31 @@ export class FrameReader {
     this.#generation++;
   }
 
-  /** Adds to the cut frame what it lacks, hands it on when it is whole, and returns how many bytes of the chunk it took. */
-  #completeHeld(bytes: Buffer, onFrame: (frame: Buffer) => void): number {
-    let at = 0;
-    if (this.#held < LENGTH_PREFIX_BYTES) {
-      at = Math.min(LENGTH_PREFIX_BYTES - this.#held, bytes.length);
-      this.#hold(bytes, 0, at, LENGTH_PREFIX_BYTES);
-      if (this.#held < LENGTH_PREFIX_BYTES) return at;
-    }
-    const total = LENGTH_PREFIX_BYTES + this.#checkedLength(this.#buffer.readInt32BE(0));
-    const until = Math.min(at + total - this.#held, bytes.length);
-    this.#hold(bytes, at, until, total);
-    if (this.#held === total) {
-      const frame = this.#buffer.subarray(LENGTH_PREFIX_BYTES, total);
-      this.#held = 0;
-      if (this.#buffer.length > KEPT_BUFFER_BYTES) this.#buffer = EMPTY;
-      this.#handOn(frame, onFrame);
-    }
-    return until;
-  }
-
-  #handOn(frame: Buffer, onFrame: (frame: Buffer) => void): void {
-    const generation = this.#generation;
-    try {
-      onFrame(frame);
-    } catch (error) {
-      this.reset();
-      throw error;
-    }
-    if (this.#generation === generation) this.#frameOffset += LENGTH_PREFIX_BYTES + frame.length;
-  }
-
-  /** Appends part of a chunk to the held bytes; `limit` is what the buffer will ever have to hold. */
-  #hold(bytes: Buffer, from: number, until: number, limit: number): void {
-    const needed = this.#held + until - from;
+  /** The held bytes and the chunk, in the buffer unless nothing is held. `#held` is 0 then. */
+  #joined(chunk: Uint8Array): Buffer {
+    const held = this.#held;
+    this.#held = 0;
+    if (held === 0) return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    const needed = held + chunk.length;
     if (needed > this.#buffer.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(needed * 2, limit)));
-      this.#buffer.copy(grown, 0, 0, this.#held);
+      const isKnown = held >= LENGTH_PREFIX_BYTES;
+      const frame = isKnown ? LENGTH_PREFIX_BYTES + this.#buffer.readInt32BE(0) : 0;
+      const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(needed * 2, frame)));
+      this.#buffer.copy(grown, 0, 0, held);
       this.#buffer = grown;
     }
-    bytes.copy(this.#buffer, this.#held, from, until);
-    this.#held = needed;
+    this.#buffer.set(chunk, held);
+    return this.#buffer.subarray(0, needed);
+  }
+
+  /** Keeps the start of a cut frame, at the start of the buffer. */
+  #hold(rest: Buffer): void {
+    this.#held = rest.length;
+    const { buffer, byteOffset, length } = this.#buffer;
+    if (rest.buffer === buffer && rest.byteOffset === byteOffset) return;
+    if (rest.length > length || length > KEPT_BUFFER_BYTES)
+      this.#buffer = Buffer.allocUnsafeSlow(rest.length);
+    rest.copy(this.#buffer);
   }
 
   #checkedLength(length: number): number {
@@ -142,7 +129,6 @@ export class FrameReader {
       `frame length: expected 1 to ${this.#maxFrameBytes}, found ${length}`,
     );
     this.#buffer = EMPTY;
-    this.#held = 0;
     throw this.#damage;
   }
 }

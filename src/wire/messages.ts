@@ -321,13 +321,7 @@ export type NamedPolicy = Extract<Success, { result: "policies" }>["policies"][n
 export type NamedInfo = Extract<Success, { result: "unikernel_info" }>["unikernels"][number];
 
 /** `old_info5` is Albatross 2.6's, `old_info4` that of 2.4 and 2.5. */
-export type InfoCommand = keyof typeof INFO_RESULTS;
-
-const INFO_RESULTS = {
-  info: "unikernel_info",
-  old_info5: "old_unikernel_info5",
-  old_info4: "old_unikernel_info4",
-} as const;
+export type InfoCommand = Extract<UnikernelCommand["command"], `${string}info${string}`>;
 
 /**
  * Decodes one message: the content of a frame. Images and block data are views of `frame`, everything else is copied.
@@ -374,61 +368,23 @@ export function messageToJson(value: Message): JsonObject {
   return message.json(value);
 }
 
-// The messages that this project sends: a client's questions, and a simulated host's answers.
-
-export function makeHeader(to: Name, sequenceNumber: Int64 = 0): Header {
-  return { version: WIRE_VERSION, sequence: sequenceNumber, name: to };
-}
-
-function question(to: Name, sequenceNumber: Int64, asked: Command): Message {
-  return { header: makeHeader(to, sequenceNumber), payload: { type: "command", command: asked } };
-}
-
-/** Subscribes to the statistics of every unikernel at or below `to`. */
-export function subscribeCommand(to: Name, sequenceNumber: Int64 = 0): Message {
-  return question(to, sequenceNumber, { class: "stats", command: "subscribe" });
-}
-
-/** Asks for unikernel info; `old_info5` and `old_info4` are for daemons before 2.7. */
-export function unikernelInfoCommand(
-  to: Name,
-  sequenceNumber: Int64 = 0,
-  age: InfoCommand = "info",
-): Message {
-  return question(to, sequenceNumber, { class: "unikernel", command: age });
-}
-
-export function policyInfoCommand(to: Name, sequenceNumber: Int64 = 0): Message {
-  return question(to, sequenceNumber, { class: "policy", command: "info" });
-}
-
 /** One sample, as albatross-stats pushes it: its sequence number is always 0. */
 export function statsMessage(of: Name, sample: Stats): Message {
-  return { header: makeHeader(of), payload: { type: "data", data: "stats", stats: sample } };
+  const to: Header = { version: WIRE_VERSION, sequence: 0, name: of };
+  return { header: to, payload: { type: "data", data: "stats", stats: sample } };
 }
 
-/** A reply carries the header of the command it answers. */
-export function successString(to: Header, string: string): Message {
-  return { header: to, payload: { type: "success", result: "string", string } };
-}
+const UNSAID: UnikernelInfo = {
+  typ: "solo5",
+  failBehaviour: { type: "quit" },
+  memory: 0,
+  digest: new Uint8Array(),
+  numcpus: 1,
+  ...each(null, "startup", "argv", "startedMs", "linuxBootPartition"),
+  ...each(NONE, "cpuids", "blockDevices", "bridges"),
+};
 
-export function successEmpty(to: Header): Message {
-  return { header: to, payload: { type: "success", result: "empty" } };
-}
-
-export function failureReply(to: Header, text: string): Message {
-  return { header: to, payload: { type: "failure", message: text } };
-}
-
-/** Answers an info command of any age in that command's shape. */
-export function unikernelInfoReply(
-  to: Header,
-  listed: readonly NamedInfo[],
-  age: InfoCommand = "info",
-): Message {
-  return { header: to, payload: { type: "success", result: INFO_RESULTS[age], unikernels: listed } };
-}
-
-export function policiesReply(to: Header, policies: readonly NamedPolicy[]): Message {
-  return { header: to, payload: { type: "success", result: "policies", policies } };
+/** Info of which only this is known. */
+export function infoOfKnown(known: Partial<UnikernelInfo>): UnikernelInfo {
+  return { ...UNSAID, ...known };
 }

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import type { TargetConfig } from "../../src/config/target.ts";
-import { type NamedPolicy, policiesReply } from "../../src/wire/messages.ts";
+import { policiesReply } from "../../src/simulator/messages.ts";
+import type { NamedPolicy } from "../../src/wire/messages.ts";
 import { formatName, parseName } from "../../src/wire/names.ts";
 import { eventually, settle } from "../support/eventually.ts";
 import type { Peer } from "../support/scriptedDaemon.ts";

@@ -2,14 +2,8 @@ import { createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { SocketDirectory } from "../../src/client/endpoint.ts";
 import { VmmdClient, VmmdError, type VmmdErrorReason } from "../../src/client/vmmd.ts";
-import {
-  failureReply,
-  type InfoCommand,
-  type Message,
-  type NamedInfo,
-  successEmpty,
-  unikernelInfoReply,
-} from "../../src/wire/messages.ts";
+import { failureReply, successEmpty, unikernelInfoReply } from "../../src/simulator/messages.ts";
+import type { InfoCommand, Message, NamedInfo } from "../../src/wire/messages.ts";
 import { formatName, parseName, ROOT } from "../../src/wire/names.ts";
 import { eventually, settle } from "../support/eventually.ts";
 import { captureBytes } from "../wire/support/vectors.ts";

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Fault } from "../../src/simulator/faults.ts";
-import { subscribeCommand, unikernelInfoCommand } from "../../src/wire/messages.ts";
+import { subscribeCommand, unikernelInfoCommand } from "../../src/simulator/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
 import {
   Client,

@@ -1,15 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { policyInfoCommand, subscribeCommand, unikernelInfoCommand } from "../../src/simulator/messages.ts";
 import { FrameReader } from "../../src/wire/framing.ts";
-import {
-  decodeMessage,
-  type Message,
-  messageToJson,
-  policyInfoCommand,
-  subscribeCommand,
-  unikernelInfoCommand,
-} from "../../src/wire/messages.ts";
+import { decodeMessage, type Message, messageToJson } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { Client, eventually, samples, settle, startHost, subscriber, vm } from "./support.ts";
 

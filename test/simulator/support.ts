@@ -4,15 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { SimulatedHost } from "../../src/simulator/host.ts";
+import { subscribeCommand } from "../../src/simulator/messages.ts";
 import { type Scenario, scenarioOf, type VmSpec, vmSpec } from "../../src/simulator/model.ts";
 import { encodeFrame, FrameReader } from "../../src/wire/framing.ts";
-import {
-  decodeMessage,
-  encodeMessage,
-  type Message,
-  type Stats,
-  subscribeCommand,
-} from "../../src/wire/messages.ts";
+import { decodeMessage, encodeMessage, type Message, type Stats } from "../../src/wire/messages.ts";
 import { formatName, parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 

@@ -1,12 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { policyInfoCommand, unikernelInfoCommand } from "../../src/simulator/messages.ts";
 import { NO_LIMIT, rootPolicy } from "../../src/simulator/model.ts";
-import {
-  type InfoCommand,
-  type Message,
-  policyInfoCommand,
-  unikernelInfoCommand,
-} from "../../src/wire/messages.ts";
+import type { InfoCommand, Message } from "../../src/wire/messages.ts";
 import { formatName, parseName } from "../../src/wire/names.ts";
 import { Client, eventually, startHost, subscriber, vm } from "./support.ts";
 

@@ -1,6 +1,13 @@
 import type { Sample } from "../../src/client/receiver.ts";
 import type { Clock } from "../../src/clock.ts";
-import type { IfData, Int64, Rusage, Stats, UnikernelInfo } from "../../src/wire/messages.ts";
+import {
+  type IfData,
+  type Int64,
+  infoOfKnown,
+  type Rusage,
+  type Stats,
+  type UnikernelInfo,
+} from "../../src/wire/messages.ts";
 
 const RUSAGE: Rusage = {
   utimeSec: 0,
@@ -44,20 +51,7 @@ const INTERFACE: IfData = {
   outputDropped: 0,
 };
 
-const INFO: UnikernelInfo = {
-  typ: "solo5",
-  startup: null,
-  failBehaviour: { type: "quit" },
-  cpuids: [0],
-  memory: 32,
-  digest: Buffer.alloc(32),
-  blockDevices: [],
-  bridges: [],
-  argv: null,
-  startedMs: null,
-  numcpus: 1,
-  linuxBootPartition: null,
-};
+const INFO = infoOfKnown({ cpuids: [0], memory: 32, digest: Buffer.alloc(32) });
 
 /** A resource usage in which only what is given is not zero. */
 export function makeRusage(fields: Partial<Rusage> = {}): Rusage {

@@ -1,24 +1,26 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
-  decodeInSteps,
-  decodeMessage,
-  encodeMessage,
   failureReply,
-  type InfoCommand,
-  type Message,
   makeHeader,
-  type Policy,
   policiesReply,
   policyInfoCommand,
-  type Stats,
-  statsMessage,
   subscribeCommand,
   successEmpty,
   successString,
-  type UnikernelInfo,
   unikernelInfoCommand,
   unikernelInfoReply,
+} from "../../src/simulator/messages.ts";
+import {
+  decodeInSteps,
+  decodeMessage,
+  encodeMessage,
+  type InfoCommand,
+  type Message,
+  type Policy,
+  type Stats,
+  statsMessage,
+  type UnikernelInfo,
 } from "../../src/wire/messages.ts";
 import { formatName, parseName, ROOT } from "../../src/wire/names.ts";
 import { stats as statistics } from "../../src/wire/stats.ts";

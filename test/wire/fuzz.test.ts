@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { WireError } from "../../src/wire/errors.ts";
 import {
@@ -6,9 +7,13 @@ import {
   encodeMessage,
   type Message,
   messageToJson,
+  type Stats,
+  statsMessage,
 } from "../../src/wire/messages.ts";
+import { ROOT } from "../../src/wire/names.ts";
+import { decodeUsualStats } from "../../src/wire/stats.ts";
 import { mutate, Random } from "./support/mutate.ts";
-import { malformedVectors, vectors } from "./support/vectors.ts";
+import { malformedVectors, vectorBytes, vectors } from "./support/vectors.ts";
 
 const corpus = [...vectors, ...malformedVectors]
   .map(({ hex }) => Buffer.from(hex, "hex"))
@@ -94,6 +99,44 @@ describe("the short cut for statistics", () => {
     expect(told(outcome(decodeMessage, moved(bytes)))).toEqual(expected);
   });
 
+  test("tells of any statistics what the general decoder tells, and what was encoded", () => {
+    const int64 = fc.oneof(
+      fc.nat().map(BigInt),
+      fc.constantFrom(2n ** 32n, 2n ** 48n, 2n ** 53n),
+      fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+    );
+    const integer = fc.oneof(
+      fc.integer({ min: -129, max: 128 }).map(BigInt),
+      fc.bigInt({ min: -(2n ** 62n), max: 2n ** 62n - 1n }),
+    );
+    const int32 = fc.integer().map(BigInt);
+    const text = fc.string({ maxLength: 70, unit: "grapheme" });
+    /** The members of `of`, each any int64 or what is `special` about it. */
+    const numbers = (of: object, special: Record<string, fc.Arbitrary<unknown>> = {}) =>
+      fc.record(Object.fromEntries(Object.keys(of).map((key) => [key, special[key] ?? int64])));
+    const { rusage, kinfoMem, vmm, ifdata } = wholeStats();
+    const times = { utimeUsec: integer, stimeUsec: integer };
+    const int32s = { flags: int32, sendLength: int32, maxSendLength: int32, sendDrops: int32, mtu: int32 };
+    const arbitrary = fc.record({
+      rusage: numbers(rusage, times),
+      kinfoMem: fc.option(numbers(kinfoMem ?? {}, { cow: integer, startUsec: integer })),
+      vmm: fc.option(fc.array(numbers(vmm?.[0] ?? {}, { key: text }), { maxLength: 3 })),
+      ifdata: fc.array(numbers(ifdata[0] ?? {}, { bridge: text, ...int32s }), { maxLength: 3 }),
+    });
+    fc.assert(
+      fc.property(arbitrary, (some) => {
+        const bytes = encodeMessage(statsMessage(ROOT, some as unknown as Stats));
+        const decoded = decodeMessage(bytes);
+        expect(decoded).toEqual(decodeAnyMessage(bytes));
+        expect(encodeMessage(decoded)).toEqual(bytes);
+      }),
+    );
+  });
+
+  test.each(["zero-no-mem-no-vmm-0if", "nomem-1if", "mem-1if", "vmm-mem-3if"])("takes %s", (name) => {
+    expect(decodeUsualStats(vectorBytes(`stats-data-${name}`))).not.toBeNull();
+  });
+
   test("tells of 30,000 damaged statistics what the general decoder tells", () => {
     const random = new Random(42);
     for (let i = 0; i < 30_000; i++) {
@@ -106,6 +149,13 @@ describe("the short cut for statistics", () => {
     }
   });
 });
+
+/** Statistics with every part that they may have. */
+function wholeStats(): Stats {
+  const message = decodeMessage(vectorBytes("stats-data-vmm-mem-3if"));
+  if (message.payload.type !== "data" || message.payload.data !== "stats") throw new Error("no statistics");
+  return message.payload.stats;
+}
 
 /** Bigints as text, told apart from numbers. */
 function plain(_: string, value: unknown): unknown {

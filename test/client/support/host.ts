@@ -6,15 +6,8 @@ import type { SubscriptionSnapshot } from "../../../src/client/subscription.ts";
 import { Target, type TargetOptions, type TargetSink } from "../../../src/client/target.ts";
 import type { TargetConfig } from "../../../src/config/target.ts";
 import type { Log } from "../../../src/log.ts";
-import {
-  type Message,
-  type NamedInfo,
-  type NamedPolicy,
-  policiesReply,
-  statsMessage,
-  successString,
-  unikernelInfoReply,
-} from "../../../src/wire/messages.ts";
+import { policiesReply, successString, unikernelInfoReply } from "../../../src/simulator/messages.ts";
+import { type Message, type NamedInfo, type NamedPolicy, statsMessage } from "../../../src/wire/messages.ts";
 import { formatName, type Name, parseName } from "../../../src/wire/names.ts";
 import { eventually, settle } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fakeClock.ts";

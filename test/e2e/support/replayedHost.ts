@@ -1,13 +1,8 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import {
-  decodeMessage,
-  encodeMessage,
-  type Message,
-  messageToJson,
-  policiesReply,
-} from "../../../src/wire/messages.ts";
+import { policiesReply } from "../../../src/simulator/messages.ts";
+import { decodeMessage, encodeMessage, type Message, messageToJson } from "../../../src/wire/messages.ts";
 import { formatName } from "../../../src/wire/names.ts";
 import { type Peer, ScriptedDaemon } from "../../support/scriptedDaemon.ts";
 import { captureBytes } from "../../wire/support/vectors.ts";
