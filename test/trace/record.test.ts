@@ -216,11 +216,11 @@ describe("a server that is no exporter, or fails", () => {
   });
 
   it("that cuts the connection ends the recording after the last whole line", async () => {
-    const url = await serve((_, response) => {
-      response.write(`${SAMPLE}\n${SAMPLE.slice(0, 20)}`);
-      setTimeout(() => response.destroy(), 20);
-    });
-    const { exitCode, said, file } = await record(await stream(url));
+    const url = await serve((_, response) => response.write(`${SAMPLE}\n${SAMPLE.slice(0, 20)}`));
+    const recording = record(await stream(url));
+    await until(() => statSize(join(dir, "trace.ndjson")) > 0, "the line is written");
+    server?.closeAllConnections();
+    const { exitCode, said, file } = await recording;
     expect(readFileSync(file, "utf8")).toBe(`${SAMPLE}\n`);
     expect(said[0]).toBe(
       `albatross-exporter: ended early, after 0s: the connection to ${url} broke: connection lost`,
