@@ -5,6 +5,10 @@ const PAUSE_US = 50_000;
 const GAPS_KEPT = 9;
 const GAPS_NEEDED = 3;
 const MIN_PROVISIONAL_US = 500_000;
+/** The first names of a burst are enough to see it come round; a peer that invents names must not fill the memory. */
+const NAMES_KEPT = 1_024;
+/** When none of them came round for longer than the watchdog waits, they never will: begin anew. */
+const LONGEST_INTERVAL_US = 10 * 60 * 1_000_000;
 /** How far the configured interval may be from the measured one before somebody should be told. */
 const TOLERATED_RATIO = 1.5;
 
@@ -25,6 +29,8 @@ export class StatsInterval {
   #pauseEndUs: number | null = null;
   #seenSincePause = new Set<string>();
   #gapsUs: number[] = [];
+  /** The median of the last nine gaps in µs (of an even number of gaps the lower one); null until there are three. */
+  measuredUs: number | null = null;
 
   constructor(configuredMs: number | "auto") {
     this.#configuredUs = configuredMs === "auto" ? null : Math.round(configuredMs * 1000);
@@ -34,27 +40,19 @@ export class StatsInterval {
   message(vm: string, arrivalUs: number): void {
     const lastUs = this.#lastArrivalUs;
     this.#lastArrivalUs = arrivalUs;
-    if (lastUs === null) this.#burstStartUs = arrivalUs;
+    if (lastUs === null || arrivalUs - this.#burstStartUs > LONGEST_INTERVAL_US) this.#startOver(arrivalUs);
     else if (arrivalUs - lastUs >= PAUSE_US) this.#pause(arrivalUs);
 
     if (this.#pauseEndUs !== null && this.#seen.has(vm)) this.#beginBurst(this.#pauseEndUs);
-    (this.#pauseEndUs === null ? this.#seen : this.#seenSincePause).add(vm);
+    const names = this.#pauseEndUs === null ? this.#seen : this.#seenSincePause;
+    if (names.size < NAMES_KEPT) names.add(vm);
   }
 
   /** Forgets what was learnt: another connection may lead to a daemon with another interval. */
   reconnected(): void {
     this.#lastArrivalUs = null;
-    this.#pauseEndUs = null;
-    this.#seen.clear();
-    this.#seenSincePause.clear();
     this.#gapsUs = [];
-  }
-
-  /** The median of the last nine gaps in µs (of an even number of gaps the lower one); null until there are three. */
-  get measuredUs(): number | null {
-    if (this.#gapsUs.length < GAPS_NEEDED) return null;
-    const sorted = [...this.#gapsUs].sort((a, b) => a - b);
-    return sorted[(sorted.length - 1) >> 1] ?? null;
+    this.measuredUs = null;
   }
 
   /** Configured or measured, in µs; null when neither. */
@@ -68,9 +66,8 @@ export class StatsInterval {
   }
 
   /**
-   * The best guess so far in µs, for telling samples that were queued from samples of two ticks: as soon as one gap is
-   * known the smallest one, within 0.5 s to 10 s. With a daemon that ticks every second the 10 s that hold until three
-   * gaps are known would make one burst of the first five samples, and their rates would come late.
+   * The best guess so far in µs, for telling queued samples from those of two ticks: as soon as one gap is known the
+   * smallest one, within 0.5 s to 10 s. Of a daemon that ticks every second, 10 s would make one burst of five samples.
    */
   get sampleUs(): number {
     const { knownUs } = this;
@@ -86,8 +83,15 @@ export class StatsInterval {
     return ratio > TOLERATED_RATIO || ratio < 1 / TOLERATED_RATIO ? measuredUs : null;
   }
 
+  #startOver(burstStartUs: number): void {
+    this.#burstStartUs = burstStartUs;
+    this.#pauseEndUs = null;
+    this.#seen.clear();
+    this.#seenSincePause.clear();
+  }
+
   #pause(arrivalUs: number): void {
-    for (const vm of this.#seenSincePause) this.#seen.add(vm);
+    for (const vm of this.#seenSincePause) if (this.#seen.size < NAMES_KEPT) this.#seen.add(vm);
     this.#seenSincePause.clear();
     this.#pauseEndUs = arrivalUs;
   }
@@ -95,6 +99,8 @@ export class StatsInterval {
   #beginBurst(startUs: number): void {
     this.#gapsUs.push(startUs - this.#burstStartUs);
     if (this.#gapsUs.length > GAPS_KEPT) this.#gapsUs.shift();
+    const sorted = [...this.#gapsUs].sort((a, b) => a - b);
+    if (sorted.length >= GAPS_NEEDED) this.measuredUs = sorted[(sorted.length - 1) >> 1] ?? null;
     this.#burstStartUs = startUs;
     this.#seen = this.#seenSincePause;
     this.#seenSincePause = new Set();

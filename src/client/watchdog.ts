@@ -13,14 +13,17 @@ export type Verdict = { readonly type: "wait"; readonly us: number } | { readonl
  * unikernel info, asked after them, lists a unikernel of it; or, where info cannot be read, although the subscription
  * has ever delivered one.
  *
- * While the interval is not known, each reconnect in vain doubles the next wait (to ten minutes at most). Otherwise the
- * 30 s of the default interval would cut off a daemon that ticks once a minute before it could say anything.
+ * Each reconnect in vain (nothing came by it, or too little to learn the interval) doubles the next wait, to ten
+ * minutes at most. Otherwise the 30 s of the default interval would cut off a daemon that ticks once a minute before it
+ * could say anything.
  */
 export class Watchdog {
   readonly #interval: StatsInterval;
   #heardUs = 0;
   #leastWaitUs = 0;
   #everDelivered = false;
+  /** this connection has delivered nothing */
+  #isInVain = true;
 
   constructor(interval: StatsInterval) {
     this.#interval = interval;
@@ -33,11 +36,14 @@ export class Watchdog {
 
   delivered(): void {
     this.#everDelivered = true;
+    this.#isInVain = false;
   }
 
   /** How much silence is tolerated, in µs. */
   get waitUs(): number {
-    return Math.max(INTERVALS_OF_SILENCE * this.#interval.us, this.#leastWaitUs);
+    const waitUs = INTERVALS_OF_SILENCE * this.#interval.us;
+    const isSure = !this.#isInVain && this.#interval.knownUs !== null;
+    return isSure ? waitUs : Math.max(waitUs, this.#leastWaitUs);
   }
 
   check(nowUs: number, info: KnownInfo): Verdict {
@@ -51,9 +57,13 @@ export class Watchdog {
   }
 
   /** A connection ended: what was learnt on it, or that nothing was, decides how long the next one may be silent. */
-  ended(options: { readonly forSilence: boolean }): void {
-    const knownUs = this.#interval.knownUs;
-    if (knownUs !== null) this.#leastWaitUs = INTERVALS_OF_SILENCE * knownUs;
-    else if (options.forSilence) this.#leastWaitUs = Math.min(2 * this.waitUs, MAX_WAIT_US);
+  ended({ forSilence }: { readonly forSilence: boolean }): void {
+    const { knownUs } = this.#interval;
+    if (forSilence && (this.#isInVain || knownUs === null)) {
+      this.#leastWaitUs = Math.min(2 * this.waitUs, MAX_WAIT_US);
+    } else if (knownUs !== null) {
+      this.#leastWaitUs = INTERVALS_OF_SILENCE * knownUs;
+    }
+    this.#isInVain = true;
   }
 }

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { StatsInterval } from "../../src/client/interval.ts";
@@ -87,6 +89,38 @@ describe("the measured interval", () => {
         },
       ),
     );
+  });
+});
+
+describe("names that never come again", () => {
+  /** Bursts of names of which none repeats, 1,000 each second. */
+  function inventedNames(learner: StatsInterval, count: number): void {
+    for (let i = 0; i < count; i++) learner.message(`invented-name-${i}`, Math.floor(i / 1000) * S);
+  }
+
+  test("cost a bounded memory, however many come", () => {
+    const learner = new StatsInterval("auto");
+    inventedNames(learner, 2_000);
+    setFlagsFromString("--expose-gc");
+    const collectGarbage: () => void = runInNewContext("gc");
+    collectGarbage();
+    const before = process.memoryUsage().heapUsed;
+    inventedNames(learner, 500_000);
+    collectGarbage();
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(2_000_000);
+    expect(learner.measuredUs).toBeNull();
+  });
+
+  test("hide the interval for ten minutes at most", () => {
+    const learner = new StatsInterval("auto");
+    inventedNames(learner, 5_000);
+    for (let tick = 1; tick <= 65; tick++) burst(learner, tick * 10 * S);
+    expect(learner.measuredUs).toBe(10 * S);
+  });
+
+  test("do not hide it where a host has more VMs than are remembered of a burst", () => {
+    const vms = Array.from({ length: 5_000 }, (_, i) => `vm-${i}`);
+    expect(learnFrom([0, 10 * S, 20 * S, 30 * S], vms).measuredUs).toBe(10 * S);
   });
 });
 

@@ -60,10 +60,35 @@ describe("the silence that is tolerated", () => {
     expect(watchdog.waitUs).toBe(30 * S);
   });
 
-  test("does not grow with a configured interval", () => {
+  test("doubles in vain with a configured interval too, until a sample comes", () => {
     const watchdog = new Watchdog(new StatsInterval(2_000));
+    const waits: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      waits.push(watchdog.waitUs / S);
+      watchdog.ended({ forSilence: true });
+    }
+    expect(waits).toEqual([6, 12, 24, 48, 96, 192, 384, 600, 600]);
+    watchdog.delivered();
+    expect(watchdog.waitUs).toBe(6 * S);
     watchdog.ended({ forSilence: true });
     expect(watchdog.waitUs).toBe(6 * S);
+  });
+
+  test("is never cut by those ten minutes where three intervals are longer", () => {
+    const watchdog = new Watchdog(new StatsInterval(600_000));
+    watchdog.ended({ forSilence: true });
+    expect(watchdog.waitUs).toBe(1800 * S);
+  });
+
+  test("is three intervals again as soon as they are learnt after reconnects in vain", () => {
+    const interval = new StatsInterval("auto");
+    const watchdog = new Watchdog(interval);
+    for (let i = 0; i < 5; i++) watchdog.ended({ forSilence: true });
+    for (let tick = 0; tick < 4; tick++) {
+      interval.message("web", tick * S);
+      watchdog.delivered();
+    }
+    expect(watchdog.waitUs).toBe(3 * S);
   });
 
   test("remembers a slow daemon on the next connection, where its interval is not known yet", () => {
