@@ -52,8 +52,8 @@ export class Displacement {
 /** Says what is the matter with a displaced subscription, and the way out. */
 export function describeDisplacement(subscription: string, retryMs: number): string {
   return (
-    `displaced: another client keeps taking the slot ${subscription} (usually albatross-influx or mollymawk, which ` +
-    'both take the root); subscribe to path slots such as "user:", which live beside others; trying again every ' +
+    `displaced: another client keeps taking the subscription ${subscription} (usually albatross-influx or mollymawk, which ` +
+    'both take the root); subscribe to paths such as "user:", which live beside others; trying again every ' +
     `${retryMs / 1000} s`
   );
 }

@@ -1,9 +1,35 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../clock.ts";
 import { WireError } from "../wire/errors.ts";
-import { FrameReader } from "../wire/framing.ts";
+import { encodeFrame, FrameReader } from "../wire/framing.ts";
+import { type Command, encodeMessage, type InfoCommand } from "../wire/messages.ts";
+import type { Name } from "../wire/names.ts";
 import type { Daemon, Endpoint } from "./endpoint.ts";
-import type { Request } from "./requests.ts";
+
+declare const request: unique symbol;
+/** A framed request. Only the three functions below make one, and a connection sends nothing else. */
+export type Request = Buffer & { readonly [request]: true };
+
+/** Asks albatross-stats for the statistics of what `subscription` covers. */
+export function subscribeRequest(subscription: Name): Request {
+  return asking(subscription, { class: "stats", command: "subscribe" });
+}
+
+/** Asks albatrossd about the unikernels under a path, or about one. */
+export function infoRequest(name: Name, command: InfoCommand): Request {
+  return asking(name, { class: "unikernel", command });
+}
+
+/** Asks albatrossd for the policies of a path and of those below it. */
+export function policyRequest(path: Name): Request {
+  return asking(path, { class: "policy", command: "info" });
+}
+
+function asking(name: Name, command: Command): Request {
+  // One command per connection: its sequence number tells replies apart from nothing, any will do.
+  const header = { version: 5, sequence: 1, name } as const;
+  return encodeFrame(encodeMessage({ header, payload: { type: "command", command } })) as Request;
+}
 
 /** When a chunk was read; all messages of one chunk share it. */
 export interface Arrival {

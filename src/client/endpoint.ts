@@ -14,11 +14,6 @@ export interface Endpoint {
   describe(daemon: Daemon, code: string): string;
 }
 
-/** How a target's daemons are reached. */
-export function endpointOf(config: TargetConfig): Endpoint {
-  return new SocketDirectory(config);
-}
-
 /** A directory of unix sockets, one of each daemon: `stat.sock` and `vmmd.sock`. */
 export class SocketDirectory implements Endpoint {
   readonly #config: Pick<TargetConfig, "socketDir" | "os">;

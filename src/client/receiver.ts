@@ -1,7 +1,6 @@
-import type { TargetConfig } from "../config/target.ts";
 import type { Log } from "../log.ts";
 import { WIRE_ERROR_REASONS, WireError } from "../wire/errors.ts";
-import { decodeMessage, type Message, type Payload, type Stats } from "../wire/messages.ts";
+import { decodeMessage, type Payload, type Stats } from "../wire/messages.ts";
 import { formatName, type Name, resolveName } from "../wire/names.ts";
 import type { Arrival } from "./connection.ts";
 import type { StatsInterval } from "./interval.ts";
@@ -16,10 +15,7 @@ export interface Sample {
   readonly arrivalUs: number;
   /** ms since the epoch; only shown */
   readonly arrivalWallMs: number;
-  /**
-   * The stats interval to judge the sample by, in µs: configured or learnt, before that the smallest gap seen (0.5 s to
-   * 10 s).
-   */
+  /** the stats interval to judge the sample by, in µs: `StatsInterval.sampleUs` */
   readonly intervalUs: number;
 }
 
@@ -37,11 +33,9 @@ export const DECODE_ERROR_REASONS = [
 ] as const;
 export type DecodeErrorReason = (typeof DECODE_ERROR_REASONS)[number];
 
-/** What came instead of data: an answer to the subscription. */
-export type Reply = Extract<Payload, { readonly type: "success" | "failure" }>;
-
 export interface ReceiverOptions {
-  readonly config: Pick<TargetConfig, "name">;
+  /** the target's name */
+  readonly host: string;
   /** What is subscribed to: root, a path or a unikernel. */
   readonly name: Name;
   readonly onSample: (sample: Sample) => void;
@@ -55,8 +49,6 @@ export class StatsReceiver {
   readonly #options: ReceiverOptions;
   readonly #interval: StatsInterval;
   readonly #budget: SampleBudget;
-  /** Reasons that were logged already: one line each, the counters tell the rest. */
-  readonly #logged = new Set<DecodeErrorReason>();
   #warnedOfInterval = false;
 
   samples = 0;
@@ -69,44 +61,35 @@ export class StatsReceiver {
     this.#budget = new SampleBudget(options.sampleBudgetBytes);
   }
 
-  /** Delivers the sample in `frame`, if it is one. Returns a reply to who waits for one. Never throws. */
-  frame(frame: Uint8Array, arrival: Arrival): Reply | null {
+  /** Delivers the sample in `frame`, if it is one. Returns an answer to the subscription. Never throws. */
+  frame(frame: Uint8Array, arrival: Arrival): Extract<Payload, { type: "success" | "failure" }> | null {
     try {
-      return this.#message(decodeMessage(frame), frame.length, arrival);
+      const { header, payload } = decodeMessage(frame);
+      if (payload.type === "success" || payload.type === "failure") return payload;
+      if (payload.type === "command") {
+        this.reject("unexpected", `a command: ${payload.command.class} ${payload.command.command}`);
+      } else if (payload.data !== "stats") {
+        this.reject("unknown_data", `data of kind ${payload.data}`);
+      } else {
+        this.#sample(header.name, payload.stats, frame.length, arrival);
+      }
     } catch (error) {
       if (error instanceof WireError) this.reject(error.reason, error.message);
       // A peer must not be able to end the process through a fault in here: count it, say it, go on.
       else this.reject("internal", error instanceof Error ? (error.stack ?? error.message) : String(error));
-      return null;
     }
+    return null;
   }
 
   /** Counts bytes that were no sample; the first of a reason is logged. */
   reject(reason: DecodeErrorReason, detail: string): void {
     const { log } = this.#options;
-    this.decodeErrors[reason]++;
-    if (this.#logged.has(reason)) log.debug({ reason, detail }, "message skipped");
+    if (this.decodeErrors[reason]++ > 0) log.debug({ reason, detail }, "message skipped");
     else log.warn({ reason, detail }, "message skipped; more of this kind are only counted");
-    this.#logged.add(reason);
   }
 
-  #message({ header, payload }: Message, bytes: number, arrival: Arrival): Reply | null {
-    switch (payload.type) {
-      case "data":
-        if (payload.data === "stats") this.#stats(header.name, payload.stats, bytes, arrival);
-        else this.reject("unknown_data", `data of kind ${payload.data}`);
-        return null;
-      case "success":
-      case "failure":
-        return payload;
-      case "command":
-        this.reject("unexpected", `a command: ${payload.command.class} ${payload.command.command}`);
-        return null;
-    }
-  }
-
-  #stats(relative: Name, stats: Stats, bytes: number, arrival: Arrival): void {
-    const { config, name: subscription, onSample } = this.#options;
+  #sample(relative: Name, stats: Stats, bytes: number, arrival: Arrival): void {
+    const { host, name: subscription, onSample } = this.#options;
     const name = resolveName(subscription, relative);
     const vm = formatName(name);
     if (name.label === null) {
@@ -118,16 +101,15 @@ export class StatsReceiver {
       return;
     }
     this.#interval.message(vm, arrival.us);
-    if (!this.#warnedOfInterval) this.#checkInterval();
+    this.#checkInterval();
     this.samples++;
     this.lastSample = arrival;
     const { us: arrivalUs, wallMs: arrivalWallMs } = arrival;
-    const { sampleUs: intervalUs } = this.#interval;
-    onSample({ host: config.name, name, stats, arrivalUs, arrivalWallMs, intervalUs });
+    onSample({ host, name, stats, arrivalUs, arrivalWallMs, intervalUs: this.#interval.sampleUs });
   }
 
   #checkInterval(): void {
-    const measuredUs = this.#interval.contradictedByUs;
+    const measuredUs = this.#warnedOfInterval ? null : this.#interval.contradictedByUs;
     if (measuredUs === null) return;
     this.#warnedOfInterval = true;
     this.#options.log.warn(

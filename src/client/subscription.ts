@@ -3,12 +3,11 @@ import type { TargetConfig } from "../config/target.ts";
 import type { Log } from "../log.ts";
 import { formatName, type Name } from "../wire/names.ts";
 import { backoffMs, Displacement, describeDisplacement, type Permission, permissionFor } from "./attempts.ts";
-import { type Arrival, Connection, type ConnectionEnd } from "./connection.ts";
+import { type Arrival, Connection, type ConnectionEnd, subscribeRequest } from "./connection.ts";
 import { type Endpoint, isDaemonAbsent } from "./endpoint.ts";
 import { StatsInterval } from "./interval.ts";
 import { type DecodeErrorReason, type ReceiverOptions, StatsReceiver, zeroCounts } from "./receiver.ts";
-import { subscribeRequest } from "./requests.ts";
-import { type KeptInfo, type KnownInfo, type SubscriptionInfo, VmmdError } from "./vmmd.ts";
+import { type KnownInfo, type SubscriptionInfo, VmmdError } from "./vmmd.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /**
@@ -142,7 +141,7 @@ export class Subscription {
     }
   }
 
-  #kept({ entries, namesakeRuns }: SubscriptionInfo, askedAtUs: number): KeptInfo {
+  #kept({ entries, namesakeRuns }: SubscriptionInfo, askedAtUs: number): KnownInfo {
     const before = this.#info instanceof VmmdError ? null : this.#info;
     const listedSinceUs = entries.length === 0 ? null : (before?.listedSinceUs ?? askedAtUs);
     return { askedAtUs, answeredAtUs: this.#clock.nowUs(), namesakeRuns, listedSinceUs };
@@ -216,7 +215,6 @@ export class Subscription {
         opened: () => {
           this.#connects++;
           this.#interval.reconnected();
-          this.#startDeadline();
         },
         received: (bytes) => {
           this.#bytes += bytes;
@@ -226,10 +224,6 @@ export class Subscription {
       },
     });
     this.#enter({ type: "connecting", connection });
-    this.#startDeadline();
-  }
-
-  #startDeadline(): void {
     const text = `the subscription was not acknowledged within ${SUBSCRIBE_TIMEOUT_MS / 1000} s`;
     this.#after(SUBSCRIBE_TIMEOUT_MS, () => this.#disconnect("timeout", text));
   }
@@ -364,16 +358,11 @@ class ProblemLog {
   subscribed(): void {
     if (this.#kind !== null && UNTIL_HELD.has(this.#kind)) return;
     this.#log.info({}, "subscribed");
-    this.#solved();
+    this.#kind = this.text = null;
   }
 
   held(): void {
     if (this.#kind !== null) this.#log.info({}, "receiving again");
-    this.#solved();
-  }
-
-  #solved(): void {
-    this.#kind = null;
-    this.text = null;
+    this.#kind = this.text = null;
   }
 }

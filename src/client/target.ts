@@ -3,15 +3,16 @@ import type { TargetConfig } from "../config/target.ts";
 import { type Log, withFields } from "../log.ts";
 import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
 import { formatName, parseName } from "../wire/names.ts";
-import { endpointOf } from "./endpoint.ts";
+import { SocketDirectory } from "./endpoint.ts";
 import { type Sample, zeroCounts } from "./receiver.ts";
 import { Subscription, type SubscriptionOptions, type SubscriptionSnapshot } from "./subscription.ts";
 import { VMMD_ERROR_REASONS, VmmdClient, VmmdError, type VmmdErrorReason } from "./vmmd.ts";
 
-/** How often albatrossd is asked. */
-const POLL_MS = 30_000;
-/** Questions that took longer than that are followed by the next ones after this pause. */
-const MIN_PAUSE_MS = 1_000;
+/** How often albatrossd is asked, from question to question; and how soon where somebody waits for the answer. */
+const POLL_US = 30_000_000;
+const SOON_US = 2_000_000;
+/** The pause between an answer and the next question, however long the answer took. */
+const MIN_PAUSE_US = 1_000_000;
 
 /** What albatrossd is asked for, and what is said when that cannot be read, and when it can be again. */
 const QUESTIONS = {
@@ -57,6 +58,9 @@ export class Target {
   #live = false;
   #stopped = false;
   #asking: Promise<void> | null = null;
+  #askedAtUs = 0;
+  #answeredAtUs = 0;
+  #isWaitedFor = false;
   #cancelPoll: Cancel = () => undefined;
   #infoReadable: boolean | null = null;
   readonly #errors: Record<Question, VmmdError | null> = { info: null, policies: null };
@@ -68,11 +72,12 @@ export class Target {
     this.#sink = sink;
     this.#clock = clock;
     this.#log = withFields(log, { host: config.name });
-    const endpoint = endpointOf(config);
+    const endpoint = new SocketDirectory(config);
     this.#vmmd = new VmmdClient({ endpoint, maxFrameBytes: config.maxFrameBytes.vmmd, clock });
     this.#subscriptions = config.subscribe.map((text) => {
       const name = parseName(text);
       return new Subscription({
+        host: config.name,
         name,
         config,
         endpoint,
@@ -119,6 +124,13 @@ export class Target {
     if (live && this.#infoReadable === false) this.#ask();
   }
 
+  /** Asks unikernel info at once, 2 s after the last question at the earliest: what was just heard needs an answer. */
+  askInfoSoon(): void {
+    if (this.#isWaitedFor || this.#stopped || this.#infoReadable !== true) return;
+    this.#isWaitedFor = true;
+    if (this.#asking === null) this.#askLater();
+  }
+
   /** Asks albatrossd now, unless it is being asked: who needs a later answer asks again when that one came. */
   #ask(): void {
     if (this.#stopped || this.#asking !== null) return;
@@ -126,10 +138,19 @@ export class Target {
     this.#asking = this.#askAll();
   }
 
+  #askLater(): void {
+    const untilUs = this.#askedAtUs + (this.#isWaitedFor ? SOON_US : POLL_US);
+    const waitUs = Math.max(untilUs, this.#answeredAtUs + MIN_PAUSE_US) - this.#clock.nowUs();
+    this.#cancelPoll();
+    this.#cancelPoll = this.#clock.after(Math.max(waitUs, 0) / 1000, () => this.#ask());
+  }
+
   async #askAll(): Promise<void> {
     const names = this.#subscriptions.map(({ name }) => name);
     // Whatever happened before the first question is in the answers.
     const askedAtUs = this.#clock.nowUs();
+    this.#askedAtUs = askedAtUs;
+    this.#isWaitedFor = false;
     this.#vmmd.beginRound();
     const infos = await this.#vmmd.infosOf(names).catch(orThrow);
     const isHopeless =
@@ -137,8 +158,8 @@ export class Target {
     const policies = isHopeless ? null : await this.#vmmd.policiesOf(names).catch(orThrow);
     this.#asking = null;
     if (this.#stopped) return;
-    const tookMs = (this.#clock.nowUs() - askedAtUs) / 1000;
-    this.#cancelPoll = this.#clock.after(Math.max(POLL_MS - tookMs, MIN_PAUSE_MS), () => this.#ask());
+    this.#answeredAtUs = this.#clock.nowUs();
+    this.#askLater();
     this.#infoReadable = !(infos instanceof VmmdError);
     this.#take("info", infos, (all) => {
       this.#sink.info(

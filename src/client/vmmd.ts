@@ -8,9 +8,8 @@ import {
   type Payload,
 } from "../wire/messages.ts";
 import { formatName, type Name, pathText, resolveName, subscriptionCovers } from "../wire/names.ts";
-import { Connection, type ConnectionEnd } from "./connection.ts";
+import { Connection, type ConnectionEnd, infoRequest, policyRequest, type Request } from "./connection.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { infoRequest, policyRequest, type Request } from "./requests.ts";
 
 const REPLY_TIMEOUT_MS = 10_000;
 /** How long a reply is decoded before others get their turn of the event loop. */

@@ -24,7 +24,7 @@ export interface MetricSection {
 const HOST: LabelDoc = { name: "host", holds: "name of the target" };
 const PATH: LabelDoc = { name: "path", holds: "`user`, `user:sub`; empty at the root" };
 const VM: readonly LabelDoc[] = [HOST, PATH, { name: "vm", holds: "the VM's name without its path" }];
-const SUBSCRIPTION: LabelDoc = { name: "subscription", holds: "the slot subscribed to: `:`, `user:`" };
+const SUBSCRIPTION: LabelDoc = { name: "subscription", holds: "what is subscribed to: `:`, `user:`" };
 const GROUP: LabelDoc = { name: "group", holds: "name of the group's primary" };
 
 /** Every table of rows, in the order of the document. */

@@ -56,7 +56,7 @@ export class Fleet {
   }
 
   /**
-   * Takes in an answer of the host's albatrossd to unikernel info: the VMs of all polled slots together, with full names.
+   * Takes in an answer of the host's albatrossd to unikernel info: the VMs of all subscriptions together, with full names.
    * `askedAtUs` is the monotonic time at which (the first of) the questions was sent.
    */
   recordInfo(

@@ -136,7 +136,7 @@ export class HostVms {
     }
   }
 
-  /** Takes in what info said, for all polled slots together. An answer asked for before the last one is ignored. */
+  /** Takes in what info said, for all subscriptions together. An answer asked for before the last one is ignored. */
   recordInfo(
     entries: readonly { readonly name: Name; readonly info: UnikernelInfo }[],
     askedAtUs: number,

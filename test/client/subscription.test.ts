@@ -378,7 +378,7 @@ describe("another client that takes the subscription again and again", () => {
     expect(host.subscription().disconnects.closed).toBeGreaterThanOrEqual(7);
     const lines = host.log.with("displaced");
     expect(lines).toHaveLength(1);
-    expect(lines[0]).toMatch(/albatross-influx.*mollymawk.*path slots/);
+    expect(lines[0]).toMatch(/albatross-influx.*mollymawk.*to paths/);
     expect(host.subscription().lastError).toContain("displaced");
     // subscribed, closed by the daemon, displaced: and then silence.
     expect(host.log.lines.filter((line) => !line.includes("unikernel info"))).toHaveLength(3);

@@ -42,7 +42,7 @@ class Way {
   readonly #fleet = new Fleet({ clock: this.clock, deathTimeoutMs: 900_000 });
   readonly receiver = new StatsReceiver(
     {
-      config: { name: "local" },
+      host: "local",
       name: parseName(":"),
       onSample: (sample) => this.#fleet.record(sample),
       log: createLogger({ level: "error", format: "json" }, { write: (line) => expect.fail(line) }),
