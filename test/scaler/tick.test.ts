@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type TickInput, tick } from "../../src/scaler/rules/tick.ts";
+import type { ScalerPolicy } from "../../src/config/scaler.ts";
+import { Rules } from "../../src/scaler/rules/tick.ts";
 import {
   FRESH_STATE,
   type GroupState,
@@ -7,7 +8,8 @@ import {
   type Observation,
   type RememberedGroup,
 } from "../../src/scaler/rules/types.ts";
-import { MINUTE, observation, outstanding, policy, words } from "./rules.ts";
+import { scalerConfig } from "../support/scalerConfig.ts";
+import { MINUTE, observation, outstanding, words } from "./rules.ts";
 
 const NOW_MS = 60 * MINUTE;
 const WEB = { host: "h", path: "user", group: "web" };
@@ -19,17 +21,16 @@ function remembered(state: Partial<GroupState>, group = WEB): ReadonlyMap<string
 }
 
 interface Given {
-  readonly policyOf?: TickInput["policyOf"];
+  readonly policies?: readonly Partial<ScalerPolicy>[];
   readonly states?: ReadonlyMap<string, RememberedGroup>;
 }
 
 function tickOf(observations: readonly Observation[], given: Given = {}) {
-  const { policyOf = () => policy(), states = new Map() } = given;
-  const groups = new Map(
-    Array.from(states, ([key, group]) => [key, { ...group, policy: policyOf(group) }] as const),
-  );
-  const result = tick({ observations, groups, policyOf, nowMs: NOW_MS, maxScaleUpsPerTick: 1 });
-  return { ...result, decisions: result.evaluations.map(({ decision }) => words(decision)) };
+  const { policies = [{}], states } = given;
+  const all = policies.flatMap((keys) => scalerConfig(keys).policies);
+  const rules = new Rules(scalerConfig({}, { policies: all }), states);
+  const evaluations = rules.tick(observations, NOW_MS * 1000);
+  return { evaluations, groups: rules.groups, decisions: evaluations.map(({ decision }) => words(decision)) };
 }
 
 describe("one tick", () => {
@@ -42,7 +43,7 @@ describe("one tick", () => {
   test("gives each group its own state and policy", () => {
     const result = tickOf([observation({ 0: 95 }), observation({ 0: 95 }, { host: "other" })], {
       states: remembered({ highTicks: 2 }),
-      policyOf: ({ host }) => (host === "h" ? policy() : null),
+      policies: [{ host: "h" }],
     });
     expect(result.decisions).toEqual(["scale_up overloaded web-clone-1", "hold no_policy"]);
   });
@@ -58,7 +59,7 @@ describe("one tick", () => {
       observation({ 0: 95 }, { group: "busy" }),
     ];
     const result = tickOf(observations, {
-      policyOf: ({ group }) => policy(group === "idle" ? { minClones: 1 } : {}),
+      policies: [{ match: "user:idle", minClones: 1 }, {}],
       states: new Map([
         ...remembered({ outOfBounds: "below" }, { ...WEB, group: "idle" }),
         ...remembered({ highTicks: 2 }, { ...WEB, group: "busy" }),
@@ -73,7 +74,7 @@ describe("one tick", () => {
       observation({ 0: 95 }, { group: "active" }),
     ];
     const result = tickOf(observations, {
-      policyOf: ({ group }) => policy({ paused: group === "paused", scaleUpTriggerTicks: 1 }),
+      policies: [{ match: "user:paused", paused: true, scaleUpTriggerTicks: 1 }, { scaleUpTriggerTicks: 1 }],
     });
     expect(result.decisions).toEqual([
       "paused (scale_up overloaded paused-clone-1)",
@@ -113,18 +114,18 @@ describe("a group that is absent at a tick", () => {
   });
 
   test("without a policy has no cooldown to wait for", () => {
-    expect(kept(cooling, { policyOf: () => null })).toBeNull();
+    expect(kept(cooling, { policies: [] })).toBeNull();
   });
 
   test("needs two evaluations in a row again before its clone count is repaired", () => {
-    const policyOf = () => policy({ minClones: 1 });
+    const policies = [{ minClones: 1 }];
     const absent = tickOf([], {
-      policyOf,
+      policies,
       states: remembered({ tombstones: [{ cloneId: 1, untilMs: 1e9 }], outOfBounds: "below" }),
     });
-    const back = tickOf([observation({ 0: 50 })], { policyOf, states: absent.groups });
+    const back = tickOf([observation({ 0: 50 })], { policies, states: absent.groups });
     expect(back.decisions).toEqual(["hold normal"]);
-    const again = tickOf([observation({ 0: 50 })], { policyOf, states: back.groups });
+    const again = tickOf([observation({ 0: 50 })], { policies, states: back.groups });
     expect(again.decisions).toEqual(["scale_up below_min web-clone-2"]);
   });
 });

@@ -21,15 +21,15 @@ import {
  * clock, no files and carries nothing out.
  */
 export class Rules {
-  #config: ScalerConfig;
-  #policyOf: (group: GroupName) => GroupPolicy | null;
-  #groups: ReadonlyMap<GroupKey, Group>;
+  #maxScaleUpsPerTick = 0;
+  #policyOf: (group: GroupName) => GroupPolicy | null = () => null;
+  #groups: ReadonlyMap<GroupKey, Group> = new Map();
+  /** groups that are not remembered yet and were asked for since the last tick */
+  readonly #newcomers = new Map<GroupKey, Group>();
 
   /** `remembered` by an earlier run of the program, by group. */
   constructor(config: ScalerConfig, remembered: ReadonlyMap<GroupKey, RememberedGroup> = new Map()) {
-    this.#config = config;
-    this.#policyOf = policyLookup(config);
-    this.#groups = withPolicies(remembered, this.#policyOf);
+    this.#adopt(config, remembered);
   }
 
   /** What is remembered after the last tick; replaced by the next, never changed. */
@@ -39,40 +39,57 @@ export class Rules {
 
   /** Other policies from the next tick on; what is remembered stays. */
   reconfigure(config: ScalerConfig): void {
-    this.#config = config;
-    this.#policyOf = policyLookup(config);
-    this.#groups = withPolicies(this.#groups, this.#policyOf);
+    this.#adopt(config, this.#groups);
   }
 
   /** A group as the next evaluation will find it: one that is not known yet has a fresh state. */
-  groupOf(name: GroupName): Group {
-    const key = groupKey(name);
-    return this.#groups.get(key) ?? newGroup(key, name, this.#policyOf);
+  groupOf({ host, path, group }: GroupName): Group {
+    const key = groupKey({ host, path, group });
+    const known = this.#groups.get(key) ?? this.#newcomers.get(key);
+    if (known !== undefined) return known;
+    const policy = this.#policyOf({ host, path, group });
+    const newcomer = { key, host, path, group, policy, state: FRESH_STATE };
+    this.#newcomers.set(key, newcomer);
+    return newcomer;
   }
 
-  /** Evaluates every observed group once, at this monotonic time. */
+  /**
+   * Evaluates every observed group once, at this monotonic time. A group that is remembered but not observed keeps only
+   * what must outlive it.
+   */
   tick(observations: readonly Observation[], nowUs: number): readonly Evaluation[] {
-    const { evaluations, groups } = tick({
-      observations,
-      groups: this.#groups,
-      policyOf: this.#policyOf,
-      nowMs: Math.floor(nowUs / 1000),
-      maxScaleUpsPerTick: this.#config.maxScaleUpsPerTick,
-    });
+    const nowMs = Math.floor(nowUs / 1000);
+    const evaluateOne = (observation: Observation, scaleUpAllowed: boolean) => {
+      const { policy, state } = this.groupOf(observation);
+      return evaluate({ policy, state, observation, nowMs, scaleUpAllowed });
+    };
+    const wanted = observations.map((observation) => evaluateOne(observation, true));
+    const barred = beyondHostLimit(wanted, this.#maxScaleUpsPerTick);
+    const evaluations = wanted.map((evaluation) =>
+      barred.has(evaluation) ? evaluateOne(evaluation.observation, false) : evaluation,
+    );
+    const groups = new Map<GroupKey, Group>();
+    for (const { observation, state } of evaluations) {
+      const group = this.groupOf(observation);
+      groups.set(group.key, group.state === state ? group : { ...group, state });
+    }
+    for (const [key, group] of this.#groups) {
+      const state = groups.has(key) ? null : afterAbsence(group, nowMs);
+      if (state !== null) groups.set(key, { ...group, state });
+    }
     this.#groups = groups;
+    this.#newcomers.clear();
     return evaluations;
   }
-}
 
-function newGroup(key: GroupKey, { host, path, group }: GroupName, policyOf: TickInput["policyOf"]): Group {
-  return { key, host, path, group, policy: policyOf({ host, path, group }), state: FRESH_STATE };
-}
-
-function withPolicies(
-  groups: ReadonlyMap<GroupKey, RememberedGroup>,
-  policyOf: TickInput["policyOf"],
-): ReadonlyMap<GroupKey, Group> {
-  return new Map(Array.from(groups, ([key, group]) => [key, { ...group, policy: policyOf(group) }]));
+  #adopt(config: ScalerConfig, groups: ReadonlyMap<GroupKey, RememberedGroup>): void {
+    this.#maxScaleUpsPerTick = config.maxScaleUpsPerTick;
+    this.#policyOf = policyLookup(config);
+    this.#newcomers.clear();
+    this.#groups = new Map(
+      Array.from(groups, ([key, group]) => [key, { ...group, policy: this.#policyOf(group) }]),
+    );
+  }
 }
 
 /** Which policy holds for a group: the first whose pattern matches the primary's full name; null when none does. */
@@ -91,65 +108,18 @@ export function policyLookup({ defaults, policies }: ScalerConfig): (group: Grou
   };
 }
 
-export interface TickInput {
-  readonly observations: readonly Observation[];
-  readonly groups: ReadonlyMap<GroupKey, Group>;
-  /** asked for groups that are not in `groups`; null when no policy matches */
-  readonly policyOf: (group: GroupName) => GroupPolicy | null;
-  readonly nowMs: number;
-  readonly maxScaleUpsPerTick: number;
-}
-
-export interface TickResult {
-  /** one per observation, in their order */
-  readonly evaluations: readonly Evaluation[];
-  readonly groups: ReadonlyMap<GroupKey, Group>;
-}
-
-/** One group at this tick; the result is replaced where its host's limit closes the door. */
-interface Turn {
-  readonly group: Group;
-  evaluation: Evaluation;
-}
-
-/** Evaluates every observed group; a group that is remembered but not observed keeps only what must outlive it. Pure. */
-export function tick(input: TickInput): TickResult {
-  const { observations, policyOf, nowMs } = input;
-  const turns = observations.map((observation): Turn => {
-    const { key } = observation;
-    const group = input.groups.get(key) ?? newGroup(key, observation, policyOf);
-    const { policy, state } = group;
-    return { group, evaluation: evaluate({ policy, state, observation, nowMs, scaleUpAllowed: true }) };
-  });
-  for (const turn of beyondHostLimit(turns, input.maxScaleUpsPerTick)) {
-    const { policy, state } = turn.group;
-    const { observation } = turn.evaluation;
-    turn.evaluation = evaluate({ policy, state, observation, nowMs, scaleUpAllowed: false });
-  }
-  const groups = new Map<GroupKey, Group>();
-  for (const { group, evaluation } of turns) {
-    const { state } = evaluation;
-    groups.set(group.key, group.state === state ? group : { ...group, state });
-  }
-  for (const [key, group] of input.groups) {
-    const state = groups.has(key) ? null : afterAbsence(group, nowMs);
-    if (state !== null) groups.set(key, { ...group, state });
-  }
-  return { evaluations: turns.map(({ evaluation }) => evaluation), groups };
-}
-
 /** The scale-ups that their host's limit leaves out: the most overloaded groups go first. */
-function beyondHostLimit(turns: readonly Turn[], limit: number): Turn[] {
-  const byHost = new Map<string, Turn[]>();
-  for (const turn of turns) {
-    if (turn.evaluation.decision.decision !== "scale_up") continue;
-    const { host } = turn.evaluation.observation;
+function beyondHostLimit(evaluations: readonly Evaluation[], limit: number): ReadonlySet<Evaluation> {
+  const byHost = new Map<string, Evaluation[]>();
+  for (const evaluation of evaluations) {
+    if (evaluation.decision.decision !== "scale_up") continue;
+    const { host } = evaluation.observation;
     const ups = byHost.get(host);
-    if (ups === undefined) byHost.set(host, [turn]);
-    else ups.push(turn);
+    if (ups === undefined) byHost.set(host, [evaluation]);
+    else ups.push(evaluation);
   }
-  const load = ({ evaluation }: Turn) => evaluation.averages.forUp ?? 0;
-  return [...byHost.values()].flatMap((ups) => ups.sort((a, b) => load(b) - load(a)).slice(limit));
+  const load = ({ averages }: Evaluation) => averages.forUp ?? 0;
+  return new Set([...byHost.values()].flatMap((ups) => ups.sort((a, b) => load(b) - load(a)).slice(limit)));
 }
 
 /** What is kept of a group that is absent at a tick: its cooldown and tombstones until they are over; then null. */
