@@ -2,13 +2,35 @@ import type { TargetSnapshot } from "../client/target.ts";
 import { compileGlobs } from "../config/glob.ts";
 import type { Config, ExporterConfig } from "../config/sections.ts";
 import type { Family } from "../exposition/family.ts";
-import { LABELLED, tableFamily } from "../exposition/row.ts";
-import type { FleetSnapshot, VmRecord } from "../fleet/types.ts";
-import { groupLabels, groupRows } from "./groupTable.ts";
-import { policyLabels, policyRows } from "./policyTable.ts";
-import type { RowMeta } from "./row.ts";
-import { subscriptionItems, subscriptionRows, targetItems, targetRows } from "./targetTable.ts";
-import { vmFamilies } from "./vmTable.ts";
+import { type ItemFacts, LABELLED, tableFamily } from "../exposition/row.ts";
+import type { FleetSnapshot, VmIdentity, VmRecord } from "../fleet/types.ts";
+import { type AnyTable, type Table, VmFamilies } from "./families.ts";
+import {
+  groupLabels,
+  groupTable,
+  policyLabels,
+  policyTable,
+  subscriptionItems,
+  subscriptionTable,
+  targetItems,
+  targetTable,
+} from "./hostTables.ts";
+import { networkTable, vmmTable } from "./vmPartTable.ts";
+import { cpuTable, infoTable, memoryTable, processTable } from "./vmTable.ts";
+
+/** Every table, in the order of docs/metrics.md. */
+export const metricTables: readonly AnyTable[] = [
+  cpuTable,
+  memoryTable,
+  processTable,
+  networkTable,
+  vmmTable,
+  infoTable,
+  policyTable,
+  groupTable,
+  targetTable,
+  subscriptionTable,
+];
 
 /** What one scrape is made from. */
 export interface CollectInput {
@@ -26,33 +48,39 @@ export interface CollectCounts {
   duplicateSeries(series: number): void;
 }
 
-const GROUPS = { labelsOf: groupLabels, contextOf: () => null };
-const POLICIES = { labelsOf: policyLabels, contextOf: () => null };
-
 /**
  * The families of targets, policies, groups and VMs, in that order. Filters, the cap and the collectors act on what
  * is written here only; groups come from all VMs. Cheap: the work is done family by family as they are written.
  */
 export function collectFamilies({ snapshot, targets, config, counts }: CollectInput): Family[] {
   const { exporter } = config;
-  const wants = (row: RowMeta) => row.collector === null || exporter.collectors[row.collector];
   const { vms, dropped } = selectVms(snapshot.served, exporter);
   counts.vmsDropped(dropped);
-  const targetsSeen = targetItems(targets);
-  const subscriptions = subscriptionItems(targets);
-  const groups = snapshot.servedGroups();
+  const ofVms = new VmFamilies(vms, config.targets, exporter.unfilledFields);
+  const onDuplicates = (series: number) => counts.duplicateSeries(series);
+  const wants = ({ collector }: Pick<AnyTable, "collector">) =>
+    collector === null || exporter.collectors[collector];
   return [
-    ...targetRows.filter(wants).map((row) => tableFamily(row, targetsSeen, LABELLED)),
-    ...subscriptionRows.filter(wants).map((row) => tableFamily(row, subscriptions, LABELLED)),
-    ...policyRows.filter(wants).map((row) => tableFamily(row, snapshot.policies, POLICIES)),
-    ...groupRows.filter(wants).map((row) => tableFamily(row, groups, GROUPS)),
-    ...vmFamilies(vms, {
-      targets: config.targets,
-      wants,
-      unfilledFields: exporter.unfilledFields,
-      onDuplicates: (series) => counts.duplicateSeries(series),
-    }),
+    ...familiesOf(targetTable, targetItems(targets), LABELLED),
+    ...familiesOf(subscriptionTable, subscriptionItems(targets), LABELLED),
+    ...(wants(policyTable) ? familiesOf(policyTable, snapshot.policies, labelledBy(policyLabels)) : []),
+    ...familiesOf(groupTable, snapshot.servedGroups(), labelledBy(groupLabels)),
+    ...[cpuTable, memoryTable, processTable, infoTable].filter(wants).flatMap((table) => ofVms.of(table)),
+    ...(wants(networkTable) ? ofVms.ofParts(networkTable, onDuplicates) : []),
+    ...(wants(vmmTable) ? ofVms.ofParts(vmmTable, onDuplicates) : []),
   ];
+}
+
+function familiesOf<T>(
+  { rows }: Table<T, null>,
+  items: readonly T[],
+  facts: ItemFacts<T, null>,
+): Family<T>[] {
+  return rows.map((row) => tableFamily(row, items, facts));
+}
+
+function labelledBy<T>(labelsOf: (item: T) => string): ItemFacts<T, null> {
+  return { labelsOf, contextOf: () => null };
 }
 
 /**
@@ -71,24 +99,18 @@ export function selectVms(
 
 type NameFilter = (vm: VmRecord) => boolean;
 
-/** Beyond it a filter forgets what it knows of names: VMs come and go, the memory must not grow with all of them. */
-const MAX_REMEMBERED_NAMES = 250_000;
-
 const nameFilters = new WeakMap<ExporterConfig, NameFilter>();
 
-/** Each configuration's filter is made once and remembers every name's answer, since each scrape asks again. */
+/** Each configuration's filter is made once and remembers the answer for every VM, since each scrape asks again. */
 function nameFilter(exporter: ExporterConfig): NameFilter {
   const known = nameFilters.get(exporter);
   if (known !== undefined) return known;
   const included = exporter.include.length === 0 ? () => true : compileGlobs(exporter.include);
   const excluded = compileGlobs(exporter.exclude);
-  const answers = new Map<string, boolean>();
-  const filter: NameFilter = ({ fullName }) => {
-    const before = answers.get(fullName);
-    if (before !== undefined) return before;
-    const answer = included(fullName) && !excluded(fullName);
-    if (answers.size >= MAX_REMEMBERED_NAMES) answers.clear();
-    answers.set(fullName, answer);
+  const answers = new WeakMap<VmIdentity, boolean>();
+  const filter: NameFilter = ({ identity, fullName }) => {
+    const answer = answers.get(identity) ?? (included(fullName) && !excluded(fullName));
+    answers.set(identity, answer);
     return answer;
   };
   nameFilters.set(exporter, filter);

@@ -1,70 +1,106 @@
-/** Rows about VMs become families: which VMs a row holds for, which labels each series gets, and what of equal ones. */
-import type { TargetConfig } from "../config/target.ts";
+/** Tables of metrics become families: which items a row holds for, which labels each series gets, and what of equal ones. */
+import type { CollectorName } from "../config/sections.ts";
+import type { TargetConfig, TargetOs } from "../config/target.ts";
 import { escapeLabelValue, type Family, labelPairs } from "../exposition/family.ts";
-import { familyHead, type ItemFacts, plainEmitter, tableFamily } from "../exposition/row.ts";
+import {
+  familyHead,
+  type ItemFacts,
+  type LabelDoc,
+  type PlainTableRow,
+  plainEmitter,
+  type RowHead,
+  type TableRow,
+  tableFamily,
+} from "../exposition/row.ts";
 import type { VmIdentity, VmRecord } from "../fleet/types.ts";
-import { factsFrom, type HostFacts, type PlainRow, type Row, type RowMeta, UNKNOWN_HOST } from "./row.ts";
 
-export interface VmFamilyOptions {
-  readonly targets: readonly TargetConfig[];
-  /** is the row switched on by `exporter.collectors`? */
-  readonly wants: (row: RowMeta) => boolean;
-  /** export fields that the operating system of the VM's host does not fill, too */
-  readonly unfilledFields: boolean;
-  /** called with the number of series left out because an equal label set came before them */
-  readonly onDuplicates: (series: number) => void;
+/** What the wire leaves out and the configuration of the target says. */
+export type HostFacts = Pick<TargetConfig, "os" | "pageSizeBytes">;
+
+/** What a metric of the exporter says of itself: the help names the original field, in backquotes. */
+interface RowMeta extends RowHead {
+  /** measurement and field of albatross-influx that carry the same figure */
+  readonly influx?: string;
+  /** operating systems that leave the field at zero or fill it with something else */
+  readonly unfilledOn?: readonly TargetOs[];
 }
 
-/** What a VM has several of, and the label that tells them apart. */
-export interface Repeated<P> {
-  readonly parts: (vm: VmRecord) => readonly P[];
+/** Metrics of the same things. `H` is what their values may ask about an item's host: null where they never do. */
+export interface Table<T, H = HostFacts, R = TableRow<T, H>> {
+  readonly title: string;
+  /** what docs/metrics.md says of the table beside */
+  readonly text?: string;
+  /** of `exporter.collectors`; null: always exported */
+  readonly collector: CollectorName | null;
+  /** the labels that each series has */
+  readonly labels: readonly LabelDoc[];
+  readonly rows: readonly (RowMeta & R)[];
+}
+
+/** A table of whatever items. */
+export type AnyTable = Table<never, never>;
+
+/** Metrics of each of what a VM has several of; the last label tells them apart. */
+export interface PartTable<P> extends Table<P, HostFacts, PlainTableRow<P, HostFacts>> {
+  readonly partsOf: (vm: VmRecord) => readonly P[];
   /** `,device="service"` */
-  readonly label: (part: P) => string;
+  readonly labelOf: (part: P) => string;
 }
 
-/** Makes the families over `vms`, of rows about a VM and of rows about each of what it has several of. */
+export const HOST_LABEL: LabelDoc = { name: "host", holds: "name of the target" };
+export const PATH_LABEL: LabelDoc = { name: "path", holds: "`user`, `user:sub`; empty at the root" };
+export const VM_LABELS: readonly LabelDoc[] = [
+  HOST_LABEL,
+  PATH_LABEL,
+  { name: "vm", holds: "the VM's name without its path" },
+];
+
+/** The VMs of one scrape, and what their tables need beside. */
 export class VmFamilies {
   readonly #vms: readonly VmRecord[];
-  readonly #options: VmFamilyOptions;
   readonly #facts: ItemFacts<VmRecord, HostFacts>;
-  readonly #systems: ReadonlySet<string>;
+  readonly #unfilledFields: boolean;
 
-  constructor(vms: readonly VmRecord[], options: VmFamilyOptions) {
-    const factsOf = factsFrom(options.targets);
+  /** `unfilledFields`: fields that the operating system of the VM's host does not fill are exported, too. */
+  constructor(vms: readonly VmRecord[], targets: readonly TargetConfig[], unfilledFields: boolean) {
+    const factsOf = factsFrom(targets);
     // by index: a look into an array is cheaper than one into the map, and there are fifty for each VM
     const labels: Uint8Array[] = [];
     this.#vms = vms;
-    this.#options = options;
     this.#facts = {
       labelsOf: ({ identity }, index) => (labels[index] ??= vmLabels(identity)),
       contextOf: ({ host }) => factsOf(host),
     };
-    this.#systems = new Set([UNKNOWN_HOST.os, ...options.targets.map(({ os }) => os)]);
+    this.#unfilledFields = unfilledFields;
   }
 
   /** One series (or one per value of a label) for each VM. */
-  of(rows: readonly Row<VmRecord>[]): Family<VmRecord>[] {
-    return this.#wanted(rows).map((row) => this.#filled(row, tableFamily(row, this.#vms, this.#facts)));
+  of({ rows }: Table<VmRecord>): Family<VmRecord>[] {
+    return rows.map((row) => this.#filled(row, tableFamily(row, this.#vms, this.#facts)));
   }
 
-  /** The same for each device (or counter) of each VM. Of equal label sets within one VM the first wins. */
-  ofRepeated<P>(rows: readonly PlainRow<P>[], { parts, label }: Repeated<P>): Family<VmRecord>[] {
+  /**
+   * The same for each part of each VM. Of equal label sets within one VM the first wins; `onDuplicates` is called with
+   * the number of series left out, while a family is written.
+   */
+  ofParts<P>(
+    { rows, partsOf, labelOf }: PartTable<P>,
+    onDuplicates: (series: number) => void,
+  ): Family<VmRecord>[] {
     const { labelsOf, contextOf } = this.#facts;
-    return this.#wanted(rows).map((row) => {
+    return rows.map((row) => {
       const emit = plainEmitter(row);
       const family: Family<VmRecord> = {
         ...familyHead(row),
         items: this.#vms,
         emit: (vm, out, index) => {
-          const all = parts(vm);
-          if (all.length === 0) return;
-          const host = contextOf(vm);
-          const labels = labelsOf(vm, index);
-          const seen = new SeenTexts();
-          for (const part of all) {
-            const text = label(part);
-            if (all.length === 1 || seen.add(text)) emit(part, labels, text, host, out);
-            else this.#options.onDuplicates(1);
+          const parts = partsOf(vm);
+          const seen = parts.length > 1 ? new Set<string>() : null;
+          for (const part of parts) {
+            const label = labelOf(part);
+            if (seen?.has(label)) onDuplicates(1);
+            else emit(part, labelsOf(vm, index), label, contextOf(vm), out);
+            seen?.add(label);
           }
         },
       };
@@ -72,17 +108,9 @@ export class VmFamilies {
     });
   }
 
-  /** The rows that are switched on and that the operating system of some host fills. */
-  #wanted<R extends RowMeta>(rows: readonly R[]): R[] {
-    const { wants, unfilledFields } = this.#options;
-    const isFilled = ({ unfilledOn = [] }: R) =>
-      [...this.#systems].some((os) => !unfilledOn.some((system) => system === os));
-    return rows.filter((row) => wants(row) && (unfilledFields || isFilled(row)));
-  }
-
   /** The family without the VMs of hosts whose operating system leaves the field unfilled. */
   #filled({ unfilledOn }: RowMeta, family: Family<VmRecord>): Family<VmRecord> {
-    if (this.#options.unfilledFields || unfilledOn === undefined) return family;
+    if (this.#unfilledFields || unfilledOn === undefined) return family;
     return {
       ...family,
       emit: (vm, out, index) => {
@@ -90,6 +118,23 @@ export class VmFamilies {
       },
     };
   }
+}
+
+/** A target that the configuration no longer has may still have VMs for a moment after a reload. */
+const UNKNOWN_HOST: HostFacts = { os: "linux", pageSizeBytes: 4096 };
+
+/** Tells what the configuration says of a host. VMs come ordered by host: nearly every call is about the same as before. */
+export function factsFrom(targets: readonly TargetConfig[]): (host: string) => HostFacts {
+  const byHost = new Map<string, HostFacts>(targets.map((target) => [target.name, target]));
+  let lastHost: string | null = null;
+  let last = UNKNOWN_HOST;
+  return (host) => {
+    if (host !== lastHost) {
+      lastHost = host;
+      last = byHost.get(host) ?? UNKNOWN_HOST;
+    }
+    return last;
+  };
 }
 
 const madeLabels = new WeakMap<VmIdentity, Buffer>();
@@ -121,21 +166,4 @@ export function labelMaker(name: string): (value: string) => string {
     made.set(value, text);
     return text;
   };
-}
-
-/** Beyond this many a set finds a text faster than looking through a list does. */
-const FEW_TEXTS = 8;
-
-/** A set of texts, of which there are nearly always one or two; then it costs next to nothing to make. */
-class SeenTexts {
-  readonly #few: string[] = [];
-  #many: Set<string> | null = null;
-
-  /** Says whether the text is new. */
-  add(text: string): boolean {
-    if (this.#many !== null) return this.#many.size < this.#many.add(text).size;
-    if (this.#few.includes(text)) return false;
-    if (this.#few.push(text) > FEW_TEXTS) this.#many = new Set(this.#few);
-    return true;
-  }
 }

@@ -1,42 +1,314 @@
-import type { Family } from "../exposition/family.ts";
-import type { LabelDoc } from "../exposition/row.ts";
+import { escapeLabelValue, type Value } from "../exposition/family.ts";
+import type { Sample } from "../exposition/row.ts";
 import type { VmRecord } from "../fleet/types.ts";
-import type { IfData, VmmStat } from "../wire/messages.ts";
-import { labelMaker, type Repeated, VmFamilies, type VmFamilyOptions } from "./families.ts";
-import { vmCpuRows } from "./vmCpu.ts";
-import { vmInfoRows, vmmRows } from "./vmInfo.ts";
-import { vmMemoryRows } from "./vmMemory.ts";
-import { vmNetworkRows } from "./vmNetwork.ts";
-import { vmProcessRows } from "./vmProcess.ts";
+import type { KinfoMem, Rusage } from "../wire/messages.ts";
+import { type HostFacts, type Table, VM_LABELS, vmLabels } from "./families.ts";
+import { microsAsSeconds, millisAsSeconds, seconds, times, unsigned } from "./numbers.ts";
 
-/** Every row that is about one VM as a whole. */
-export const vmRows = [...vmCpuRows, ...vmMemoryRows, ...vmProcessRows, ...vmInfoRows];
+const KIB = 1024;
 
-export const DEVICE_LABEL: LabelDoc = {
-  name: "device",
-  holds: "the VM's name for the device (`bridge` on the wire)",
+export const cpuTable: Table<VmRecord> = {
+  title: "CPU of a VM",
+  collector: "cpu",
+  labels: VM_LABELS,
+  rows: [
+    {
+      name: "albatross_vm_cpu_usage_percent",
+      type: "gauge",
+      help: "CPU usage over the last stats interval, in percent of the VM's CPUs (100 is all of them), from `utime` + `stime`. Absent while there is no rate.",
+      source: "rusage.utime + rusage.stime over time, per CPU of unikernel info",
+      unit: "percent",
+      value: (vm) => vm.usagePercent,
+    },
+    {
+      name: "albatross_vm_cpu_seconds_total",
+      type: "counter",
+      help: "CPU time used: `utime` (user) and `stime` (system). 10 ms steps on Linux.",
+      source: "rusage.utime, rusage.stime",
+      influx: "resource_usage: utime, stime",
+      unit: "seconds",
+      by: "mode",
+      values: {
+        user: (vm) => seconds(rusage(vm).utimeSec, rusage(vm).utimeUsec),
+        system: (vm) => seconds(rusage(vm).stimeSec, rusage(vm).stimeUsec),
+      },
+    },
+    {
+      name: "albatross_vm_cpu_runtime_seconds_total",
+      type: "counter",
+      help: "CPU time used as the scheduler accounts for it: `runtime` of kinfo_mem, microseconds on the wire.",
+      source: "kinfo_mem.runtime",
+      influx: "kinfo_mem: runtime",
+      unit: "seconds",
+      value: ofKinfo((kinfoMem) => microsAsSeconds(kinfoMem.runtime)),
+    },
+  ],
 };
-export const STAT_LABEL: LabelDoc = { name: "stat", holds: "the monitor's name for the figure" };
 
-const deviceLabel = labelMaker(DEVICE_LABEL.name);
-const DEVICES: Repeated<IfData> = {
-  parts: (vm) => vm.stats.ifdata,
-  label: ({ bridge }) => deviceLabel(bridge),
+/** Sizes in bytes (the wire has pages and KiB) and the integrals of rusage. */
+export const memoryTable: Table<VmRecord> = {
+  title: "Memory of a VM",
+  collector: "memory",
+  labels: VM_LABELS,
+  rows: [
+    {
+      name: "albatross_vm_memory_resident_bytes",
+      type: "gauge",
+      help: "Resident set size: `rss` of kinfo_mem times the page size. On Linux, without kinfo_mem, `maxrss`, which is the current resident set there, in pages.",
+      source: "kinfo_mem.rss; on Linux without kinfo_mem rusage.maxrss",
+      influx: "kinfo_mem: rss; on Linux also resource_usage: maxrss",
+      unit: "bytes",
+      value: residentBytes,
+    },
+    {
+      name: "albatross_vm_memory_virtual_bytes",
+      type: "gauge",
+      help: "Virtual size: `vsize` of kinfo_mem.",
+      source: "kinfo_mem.vsize",
+      influx: "kinfo_mem: vsize",
+      unit: "bytes",
+      value: ofKinfo((kinfoMem) => unsigned(kinfoMem.vsize)),
+    },
+    {
+      name: "albatross_vm_memory_text_bytes",
+      type: "gauge",
+      help: "Text (code) size: `tsize` of kinfo_mem times the page size.",
+      source: "kinfo_mem.tsize",
+      influx: "kinfo_mem: tsize",
+      unit: "bytes",
+      value: ofKinfo((kinfoMem, host) => times(kinfoMem.tsize, host.pageSizeBytes)),
+    },
+    {
+      name: "albatross_vm_memory_data_bytes",
+      type: "gauge",
+      help: "Data size: `dsize` of kinfo_mem times the page size. On Linux it includes the stack.",
+      source: "kinfo_mem.dsize",
+      influx: "kinfo_mem: dsize",
+      unit: "bytes",
+      value: ofKinfo((kinfoMem, host) => times(kinfoMem.dsize, host.pageSizeBytes)),
+    },
+    {
+      name: "albatross_vm_memory_stack_bytes",
+      type: "gauge",
+      help: "Stack size: `ssize` of kinfo_mem times the page size. On Linux the field repeats `dsize`.",
+      source: "kinfo_mem.ssize",
+      influx: "kinfo_mem: ssize",
+      unit: "bytes",
+      unfilledOn: ["linux"],
+      value: ofKinfo((kinfoMem, host) => times(kinfoMem.ssize, host.pageSizeBytes)),
+    },
+    {
+      name: "albatross_vm_memory_max_resident_bytes",
+      type: "gauge",
+      help: "Largest resident set so far: `maxrss`, KiB on the wire. On Linux the field is the current resident set, in pages.",
+      source: "rusage.maxrss",
+      influx: "resource_usage: maxrss",
+      unit: "bytes",
+      unfilledOn: ["linux"],
+      value: (vm, host) => times(rusage(vm).maxrss, host.os === "linux" ? host.pageSizeBytes : KIB),
+    },
+    {
+      name: "albatross_vm_memory_integral_total",
+      type: "counter",
+      help: "Memory used over CPU time, in KiB times clock ticks: `ixrss` (text), `idrss` (data), `isrss` (stack).",
+      source: "rusage.ixrss, rusage.idrss, rusage.isrss",
+      influx: "resource_usage: ixrss, idrss, isrss",
+      unit: "KiB x ticks",
+      unfilledOn: ["linux"],
+      by: "segment",
+      values: {
+        text: (vm) => unsigned(rusage(vm).ixrss),
+        data: (vm) => unsigned(rusage(vm).idrss),
+        stack: (vm) => unsigned(rusage(vm).isrss),
+      },
+    },
+  ],
 };
 
-const statLabel = labelMaker(STAT_LABEL.name);
-const NO_STATS: readonly VmmStat[] = [];
-const VMM_STATS: Repeated<VmmStat> = {
-  parts: (vm) => vm.stats.vmm ?? NO_STATS,
-  label: ({ key }) => statLabel(key),
+/** What the VM's process did, and its restarts. */
+export const processTable: Table<VmRecord> = {
+  title: "Process of a VM",
+  collector: "process",
+  labels: VM_LABELS,
+  rows: [
+    {
+      name: "albatross_vm_page_faults_total",
+      type: "counter",
+      help: "Page faults: `minflt` (minor, served without I/O) and `majflt` (major).",
+      source: "rusage.minflt, rusage.majflt",
+      influx: "resource_usage: minflt, maxflt (sic)",
+      unit: "faults",
+      by: "kind",
+      values: {
+        minor: (vm) => unsigned(rusage(vm).minflt),
+        major: (vm) => unsigned(rusage(vm).majflt),
+      },
+    },
+    {
+      name: "albatross_vm_context_switches_total",
+      type: "counter",
+      help: "Context switches: `nvcsw` (voluntary) and `nivcsw` (involuntary).",
+      source: "rusage.nvcsw, rusage.nivcsw",
+      influx: "resource_usage: nvcsw, nivcsw",
+      unit: "switches",
+      by: "kind",
+      values: {
+        voluntary: (vm) => unsigned(rusage(vm).nvcsw),
+        involuntary: (vm) => unsigned(rusage(vm).nivcsw),
+      },
+    },
+    {
+      name: "albatross_vm_swaps_total",
+      type: "counter",
+      help: "Times the process was swapped out: `nswap`.",
+      source: "rusage.nswap",
+      influx: "resource_usage: nswap",
+      unit: "swaps",
+      unfilledOn: ["linux"],
+      value: (vm) => unsigned(rusage(vm).nswap),
+    },
+    {
+      name: "albatross_vm_block_operations_total",
+      type: "counter",
+      help: "Block input and output operations: `inblock` (in) and `outblock` (out).",
+      source: "rusage.inblock, rusage.outblock",
+      influx: "resource_usage: inblock, outblock",
+      unit: "operations",
+      unfilledOn: ["linux"],
+      by: "direction",
+      values: {
+        in: (vm) => unsigned(rusage(vm).inblock),
+        out: (vm) => unsigned(rusage(vm).outblock),
+      },
+    },
+    {
+      name: "albatross_vm_ipc_messages_total",
+      type: "counter",
+      help: "IPC messages: `msgsnd` (out, sent) and `msgrcv` (in, received).",
+      source: "rusage.msgrcv, rusage.msgsnd",
+      influx: "resource_usage: msgrcv, msgsnd",
+      unit: "messages",
+      unfilledOn: ["linux"],
+      by: "direction",
+      values: {
+        in: (vm) => unsigned(rusage(vm).msgrcv),
+        out: (vm) => unsigned(rusage(vm).msgsnd),
+      },
+    },
+    {
+      name: "albatross_vm_signals_total",
+      type: "counter",
+      help: "Signals received: `nsignals`.",
+      source: "rusage.nsignals",
+      influx: "resource_usage: nsignals",
+      unit: "signals",
+      unfilledOn: ["linux"],
+      value: (vm) => unsigned(rusage(vm).nsignals),
+    },
+    {
+      name: "albatross_vm_cow_faults_total",
+      type: "counter",
+      help: "Copy-on-write faults: `cow` of kinfo_mem.",
+      source: "kinfo_mem.cow",
+      influx: "kinfo_mem: cow_fauls (sic; cow_faults in 2.8)",
+      unit: "faults",
+      unfilledOn: ["linux"],
+      value: ofKinfo((kinfoMem) => unsigned(kinfoMem.cow)),
+    },
+    {
+      name: "albatross_vm_start_time_seconds",
+      type: "gauge",
+      help: "Start of the VM since the epoch: `started` of unikernel info, else, on FreeBSD, `start` of kinfo_mem.",
+      source: "started of unikernel info; on FreeBSD without it kinfo_mem.start",
+      influx: "kinfo_mem: uptime (time() - this)",
+      unit: "seconds",
+      value: startTime,
+    },
+    {
+      name: "albatross_vm_last_sample_timestamp_seconds",
+      type: "gauge",
+      help: "Wall time at which the last statistics message about the VM arrived here. The message carries no time.",
+      source: "arrival of the message",
+      unit: "seconds",
+      value: (vm) => millisAsSeconds(vm.sample.arrivalWallMs),
+    },
+    {
+      name: "albatross_vm_restarts_total",
+      type: "counter",
+      help: "Restarts seen: a decrease of `utime` + `stime`, `minflt` or `nvcsw`, or a changed `started` in unikernel info.",
+      source: "consecutive messages, and started of unikernel info",
+      unit: "restarts",
+      value: (vm) => vm.restarts,
+    },
+  ],
 };
 
-/** The families over `vms`, in the order of the tables. Nothing is computed before they are written. */
-export function vmFamilies(vms: readonly VmRecord[], options: VmFamilyOptions): Family[] {
-  const families = new VmFamilies(vms, options);
-  return [
-    ...families.of(vmRows),
-    ...families.ofRepeated(vmNetworkRows, DEVICES),
-    ...families.ofRepeated(vmmRows, VMM_STATS),
-  ];
+/** What albatrossd says about the VM. */
+export const infoTable: Table<VmRecord> = {
+  title: "Unikernel info",
+  text: "Absent where vmmd.sock cannot be read. Arguments of unikernels are never kept.",
+  collector: "info",
+  labels: VM_LABELS,
+  rows: [
+    {
+      name: "albatross_vm_info",
+      type: "gauge",
+      help: "Always 1; the labels are `typ`, `digest` (SHA-256 of the image; for bhyve the VM's name) and `cpuids` of unikernel info.",
+      source: "typ, digest, cpuids of unikernel info",
+      unit: "1",
+      labels: [
+        { name: "type", holds: "solo5, bhyve" },
+        { name: "digest", holds: "hex digits; for bhyve the VM's name" },
+        { name: "cpuids", holds: "comma-separated, ascending" },
+      ],
+      emit: ({ identity, info }, out) => {
+        if (info === null) return;
+        const digest = escapeLabelValue(info.digest);
+        out.series(`${vmLabels(identity)},type="${info.type}",digest="${digest}",cpuids="${info.cpuids}"`, 1);
+      },
+    },
+    {
+      name: "albatross_vm_memory_limit_bytes",
+      type: "gauge",
+      help: "Memory that the VM may use: `memory` of unikernel info, MB on the wire.",
+      source: "memory of unikernel info",
+      unit: "bytes",
+      value: ({ info }) => (info === null ? null : unsigned(info.memoryLimitBytes)),
+    },
+    {
+      name: "albatross_vm_cpus",
+      type: "gauge",
+      help: "CPUs that the VM has: `cpus` of unikernel info.",
+      source: "cpus of unikernel info",
+      unit: "CPUs",
+      value: ({ info }) => (info === null ? null : info.cpus),
+    },
+  ],
+};
+
+/** The current resident set; null where the sample does not say. */
+export function residentBytes({ sample }: VmRecord, host: HostFacts): Value | null {
+  const { kinfoMem, rusage } = sample.stats;
+  if (kinfoMem !== null) return times(kinfoMem.rss, host.pageSizeBytes);
+  return host.os === "linux" ? times(rusage.maxrss, host.pageSizeBytes) : null;
+}
+
+function rusage({ sample }: VmRecord): Rusage {
+  return sample.stats.rusage;
+}
+
+/** A figure of kinfo_mem, which not every sample has. */
+function ofKinfo(value: (kinfoMem: KinfoMem, host: HostFacts) => Sample) {
+  return ({ sample }: VmRecord, host: HostFacts) => {
+    const { kinfoMem } = sample.stats;
+    return kinfoMem === null ? null : value(kinfoMem, host);
+  };
+}
+
+function startTime({ info, sample }: VmRecord, host: HostFacts): Sample {
+  const { kinfoMem } = sample.stats;
+  if (info !== null && info.startedMs !== null) return millisAsSeconds(info.startedMs);
+  // on Linux it is the change time of /proc/PID, which may move without a restart
+  if (kinfoMem === null || host.os === "linux") return null;
+  return seconds(kinfoMem.startSec, kinfoMem.startUsec);
 }

@@ -2,9 +2,17 @@ import type { Sample } from "../client/receiver.ts";
 import type { Clock } from "../clock.ts";
 import type { Policy, UnikernelInfo } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
+import { deriveGroups } from "./groups.ts";
 import { type AssumedCpuWarning, HostVms } from "./hostVms.ts";
-import { Snapshot, SnapshotBuilder } from "./snapshot.ts";
-import type { ExpectedVm, FleetSnapshot, HostRecord, ListedVms, SnapshotOptions } from "./types.ts";
+import type {
+  ExpectedVm,
+  FleetSnapshot,
+  Group,
+  HostRecord,
+  ListedVms,
+  SnapshotOptions,
+  SnapshotParts,
+} from "./types.ts";
 
 /** Gone VMs are looked for this many times per `death_timeout`, as samples arrive and snapshots are taken. */
 const SWEEPS_PER_DEATH_TIMEOUT = 8;
@@ -106,9 +114,17 @@ export class Fleet {
     // at once, for both say when this was; putting the snapshot together takes its time
     const { nowUs, wallMs } = options.at ?? { nowUs: this.#clock.nowUs(), wallMs: this.#clock.wallMs() };
     this.#sweepWhenDue(nowUs);
-    const parts = new SnapshotBuilder(this.sizes.vms);
+    const parts: SnapshotParts = { vms: [], states: [], served: [], policies: [], unheard: [] };
     for (const host of this.#sortedHosts()) host.collect(nowUs, options, parts);
-    return new Snapshot(nowUs, wallMs, this.hosts(), parts.finish());
+    const hosts = this.hosts();
+    const live = new Set(hosts.filter((host) => host.live).map(({ host }) => host));
+    let derived: readonly Group[] | null = null;
+    const groups = () => {
+      derived ??= deriveGroups(parts.vms, parts.states);
+      return derived;
+    };
+    const servedGroups = () => groups().filter(({ host }) => live.has(host));
+    return { nowUs, wallMs, hosts, ...parts, groups, servedGroups };
   }
 
   /**

@@ -19,51 +19,57 @@ export function splitCloneName(label: string): { readonly primary: string; reado
 
 /**
  * The groups of these VMs, in their order. `vms` stand in the order of the fleet (host, path, primary, clone id), so that
- * a group is a run of them; `starts` are the indices at which one begins. Every VM is in exactly one group, and a group
- * lives as long as its members do. Members and averages are worked out when somebody asks.
+ * a group is a run of them. Every VM is in exactly one group, and a group lives as long as its members do.
  */
-export function deriveGroups(
-  vms: readonly VmRecord[],
-  states: readonly MemberState[],
-  starts: readonly number[],
-): Group[] {
-  return starts.map((start, i) => new RunOfVms(vms, states, start, starts[i + 1] ?? vms.length));
+export function deriveGroups(vms: readonly VmRecord[], states: readonly MemberState[]): Group[] {
+  const groups: Group[] = [];
+  let start = 0;
+  for (let end = 1; end <= vms.length; end++) {
+    const first = vms[start];
+    const next = vms[end];
+    if (first === undefined || (next !== undefined && isCloneBeside(next, first))) continue;
+    groups.push(new RunOfVms(vms, states, first, start, end));
+    start = end;
+  }
+  return groups;
 }
 
-/** A group as a run of a snapshot's VMs: the primary first if there is one, then clones by id. */
+/** Whether this VM is of the group of the VM before it: only its first member may be a primary. */
+function isCloneBeside(vm: VmRecord, before: VmRecord): boolean {
+  return (
+    vm.cloneId !== 0 && vm.primary === before.primary && vm.path === before.path && vm.host === before.host
+  );
+}
+
+/** Members and averages are worked out when somebody asks. */
 class RunOfVms implements Group {
+  readonly host: string;
+  readonly path: string;
+  readonly group: string;
+  readonly orphaned: boolean;
+  readonly clones: number;
   readonly #vms: readonly VmRecord[];
   readonly #states: readonly MemberState[];
   readonly #start: number;
   readonly #end: number;
   #members: readonly GroupMember[] | null = null;
 
-  constructor(vms: readonly VmRecord[], states: readonly MemberState[], start: number, end: number) {
+  constructor(
+    vms: readonly VmRecord[],
+    states: readonly MemberState[],
+    first: VmRecord,
+    start: number,
+    end: number,
+  ) {
+    this.host = first.host;
+    this.path = first.path;
+    this.group = first.primary;
+    this.orphaned = first.cloneId !== 0;
+    this.clones = this.orphaned ? end - start : end - start - 1;
     this.#vms = vms;
     this.#states = states;
     this.#start = start;
     this.#end = end;
-  }
-
-  get host(): string {
-    return this.#first.host;
-  }
-
-  get path(): string {
-    return this.#first.path;
-  }
-
-  get group(): string {
-    return this.#first.primary;
-  }
-
-  get orphaned(): boolean {
-    return this.#first.cloneId !== 0;
-  }
-
-  get clones(): number {
-    const members = this.#end - this.#start;
-    return this.orphaned ? members : members - 1;
   }
 
   get members(): readonly GroupMember[] {
@@ -86,11 +92,5 @@ class RunOfVms implements Group {
       fresh += 1;
     }
     return fresh === 0 ? null : sum / fresh;
-  }
-
-  get #first(): VmRecord {
-    const first = this.#vms[this.#start];
-    if (first === undefined) throw new Error("a group has at least one member");
-    return first;
   }
 }

@@ -1,29 +1,21 @@
 import type { Sample } from "../client/receiver.ts";
 import type { Policy, UnikernelInfo } from "../wire/messages.ts";
 import { formatName, type Name, pathText } from "../wire/names.ts";
-import { measuredPercent } from "./cpuUsage.ts";
+import { measuredPercent } from "./counters.ts";
 import { splitCloneName } from "./groups.ts";
-import type { SnapshotBuilder } from "./snapshot.ts";
 import type {
   ExpectedVm,
   MemberState,
   PolicyRecord,
   SnapshotOptions,
+  SnapshotParts,
   UnheardVm,
   VmIdentity,
   VmInfo,
   VmRecord,
 } from "./types.ts";
-import { VmIndex } from "./vmIndex.ts";
+import { afterListing, afterOmission, firstSample, nextSample, type Vm } from "./vm.ts";
 import { policyRecordFrom, vmInfoFrom } from "./vmInfo.ts";
-import {
-  afterListing,
-  afterOmission,
-  firstSample,
-  nextSample,
-  type Remembered,
-  type VmState,
-} from "./vmState.ts";
 
 /** A VM that this many infos in a row leave out, all asked for after its last sample, is gone. */
 const MISSED_INFOS_UNTIL_GONE = 2;
@@ -39,14 +31,12 @@ export interface AssumedCpuWarning {
   readonly percent: number;
 }
 
-export interface HostVmsOptions {
-  readonly infoPollUs: number;
-  readonly onAssumedCpu: (warning: AssumedCpuWarning) => void;
-}
-
 /** What outlives a VM for `death_timeout`. */
-interface DepartedVm extends Remembered {
-  readonly goneAtUs: number;
+type DepartedVm = Pick<VmRecord, "restarts" | "incarnation"> & { readonly goneAtUs: number };
+
+/** Where a VM stands in its host's order; each sample and info puts a newer record into it. */
+interface Place {
+  vm: Vm;
 }
 
 /** A VM that was alive when the program last ran, until it is heard or gone. */
@@ -60,13 +50,20 @@ interface SignsOfLife {
   readonly missedInfos: number;
 }
 
+/** How many new VMs wait at most before they are sorted in among the others: what is sorted already costs little then. */
+const SORT_AT = 1024;
+
 /** The VMs of one host. Its index changes with every message; the records in it never do. */
 export class HostVms {
   readonly host: string;
   deathTimeoutUs: number;
   readonly infoPollUs: number;
   readonly #onAssumedCpu: (warning: AssumedCpuWarning) => void;
-  readonly #vms = new VmIndex();
+  /** by full name */
+  readonly #vms = new Map<string, Place>();
+  /** by path, group and clone id; those that came last stand unsorted at the end */
+  #order: Place[] = [];
+  #unsorted = 0;
   readonly #departed = new Map<string, DepartedVm>();
   readonly #expected = new Map<string, Expected>();
   /** the last answer to unikernel info; null as long as vmmd has never answered */
@@ -77,7 +74,11 @@ export class HostVms {
   #infoAnsweredBefore = false;
   #warnedOfCpus = false;
 
-  constructor(host: string, deathTimeoutUs: number, options: HostVmsOptions) {
+  constructor(
+    host: string,
+    deathTimeoutUs: number,
+    options: Pick<HostVms, "infoPollUs"> & { readonly onAssumedCpu: (warning: AssumedCpuWarning) => void },
+  ) {
     this.host = host;
     this.deathTimeoutUs = deathTimeoutUs;
     this.infoPollUs = options.infoPollUs;
@@ -106,7 +107,7 @@ export class HostVms {
   /** Says that this VM was alive when the program last ran. Ignored once the VM is known. */
   expect(name: Name, before: ExpectedVm): void {
     const fullName = formatName(name);
-    if (name.label === null || this.#vms.find(fullName) !== undefined) return;
+    if (name.label === null || this.#vms.has(fullName)) return;
     const identity = identify(this.host, pathText(name.path), name.label, fullName);
     this.#expected.set(fullName, { ...identity, ...before });
     if (before.cpus !== null) this.#infoAnsweredBefore = true;
@@ -118,21 +119,19 @@ export class HostVms {
     if (name.label === null) return;
     this.#heard = true;
     const fullName = formatName(name);
-    const id = this.#vms.find(fullName);
-    const before = id === undefined ? undefined : this.#vms.get(id);
-    if (id === undefined || before === undefined) {
+    const place = this.#vms.get(fullName);
+    if (place === undefined) {
       const identity = identify(this.host, pathText(name.path), name.label, fullName);
-      this.#vms.add(this.#welcome(identity, sample));
+      this.#add(this.#welcome(identity, sample));
       return;
     }
-    const goneAtUs = this.#goneSince(this.#signsOf(before.record), sample.arrivalUs);
+    const goneAtUs = this.#goneSince(this.#signsOf(place.vm), sample.arrivalUs);
     if (goneAtUs === null) {
-      const state = nextSample(before, sample, this);
-      this.#vms.replace(id, state);
-      this.#checkAssumedCpus(state);
+      place.vm = nextSample(place.vm, sample, this);
+      this.#checkAssumedCpus(place.vm);
     } else {
-      this.#remember(before.record, goneAtUs);
-      this.#vms.replace(id, this.#welcome(before.record.identity, sample));
+      this.#remember(place.vm, goneAtUs);
+      place.vm = this.#welcome(place.vm.identity, sample);
     }
   }
 
@@ -150,25 +149,20 @@ export class HostVms {
     }
     this.#lastInfo = { askedAtUs, vms: infos };
 
-    const gone: VmState[] = [];
-    for (const [id, before] of this.#vms.entries()) {
-      const info = infos.get(before.record.fullName);
-      const state =
+    for (const place of this.#order) {
+      const info = infos.get(place.vm.fullName);
+      place.vm =
         info === undefined
-          ? afterOmission(before, askedAtUs, nowUs, this)
-          : afterListing(before, info, askedAtUs);
-      if (state !== before) this.#vms.replace(id, state);
-      this.#checkAssumedCpus(state);
-      if (this.#goneSince(this.#signsOf(state.record), nowUs) !== null) gone.push(state);
+          ? afterOmission(place.vm, askedAtUs, nowUs, this)
+          : afterListing(place.vm, info, askedAtUs, this);
+      this.#checkAssumedCpus(place.vm);
     }
-    for (const { record } of gone) this.#remember(record, nowUs);
-    this.#vms.remove(gone);
     for (const [fullName, vm] of this.#expected) {
       const isListed = infos.has(fullName);
       const listedUs = isListed ? askedAtUs : null;
       this.#expected.set(fullName, { ...vm, listedUs, missedInfos: isListed ? 0 : vm.missedInfos + 1 });
     }
-    this.#dropGoneExpected(nowUs);
+    this.#dropGone(nowUs, nowUs);
   }
 
   /** Replaces the host's policies by these. */
@@ -178,51 +172,37 @@ export class HostVms {
     this.#policies = { atUs: nowUs, records };
   }
 
-  /** Adds this host's VMs that are not gone, their groups and its policies to a snapshot. */
-  collect(nowUs: number, { staleAfterUs }: SnapshotOptions, snapshot: SnapshotBuilder): void {
-    const { order, records, arrivalUs, intervalUs, hasGauge } = this.#vms.columns();
-    let isGroupStart = false;
+  /** Adds this host's VMs that are not gone, in their order, and its policies to a snapshot. */
+  collect(nowUs: number, { staleAfterUs }: SnapshotOptions, snapshot: SnapshotParts): void {
+    this.#sort();
     let intervalOfStale = -1;
     let staleUs = 0;
-    for (let i = 0; i < order.ids.length; i++) {
-      const id = order.ids[i] ?? 0;
-      const record = records[id];
-      if (record === undefined) throw new Error("a VM in the order has no record");
-      if (order.startsGroup[i] === 1) isGroupStart = true;
-      const interval = intervalUs[id] ?? 0;
-      if (interval !== intervalOfStale) {
-        intervalOfStale = interval;
-        staleUs = staleAfterUs(this.host, interval);
+    for (const { vm } of this.#order) {
+      const { arrivalUs, intervalUs } = vm.sample;
+      if (intervalUs !== intervalOfStale) {
+        intervalOfStale = intervalUs;
+        staleUs = staleAfterUs(this.host, intervalUs);
       }
-      const silenceUs = nowUs - (arrivalUs[id] ?? 0);
-      if (silenceUs >= this.deathTimeoutUs && this.#goneSince(this.#signsOf(record), nowUs) !== null)
-        continue;
-
-      const state = this.#stateOf(silenceUs, staleUs, hasGauge[id] === 1);
-      const isServed = this.live && (state === "fresh" || state === "warming");
-      snapshot.add(record, state, isGroupStart, isServed);
-      isGroupStart = false;
+      const silenceUs = nowUs - arrivalUs;
+      if (silenceUs >= this.deathTimeoutUs && this.#goneSince(this.#signsOf(vm), nowUs) !== null) continue;
+      const state = this.#stateOf(silenceUs, staleUs, vm.usagePercent !== null);
+      snapshot.vms.push(vm);
+      snapshot.states.push(state);
+      if (this.live && (state === "fresh" || state === "warming")) snapshot.served.push(vm);
     }
     for (const vm of this.#expected.values()) {
       if (this.#goneSince(vm, nowUs) !== null) continue;
       const state = nowUs - vm.heardUs >= this.deathTimeoutUs ? "silent" : "missing";
       snapshot.unheard.push({ ...vm, state });
     }
-    if (!this.live) return;
-    for (const policy of this.#currentPolicies(nowUs)) snapshot.policies.push(policy);
+    // what vmmd has not repeated for so long is not known to hold any more
+    if (!this.live || this.#policies === null || nowUs - this.#policies.atUs >= this.deathTimeoutUs) return;
+    snapshot.policies.push(...this.#policies.records);
   }
 
   /** Lets go of the VMs that are gone, and of what is remembered of VMs gone for `death_timeout`. */
   sweep(nowUs: number): void {
-    const gone: VmState[] = [];
-    for (const state of this.#vms.silentFor(this.deathTimeoutUs, nowUs)) {
-      const goneAtUs = this.#goneSince(this.#signsOf(state.record), nowUs);
-      if (goneAtUs === null) continue;
-      this.#remember(state.record, goneAtUs);
-      gone.push(state);
-    }
-    this.#vms.remove(gone);
-    this.#dropGoneExpected(nowUs);
+    this.#dropGone(nowUs);
     for (const [fullName, { goneAtUs }] of this.#departed) {
       if (nowUs - goneAtUs >= this.deathTimeoutUs) this.#departed.delete(fullName);
     }
@@ -233,7 +213,7 @@ export class HostVms {
     return { vms: this.#vms.size, departed: this.#departed.size, unheard: this.#expected.size };
   }
 
-  #welcome(identity: VmIdentity, sample: Sample): VmState {
+  #welcome(identity: VmIdentity, sample: Sample): Vm {
     const departed = this.#departed.get(identity.fullName);
     this.#departed.delete(identity.fullName);
     const before = this.#expected.get(identity.fullName);
@@ -264,15 +244,37 @@ export class HostVms {
     return nowUs < unlistedAtUs ? null : Math.max(silentAtUs, unlistedAtUs);
   }
 
-  #signsOf({ arrivalUs, listed, missedInfos }: VmRecord): SignsOfLife {
+  #signsOf({ sample, listed, missedInfos }: VmRecord): SignsOfLife {
     const listedUs = listed ? (this.#lastInfo?.askedAtUs ?? null) : null;
-    return { heardUs: arrivalUs, listedUs, missedInfos };
+    return { heardUs: sample.arrivalUs, listedUs, missedInfos };
   }
 
-  #dropGoneExpected(nowUs: number): void {
+  /** `unlistedAtUs`: when unikernel info stopped to list those that are gone, where that is what makes them so. */
+  #dropGone(nowUs: number, unlistedAtUs = 0): void {
+    for (const [fullName, { vm }] of this.#vms) {
+      const goneAtUs = this.#goneSince(this.#signsOf(vm), nowUs);
+      if (goneAtUs === null) continue;
+      this.#remember(vm, Math.max(goneAtUs, unlistedAtUs));
+      this.#vms.delete(fullName);
+    }
+    if (this.#vms.size < this.#order.length) {
+      this.#order = this.#order.filter(({ vm }) => this.#vms.has(vm.fullName));
+    }
     for (const [fullName, vm] of this.#expected) {
       if (this.#goneSince(vm, nowUs) !== null) this.#expected.delete(fullName);
     }
+  }
+
+  #add(vm: Vm): void {
+    const place = { vm };
+    this.#vms.set(vm.fullName, place);
+    this.#order.push(place);
+    if (++this.#unsorted >= SORT_AT) this.#sort();
+  }
+
+  #sort(): void {
+    if (this.#unsorted > 0) this.#order.sort(compareVms);
+    this.#unsorted = 0;
   }
 
   #stateOf(silenceUs: number, staleUs: number, hasGauge: boolean): MemberState {
@@ -281,26 +283,29 @@ export class HostVms {
     return hasGauge ? "fresh" : "warming";
   }
 
-  /** The host's policies by path; none once vmmd has not repeated them for `death_timeout`. */
-  #currentPolicies(nowUs: number): readonly PolicyRecord[] {
-    if (this.#policies === null || nowUs - this.#policies.atUs >= this.deathTimeoutUs) return [];
-    return this.#policies.records;
-  }
-
   #remember({ fullName, restarts, incarnation }: VmRecord, goneAtUs: number): void {
     this.#departed.set(fullName, { restarts, incarnation, goneAtUs });
   }
 
-  #checkAssumedCpus({ record, window }: VmState): void {
-    if (this.#warnedOfCpus || record.info !== null || record.usagePercent !== 100 || window === null) return;
-    const percent = measuredPercent(window, 1);
+  #checkAssumedCpus(vm: Vm): void {
+    if (this.#warnedOfCpus || vm.info !== null || vm.usagePercent !== 100 || vm.window === null) return;
+    const percent = measuredPercent(vm.window, 1);
     if (percent === null || percent <= PROOF_OF_MORE_CPUS_PERCENT) return;
     this.#warnedOfCpus = true;
-    this.#onAssumedCpu({ host: this.host, vm: record.fullName, percent });
+    this.#onAssumedCpu({ host: this.host, vm: vm.fullName, percent });
   }
 }
 
 function identify(host: string, path: string, vm: string, fullName: string): VmIdentity {
   const { primary, cloneId } = splitCloneName(vm);
   return { host, path, vm, fullName, primary, cloneId };
+}
+
+function compareVms({ vm: a }: Place, { vm: b }: Place): number {
+  return compareText(a.path, b.path) || compareText(a.primary, b.primary) || a.cloneId - b.cloneId;
+}
+
+function compareText(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
 }

@@ -1,4 +1,5 @@
-import type { Int64, Stats } from "../wire/messages.ts";
+import type { Sample } from "../client/receiver.ts";
+import type { Int64 } from "../wire/messages.ts";
 
 /** One point of a VM's CPU counter: integer microseconds used, at a monotonic arrival time. */
 export interface CpuPoint {
@@ -39,12 +40,8 @@ export interface VmIdentity {
 export interface VmRecord extends VmIdentity {
   /** the same object in all records of this VM */
   readonly identity: VmIdentity;
-  readonly stats: Stats;
-  /** arrival of the last sample, monotonic and wall */
-  readonly arrivalUs: number;
-  readonly arrivalWallMs: number;
-  /** the stats interval of its subscription when the last sample arrived */
-  readonly intervalUs: number;
+  /** the last one, as it was received */
+  readonly sample: Sample;
   /** utime + stime of the last sample in microseconds; null where it is no safe integer */
   readonly cpuUs: number | null;
   /** the rate over the last stats interval, 0..100; null while there is none */
@@ -160,6 +157,15 @@ export interface FleetSnapshot {
   groups(): readonly Group[];
   /** the groups that `/metrics` shows: those of live hosts */
   servedGroups(): readonly Group[];
+}
+
+/** The lists of a snapshot while it is put together, host by host. */
+export interface SnapshotParts {
+  readonly vms: VmRecord[];
+  readonly states: MemberState[];
+  readonly served: VmRecord[];
+  readonly policies: PolicyRecord[];
+  readonly unheard: UnheardVm[];
 }
 
 export interface SnapshotOptions {

@@ -3,8 +3,8 @@ import type { TargetSnapshot } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
 import { configToYaml } from "../config/load.ts";
 import type { Config } from "../config/sections.ts";
-import { factsFrom } from "../exporter/row.ts";
-import { residentBytes } from "../exporter/vmMemory.ts";
+import { factsFrom } from "../exporter/families.ts";
+import { residentBytes } from "../exporter/vmTable.ts";
 import { yieldToEventLoop } from "../exposition/writer.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import { MAX_RECENT, type RecentQuery } from "../scaler/report/log.ts";
@@ -97,9 +97,9 @@ export function* vmsJson(snapshot: FleetSnapshot, { targets }: Pick<Config, "tar
       cpu_usage_percent: vm.usagePercent,
       cpu_seconds: vm.cpuUs === null ? null : vm.cpuUs / 1e6,
       restarts: vm.restarts,
-      last_sample: rfc3339(vm.arrivalWallMs),
-      stats_interval_seconds: vm.intervalUs / 1e6,
-      devices: vm.stats.ifdata.map(({ bridge }) => bridge),
+      last_sample: rfc3339(vm.sample.arrivalWallMs),
+      stats_interval_seconds: vm.sample.intervalUs / 1e6,
+      devices: vm.sample.stats.ifdata.map(({ bridge }) => bridge),
       info: info && {
         type: info.type,
         digest: info.digest,

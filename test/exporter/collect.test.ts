@@ -182,7 +182,7 @@ describe("hosts of different systems in one scrape", () => {
 
 it("works out nothing before the families are written", () => {
   const broken = record("local", "", "web");
-  Object.defineProperty(broken, "stats", {
+  Object.defineProperty(broken, "sample", {
     get() {
       throw new Error("read too early");
     },

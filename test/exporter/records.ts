@@ -1,6 +1,6 @@
 /** Hand-made records, snapshots and configurations for the tests of the metric tables. */
 
-import { DECODE_ERROR_REASONS, zeroCounts } from "../../src/client/receiver.ts";
+import { DECODE_ERROR_REASONS, type Sample, zeroCounts } from "../../src/client/receiver.ts";
 import { DISCONNECT_REASONS, type SubscriptionSnapshot } from "../../src/client/subscription.ts";
 import type { TargetSnapshot } from "../../src/client/target.ts";
 import { VMMD_ERROR_REASONS } from "../../src/client/vmmd.ts";
@@ -19,6 +19,7 @@ import type {
   VmRecord,
 } from "../../src/fleet/types.ts";
 import type { IfData, KinfoMem, Rusage, Stats } from "../../src/wire/messages.ts";
+import { parseName } from "../../src/wire/names.ts";
 
 const WALL_MS = Date.parse("2026-01-01T00:01:40.250Z");
 
@@ -115,17 +116,28 @@ export const SOLO5_INFO: VmInfo = {
   startedMs: Date.parse("2026-01-01T00:00:00.500Z"),
 };
 
+type RecordChange = Partial<VmRecord> & Partial<Pick<Sample, "stats" | "arrivalUs">>;
+
 /** A VM as the fleet would know it; `path` is `user` or empty. */
-export function record(host: string, path: string, vm: string, change: Partial<VmRecord> = {}): VmRecord {
+export function record(
+  host: string,
+  path: string,
+  vm: string,
+  { stats: sent = stats(), arrivalUs = 100_000_000, ...change }: RecordChange = {},
+): VmRecord {
   const [primary = vm, cloneId = "0"] = vm.split("-clone-");
   const identity = { host, path, vm, fullName: `${path}:${vm}`, primary, cloneId: Number(cloneId) };
   return {
     ...identity,
     identity,
-    stats: stats(),
-    arrivalUs: 100_000_000,
-    arrivalWallMs: WALL_MS,
-    intervalUs: 10_000_000,
+    sample: {
+      host,
+      name: parseName(identity.fullName),
+      stats: sent,
+      arrivalUs,
+      arrivalWallMs: WALL_MS,
+      intervalUs: 10_000_000,
+    },
     cpuUs: 0,
     usagePercent: null,
     cpus: 1,

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { documentWith, metricSections } from "../../src/exporter/docs.ts";
+import { metricTables } from "../../src/exporter/collect.ts";
+import { documentWith } from "../../src/exporter/docs.ts";
 import { selfRows } from "../../src/exporter/selfTable.ts";
 import { ownLabels } from "../../src/exposition/row.ts";
 import {
@@ -10,7 +11,7 @@ import {
   scalerSections,
 } from "../../src/scaler/report/metrics.ts";
 
-const sections = metricSections.flatMap(({ labels, rows }) =>
+const sections = metricTables.flatMap(({ labels, rows }) =>
   rows.map((row) => ({
     ...row,
     labels: [...labels, ...ownLabels(row)].map((label) => label.name),
@@ -71,7 +72,7 @@ it("every name is used once, also without the suffix that OpenMetrics takes off 
 });
 
 it("help about a figure from the wire names its field", () => {
-  const unnamed = metricSections
+  const unnamed = metricTables
     .flatMap(({ rows }) => rows)
     .filter(({ source, help }) => /^(rusage|kinfo_mem|ifdata|vmm)\b/.test(source) && !help.includes("`"));
   expect(unnamed).toEqual([]);

@@ -107,7 +107,7 @@ describe("whatever samples arrive", () => {
           fleet.fleet.setLive("other", live);
           const snapshot = fleet.snapshot();
           const { vms, states } = snapshot;
-          expect(vms.every(({ arrivalUs }) => snapshot.nowUs - arrivalUs < 60e6)).toBe(true);
+          expect(vms.every(({ sample }) => snapshot.nowUs - sample.arrivalUs < 60e6)).toBe(true);
           const isServed = (vm: VmRecord, i: number) =>
             (vm.host !== "other" || live) && ["fresh", "warming"].includes(states[i] ?? "");
           expect(snapshot.served).toEqual(vms.filter(isServed));

@@ -130,7 +130,7 @@ describe("a restart", () => {
 
   test("is not seen when only the process' start time in the statistics moves", () => {
     const fleet = new TestFleet().sample(":web", 0);
-    const { stats } = fleet.vm(":web");
+    const { stats } = fleet.vm(":web").sample;
     const kinfoMem = {
       vsize: 0,
       rss: 0,

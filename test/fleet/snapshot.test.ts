@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { FleetSnapshot } from "../../src/fleet/types.ts";
 import { TestFleet } from "./testFleet.ts";
 
 test("a snapshot is ordered by host, path and VM, whatever came first", () => {
@@ -34,7 +35,8 @@ test("a snapshot taken before is not changed by samples, infos, departures or li
   const fleet = new TestFleet({ deathTimeoutS: 100 }).info({ ":web": {}, ":db": {} });
   fleet.sample(":web", 0).sample(":db", 0).at(10).sample(":web", 5).sample(":db", 1);
   const before = fleet.snapshot();
-  const copy = structuredClone({ ...before, vms: before.vms, served: before.served });
+  const dataOf = ({ groups, servedGroups, ...data }: FleetSnapshot) => structuredClone(data);
+  const copy = dataOf(before);
   fleet
     .at(20)
     .sample(":web", 1)
@@ -43,7 +45,7 @@ test("a snapshot taken before is not changed by samples, infos, departures or li
     .info({ ":web": { startedMs: 6 } });
   fleet.fleet.setLive("h", false);
   fleet.at(500).snapshot();
-  expect(structuredClone({ ...before, vms: before.vms, served: before.served })).toEqual(copy);
+  expect(dataOf(before)).toEqual(copy);
   // groups are derived when asked for, even late: from what the snapshot holds
   const groups = before
     .servedGroups()
@@ -59,3 +61,28 @@ test("an info that says nothing new leaves the records as they are", () => {
   const record = fleet.vm(":web");
   expect(fleet.at(1).info({ ":web": {} }).vm(":web")).toBe(record);
 });
+
+test("thousands of VMs that come in any order, and go, stand by path, primary and clone id", () => {
+  const fleet = new TestFleet({ deathTimeoutS: 60 });
+  const names = Array.from({ length: 3_000 }, (_, i) => {
+    const at = (i * 1_237) % 3_000;
+    const clone = at % 12;
+    return `u${at % 7}:web${Math.floor(at / 12)}${clone === 0 ? "" : `-clone-${clone}`}`;
+  });
+  for (const name of names) fleet.sample(name, 0);
+  const heard = names.filter((_, i) => i % 3 > 0);
+  fleet.at(30);
+  for (const name of heard) fleet.sample(name, 0);
+  fleet.at(70).sample("u0:late", 0);
+  const { vms } = fleet.snapshot();
+  const sorted = [...vms].sort(
+    (a, b) => a.path.localeCompare(b.path) || compare(a.primary, b.primary) || a.cloneId - b.cloneId,
+  );
+  expect(vms.map(({ fullName }) => fullName)).toEqual(sorted.map(({ fullName }) => fullName));
+  expect(new Set(vms.map(({ fullName }) => fullName))).toEqual(new Set([...heard, "u0:late"]));
+});
+
+function compare(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}

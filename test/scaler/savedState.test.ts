@@ -31,7 +31,8 @@ function saved({ state = {}, vms = [], lastHold }: Saved): string {
   ]);
   const readings = new Map(
     vms.map((vm) => {
-      const { cpuUs, arrivalUs, incarnation } = vm;
+      const { cpuUs, incarnation } = vm;
+      const { arrivalUs } = vm.sample;
       const reading = { cpuUs: cpuUs ?? 0, arrivalUs, incarnation, gone: false };
       return [groupKey(groupOfVm(vm)), new Map([[vm.cloneId, reading]])];
     }),
@@ -66,7 +67,7 @@ function stateOf({ groups }: Restored): GroupState | undefined {
 /** A VM of one incarnation so far. */
 function running(
   vm: string,
-  change: Partial<VmRecord> & Pick<VmRecord, "arrivalUs" | "firstSeenUs">,
+  change: Partial<VmRecord> & Pick<VmRecord, "firstSeenUs"> & { readonly arrivalUs: number },
 ): VmRecord {
   return record("h", "user", vm, {
     incarnationStart: { cpuUs: 0, arrivalUs: change.firstSeenUs },
@@ -158,7 +159,8 @@ describe("a state file", () => {
         const shiftUs = 1_000_000 - NOW_US - laterMs * 1000;
         for (const [i, vm] of vms.entries()) {
           const base = bases.readings.get(groupKey(groupOfVm(vm)))?.get(vm.cloneId);
-          const { arrivalUs, cpuUs, info } = vm;
+          const { cpuUs, info } = vm;
+          const { arrivalUs } = vm.sample;
           const startedMs = info?.startedMs ?? null;
           expect(base).toEqual({
             cpuUs,

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { parse } from "yaml";
-import { metricSections } from "../../src/exporter/docs.ts";
+import { metricTables } from "../../src/exporter/collect.ts";
 import { selfRows } from "../../src/exporter/selfTable.ts";
 import { ownLabels, type TableRow } from "../../src/exposition/row.ts";
 import { GROUP_LABELS, instrumentRows, scalerGroupRows } from "../../src/scaler/report/metrics.ts";
@@ -29,7 +29,7 @@ interface Documented {
 
 /** The metrics in the tables: what `/metrics` may serve, apart from what prom-client tells of the process. */
 export function tabledMetrics(): Documented[] {
-  const sections = metricSections.flatMap(({ labels, rows }) => rows.map((row) => documented(labels, row)));
+  const sections = metricTables.flatMap(({ labels, rows }) => rows.map((row) => documented(labels, row)));
   const scaler = scalerGroupRows.map((row) => documented(GROUP_LABELS, row));
   const instruments = Object.values(instrumentRows).map((row) => ({ ...row, labels: open([]) }));
   const self = Object.values(selfRows).map((row) => ({ ...row, labels: open(row.labels) }));

@@ -227,7 +227,8 @@ function observeMember(
   base: Base | undefined,
   { snapshot, bases, windowUs, warmupMs }: TickFacts,
 ): MemberObservation {
-  const { arrivalUs, cpuUs, cpus } = record;
+  const { cpuUs, cpus } = record;
+  const { arrivalUs } = record.sample;
   if (state === "silent") return unmeasured(record, "silent");
   if (bases.tickUs !== null && arrivalUs <= bases.tickUs) return unmeasured(record, "missing");
   const start = windowStart(record, base);
@@ -268,7 +269,8 @@ function ageMs(record: VmRecord, snapshot: FleetSnapshot): number {
 
 /** Where the VM's next window begins: the newest usable sample of its incarnation; nowhere while it has had none. */
 function readingOf(record: VmRecord, before: Base | undefined, gone: boolean): Base | undefined {
-  const { cpuUs, arrivalUs, incarnation, incarnationStart } = record;
+  const { cpuUs, incarnation, incarnationStart } = record;
+  const { arrivalUs } = record.sample;
   if (cpuUs !== null && incarnationStart !== null) return { cpuUs, arrivalUs, incarnation, gone };
   return before === undefined ? undefined : marked(before, gone);
 }

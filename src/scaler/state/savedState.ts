@@ -193,12 +193,12 @@ function memberToSave(
   base: Base | undefined,
   wall: (us: number) => number,
 ): z.input<typeof memberSchema> {
-  const wasHeard = "stats" in vm;
+  const wasHeard = "sample" in vm;
   const start = wasHeard ? windowStart(vm, base) : (base ?? null);
   return {
     host: vm.host,
     name: vm.fullName,
-    heardMs: wall(wasHeard ? vm.arrivalUs : vm.heardUs),
+    heardMs: wall(wasHeard ? vm.sample.arrivalUs : vm.heardUs),
     firstSeenMs: wall(vm.firstSeenUs),
     cpus: wasHeard ? (vm.info?.cpus ?? null) : vm.cpus,
     startedMs: (wasHeard ? vm.info?.startedMs : base?.startedMs) ?? null,

@@ -1,0 +1,244 @@
+import { DECODE_ERROR_REASONS } from "../client/receiver.ts";
+import {
+  DISCONNECT_REASONS,
+  SUBSCRIPTION_STATES,
+  type SubscriptionSnapshot,
+} from "../client/subscription.ts";
+import type { TargetSnapshot } from "../client/target.ts";
+import { escapeLabelValue, labelPairs } from "../exposition/family.ts";
+import type { Sample } from "../exposition/row.ts";
+import type { Group, MemberState, PolicyRecord } from "../fleet/types.ts";
+import { HOST_LABEL, PATH_LABEL, type Table } from "./families.ts";
+import { microsAsSeconds, millisAsSeconds, unsigned } from "./numbers.ts";
+
+/** The limits of paths. A limit of 2^62-1 means none and reaches here as null. */
+export const policyTable: Table<PolicyRecord, null> = {
+  title: "Policies",
+  collector: "policy",
+  labels: [HOST_LABEL, PATH_LABEL],
+  rows: [
+    {
+      name: "albatross_policy_unikernels_limit",
+      type: "gauge",
+      help: "Unikernels that may run at the path: `unikernels` of the policy. Absent without a limit.",
+      source: "unikernels of the policy",
+      unit: "unikernels",
+      value: (policy) => limit(policy.unikernels),
+    },
+    {
+      name: "albatross_policy_memory_limit_bytes",
+      type: "gauge",
+      help: "Memory that the unikernels of the path may use together: `memory` of the policy, MB on the wire. Absent without a limit.",
+      source: "memory of the policy",
+      unit: "bytes",
+      value: (policy) => limit(policy.memoryBytes),
+    },
+    {
+      name: "albatross_policy_block_limit_bytes",
+      type: "gauge",
+      help: "Block storage that the path may use: `block` of the policy, MB on the wire. Absent without a limit.",
+      source: "block of the policy",
+      unit: "bytes",
+      value: (policy) => limit(policy.blockBytes),
+    },
+  ],
+};
+
+export const groupTable: Table<Group, null> = {
+  title: "Groups",
+  text: "A primary and its clones, `PRIMARY-clone-N`, on the same host and path. Groups see every VM, whatever filters and caps leave out above.",
+  collector: null,
+  labels: [HOST_LABEL, PATH_LABEL, { name: "group", holds: "name of the group's primary" }],
+  rows: [
+    {
+      name: "albatross_group_cpu_usage_percent",
+      type: "gauge",
+      help: "Mean of `albatross_vm_cpu_usage_percent` over the fresh members. Absent while no member is fresh.",
+      source: "mean over the group",
+      unit: "percent",
+      value: (group) => group.usagePercent,
+    },
+    {
+      name: "albatross_group_clones",
+      type: "gauge",
+      help: "Live clones of the group's primary, which is not counted itself.",
+      source: "names",
+      unit: "clones",
+      value: (group) => group.clones,
+    },
+    {
+      name: "albatross_group_members",
+      type: "gauge",
+      help: "Members, the primary included, by state: fresh (has a usage), warming (alive, no usage yet), missing (silent beyond stale_after), silent (silent beyond death_timeout but listed by unikernel info).",
+      source: "states of the members",
+      unit: "VMs",
+      by: "state",
+      values: {
+        fresh: (group) => membersIn(group, "fresh"),
+        warming: (group) => membersIn(group, "warming"),
+        missing: (group) => membersIn(group, "missing"),
+        silent: (group) => membersIn(group, "silent"),
+      },
+    },
+    {
+      name: "albatross_group_member_info",
+      type: "gauge",
+      help: "Always 1; tells which VM belongs to which group, to join the metrics of VMs with those of groups.",
+      source: "names",
+      unit: "1",
+      labels: [
+        { name: "vm", holds: "the member's name, as in the metrics of VMs" },
+        { name: "role", holds: "primary, clone" },
+      ],
+      emit: (group, out) => {
+        const labels = groupLabels(group);
+        for (const { record, role } of group.members) {
+          out.series(`${labels},vm="${escapeLabelValue(record.vm)}",role="${role}"`, 1);
+        }
+      },
+    },
+  ],
+};
+
+/** A target as the rows see it. */
+type TargetItem = Pick<TargetSnapshot, "up"> & { readonly labels: string };
+
+export const targetTable: Table<TargetItem, null> = {
+  title: "Hosts",
+  collector: null,
+  labels: [HOST_LABEL],
+  rows: [
+    {
+      name: "albatross_up",
+      type: "gauge",
+      help: "1 while at least one subscription to the host's statistics is open, else 0 and its VMs are not served.",
+      source: "states of the subscriptions",
+      unit: "0 or 1",
+      value: ({ up }) => (up ? 1 : 0),
+    },
+  ],
+};
+
+/** One subscription of a target as the rows see it. */
+type SubscriptionItem = SubscriptionSnapshot & { readonly labels: string };
+
+export const subscriptionTable: Table<SubscriptionItem, null> = {
+  title: "Subscriptions",
+  collector: null,
+  labels: [HOST_LABEL, { name: "subscription", holds: "what is subscribed to: `:`, `user:`" }],
+  rows: [
+    {
+      name: "albatross_stats_messages_total",
+      type: "counter",
+      help: "Statistics messages taken from stat.sock.",
+      source: "stat.sock",
+      unit: "messages",
+      value: (subscription) => subscription.messages,
+    },
+    {
+      name: "albatross_stats_bytes_total",
+      type: "counter",
+      help: "Bytes read from stat.sock.",
+      source: "stat.sock",
+      unit: "bytes",
+      value: (subscription) => subscription.bytes,
+    },
+    {
+      name: "albatross_stats_decode_errors_total",
+      type: "counter",
+      help: "Frames and messages from stat.sock that could not be read, by what was wrong.",
+      source: "stat.sock",
+      unit: "errors",
+      by: "reason",
+      values: perKey(DECODE_ERROR_REASONS, (subscription, reason) => subscription.decodeErrors[reason]),
+    },
+    {
+      name: "albatross_stats_connects_total",
+      type: "counter",
+      help: "Connections made to stat.sock.",
+      source: "stat.sock",
+      unit: "connections",
+      value: (subscription) => subscription.connects,
+    },
+    {
+      name: "albatross_stats_disconnects_total",
+      type: "counter",
+      help: "Connections to stat.sock that ended, by why.",
+      source: "stat.sock",
+      unit: "connections",
+      by: "reason",
+      values: perKey(DISCONNECT_REASONS, (subscription, reason) => subscription.disconnects[reason]),
+    },
+    {
+      name: "albatross_stats_last_message_timestamp_seconds",
+      type: "gauge",
+      help: "Wall time of the last statistics message. Absent before the first.",
+      source: "stat.sock",
+      unit: "seconds",
+      value: (subscription) =>
+        subscription.lastMessageWallMs === null ? null : millisAsSeconds(subscription.lastMessageWallMs),
+    },
+    {
+      name: "albatross_stats_interval_seconds",
+      type: "gauge",
+      help: "Time between two samples of a VM, as configured or learnt from the stream.",
+      source: "stats_interval of the target, or the gaps between bursts",
+      unit: "seconds",
+      value: (subscription) => microsAsSeconds(subscription.intervalUs),
+    },
+    {
+      name: "albatross_stats_subscription_state",
+      type: "gauge",
+      help: "1 for the state that the subscription is in, 0 for the others.",
+      source: "state of the subscription",
+      unit: "0 or 1",
+      by: "state",
+      values: perKey(SUBSCRIPTION_STATES, (subscription, state) => (subscription.state === state ? 1 : 0)),
+    },
+  ],
+};
+
+/** What the rows over targets walk. */
+export function targetItems(targets: readonly TargetSnapshot[]): TargetItem[] {
+  return targets.map(({ name, up }) => ({ labels: labelPairs({ host: name }), up }));
+}
+
+/** What the rows over subscriptions walk. */
+export function subscriptionItems(targets: readonly TargetSnapshot[]): SubscriptionItem[] {
+  return targets.flatMap(({ name, subscriptions }) =>
+    subscriptions.map((snapshot) => ({
+      ...snapshot,
+      labels: labelPairs({ host: name, subscription: snapshot.subscription }),
+    })),
+  );
+}
+
+/** `host="h",path="user"` */
+export function policyLabels({ host, path }: PolicyRecord): string {
+  return labelPairs({ host, path });
+}
+
+/** `host="h",path="user",group="web"` */
+export function groupLabels({ host, path, group }: Group): string {
+  return labelPairs({ host, path, group });
+}
+
+function membersIn({ members }: Group, state: MemberState): number {
+  let count = 0;
+  for (const member of members) if (member.state === state) count++;
+  return count;
+}
+
+function limit(value: PolicyRecord["unikernels"]): Sample {
+  return value === null ? null : unsigned(value);
+}
+
+/** One value for each of a fixed set of label values, so that each has a series at all times. */
+function perKey<K extends string>(
+  keys: readonly K[],
+  value: (subscription: SubscriptionSnapshot, key: K) => number,
+): Record<string, (subscription: SubscriptionSnapshot) => number> {
+  return Object.fromEntries(
+    keys.map((key) => [key, (subscription: SubscriptionSnapshot) => value(subscription, key)]),
+  );
+}
