@@ -5,18 +5,13 @@ import type { Sample } from "../src/client/receiver.ts";
 import type { Clock } from "../src/clock.ts";
 import { Fleet } from "../src/fleet/fleet.ts";
 import { encodeFrame, FrameReader } from "../src/wire/framing.ts";
-import {
-  decodeMessage,
-  encodeMessage,
-  type IfData,
-  infoOfKnown,
-  type Rusage,
-  type Stats,
-  statsMessage,
-} from "../src/wire/messages.ts";
-import type { Name } from "../src/wire/names.ts";
+import { decodeMessage, encodeMessage, type Stats, statsMessage } from "../src/wire/messages.ts";
+import { type Name, parseName } from "../src/wire/names.ts";
+import { FakeClock } from "../test/support/fakeClock.ts";
+import { arrivingNow, makeInfo, makeInterface, makeRusage } from "../test/support/stats.ts";
+import { crowd } from "../test/support/world.ts";
 import { median } from "./probe.ts";
-import type { BenchRow } from "./types.ts";
+import { type BenchRow, row } from "./types.ts";
 
 const HOST = "host-1";
 const INTERVAL_US = 10_000_000;
@@ -45,11 +40,6 @@ export function fleetRows(): BenchRow[] {
   ];
 }
 
-function row(name: string, figure: number, unit: string, below?: number): BenchRow {
-  const bound = below === undefined ? "" : `< ${below}`;
-  return { name, figure, unit, bound, ok: below === undefined || figure < below };
-}
-
 /** Microseconds per sample from the bytes of one burst to the records. */
 function samplesThroughTheWire(): number {
   const { fleet, clock } = emptyFleet();
@@ -59,7 +49,7 @@ function samplesThroughTheWire(): number {
       names.map((name, i) => encodeFrame(encodeMessage(statsMessage(name, stats(i, round))))),
     );
     const reader = new FrameReader(1_048_576);
-    clock.step(INTERVAL_US);
+    clock.advance(INTERVAL_US / 1000);
     return () => {
       for (let at = 0; at < stream.length; at += CHUNK_BYTES) {
         reader.push(stream.subarray(at, at + CHUNK_BYTES), (frame) => {
@@ -78,7 +68,7 @@ function samplesIntoTheFleet(): number {
   const names = vmNames(VMS);
   return medianPerItem(VMS, (round) => {
     const burst = names.map((_, i) => stats(i, round));
-    clock.step(INTERVAL_US);
+    clock.advance(INTERVAL_US / 1000);
     return () => {
       for (const [i, name] of names.entries()) {
         const stats = burst[i];
@@ -108,7 +98,7 @@ function snapshotRows(count: number, boundMs?: number): BenchRow[] {
 
 /** Microseconds that an answer to unikernel info takes. */
 function infoIntoTheFleet(fleet: Fleet, clock: Clock, count: number): number {
-  const entries = vmNames(count).map((name) => ({ name, info: INFO }));
+  const entries = vmNames(count).map((name) => ({ name, info: makeInfo({ startedMs: 1_795_343_131_000 }) }));
   return medianPerItem(1, () => () => fleet.recordInfo(HOST, entries, clock.nowUs()));
 }
 
@@ -122,14 +112,13 @@ function bytesPerVm(): number {
   return (after - before) / VMS;
 }
 
-function sampleNow(name: Name, stats: Stats, clock: SteppedClock): Sample {
-  const arrival = { arrivalUs: clock.nowUs(), arrivalWallMs: clock.wallMs() };
-  return { host: HOST, name, stats, ...arrival, intervalUs: INTERVAL_US };
+function sampleNow(name: Name, stats: Stats, clock: Clock): Sample {
+  return { host: HOST, name, stats, ...arrivingNow(clock), intervalUs: INTERVAL_US };
 }
 
-function fill(fleet: Fleet, clock: SteppedClock, count: number): void {
+function fill(fleet: Fleet, clock: FakeClock, count: number): void {
   for (const round of [1, 2]) {
-    clock.step(INTERVAL_US);
+    clock.advance(INTERVAL_US / 1000);
     for (const [i, name] of vmNames(count).entries()) {
       const { header, payload } = decodeMessage(encodeMessage(statsMessage(name, stats(i, round))));
       if (payload.type !== "data" || payload.data !== "stats") throw new Error("not a sample");
@@ -150,38 +139,29 @@ function medianPerItem(items: number, prepare: (round: number) => () => void): n
   return median(perItem);
 }
 
-interface SteppedClock extends Clock {
-  step(us: number): void;
-}
-
-function emptyFleet(): { readonly fleet: Fleet; readonly clock: SteppedClock } {
-  let nowUs = 0;
-  const clock: SteppedClock = {
-    nowUs: () => nowUs,
-    wallMs: () => Math.floor(nowUs / 1000),
-    after: () => {
-      throw new Error("the fleet sets no timers");
-    },
-    step: (us) => {
-      nowUs += us;
-    },
-  };
+function emptyFleet(): { readonly fleet: Fleet; readonly clock: FakeClock } {
+  const clock = new FakeClock();
   return { fleet: new Fleet({ clock, deathTimeoutMs: 900_000 }), clock };
 }
 
 function vmNames(count: number): Name[] {
-  return Array.from({ length: count }, (_, i) => {
-    const primary = `web${Math.floor(i / VMS_PER_GROUP)}`;
-    const clone = i % VMS_PER_GROUP;
-    return { path: [`user${i % 50}`], label: clone === 0 ? primary : `${primary}-clone-${clone}` };
-  });
+  return crowd(count, VMS_PER_GROUP).map(parseName);
 }
 
 /** A sample with kinfo_mem and one interface: the 455-byte message, more or less. */
 function stats(vm: number, round: number): Stats {
   const grown = vm * 1000 + round * 12_345;
   return {
-    rusage: { ...RUSAGE, utimeSec: 10 * round, utimeUsec: vm, stimeSec: round, minflt: grown, nvcsw: grown },
+    rusage: makeRusage({
+      utimeSec: 10 * round,
+      utimeUsec: vm,
+      stimeSec: round,
+      maxrss: 1411,
+      minflt: grown,
+      majflt: 1,
+      nvcsw: grown,
+      nivcsw: 18,
+    }),
     kinfoMem: {
       vsize: 6_799_360,
       rss: 1411 + vm,
@@ -195,65 +175,16 @@ function stats(vm: number, round: number): Stats {
     },
     vmm: null,
     ifdata: [
-      {
-        ...INTERFACE,
+      makeInterface({
+        flags: 4163,
         inputPackets: grown,
         outputPackets: grown,
         inputBytes: grown * 1e6,
         outputBytes: grown * 1e6,
-      },
+      }),
     ],
   };
 }
-
-const INFO = infoOfKnown({
-  cpuids: [0],
-  memory: 32,
-  digest: Buffer.alloc(32, 0xab),
-  startedMs: 1_795_343_131_000,
-});
-
-const RUSAGE: Rusage = {
-  utimeSec: 0,
-  utimeUsec: 0,
-  stimeSec: 0,
-  stimeUsec: 0,
-  maxrss: 1411,
-  ixrss: 0,
-  idrss: 0,
-  isrss: 0,
-  minflt: 0,
-  majflt: 1,
-  nswap: 0,
-  inblock: 0,
-  outblock: 0,
-  msgsnd: 0,
-  msgrcv: 0,
-  nsignals: 0,
-  nvcsw: 0,
-  nivcsw: 18,
-};
-
-const INTERFACE: IfData = {
-  bridge: "service",
-  flags: 4163,
-  sendLength: 0,
-  maxSendLength: 0,
-  sendDrops: 0,
-  mtu: 1500,
-  baudrate: 0,
-  inputPackets: 0,
-  inputErrors: 0,
-  outputPackets: 0,
-  outputErrors: 0,
-  collisions: 0,
-  inputBytes: 0,
-  outputBytes: 0,
-  inputMcast: 0,
-  outputMcast: 0,
-  inputDropped: 0,
-  outputDropped: 0,
-};
 
 function heapAfterCollection(): number {
   setFlagsFromString("--expose-gc");

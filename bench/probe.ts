@@ -73,6 +73,15 @@ export function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
+/** The same numbers in every run. */
+export function lehmer(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  };
+}
+
 /** With `node --expose-gc` the memory figures start from a clean heap; without, they are a little higher. */
 function collectGarbage(): void {
   if (typeof globalThis.gc === "function") globalThis.gc();

@@ -2,7 +2,7 @@ import { pathToFileURL } from "node:url";
 import { Gauge, Registry } from "prom-client";
 import { type Family, labelPairs } from "../src/exposition/family.ts";
 import { renderExposition } from "../src/exposition/writer.ts";
-import { type Probed, probeRounds, sumUp } from "./probe.ts";
+import { lehmer, type Probed, probeRounds, sumUp } from "./probe.ts";
 import type { BenchRow } from "./types.ts";
 
 const HOST = "host-1";
@@ -134,15 +134,6 @@ function benchVms(count: number): BenchVm[] {
     ];
     return { host: HOST, path, vm, labels: labelPairs({ host: HOST, path, vm }), values };
   });
-}
-
-/** The same numbers in every run. */
-function lehmer(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state * 48_271) % 2_147_483_647;
-    return state / 2_147_483_647;
-  };
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {

@@ -1,21 +1,16 @@
 import { pathToFileURL } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { Sample } from "../src/client/receiver.ts";
-import type { Clock } from "../src/clock.ts";
-import type { ScalerConfig } from "../src/config/scaler.ts";
-import { defaultPolicySettings } from "../src/config/scaler.ts";
 import { Fleet } from "../src/fleet/fleet.ts";
 import { createLogger } from "../src/log.ts";
 import { Scaler, type ScalerFiles } from "../src/scaler/scaler.ts";
 import { FleetSource } from "../src/scaler/sources/fleet.ts";
-import type { Rusage } from "../src/wire/messages.ts";
-import type { Name } from "../src/wire/names.ts";
-import type { BenchRow } from "./types.ts";
+import { policy, scalerConfig } from "../test/support/scalerConfig.ts";
+import { crowd, World } from "../test/support/world.ts";
+import { lehmer } from "./probe.ts";
+import { type BenchRow, row } from "./types.ts";
 
-const HOST = "host-1";
-const INTERVAL_US = 10_000_000;
-const POLL_US = 60_000_000;
+const POLL_S = 60;
 const GROUPS = 10_000;
 /** A primary and two clones, as under the default of three at most. */
 const VMS_PER_GROUP = 3;
@@ -37,11 +32,6 @@ export async function tickRows(): Promise<BenchRow[]> {
   ];
 }
 
-function row(name: string, figure: number, unit: string, below?: number): BenchRow {
-  const bound = below === undefined ? "" : `< ${below}`;
-  return { name, figure, unit, bound, ok: below === undefined || figure < below };
-}
-
 interface Ticked {
   /** of a calm tick: a busy machine that takes the processor away only ever adds */
   readonly tickMs: number;
@@ -59,7 +49,8 @@ function youngCollector(): () => void {
 }
 
 async function ticks(groups: number): Promise<Ticked> {
-  const clock = steppedClock();
+  const world = new World({ samples: null });
+  const { clock } = world;
   const fleet = new Fleet({ clock, deathTimeoutMs: CONFIG.defaults.deathTimeoutMs });
   let saving: (() => Iterable<string>) | null = null;
   const files: ScalerFiles = {
@@ -89,34 +80,32 @@ async function ticks(groups: number): Promise<Ticked> {
     files,
   });
   scaler.start();
+  world.feed({
+    record: (sample) => {
+      fleet.record(sample);
+      scaler.sampleArrived(sample);
+    },
+  });
   const random = lehmer(11);
   // every VM has a load of its own, so that few groups get another decision at each tick, as in real use
-  const vms = Array.from({ length: groups * VMS_PER_GROUP }, (_, i) => ({
-    name: vmName(i),
-    load: random(),
-    cpuUs: 0,
-  }));
+  const vms = crowd(groups * VMS_PER_GROUP, VMS_PER_GROUP).map((name) => ({ name, percent: 99 * random() }));
+  for (const { name, percent } of vms) world.start(name, percent);
+  world.sample();
 
   const ticksMs: number[] = [];
   for (let tick = 0; tick < WARM_UP + TICKS; tick++) {
-    clock.step(POLL_US / 2);
-    for (const vm of vms) {
-      vm.cpuUs += Math.floor((vm.load + random() / 100) * 0.99 * POLL_US);
-      const sample = sampleNow(clock, vm.name, vm.cpuUs);
-      fleet.record(sample);
-      scaler.sampleArrived(sample);
-    }
-    clock.step(POLL_US / 2);
+    world.pass(POLL_S / 2);
+    world.sample();
+    for (const { name, percent } of vms) world.load(name, percent + random());
+    world.pass(POLL_S / 2 - 0.001);
     // In real use the samples come in over a minute and are no news to the collector when the tick comes.
     collectYoung();
     const start = performance.now();
-    clock.fire();
     // until the sources have answered and all groups are evaluated
-    await new Promise((resolve) => setImmediate(resolve));
+    await world.passAndSettle(0.001);
     ticksMs.push(performance.now() - start);
   }
-  // the timer fires once before the first tick is due
-  const firstTickMs = ticksMs[1] ?? Number.NaN;
+  const firstTickMs = ticksMs[0] ?? Number.NaN;
   return { tickMs: calm(ticksMs.slice(WARM_UP)), firstTickMs, ...stateCosts(saving) };
 }
 
@@ -139,91 +128,15 @@ function stateCosts(saving: (() => Iterable<string>) | null): Pick<Ticked, "stat
   return { stateBytes, longestPieceMs };
 }
 
-function sampleNow(clock: Clock, name: Name, cpuUs: number): Sample {
-  const rusage = { ...RUSAGE, utimeSec: Math.floor(cpuUs / 1e6), utimeUsec: cpuUs % 1e6 };
-  const stats = { rusage, kinfoMem: null, vmm: null, ifdata: [] };
-  const arrival = { arrivalUs: clock.nowUs(), arrivalWallMs: clock.wallMs() };
-  return { host: HOST, name, stats, ...arrival, intervalUs: INTERVAL_US };
-}
-
-/** `user3:web7` and its clones `web7-clone-1` and `-2`. */
-function vmName(index: number): Name {
-  const group = Math.floor(index / VMS_PER_GROUP);
-  const clone = index % VMS_PER_GROUP;
-  return { path: [`user${group % 50}`], label: clone === 0 ? `web${group}` : `web${group}-clone-${clone}` };
-}
-
-const SETTINGS = { ...defaultPolicySettings, warmupPeriodMs: 0 };
-
-const CONFIG: ScalerConfig = {
-  pollIntervalMs: POLL_US / 1000,
-  mode: "dry_run",
-  maxScaleUpsPerTick: 1,
-  stateFile: "state.json",
-  decisionLog: "decisions.ndjson",
-  decisionLogMaxBytes: 1e6,
-  decisionLogFiles: 2,
-  defaults: { ...SETTINGS, deathTimeoutMs: 900_000 },
-  policies: [
-    { match: "user7:*", host: null, ...SETTINGS, maxClones: 5 },
-    { match: "*", host: null, ...SETTINGS },
-  ],
-};
-
-const RUSAGE: Rusage = {
-  utimeSec: 0,
-  utimeUsec: 0,
-  stimeSec: 0,
-  stimeUsec: 0,
-  maxrss: 1411,
-  ixrss: 0,
-  idrss: 0,
-  isrss: 0,
-  minflt: 100,
-  majflt: 1,
-  nswap: 0,
-  inblock: 0,
-  outblock: 0,
-  msgsnd: 0,
-  msgrcv: 0,
-  nsignals: 0,
-  nvcsw: 100,
-  nivcsw: 18,
-};
-
-/** A clock that moves when told to, with one timer that fires when it is due and asked to. */
-function steppedClock(): Clock & { step(us: number): void; fire(): void } {
-  let nowUs = 0;
-  let timer: { readonly atUs: number; readonly callback: () => void } | null = null;
-  return {
-    nowUs: () => nowUs,
-    wallMs: () => Date.parse("2026-01-01T00:00:00Z") + Math.floor(nowUs / 1000),
-    after(delayMs, callback) {
-      timer = { atUs: nowUs + delayMs * 1000, callback };
-      return () => {
-        timer = null;
-      };
-    },
-    step(us) {
-      nowUs += us;
-    },
-    fire() {
-      if (timer === null || timer.atUs > nowUs) return;
-      const { callback } = timer;
-      timer = null;
-      callback();
-    },
-  };
-}
-
-/** The same numbers in every run. */
-function lehmer(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state * 48_271) % 2_147_483_647;
-    return state / 2_147_483_647;
-  };
-}
+const CONFIG = scalerConfig(
+  {},
+  {
+    policies: [
+      { match: "user7:*", host: null, ...policy({ warmupPeriodMs: 0, maxClones: 5 }) },
+      { match: "*", host: null, ...policy({ warmupPeriodMs: 0 }) },
+    ],
+  },
+);
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
   console.table(

@@ -7,3 +7,9 @@ export interface BenchRow {
   readonly bound: string;
   readonly ok: boolean;
 }
+
+/** A row whose figure is held to be below a limit, or only informs. */
+export function row(name: string, figure: number, unit: string, below?: number): BenchRow {
+  const bound = below === undefined ? "" : `< ${below}`;
+  return { name, figure, unit, bound, ok: below === undefined || figure < below };
+}
