@@ -29,42 +29,35 @@ export type Steps<T> = Generator<undefined, T, undefined>;
 /** The reader of one message, with what its parts have to know. */
 export class MessageReader extends DerReader {
   readonly options: DecodeOptions;
-  /** Long lists that are still to be filled, where the caller fills them in steps; null where each is read at once. */
-  readonly unfilled: Steps<void>[] | null;
+  /** Fill the long lists of what has been read. */
+  readonly unfilled: Steps<void>[] = [];
 
-  constructor(bytes: Uint8Array, options: DecodeOptions = {}, unfilled: Steps<void>[] | null = null) {
+  constructor(bytes: Uint8Array, options: DecodeOptions = {}) {
     super(bytes);
     this.options = options;
-    this.unfilled = unfilled;
   }
 }
 
-interface Codec<T, J> {
-  read(reader: MessageReader, what: string): T;
-  write(value: T): Uint8Array;
-  json(value: T): J;
-}
+type Read<T> = (reader: MessageReader, what: string) => T;
+// as methods, so that a part for a narrower type may stand for one of a wider type
+type Write<T> = { write(value: T): Uint8Array }["write"];
+type Json<T, J> = { json(value: T): J }["json"];
 
 /** A part of the grammar, for values of type T that are printed as J. */
 export class Part<T, J extends JsonValue = JsonValue> {
   /** The identifier byte that a value begins with; -1 where that depends on the value. */
   readonly tag: number;
   /** Reads a value; throws a WireError that calls it `what`. */
-  readonly read: Codec<T, J>["read"];
+  readonly read: Read<T>;
   /** Returns the value in DER. */
-  readonly write: Codec<T, J>["write"];
+  readonly write: Write<T>;
   /**
    * Returns the value as `decode` prints it: 64-bit values as signed decimal strings, other integers as numbers up to
    * 2^53 and strings beyond, octets in hex, times in RFC 3339.
    */
-  readonly json: Codec<T, J>["json"];
+  readonly json: Json<T, J>;
 
-  constructor(
-    tag: number,
-    read: Codec<T, J>["read"],
-    write: Codec<T, J>["write"],
-    json: Codec<T, J>["json"],
-  ) {
+  constructor(tag: number, read: Read<T>, write: Write<T>, json: Json<T, J>) {
     this.tag = tag;
     this.read = read;
     this.write = write;
@@ -93,21 +86,16 @@ export class Part<T, J extends JsonValue = JsonValue> {
 
   /** A part that may be missing, which is null. */
   optional(): Part<T | null> {
-    return new Part<T | null>(
-      this.tag,
-      (reader, what) => (reader.peek() === this.tag ? this.read(reader, what) : null),
-      (value) => (value === null ? NOTHING : this.write(value)),
-      (value) => (value === null ? null : this.json(value)),
-    );
+    return this.orElse<null>(null, (value) => value === null);
   }
 
   /** A part that stands for `absent` where it is missing; always written unless `isLeftOut`. */
-  orElse(absent: T, isLeftOut: (value: T) => boolean = () => false): Part<T, J> {
-    return new Part<T, J>(
+  orElse<A = never>(absent: T | A, isLeftOut: (value: T | A) => boolean = () => false): Part<T | A> {
+    return new Part<T | A>(
       this.tag,
       (reader, what) => (reader.peek() === this.tag ? this.read(reader, what) : absent),
-      (value) => (isLeftOut(value) ? NOTHING : this.write(value)),
-      this.json,
+      (value) => (isLeftOut(value) ? NOTHING : this.write(value as T)),
+      (value) => (value === null ? null : this.json(value as T)),
     );
   }
 
@@ -357,14 +345,13 @@ export function either<A, B, J extends JsonValue>(
 
 /** A SEQUENCE OF or SET OF, in the order given as Albatross does; a WireError "message" for more than 262,144. */
 export function list<T>(part: Part<T>, tag: number = Tag.sequence): Part<readonly T[]> {
-  const read = (reader: MessageReader, what: string) => {
-    const elements: T[] = [];
-    while (reader.more()) readElement(reader, what, part, elements);
-    return elements;
-  };
   return new Part<readonly T[]>(
     -1,
-    read,
+    (reader, what) => {
+      const elements: T[] = [];
+      while (reader.more()) readElement(reader, what, part, elements);
+      return elements;
+    },
     (elements) => Buffer.concat(elements.map(part.write)),
     (elements) => elements.map(part.json),
   ).inside(tag);
@@ -377,33 +364,26 @@ function readElement<T>(reader: MessageReader, what: string, part: Part<T>, elem
   elements.push(part.read(reader, what));
 }
 
-/** A SEQUENCE OF that may be long: a reader with `unfilled` returns it empty, to be filled in steps. */
+/** A SEQUENCE OF that may be long: it is read empty, and what fills it in steps goes to the reader's `unfilled`. */
 export function longList<T>(part: Part<T>): Part<readonly T[]> {
-  const whole = list(part);
-  function* fill(
-    reader: MessageReader,
-    start: number,
-    end: number,
-    elements: T[],
-    what: string,
-  ): Steps<void> {
-    reader.pos = start;
-    reader.end = end;
-    while (reader.more()) {
-      readElement(reader, what, part, elements);
-      if (elements.length % ELEMENTS_PER_STEP === 0) yield;
-    }
-  }
+  const { tag, write, json } = list(part);
   const read = (reader: MessageReader, what: string) => {
-    if (reader.unfilled === null) return whole.read(reader, what);
     const elements: T[] = [];
-    const length = reader.header(whole.tag, what);
+    const end = reader.header(tag, what) + reader.pos;
     const start = reader.pos;
-    reader.pos += length;
-    reader.unfilled.push(fill(reader, start, reader.pos, elements, what));
+    function* fill(): Steps<void> {
+      reader.pos = start;
+      reader.end = end;
+      while (reader.more()) {
+        readElement(reader, what, part, elements);
+        if (elements.length % ELEMENTS_PER_STEP === 0) yield;
+      }
+    }
+    reader.unfilled.push(fill());
+    reader.pos = end;
     return elements;
   };
-  return new Part<readonly T[]>(whole.tag, read, whole.write, whole.json);
+  return new Part<readonly T[]>(tag, read, write, json);
 }
 
 /** A SEQUENCE OF or SET OF INTEGER, read as the set that it is: ascending, each once. */

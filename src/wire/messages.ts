@@ -333,7 +333,11 @@ export function decodeMessage(frame: Uint8Array, options?: DecodeOptions): Messa
 
 /** As `decodeMessage`, without the short cut for statistics: the rule that the short cut is tested against. */
 export function decodeAnyMessage(frame: Uint8Array, options?: DecodeOptions): Message {
-  return readMessage(new MessageReader(frame, options));
+  const steps = decodeInSteps(frame, options);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
 }
 
 /**
@@ -341,13 +345,7 @@ export function decodeAnyMessage(frame: Uint8Array, options?: DecodeOptions): Me
  * between two of them. `frame` must stay as it is until the last.
  */
 export function* decodeInSteps(frame: Uint8Array, options?: DecodeOptions): Steps<Message> {
-  const unfilled: Steps<void>[] = [];
-  const decoded = readMessage(new MessageReader(frame, options, unfilled));
-  for (const steps of unfilled) yield* steps;
-  return decoded;
-}
-
-function readMessage(reader: MessageReader): Message {
+  const reader = new MessageReader(frame, options);
   const outer = reader.enter(Tag.sequence, "message");
   if (reader.end !== outer) {
     const more = outer - reader.end;
@@ -355,6 +353,7 @@ function readMessage(reader: MessageReader): Message {
   }
   const decoded = message.read(reader, "message");
   reader.leave(outer, "message");
+  for (const filled of reader.unfilled) yield* filled;
   return decoded;
 }
 

@@ -99,9 +99,9 @@ export function resolveName(subscribed: Name, relative: Name): Name {
 
 /** Whether a subscription at `subscribed` (root, path or unikernel) delivers the unikernel called `name`. */
 export function subscriptionCovers(subscribed: Name, name: Name): boolean {
-  if (subscribed.label !== null)
-    return subscribed.label === name.label && samePath(subscribed.path, name.path);
-  return subscribed.path.every((label, i) => label === name.path[i]);
+  const isBelow = subscribed.path.every((label, i) => label === name.path[i]);
+  if (subscribed.label === null) return isBelow;
+  return isBelow && subscribed.path.length === name.path.length && subscribed.label === name.label;
 }
 
 /**
@@ -110,10 +110,6 @@ export function subscriptionCovers(subscribed: Name, name: Name): boolean {
  */
 export function subscriptionPlace({ path, label }: Name): string {
   return [...path, ...(label === null ? [] : [label])].join(":");
-}
-
-function samePath(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((label, i) => label === b[i]);
 }
 
 /** Text from outside, safe and short enough for one line of an error. */

@@ -98,35 +98,30 @@ export const stats = wireOrder.printedAs((value) => {
  */
 export function readStatsByStructure(reader: MessageReader): Stats | null {
   const { end } = reader;
-  try {
-    return readParts(reader);
-  } catch (error) {
-    if (error instanceof WireError) return null;
-    throw error;
-  } finally {
-    reader.end = end;
-    reader.pos = end;
-  }
+  const found = attempt(reader, readParts);
+  reader.end = end;
+  reader.pos = end;
+  return found;
 }
 
-function readParts(reader: MessageReader): Stats | null {
-  const usage = attempt(reader, readInnerRusage) ?? attempt(reader, (r) => rusage.read(r, "rusage"));
-  if (usage === null) return null;
-  const found: Parts = {};
+function readParts(reader: MessageReader): Stats {
+  const usage = attempt(reader, readInnerRusage) ?? rusage.read(reader, "rusage");
+  let found: Partial<Stats> = {};
   while (reader.more()) {
     const start = reader.pos;
     const isTagged = (reader.skip("statistics") & CLASS_AND_FORM) === CONTEXT_CONSTRUCTED;
     const next = reader.pos;
     reader.pos = start;
-    if (!tellPart(reader, found) && isTagged) tellInner(reader, next, found);
+    let part = tellPart(reader);
+    if (part === null && isTagged) {
+      reader.header(reader.peek(), "statistics");
+      if (reader.pos < next) part = tellPart(reader);
+    }
+    // the first of a kind counts; an empty list may be one of anything
+    if (part?.ifdata?.length !== 0) found = { ...part, ...found };
     reader.pos = next;
   }
-  return {
-    rusage: usage,
-    kinfoMem: found.kinfoMem ?? null,
-    vmm: found.vmm ?? null,
-    ifdata: found.ifdata ?? [],
-  };
+  return { rusage: usage, kinfoMem: null, vmm: null, ifdata: [], ...found };
 }
 
 /** Steps into the SEQUENCE around statistics, and stays there. */
@@ -135,32 +130,15 @@ function readInnerRusage(reader: MessageReader): Rusage {
   return rusage.read(reader, "rusage");
 }
 
-type Parts = { ifdata?: Stats["ifdata"]; kinfoMem?: KinfoMem; vmm?: readonly VmmStat[] };
-
-/** Whether the constructed element at `pos` holds a part of statistics, which goes into `found` unless that has one. */
-function tellPart(reader: MessageReader, found: Parts): boolean {
+/** The part of statistics that the constructed element at `pos` holds, or null. */
+function tellPart(reader: MessageReader): Partial<Stats> | null {
   const tag = reader.peek();
-  if ((tag & CONSTRUCTED) === 0) return false;
-  const memory = attempt(reader, (r) => kinfoMem.inside(tag).read(r, "kinfo_mem"));
-  if (memory !== null) {
-    found.kinfoMem ??= memory;
-    return true;
-  }
-  const ifdata = attempt(reader, (r) => list(networkInterface, tag).read(r, "ifdata"));
-  if (ifdata !== null) {
-    // an empty list may be one of anything
-    if (!found.ifdata?.length) found.ifdata = ifdata;
-    return true;
-  }
-  const vmm = attempt(reader, (r) => list(vmmStat, tag).read(r, "vmm"));
-  if (vmm !== null) found.vmm ??= vmm;
-  return vmm !== null;
-}
-
-/** The same for the one element inside an EXPLICIT tag that ends at `end`. */
-function tellInner(reader: MessageReader, end: number, found: Parts): boolean {
-  reader.header(reader.peek(), "statistics");
-  return reader.pos < end && tellPart(reader, found);
+  if ((tag & CONSTRUCTED) === 0) return null;
+  return (
+    attempt(reader, (r) => ({ kinfoMem: kinfoMem.inside(tag).read(r, "kinfo_mem") })) ??
+    attempt(reader, (r) => ({ ifdata: list(networkInterface, tag).read(r, "ifdata") })) ??
+    attempt(reader, (r) => ({ vmm: list(vmmStat, tag).read(r, "vmm") }))
+  );
 }
 
 /** Tries one reading of what comes next; where it does not fit, null, and `reader` stands where it stood. */
@@ -241,7 +219,7 @@ export function decodeUsualStats(frame: Uint8Array): StatsMessage | null {
 function readStats(): Stats {
   if (enter(SEQUENCE) !== end) usual = false;
   const usage = readRusage();
-  const ifdata = readIfdata();
+  const ifdata = readList(readInterface);
   const vmm = nextTag() === VMM ? readVmm() : null;
   const memory = nextTag() === KINFO_MEM ? readKinfoMem() : null;
   return { rusage: usage, kinfoMem: memory, vmm, ifdata };
@@ -269,51 +247,54 @@ function readRusage(): Rusage {
     nvcsw: nextInt64(),
     nivcsw: nextInt64(),
   };
-  if (at !== rusageEnd) usual = false;
+  leave(rusageEnd);
   return read;
 }
 
-function readIfdata(): IfData[] {
-  const ifdata: IfData[] = [];
+function readInterface(): IfData {
+  return {
+    bridge: nextText(),
+    flags: nextInt32(),
+    sendLength: nextInt32(),
+    maxSendLength: nextInt32(),
+    sendDrops: nextInt32(),
+    mtu: nextInt32(),
+    baudrate: nextInt64(),
+    inputPackets: nextInt64(),
+    inputErrors: nextInt64(),
+    outputPackets: nextInt64(),
+    outputErrors: nextInt64(),
+    collisions: nextInt64(),
+    inputBytes: nextInt64(),
+    outputBytes: nextInt64(),
+    inputMcast: nextInt64(),
+    outputMcast: nextInt64(),
+    inputDropped: nextInt64(),
+    outputDropped: nextInt64(),
+  };
+}
+
+function readVmmStat(): VmmStat {
+  return { key: nextText(), value: nextInt64() };
+}
+
+/** The sequences that are the elements of a SEQUENCE. */
+function readList<T>(readElement: () => T): T[] {
+  const elements: T[] = [];
   const listEnd = enter(SEQUENCE);
   while (usual && at < listEnd) {
-    const interfaceEnd = enter(SEQUENCE);
-    ifdata.push({
-      bridge: nextText(),
-      flags: nextInt32(),
-      sendLength: nextInt32(),
-      maxSendLength: nextInt32(),
-      sendDrops: nextInt32(),
-      mtu: nextInt32(),
-      baudrate: nextInt64(),
-      inputPackets: nextInt64(),
-      inputErrors: nextInt64(),
-      outputPackets: nextInt64(),
-      outputErrors: nextInt64(),
-      collisions: nextInt64(),
-      inputBytes: nextInt64(),
-      outputBytes: nextInt64(),
-      inputMcast: nextInt64(),
-      outputMcast: nextInt64(),
-      inputDropped: nextInt64(),
-      outputDropped: nextInt64(),
-    });
-    if (at !== interfaceEnd) usual = false;
+    const elementEnd = enter(SEQUENCE);
+    elements.push(readElement());
+    leave(elementEnd);
   }
-  if (at !== listEnd) usual = false;
-  return ifdata;
+  leave(listEnd);
+  return elements;
 }
 
 function readVmm(): VmmStat[] {
-  const vmm: VmmStat[] = [];
   const vmmEnd = enter(VMM);
-  if (enter(SEQUENCE) !== vmmEnd) usual = false;
-  while (usual && at < vmmEnd) {
-    const counterEnd = enter(SEQUENCE);
-    vmm.push({ key: nextText(), value: nextInt64() });
-    if (at !== counterEnd) usual = false;
-  }
-  if (at !== vmmEnd) usual = false;
+  const vmm = readList(readVmmStat);
+  leave(vmmEnd);
   return vmm;
 }
 
@@ -330,7 +311,7 @@ function readKinfoMem(): KinfoMem {
     startSec: nextSeconds(),
     startUsec: nextMicroseconds(),
   };
-  if (at !== kinfoEnd) usual = false;
+  leave(kinfoEnd);
   return read;
 }
 
@@ -357,6 +338,10 @@ function enter(tag: number): number {
   return at + length <= end ? at + length : unusual();
 }
 
+function leave(elementEnd: number): void {
+  if (at !== elementEnd) usual = false;
+}
+
 function unusual(): number {
   usual = false;
   return -1;
@@ -381,7 +366,7 @@ function nextSeconds(): Int64 {
 
 function nextMicroseconds(): number {
   const microseconds = nextInteger();
-  if (at !== timeEnd) usual = false;
+  leave(timeEnd);
   return microseconds;
 }
 
