@@ -1,7 +1,7 @@
-import { labelList, ownLabels, tableLine } from "../exposition/row.ts";
+import { labelList, ownLabels, tableLine, typeOf } from "../exposition/row.ts";
 import { metricTables } from "./collect.ts";
 import type { AnyTable } from "./families.ts";
-import { type SelfRow, selfRows } from "./selfTable.ts";
+import { type SelfRow, selfRows } from "./selfMetrics.ts";
 
 const INTRODUCTION = `# Metrics
 
@@ -39,7 +39,7 @@ function rowText(row: AnyTable["rows"][number]): string {
   const names = { linux: "Linux", freebsd: "FreeBSD" } as const;
   const cells = [
     `\`${row.name}\``,
-    row.type,
+    typeOf(row),
     row.unit,
     labelList(ownLabels(row)),
     row.source,
@@ -56,15 +56,16 @@ function selfText(): string {
     `## The exporter itself\n\n${RUNTIME_NOTE}`,
     "| metric | type | unit | labels | |",
     "|---|---|---|---|---|",
-    ...rows.map(({ name, type, unit, labels, runtime, help }) =>
-      tableLine([
-        `\`${name}\`${runtime ? " *" : ""}`,
-        type,
-        unit,
-        labels.map((l) => `\`${l}\``).join(", "),
-        help,
-      ]),
-    ),
+    ...rows.map((row) => {
+      const labels = (row.labels ?? []).map((label) => `\`${label}\``).join(", ");
+      return tableLine([
+        `\`${row.name}\`${row.runtime ? " *" : ""}`,
+        typeOf(row),
+        row.unit,
+        labels,
+        row.help,
+      ]);
+    }),
     "",
   ].join("\n");
 }

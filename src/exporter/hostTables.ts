@@ -19,7 +19,6 @@ export const policyTable: Table<PolicyRecord, null> = {
   rows: [
     {
       name: "albatross_policy_unikernels_limit",
-      type: "gauge",
       help: "Unikernels that may run at the path: `unikernels` of the policy. Absent without a limit.",
       source: "unikernels of the policy",
       unit: "unikernels",
@@ -27,7 +26,6 @@ export const policyTable: Table<PolicyRecord, null> = {
     },
     {
       name: "albatross_policy_memory_limit_bytes",
-      type: "gauge",
       help: "Memory that the unikernels of the path may use together: `memory` of the policy, MB on the wire. Absent without a limit.",
       source: "memory of the policy",
       unit: "bytes",
@@ -35,7 +33,6 @@ export const policyTable: Table<PolicyRecord, null> = {
     },
     {
       name: "albatross_policy_block_limit_bytes",
-      type: "gauge",
       help: "Block storage that the path may use: `block` of the policy, MB on the wire. Absent without a limit.",
       source: "block of the policy",
       unit: "bytes",
@@ -52,7 +49,6 @@ export const groupTable: Table<Group, null> = {
   rows: [
     {
       name: "albatross_group_cpu_usage_percent",
-      type: "gauge",
       help: "Mean of `albatross_vm_cpu_usage_percent` over the fresh members. Absent while no member is fresh.",
       source: "mean over the group",
       unit: "percent",
@@ -60,7 +56,6 @@ export const groupTable: Table<Group, null> = {
     },
     {
       name: "albatross_group_clones",
-      type: "gauge",
       help: "Live clones of the group's primary, which is not counted itself.",
       source: "names",
       unit: "clones",
@@ -68,7 +63,6 @@ export const groupTable: Table<Group, null> = {
     },
     {
       name: "albatross_group_members",
-      type: "gauge",
       help: "Members, the primary included, by state: fresh (has a usage), warming (alive, no usage yet), missing (silent beyond stale_after), silent (silent beyond death_timeout but listed by unikernel info).",
       source: "states of the members",
       unit: "VMs",
@@ -82,7 +76,6 @@ export const groupTable: Table<Group, null> = {
     },
     {
       name: "albatross_group_member_info",
-      type: "gauge",
       help: "Always 1; tells which VM belongs to which group, to join the metrics of VMs with those of groups.",
       source: "names",
       unit: "1",
@@ -110,7 +103,6 @@ export const targetTable: Table<TargetItem, null> = {
   rows: [
     {
       name: "albatross_up",
-      type: "gauge",
       help: "1 while at least one subscription to the host's statistics is open, else 0 and its VMs are not served.",
       source: "states of the subscriptions",
       unit: "0 or 1",
@@ -129,7 +121,6 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
   rows: [
     {
       name: "albatross_stats_messages_total",
-      type: "counter",
       help: "Statistics messages taken from stat.sock.",
       source: "stat.sock",
       unit: "messages",
@@ -137,7 +128,6 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
     },
     {
       name: "albatross_stats_bytes_total",
-      type: "counter",
       help: "Bytes read from stat.sock.",
       source: "stat.sock",
       unit: "bytes",
@@ -145,7 +135,6 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
     },
     {
       name: "albatross_stats_decode_errors_total",
-      type: "counter",
       help: "Frames and messages from stat.sock that could not be read, by what was wrong.",
       source: "stat.sock",
       unit: "errors",
@@ -154,7 +143,6 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
     },
     {
       name: "albatross_stats_connects_total",
-      type: "counter",
       help: "Connections made to stat.sock.",
       source: "stat.sock",
       unit: "connections",
@@ -162,7 +150,6 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
     },
     {
       name: "albatross_stats_disconnects_total",
-      type: "counter",
       help: "Connections to stat.sock that ended, by why.",
       source: "stat.sock",
       unit: "connections",
@@ -171,7 +158,6 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
     },
     {
       name: "albatross_stats_last_message_timestamp_seconds",
-      type: "gauge",
       help: "Wall time of the last statistics message. Absent before the first.",
       source: "stat.sock",
       unit: "seconds",
@@ -180,7 +166,6 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
     },
     {
       name: "albatross_stats_interval_seconds",
-      type: "gauge",
       help: "Time between two samples of a VM, as configured or learnt from the stream.",
       source: "stats_interval of the target, or the gaps between bursts",
       unit: "seconds",
@@ -188,7 +173,6 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
     },
     {
       name: "albatross_stats_subscription_state",
-      type: "gauge",
       help: "1 for the state that the subscription is in, 0 for the others.",
       source: "state of the subscription",
       unit: "0 or 1",

@@ -1,9 +1,71 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Family } from "../exposition/family.ts";
 import { promClientFamilies } from "../exposition/promClient.ts";
+import type { RowHead } from "../exposition/row.ts";
 import type { CollectCounts } from "./collect.ts";
 import { millisAsSeconds } from "./numbers.ts";
-import { type SelfRow, selfRows } from "./selfTable.ts";
+
+/** What the exporter says about itself, without VM or group labels. */
+export interface SelfRow extends Omit<RowHead, "source"> {
+  readonly labels?: readonly string[];
+  /** left out by `web.disable_exporter_metrics` */
+  readonly runtime?: boolean;
+}
+
+export const selfRows = {
+  buildInfo: {
+    name: "albatross_exporter_build_info",
+    help: "Always 1; the labels say what is running.",
+    labels: ["version", "revision", "nodeversion"],
+    unit: "1",
+  },
+  reloadSuccessful: {
+    name: "albatross_exporter_config_last_reload_successful",
+    help: "1 if the configuration was taken the last time it was read, 0 if it was refused and the one before is in use.",
+    unit: "0 or 1",
+  },
+  reloadSuccessTime: {
+    name: "albatross_exporter_config_last_reload_success_timestamp_seconds",
+    help: "Wall time at which a configuration was last taken.",
+    unit: "seconds",
+  },
+  vmsDropped: {
+    name: "albatross_exporter_vms_dropped",
+    help: "VMs left out of the scrape because there are more than `exporter.max_vms`.",
+    unit: "VMs",
+  },
+  duplicateSeries: {
+    name: "albatross_exporter_duplicate_series_total",
+    help: "Series left out of scrapes because a device or stat before them on the same VM has an equal label.",
+    unit: "series",
+  },
+  scrapeSeconds: {
+    name: "albatross_exporter_scrape_duration_seconds",
+    type: "histogram",
+    help: "Time from a scrape's request to the last byte of its response, for those answered whole.",
+    unit: "seconds",
+    runtime: true,
+  },
+  scrapeSeries: {
+    name: "albatross_exporter_scrape_series",
+    help: "Series in the last scrape that was answered whole.",
+    unit: "series",
+    runtime: true,
+  },
+  scrapes: {
+    name: "albatross_exporter_scrapes_total",
+    help: "Scrapes by outcome: ok; timeout, cut because not taken within `web.write_timeout` or Prometheus' scrape timeout if shorter; aborted by the client; rejected, 503 because `web.max_requests` were being served; error.",
+    labels: ["outcome"],
+    unit: "scrapes",
+    runtime: true,
+  },
+  streamClientsDropped: {
+    name: "albatross_exporter_stream_clients_dropped_total",
+    help: "Clients of /api/v1/stream that were cut because they did not keep up.",
+    unit: "clients",
+    runtime: true,
+  },
+} satisfies Record<string, SelfRow>;
 
 /** Gauges of prom-client's default set whose names end in `_total`, which `promtool check metrics` refuses. */
 const BADLY_NAMED = [
@@ -102,7 +164,7 @@ export class SelfMetrics implements CollectCounts {
     return [...families.filter(({ name }) => !LOOP_DELAYS.test(name)), ...this.#loopDelays];
   }
 
-  #about({ name, help, labels, runtime }: SelfRow) {
+  #about({ name, help, labels = [], runtime = false }: SelfRow) {
     return { name, help, labelNames: labels, registers: [runtime ? this.#runtime : this.#program] };
   }
 }

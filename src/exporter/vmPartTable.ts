@@ -17,7 +17,6 @@ export const networkTable: PartTable<IfData> = {
   rows: [
     {
       name: "albatross_vm_network_transmit_bytes_total",
-      type: "counter",
       help: "Bytes that the VM sent: `input-bytes` of the host's side.",
       source: "ifdata.input_bytes",
       influx: "interface: vm_to_host_bytes",
@@ -26,7 +25,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_transmit_packets_total",
-      type: "counter",
       help: "Packets that the VM sent: `input-packets` of the host's side.",
       source: "ifdata.input_packets",
       influx: "interface: vm_to_host_packets",
@@ -35,7 +33,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_transmit_errors_total",
-      type: "counter",
       help: "Errors on packets that the VM sent: `input-errors` of the host's side.",
       source: "ifdata.input_errors",
       influx: "interface: vm_to_host_errors",
@@ -44,7 +41,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_transmit_dropped_total",
-      type: "counter",
       help: "Packets that the VM sent and the host dropped: `input-dropped` of the host's side.",
       source: "ifdata.input_dropped",
       influx: "interface: vm_to_host_dropped",
@@ -53,7 +49,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_transmit_multicast_total",
-      type: "counter",
       help: "Multicast packets that the VM sent: `input-mcast` of the host's side.",
       source: "ifdata.input_mcast",
       influx: "interface: vm_to_host_mcast",
@@ -62,7 +57,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_receive_bytes_total",
-      type: "counter",
       help: "Bytes that the VM was sent: `output-bytes` of the host's side.",
       source: "ifdata.output_bytes",
       influx: "interface: host_to_vm_bytes",
@@ -71,7 +65,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_receive_packets_total",
-      type: "counter",
       help: "Packets that the VM was sent: `output-packets` of the host's side.",
       source: "ifdata.output_packets",
       influx: "interface: host_to_vm_packets",
@@ -80,7 +73,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_receive_errors_total",
-      type: "counter",
       help: "Errors on packets that the VM was sent: `output-errors` of the host's side.",
       source: "ifdata.output_errors",
       influx: "interface: host_to_vm_errors",
@@ -89,7 +81,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_receive_dropped_total",
-      type: "counter",
       help: "Packets for the VM that were dropped: `output-dropped` of the host's side.",
       source: "ifdata.output_dropped",
       influx: "interface: host_to_vm_dropped",
@@ -98,7 +89,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_receive_multicast_total",
-      type: "counter",
       help: "Multicast packets that the VM was sent: `output-mcast` of the host's side.",
       source: "ifdata.output_mcast",
       influx: "interface: host_to_vm_mcast",
@@ -108,7 +98,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_collisions_total",
-      type: "counter",
       help: "Collisions: `collisions`.",
       source: "ifdata.collisions",
       influx: "interface: collisions",
@@ -117,7 +106,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_mtu_bytes",
-      type: "gauge",
       help: "Largest packet that the device takes: `mtu`.",
       source: "ifdata.mtu",
       influx: "interface: mtu",
@@ -126,7 +114,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_speed_bytes",
-      type: "gauge",
       help: "Link speed in bytes per second: `baudrate`, bits per second on the wire.",
       source: "ifdata.baudrate",
       influx: "interface: baudrate",
@@ -136,7 +123,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_send_queue_length",
-      type: "gauge",
       help: "Packets waiting in the host's send queue to the VM: `send-length`.",
       source: "ifdata.send_length",
       influx: "interface: send_queue_length",
@@ -146,7 +132,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_send_queue_capacity",
-      type: "gauge",
       help: "Packets that the host's send queue to the VM holds at most: `max-send-length`.",
       source: "ifdata.max_send_length",
       influx: "interface: max_send_queue_length",
@@ -156,7 +141,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_send_queue_drops_total",
-      type: "counter",
       help: "Packets dropped from the host's send queue to the VM: `send-drops`.",
       source: "ifdata.send_drops",
       influx: "interface: send_queue_drops",
@@ -166,7 +150,6 @@ export const networkTable: PartTable<IfData> = {
     },
     {
       name: "albatross_vm_network_flags",
-      type: "gauge",
       help: "Interface flags of the operating system as a number (bit mask): `flags`.",
       source: "ifdata.flags",
       unit: "bit mask",
@@ -185,7 +168,6 @@ export const vmmTable: PartTable<VmmStat> = {
   rows: [
     {
       name: "albatross_vm_vmm_stat",
-      type: "gauge",
       help: "A figure of the virtual machine monitor under its own name: `vmm-stats`. Sent by Albatross before 2.8, for bhyve.",
       source: "vmm",
       influx: "vmm: every field",

@@ -14,7 +14,6 @@ export const cpuTable: Table<VmRecord> = {
   rows: [
     {
       name: "albatross_vm_cpu_usage_percent",
-      type: "gauge",
       help: "CPU usage over the last stats interval, in percent of the VM's CPUs (100 is all of them), from `utime` + `stime`. Absent while there is no rate.",
       source: "rusage.utime + rusage.stime over time, per CPU of unikernel info",
       unit: "percent",
@@ -22,7 +21,6 @@ export const cpuTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_cpu_seconds_total",
-      type: "counter",
       help: "CPU time used: `utime` (user) and `stime` (system). 10 ms steps on Linux.",
       source: "rusage.utime, rusage.stime",
       influx: "resource_usage: utime, stime",
@@ -35,7 +33,6 @@ export const cpuTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_cpu_runtime_seconds_total",
-      type: "counter",
       help: "CPU time used as the scheduler accounts for it: `runtime` of kinfo_mem, microseconds on the wire.",
       source: "kinfo_mem.runtime",
       influx: "kinfo_mem: runtime",
@@ -53,7 +50,6 @@ export const memoryTable: Table<VmRecord> = {
   rows: [
     {
       name: "albatross_vm_memory_resident_bytes",
-      type: "gauge",
       help: "Resident set size: `rss` of kinfo_mem times the page size. On Linux, without kinfo_mem, `maxrss`, which is the current resident set there, in pages.",
       source: "kinfo_mem.rss; on Linux without kinfo_mem rusage.maxrss",
       influx: "kinfo_mem: rss; on Linux also resource_usage: maxrss",
@@ -62,7 +58,6 @@ export const memoryTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_memory_virtual_bytes",
-      type: "gauge",
       help: "Virtual size: `vsize` of kinfo_mem.",
       source: "kinfo_mem.vsize",
       influx: "kinfo_mem: vsize",
@@ -71,7 +66,6 @@ export const memoryTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_memory_text_bytes",
-      type: "gauge",
       help: "Text (code) size: `tsize` of kinfo_mem times the page size.",
       source: "kinfo_mem.tsize",
       influx: "kinfo_mem: tsize",
@@ -80,7 +74,6 @@ export const memoryTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_memory_data_bytes",
-      type: "gauge",
       help: "Data size: `dsize` of kinfo_mem times the page size. On Linux it includes the stack.",
       source: "kinfo_mem.dsize",
       influx: "kinfo_mem: dsize",
@@ -89,7 +82,6 @@ export const memoryTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_memory_stack_bytes",
-      type: "gauge",
       help: "Stack size: `ssize` of kinfo_mem times the page size. On Linux the field repeats `dsize`.",
       source: "kinfo_mem.ssize",
       influx: "kinfo_mem: ssize",
@@ -99,7 +91,6 @@ export const memoryTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_memory_max_resident_bytes",
-      type: "gauge",
       help: "Largest resident set so far: `maxrss`, KiB on the wire. On Linux the field is the current resident set, in pages.",
       source: "rusage.maxrss",
       influx: "resource_usage: maxrss",
@@ -109,7 +100,6 @@ export const memoryTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_memory_integral_total",
-      type: "counter",
       help: "Memory used over CPU time, in KiB times clock ticks: `ixrss` (text), `idrss` (data), `isrss` (stack).",
       source: "rusage.ixrss, rusage.idrss, rusage.isrss",
       influx: "resource_usage: ixrss, idrss, isrss",
@@ -133,7 +123,6 @@ export const processTable: Table<VmRecord> = {
   rows: [
     {
       name: "albatross_vm_page_faults_total",
-      type: "counter",
       help: "Page faults: `minflt` (minor, served without I/O) and `majflt` (major).",
       source: "rusage.minflt, rusage.majflt",
       influx: "resource_usage: minflt, maxflt (sic)",
@@ -146,7 +135,6 @@ export const processTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_context_switches_total",
-      type: "counter",
       help: "Context switches: `nvcsw` (voluntary) and `nivcsw` (involuntary).",
       source: "rusage.nvcsw, rusage.nivcsw",
       influx: "resource_usage: nvcsw, nivcsw",
@@ -159,7 +147,6 @@ export const processTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_swaps_total",
-      type: "counter",
       help: "Times the process was swapped out: `nswap`.",
       source: "rusage.nswap",
       influx: "resource_usage: nswap",
@@ -169,7 +156,6 @@ export const processTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_block_operations_total",
-      type: "counter",
       help: "Block input and output operations: `inblock` (in) and `outblock` (out).",
       source: "rusage.inblock, rusage.outblock",
       influx: "resource_usage: inblock, outblock",
@@ -183,7 +169,6 @@ export const processTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_ipc_messages_total",
-      type: "counter",
       help: "IPC messages: `msgsnd` (out, sent) and `msgrcv` (in, received).",
       source: "rusage.msgrcv, rusage.msgsnd",
       influx: "resource_usage: msgrcv, msgsnd",
@@ -197,7 +182,6 @@ export const processTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_signals_total",
-      type: "counter",
       help: "Signals received: `nsignals`.",
       source: "rusage.nsignals",
       influx: "resource_usage: nsignals",
@@ -207,7 +191,6 @@ export const processTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_cow_faults_total",
-      type: "counter",
       help: "Copy-on-write faults: `cow` of kinfo_mem.",
       source: "kinfo_mem.cow",
       influx: "kinfo_mem: cow_fauls (sic; cow_faults in 2.8)",
@@ -217,7 +200,6 @@ export const processTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_start_time_seconds",
-      type: "gauge",
       help: "Start of the VM since the epoch: `started` of unikernel info, else, on FreeBSD, `start` of kinfo_mem.",
       source: "started of unikernel info; on FreeBSD without it kinfo_mem.start",
       influx: "kinfo_mem: uptime (time() - this)",
@@ -226,7 +208,6 @@ export const processTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_last_sample_timestamp_seconds",
-      type: "gauge",
       help: "Wall time at which the last statistics message about the VM arrived here. The message carries no time.",
       source: "arrival of the message",
       unit: "seconds",
@@ -234,7 +215,6 @@ export const processTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_restarts_total",
-      type: "counter",
       help: "Restarts seen: a decrease of `utime` + `stime`, `minflt` or `nvcsw`, or a changed `started` in unikernel info.",
       source: "consecutive messages, and started of unikernel info",
       unit: "restarts",
@@ -252,7 +232,6 @@ export const infoTable: Table<VmRecord> = {
   rows: [
     {
       name: "albatross_vm_info",
-      type: "gauge",
       help: "Always 1; the labels are `typ`, `digest` (SHA-256 of the image; for bhyve the VM's name) and `cpuids` of unikernel info.",
       source: "typ, digest, cpuids of unikernel info",
       unit: "1",
@@ -269,7 +248,6 @@ export const infoTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_memory_limit_bytes",
-      type: "gauge",
       help: "Memory that the VM may use: `memory` of unikernel info, MB on the wire.",
       source: "memory of unikernel info",
       unit: "bytes",
@@ -277,7 +255,6 @@ export const infoTable: Table<VmRecord> = {
     },
     {
       name: "albatross_vm_cpus",
-      type: "gauge",
       help: "CPUs that the VM has: `cpus` of unikernel info.",
       source: "cpus of unikernel info",
       unit: "CPUs",

@@ -33,7 +33,8 @@ export interface CustomSeries<T> {
 export interface RowHead {
   /** the whole name, as text format 0.0.4 writes it */
   readonly name: string;
-  readonly type: MetricType;
+  /** where the name does not tell */
+  readonly type?: "histogram";
   /** a sentence */
   readonly help: string;
   /** where the figure comes from */
@@ -80,8 +81,13 @@ export const LABELLED: ItemFacts<{ readonly labels: string }, null> = {
   contextOf: () => null,
 };
 
-export function familyHead({ name, type, help }: RowHead): Pick<Family, "name" | "type" | "help"> {
-  return { name, type, help };
+/** Counters, and only they, have names that end in `_total`: so OpenMetrics wants it. */
+export function typeOf({ name, type }: Pick<RowHead, "name" | "type">): MetricType {
+  return type ?? (name.endsWith("_total") ? "counter" : "gauge");
+}
+
+export function familyHead(row: RowHead): Pick<Family, "name" | "type" | "help"> {
+  return { name: row.name, type: typeOf(row), help: row.help };
 }
 
 /** Writes an item's series; `more` are labels that follow the item's own, see SeriesSink. */

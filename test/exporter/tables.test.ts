@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { metricTables } from "../../src/exporter/collect.ts";
 import { documentWith } from "../../src/exporter/docs.ts";
-import { selfRows } from "../../src/exporter/selfTable.ts";
-import { ownLabels } from "../../src/exposition/row.ts";
+import { type SelfRow, selfRows } from "../../src/exporter/selfMetrics.ts";
+import { ownLabels, type RowHead, typeOf } from "../../src/exposition/row.ts";
 import {
   GROUP_LABELS,
   instrumentRows,
@@ -21,8 +21,9 @@ const scaler = scalerGroupRows.map((row) => ({
   ...row,
   labels: [...GROUP_LABELS, ...ownLabels(row)].map((label) => label.name),
 }));
-const instruments = Object.values(instrumentRows).map((row) => ({ ...row, labels: [] }));
-const everyRow = [...sections, ...scaler, ...instruments, ...Object.values(selfRows)];
+const instruments = Object.values<RowHead>(instrumentRows).map((row) => ({ ...row, labels: [] }));
+const self = Object.values<SelfRow>(selfRows).map((row) => ({ ...row, labels: row.labels ?? [] }));
+const everyRow = [...sections, ...scaler, ...instruments, ...self];
 
 /** Names of the rows that a rule does not hold for. */
 function offenders(holds: (row: (typeof everyRow)[number]) => boolean): string[] {
@@ -35,7 +36,8 @@ describe("every metric", () => {
   });
 
   it("ends in _total if and only if it is a counter", () => {
-    expect(offenders(({ name, type }) => name.endsWith("_total") === (type === "counter"))).toEqual([]);
+    expect(typeOf({ name: "albatross_things_total" })).toBe("counter");
+    expect(offenders((row) => row.name.endsWith("_total") === (typeOf(row) === "counter"))).toEqual([]);
   });
 
   it("has help that is a sentence", () => {

@@ -2,8 +2,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { parse } from "yaml";
 import { metricTables } from "../../src/exporter/collect.ts";
-import { selfRows } from "../../src/exporter/selfTable.ts";
-import { ownLabels, type TableRow } from "../../src/exposition/row.ts";
+import { type SelfRow, selfRows } from "../../src/exporter/selfMetrics.ts";
+import { ownLabels, type RowHead, type TableRow, typeOf } from "../../src/exposition/row.ts";
 import { GROUP_LABELS, instrumentRows, scalerGroupRows } from "../../src/scaler/report/metrics.ts";
 import { type KnownMetrics, type MetricLabels, type RecordingRule, withRecorded } from "./promqlCheck.ts";
 
@@ -31,8 +31,12 @@ interface Documented {
 export function tabledMetrics(): Documented[] {
   const sections = metricTables.flatMap(({ labels, rows }) => rows.map((row) => documented(labels, row)));
   const scaler = scalerGroupRows.map((row) => documented(GROUP_LABELS, row));
-  const instruments = Object.values(instrumentRows).map((row) => ({ ...row, labels: open([]) }));
-  const self = Object.values(selfRows).map((row) => ({ ...row, labels: open(row.labels) }));
+  const instruments = Object.values<RowHead>(instrumentRows).map((row) => documented([], row));
+  const self = Object.values<SelfRow>(selfRows).map((row) => ({
+    name: row.name,
+    type: typeOf(row),
+    labels: open(row.labels ?? []),
+  }));
   return [...sections, ...scaler, ...instruments, ...self];
 }
 
@@ -101,10 +105,10 @@ const PROCESS_LABELS: Readonly<Record<string, readonly string[]>> = {
   nodejs_heap_space_size_available_bytes: ["space"],
 };
 
-function documented(common: readonly { name: string }[], row: TableRow<never, never>): Documented {
+function documented(common: readonly { name: string }[], row: RowHead | TableRow<never, never>): Documented {
   const own =
     "by" in row ? [[row.by, new Set(Object.keys(row.values))] as const] : open(names(ownLabels(row)));
-  return { name: row.name, type: row.type, labels: new Map([...open(names(common)), ...own]) };
+  return { name: row.name, type: typeOf(row), labels: new Map([...open(names(common)), ...own]) };
 }
 
 function names(labels: readonly { name: string }[]): string[] {

@@ -8,6 +8,7 @@ import {
   type RowHead,
   type TableRow,
   tableLine,
+  typeOf,
 } from "../../exposition/row.ts";
 import { ACTIONS } from "../actions/action.ts";
 import {
@@ -25,7 +26,6 @@ import { desiredClones, type TickFacts } from "./json.ts";
 export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   {
     name: "albatross_scaler_decisions_total",
-    type: "counter",
     help: "Evaluations by what was decided and why, holds included. Those that scale start at 0.",
     source: "the rules",
     unit: "evaluations",
@@ -45,7 +45,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_average_percent",
-    type: "gauge",
     help: "Average CPU usage of the members since the previous evaluation: of the measured ones (fresh), with those not measured as 0 (for_up) and as 100 (for_down). The first is absent while nothing is measured.",
     source: "CPU time of the members",
     unit: "percent",
@@ -58,7 +57,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_threshold_percent",
-    type: "gauge",
     help: "Average above which the group is too busy (up), and below which it is too idle (down).",
     source: "`scale_up_threshold_percent`, `scale_down_threshold_percent`",
     unit: "percent",
@@ -70,7 +68,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_ticks",
-    type: "gauge",
     help: "Evaluations in a row beyond the threshold so far.",
     source: "the rules",
     unit: "evaluations",
@@ -82,7 +79,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_trigger_ticks",
-    type: "gauge",
     help: "Evaluations in a row beyond the threshold that call for a decision.",
     source: "`scale_up_trigger_ticks`, `scale_down_trigger_ticks`",
     unit: "evaluations",
@@ -94,7 +90,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_min_clones",
-    type: "gauge",
     help: "Clones that the group is to have at least.",
     source: "`min_clones`",
     unit: "clones",
@@ -102,7 +97,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_max_clones",
-    type: "gauge",
     help: "Clones that the group is to have at most.",
     source: "`max_clones`",
     unit: "clones",
@@ -110,7 +104,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_desired_clones",
-    type: "gauge",
     help: "Clones alive, and one more or less while a decision waits to be carried out.",
     source: "the rules",
     unit: "clones",
@@ -118,7 +111,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_group_state",
-    type: "gauge",
     help: "Always 1; the label tells why the last evaluation decided as it did.",
     source: "the rules",
     unit: "1",
@@ -127,7 +119,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_cooldown_until_timestamp_seconds",
-    type: "gauge",
     help: "Wall time until which the last scale decision keeps the group from another. Absent while there has been none.",
     source: "the rules, `cooldown_period`",
     unit: "seconds",
@@ -135,7 +126,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_last_decision_timestamp_seconds",
-    type: "gauge",
     help: "Wall time of the last evaluation that decided so, since the program started. Absent before.",
     source: "the rules",
     unit: "seconds",
@@ -148,7 +138,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_paused",
-    type: "gauge",
     help: "1 while the group's policy is paused: evaluated and shown, nothing decided.",
     source: "`paused`",
     unit: "0 or 1",
@@ -243,40 +232,35 @@ export const instrumentRows = {
   },
   tickLag: {
     name: "albatross_scaler_tick_lag_seconds",
-    type: "gauge",
     help: "How long after its time the last evaluation of all groups began.",
     source: "the ticker",
     unit: "seconds",
   },
   lastTick: {
     name: "albatross_scaler_last_tick_timestamp_seconds",
-    type: "gauge",
     help: "Wall time of the last evaluation of all groups; 0 before the first.",
     source: "the ticker",
     unit: "seconds",
   },
   written: {
     name: "albatross_scaler_state_writes_total",
-    type: "counter",
     help: "State files written.",
     source: "the state file",
     unit: "files",
   },
   failed: {
     name: "albatross_scaler_state_write_failures_total",
-    type: "counter",
     help: "State files that could not be written. After a restart the last one that could counts.",
     source: "the state file",
     unit: "files",
   },
   damaged: {
     name: "albatross_scaler_state_damaged_total",
-    type: "counter",
     help: "State files found damaged at the start and set aside; the scaler then started afresh.",
     source: "the state file",
     unit: "files",
   },
-} as const satisfies Record<string, RowHead>;
+} satisfies Record<string, RowHead>;
 
 /** From a few groups' tenth of a millisecond to a machine that is short of everything. */
 const TICK_SECONDS_BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
@@ -332,7 +316,7 @@ export function scalerSections(): string[] {
 function section(title: string, text: string, rows: readonly (RowHead | TableRow<GroupItem>)[]): string {
   const lines = rows.map((row) => {
     const labels = labelList(ownLabels(row));
-    return tableLine([`\`${row.name}\``, row.type, row.unit, labels, row.source, row.help]);
+    return tableLine([`\`${row.name}\``, typeOf(row), row.unit, labels, row.source, row.help]);
   });
   const head = ["| metric | type | unit | more labels | from | |", "|---|---|---|---|---|---|"];
   return [`## ${title}\n\n${text}\n`, ...head, ...lines, ""].join("\n");
