@@ -22,6 +22,11 @@ const MISSED_INFOS_UNTIL_GONE = 2;
 /** More CPU than this cannot be uneven arrival alone: the VM has more CPUs than assumed. */
 const PROOF_OF_MORE_CPUS_PERCENT = 110;
 
+/** A host that is silent for longer may have started VMs meanwhile. */
+const SILENT_INTERVALS = 3;
+/** After so many stats intervals every VM of a host that is alive has been heard. */
+export const INTERVALS_UNTIL_ALL_HEARD = 1.5;
+
 /** Said once per host: a VM that was taken to have one CPU uses more. */
 export interface AssumedCpuWarning {
   readonly host: string;
@@ -70,7 +75,9 @@ export class HostVms {
   #lastInfo: { readonly askedAtUs: number; readonly vms: ReadonlyMap<string, VmInfo> } | null = null;
   #policies: { readonly atUs: number; readonly records: readonly PolicyRecord[] } | null = null;
   #saidLive: boolean | null = null;
-  #heard = false;
+  /** arrival of the last sample, and of the first after which none was missed since */
+  #heardUs = Number.NEGATIVE_INFINITY;
+  #heardSinceUs = Number.NEGATIVE_INFINITY;
   #infoAnsweredBefore = false;
   #warnedOfCpus = false;
 
@@ -87,7 +94,7 @@ export class HostVms {
 
   /** The host's statistics are arriving: as was said last, else whether any ever did. */
   get live(): boolean {
-    return this.#saidLive ?? this.#heard;
+    return this.#saidLive ?? this.#heardUs > Number.NEGATIVE_INFINITY;
   }
 
   set live(up: boolean) {
@@ -117,7 +124,9 @@ export class HostVms {
   record(sample: Sample): void {
     const { name } = sample;
     if (name.label === null) return;
-    this.#heard = true;
+    const silenceUs = sample.arrivalUs - this.#heardUs;
+    if (silenceUs > SILENT_INTERVALS * sample.intervalUs) this.#heardSinceUs = sample.arrivalUs;
+    this.#heardUs = sample.arrivalUs;
     const fullName = formatName(name);
     const place = this.#vms.get(fullName);
     if (place === undefined) {
@@ -228,7 +237,11 @@ export class HostVms {
       identity,
       sample,
       info,
-      { departed: isRemembered ? departed : null, expected: isExpected ? before : null },
+      {
+        departed: isRemembered ? departed : null,
+        expected: isExpected ? before : null,
+        isNew: sample.arrivalUs - this.#heardSinceUs > INTERVALS_UNTIL_ALL_HEARD * sample.intervalUs,
+      },
       this,
     );
   }

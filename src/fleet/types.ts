@@ -52,11 +52,15 @@ export interface VmRecord extends VmIdentity {
   readonly incarnation: number;
   /** the first sample of this incarnation; null where its CPU time is unusable or no sample of it has arrived yet */
   readonly incarnationStart: CpuPoint | null;
-  /** monotonic time of the first sample ever seen under this name (since it was last gone) */
+  /** monotonic time of the first sample of this incarnation */
   readonly firstSeenUs: number;
+  /** it began while this program heard its host: it is no older than it has been seen */
+  readonly startSeen: boolean;
   /** restarts seen, the same one never twice */
   readonly restarts: number;
   readonly info: VmInfo | null;
+  /** the number of CPUs that info gave before the program was restarted; holds until info says otherwise */
+  readonly cpusBefore: number | null;
   /** the host's last unikernel info listed this VM */
   readonly listed: boolean;
   /** unikernel infos in a row, asked for after the last sample arrived, that did not list this VM */
@@ -68,6 +72,7 @@ export interface ExpectedVm {
   /** arrival of its last sample */
   readonly heardUs: number;
   readonly firstSeenUs: number;
+  readonly startSeen: boolean;
   /** as unikernel info gave it; null where info never listed the VM */
   readonly cpus: number | null;
   /** when unikernel info was known to list it; null if the last one did not */

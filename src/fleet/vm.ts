@@ -26,7 +26,9 @@ export interface InfoSource {
 /** What a VM brings along that comes back: after it was gone, or after the program was. */
 export interface Before {
   readonly departed: Pick<VmRecord, "restarts" | "incarnation"> | null;
-  readonly expected: Pick<ExpectedVm, "firstSeenUs" | "cpus"> | null;
+  readonly expected: Pick<ExpectedVm, "firstSeenUs" | "startSeen" | "cpus"> | null;
+  /** others of its host were heard for long enough before it: it has just begun */
+  readonly isNew: boolean;
 }
 
 /** A VM's record with what its next sample or info is compared with. Replaced by each of them, never changed. */
@@ -38,8 +40,6 @@ export interface Vm extends VmRecord {
   readonly awaitsFirstSample: boolean;
   /** infos asked for since the VM was first seen that did not list it, as long as none ever did */
   readonly unlistedPolls: number;
-  /** the number of CPUs that info gave before the program was restarted; holds until info says otherwise */
-  readonly cpusBefore: number | null;
 }
 
 /** A VM at its first sample, or at the first one after it was gone. */
@@ -47,7 +47,7 @@ export function firstSample(
   identity: VmIdentity,
   sample: Sample,
   info: VmInfo | null,
-  { departed, expected }: Before,
+  { departed, expected, isNew }: Before,
   source: InfoSource,
 ): Vm {
   const point = cpuPoint(sample);
@@ -57,6 +57,7 @@ export function firstSample(
     sample,
     cpuUs: point?.cpuUs ?? null,
     firstSeenUs: expected?.firstSeenUs ?? sample.arrivalUs,
+    startSeen: expected?.startSeen ?? isNew,
     usagePercent: null,
     cpus: null,
     incarnation: (departed?.incarnation ?? 0) + 1,
@@ -91,7 +92,11 @@ export function nextSample(vm: Vm, arrived: Sample, source: InfoSource): Vm {
   next.window = nextWindow(decreased ? null : vm.window, point, sample.intervalUs);
   if (counted) next.restarts++;
   if (decreased && !vm.awaitsFirstSample) next.incarnation++;
-  if (decreased || vm.awaitsFirstSample) next.incarnationStart = point;
+  if (decreased || vm.awaitsFirstSample) {
+    next.incarnationStart = point;
+    next.firstSeenUs = sample.arrivalUs;
+    next.startSeen = true;
+  }
   return measured(next, sample.arrivalUs, source);
 }
 
@@ -139,6 +144,7 @@ function copyOf(vm: Vm): Mutable<Vm> {
     sample: vm.sample,
     cpuUs: vm.cpuUs,
     firstSeenUs: vm.firstSeenUs,
+    startSeen: vm.startSeen,
     usagePercent: vm.usagePercent,
     cpus: vm.cpus,
     incarnation: vm.incarnation,

@@ -144,6 +144,8 @@ export function record(
     incarnation: 1,
     incarnationStart: null,
     firstSeenUs: 0,
+    startSeen: false,
+    cpusBefore: null,
     restarts: 0,
     info: null,
     listed: false,

@@ -13,6 +13,7 @@ function restarted(before: { cpus?: number; heardS?: number } & Partial<Expected
   fleet.fleet.expect(HOST, parseName("user:web-clone-2"), {
     heardUs: heardS * 1e6,
     firstSeenUs: 100e6,
+    startSeen: false,
     cpus,
     listedUs: null,
     missedInfos: 0,
@@ -39,6 +40,7 @@ describe("a VM that was alive when the program last ran", () => {
         cloneId: 2,
         heardUs: 990e6,
         firstSeenUs: 100e6,
+        startSeen: false,
         cpus: null,
         listedUs: null,
         missedInfos: 0,
@@ -57,11 +59,17 @@ describe("a VM that was alive when the program last ran", () => {
     expect(fleet.vm("user:web-clone-2")).toMatchObject({ firstSeenUs: 100e6, incarnation: 1, restarts: 0 });
   });
 
+  test("keeps the number of CPUs that info once gave, for the next run of the program as well", () => {
+    const fleet = restarted({ cpus: 4 }).sample("user:web-clone-2", 1);
+    expect(fleet.vm("user:web-clone-2")).toMatchObject({ info: null, cpus: 4, cpusBefore: 4 });
+  });
+
   test("is not expected when it has been heard already", () => {
     const fleet = new TestFleet().at(START_S).sample("user:web", 1);
     fleet.fleet.expect(HOST, parseName("user:web"), {
       heardUs: 0,
       firstSeenUs: 0,
+      startSeen: false,
       cpus: null,
       listedUs: null,
       missedInfos: 0,

@@ -21,7 +21,7 @@ describe("a restart", () => {
       incarnation: 2,
       usagePercent: null,
       incarnationStart: { cpuUs: 2e6, arrivalUs: 20e6 },
-      firstSeenUs: 0,
+      firstSeenUs: 20e6,
     });
     expect(fleet.state(":web")).toBe("warming");
     expect(fleet.at(30).sample(":web", 4).vm(":web")).toMatchObject({
@@ -151,5 +151,23 @@ describe("a restart", () => {
   test("told by an answer older than the last one is ignored with it", () => {
     const fleet = running().at(15).info(started(1)).info(started(2), 12);
     expect(fleet.vm(":web")).toMatchObject({ restarts: 0, info: { startedMs: 1 } });
+  });
+});
+
+describe("whether a VM was seen to start", () => {
+  test.each([
+    { name: "one that is heard with the first burst of its host", at: [0], seen: false },
+    { name: "one that is heard an interval after the first of its host", at: [0, 10], seen: false },
+    { name: "one that comes later", at: [0, 10, 20], seen: true },
+    { name: "one that comes after its host was silent for a while", at: [0, 10, 20, 60], seen: false },
+  ])("$name: $seen", ({ at, seen }) => {
+    const fleet = new TestFleet();
+    for (const seconds of at) fleet.at(seconds).sample(":db", 1 + seconds);
+    expect(fleet.sample(":web", 1).vm(":web").startSeen).toBe(seen);
+  });
+
+  test("one that restarts was", () => {
+    const fleet = new TestFleet().sample(":web", 5).at(10).sample(":web", 2);
+    expect(fleet.vm(":web").startSeen).toBe(true);
   });
 });

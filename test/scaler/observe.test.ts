@@ -136,6 +136,34 @@ describe("a VM that is young", () => {
     expect(new Observer(fleet, { warmupS: 120 }).tick()).toEqual(["web 50"]);
   });
 
+  test.each([
+    { startedS: 3600, seen: "web warming", name: "an hour ahead of it" },
+    { startedS: -10, seen: "web warming", name: "right" },
+    { startedS: -3590, seen: "web 50", name: "some minutes behind it, or the VM was not heard at once" },
+    { startedS: -3 * 3600, seen: "web warming", name: "hours behind it" },
+    { startedS: -50 * 365 * 86_400, seen: "web warming", name: "at the beginning of time" },
+  ])("is as old as it was seen to be when its host's clock was $name", ({ startedS, seen }) => {
+    const fleet = new TestFleet().sample(":db", 0).at(10).sample(":db", 0).at(20);
+    const startedMs = fleet.clock.wallMs() + startedS * 1000;
+    fleet.info({ ":web": { startedMs } }).sample(":web", 0).at(60).sample(":web", 20);
+    const observer = new Observer(fleet, { warmupS: 120 });
+    expect(observer.tick().at(-1)).toBe(seen);
+    fleet.at(140).sample(":web", 60);
+    expect(observer.tick().at(-1)).toBe("web 50");
+  });
+
+  test("is young again after a restart, without info and with it", () => {
+    for (const startedS of [null, 0, 7200]) {
+      const fleet = new TestFleet().sample(":web", 0).at(600).sample(":web", 300).at(610);
+      if (startedS !== null) fleet.info({ ":web": { startedMs: fleet.clock.wallMs() + startedS * 1000 } });
+      fleet.sample(":web", 1).at(660).sample(":web", 26);
+      const observer = new Observer(fleet, { warmupS: 120 });
+      expect(observer.tick()).toEqual(["web warming"]);
+      fleet.at(730).sample(":web", 61);
+      expect(observer.tick()).toEqual(["web 50"]);
+    }
+  });
+
   test("is not held up by a host's clock that is ahead when there is no warm-up", () => {
     const fleet = new TestFleet();
     const startedMs = fleet.clock.wallMs() + 600_000;

@@ -12,6 +12,7 @@ import { type Bases, groupOfVm } from "../../src/scaler/sources/fleet.ts";
 import { parseState, type Restored, restoreState, statePieces } from "../../src/scaler/state/savedState.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { record } from "../exporter/records.ts";
+import { outstanding } from "./rules.ts";
 
 const WALL_MS = Date.parse("2026-01-01T00:00:00Z");
 const NOW_US = 5_000_000_000;
@@ -82,7 +83,7 @@ describe("a state file", () => {
     expect(saved({ vms: [web], lastHold: "normal" })).toMatchInlineSnapshot(`
       "{"version":1,"time_ms":1767225600000,"groups":[
       {"host":"h","path":"user","group":"web","high_ticks":0,"low_ticks":0,"last_action_ms":null,"outstanding":null,"tombstones":[],"made_here":[],"known_clones":null,"out_of_bounds":null,"last_hold":"normal"}],"members":[
-      {"host":"h","name":"user:web","heard_ms":1767225596999.999,"first_seen_ms":1767220600000.001,"cpus":null,"started_ms":null,"listed":false,"missed_infos":0,"base":{"at_ms":1767225596999.999,"cpu_us":1234567},"gone":false}]}
+      {"host":"h","name":"user:web","heard_ms":1767225596999.999,"first_seen_ms":1767220600000.001,"start_seen":false,"cpus":null,"started_ms":null,"listed":false,"missed_infos":0,"base":{"at_ms":1767225596999.999,"cpu_us":1234567},"gone":false}]}
       "
     `);
   });
@@ -169,13 +170,16 @@ describe("a state file", () => {
             gone: false,
             startedMs,
           });
-          const bornUs = startedMs === null ? vm.firstSeenUs : NOW_US + (startedMs - WALL_MS) * 1000;
+          // as old as it was seen, or as info says if that is more
+          const startedUs = startedMs === null ? vm.firstSeenUs : NOW_US + (startedMs - WALL_MS) * 1000;
+          const bornUs = Math.min(vm.firstSeenUs, startedUs);
           expect(expected[i]).toEqual({
             host: "h",
             name: parseName(vm.fullName),
             before: {
               heardUs: arrivalUs + shiftUs,
               firstSeenUs: Math.min(arrivalUs, bornUs) + shiftUs,
+              startSeen: false,
               cpus: info?.cpus ?? null,
               listedUs: null,
               missedInfos: vm.missedInfos,
@@ -248,14 +252,98 @@ describe("cooldowns, decisions and tombstones", () => {
         outstanding: { sinceMs: 1_000 },
         tombstones: [{ cloneId: 3, untilMs: 1_000 + 900_000 }],
       });
-      expect(after.bases.tickUs).toBe(1_000_000);
+      expect(after.bases.tickUs).toBeNull();
     },
   );
 });
 
 describe("VMs", () => {
+  test("keep their CPUs over any number of restarts while info is out of reach", () => {
+    const unasked = running("web", { arrivalUs: NOW_US, firstSeenUs: 1, cpus: 4, cpusBefore: 4 });
+    expect(restored(saved({ vms: [unasked] })).expected).toMatchObject([{ before: { cpus: 4 } }]);
+  });
+
   test("of hosts that are no targets any more are not expected", () => {
     const other = record("elsewhere", "user", "web", { cpuUs: 1, arrivalUs: NOW_US });
     expect(restored(saved({ vms: [web, other] })).expected.map(({ host }) => host)).toEqual(["h"]);
+  });
+});
+
+describe("a file from the future", () => {
+  const nowMs = NOW_US / 1000;
+  const text = saved({
+    state: {
+      highTicks: 2,
+      lowTicks: 1,
+      knownClones: [1],
+      lastActionMs: nowMs - 3 * 3_600_000,
+      outOfBounds: "above",
+    },
+    vms: [web],
+  });
+
+  test.each([-1, -3_600_000])("by %i ms counts nothing in a row, and cooldowns begin now", (laterMs) => {
+    const after = restored(text, laterMs);
+    expect(stateOf(after)).toMatchObject({
+      highTicks: 0,
+      lowTicks: 0,
+      knownClones: null,
+      outOfBounds: null,
+      lastActionMs: 1_000,
+    });
+    expect([after.bases.tickUs, after.bases.readings.size]).toEqual([null, 0]);
+    expect(after.expected).toMatchObject([{ before: { heardUs: 1_000_000, firstSeenUs: 1_000_000 } }]);
+  });
+});
+
+describe("every wall time of a file", () => {
+  const text = saved({
+    state: {
+      highTicks: 2,
+      lastActionMs: NOW_US / 1000 - 30_000,
+      outstanding: outstanding("scale_up overloaded", 1, NOW_US / 1000 - 30_000),
+      tombstones: [{ cloneId: 3, untilMs: NOW_US / 1000 + 600_000 }],
+    },
+    vms: [running("web", { arrivalUs: NOW_US - 1, firstSeenUs: 1, info: infoOf(2, WALL_MS - 60_000) })],
+  });
+  const times = [...text.matchAll(/"(\w+_ms)":(\d[\d.]*)/g)].map(([whole, key]) => ({ whole, key }));
+
+  test("is tried here", () => {
+    const keys = ["time_ms", "last_action_ms", "since_ms", "until_ms", "heard_ms", "first_seen_ms"];
+    expect(times.map(({ key }) => key)).toEqual([...keys, "started_ms", "at_ms"]);
+  });
+
+  test.each(
+    times.flatMap((time) =>
+      ["1", "-1e12", "1767225600001", "1798761600000", "8.64e15", "-4e12"].map((value) => ({
+        ...time,
+        value,
+      })),
+    ),
+  )("is at most now when it is read back: $key $value", ({ whole, key, value }) => {
+    const { groups, bases, expected } = restored(text.replace(whole, `"${key}":${value}`));
+    const state = groups.get(groupKey(WEB))?.state;
+    for (const ms of [state?.lastActionMs, state?.outstanding?.sinceMs])
+      expect(ms).toBeLessThanOrEqual(1_000);
+    expect(state?.tombstones[0]?.untilMs).toBeLessThanOrEqual(1_000 + 900_000);
+    const usual = bases.readings.get(groupKey(WEB))?.get(0)?.arrivalUs ?? 0;
+    const [{ before } = { before: null }] = expected;
+    for (const us of [
+      bases.tickUs ?? 0,
+      usual,
+      before?.heardUs,
+      before?.firstSeenUs,
+      before?.listedUs ?? 0,
+    ]) {
+      expect(us).toBeLessThanOrEqual(1_000_000);
+      expect(Number.isSafeInteger(us)).toBe(true);
+    }
+    if (key === "time_ms") expect([state?.highTicks, bases.tickUs]).toEqual([0, null]);
+  });
+
+  test.each(
+    times.flatMap((time) => ["1e300", "-8.64e15", '"1"', "true"].map((value) => ({ ...time, value }))),
+  )("is no time at all: $key $value", ({ whole, key, value }) => {
+    expect(() => parseState(text.replace(whole, `"${key}":${value}`))).toThrow(key);
   });
 });

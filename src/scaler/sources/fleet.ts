@@ -262,9 +262,20 @@ function isSameIncarnation(record: VmRecord, incarnationStart: CpuPoint, base: B
   return record.restarts === 0 && incarnationStart.cpuUs >= base.cpuUs;
 }
 
-function ageMs(record: VmRecord, snapshot: FleetSnapshot): number {
-  const startedMs = record.info?.startedMs ?? null;
-  return startedMs === null ? (snapshot.nowUs - record.firstSeenUs) / 1000 : snapshot.wallMs - startedMs;
+/** How far info's `started` may be from the first sample of a VM that was seen to start, before a clock must be wrong. */
+const MAX_UNSEEN_MS = 3_600_000;
+
+/**
+ * How old a VM is: by the samples, or by info's `started` if that is longer ago and can be: the clocks of host and program
+ * may have been wrong when the VM started.
+ */
+export function ageMs(
+  { info, firstSeenUs, startSeen }: Pick<VmRecord, "info" | "firstSeenUs" | "startSeen">,
+  { nowUs, wallMs }: Pick<FleetSnapshot, "nowUs" | "wallMs">,
+): number {
+  const seenMs = (nowUs - firstSeenUs) / 1000;
+  const startedAgoMs = wallMs - (info?.startedMs ?? wallMs);
+  return startSeen && startedAgoMs > seenMs + MAX_UNSEEN_MS ? seenMs : Math.max(seenMs, startedAgoMs);
 }
 
 /** Where the VM's next window begins: the newest usable sample of its incarnation; nowhere while it has had none. */

@@ -1,7 +1,5 @@
 import type { Sample } from "../../client/receiver.ts";
-
-/** After so many stats intervals every VM of a host that is alive has been heard. */
-const INTERVALS_UNTIL_ALL_HEARD = 1.5;
+import { INTERVALS_UNTIL_ALL_HEARD } from "../../fleet/hostVms.ts";
 
 interface Hearing {
   readonly firstUs: number;

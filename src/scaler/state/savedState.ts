@@ -15,6 +15,7 @@ import {
   SCALE_REASONS,
 } from "../rules/types.ts";
 import {
+  ageMs,
   type Base,
   type Bases,
   type ExpectedMember,
@@ -27,7 +28,8 @@ const VERSION = 1;
 /** A file of this many poll intervals is too old for what has to happen in a row: counters, and windows of rates. */
 const FRESH_INTERVALS = 2;
 
-const wallMs = z.number().min(-8.64e15).max(8.64e15);
+/** From 1843 on: so many microseconds ago are a safe integer. */
+const wallMs = z.number().min(-4e12).max(8.64e15);
 const count = z.int().min(0);
 const cloneId = z.int().min(1).max(999_999_999);
 const label = z.string().min(1).max(63);
@@ -72,7 +74,9 @@ const memberSchema = z.object({
     return z.NEVER;
   }),
   heardMs: wallMs,
+  /** by the age that it had, see `ageMs` */
   firstSeenMs: wallMs,
+  startSeen: z.boolean().default(false),
   /** from unikernel info */
   cpus: z.int().min(1).nullable(),
   startedMs: wallMs.nullable(),
@@ -169,7 +173,7 @@ export function* statePieces({ groups, fleet, lastHold }: StateToSave): Generato
   yield '],"members":[';
   yield* lines([...snapshot.vms, ...snapshot.unheard], (vm) => {
     const base = bases.readings.get(groupKey(groupOfVm(vm)))?.get(vm.cloneId);
-    return memberToSave(vm, base, wall);
+    return memberToSave(vm, base, snapshot, wall);
   });
   yield "]}\n";
 }
@@ -191,6 +195,7 @@ function* lines<T>(items: Iterable<T>, toSave: (item: T) => object): Generator<s
 function memberToSave(
   vm: VmRecord | UnheardVm,
   base: Base | undefined,
+  snapshot: StateToSave["fleet"]["snapshot"],
   wall: (us: number) => number,
 ): z.input<typeof memberSchema> {
   const wasHeard = "sample" in vm;
@@ -199,8 +204,9 @@ function memberToSave(
     host: vm.host,
     name: vm.fullName,
     heardMs: wall(wasHeard ? vm.sample.arrivalUs : vm.heardUs),
-    firstSeenMs: wall(vm.firstSeenUs),
-    cpus: wasHeard ? (vm.info?.cpus ?? null) : vm.cpus,
+    firstSeenMs: wall(wasHeard ? snapshot.nowUs - ageMs(vm, snapshot) * 1000 : vm.firstSeenUs),
+    startSeen: vm.startSeen,
+    cpus: wasHeard ? (vm.info?.cpus ?? vm.cpusBefore) : vm.cpus,
     startedMs: (wasHeard ? vm.info?.startedMs : base?.startedMs) ?? null,
     listed: wasHeard ? vm.listed : vm.listedUs !== null,
     missedInfos: vm.missedInfos,
@@ -242,13 +248,16 @@ export const NOTHING_RESTORED: Restored = {
 
 /**
  * A saved state on this process' clocks. A time that lies in the future counts as now, and no tombstone lasts longer
- * from now than one period: a clock set back lengthens nothing beyond that.
+ * from now than one period: a clock set back lengthens nothing beyond that. In a file that is of the future itself no time
+ * means anything: cooldowns begin now, and nothing counts that has to happen in a row.
  */
 export function restoreState(saved: SavedState, options: RestoreOptions): Restored {
   const { now, pollIntervalMs, deathTimeoutMs, isTarget } = options;
-  const monotonicUs = (atMs: number) => now.nowUs - Math.round(Math.max(0, now.wallMs - atMs) * 1000);
+  const isFromFuture = saved.timeMs > now.wallMs;
+  const monotonicUs = (atMs: number) =>
+    isFromFuture ? now.nowUs : now.nowUs - Math.round(Math.max(0, now.wallMs - atMs) * 1000);
   const tickUs = monotonicUs(saved.timeMs);
-  const isFresh = now.nowUs - tickUs < FRESH_INTERVALS * pollIntervalMs * 1000;
+  const isFresh = !isFromFuture && now.nowUs - tickUs < FRESH_INTERVALS * pollIntervalMs * 1000;
   // times of groups are whole milliseconds
   const pastMs = (atMs: number) => Math.floor(monotonicUs(atMs) / 1000);
   const untilMs = (atMs: number) => {
@@ -282,8 +291,8 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
     const heardUs = monotonicUs(member.heardMs);
     const before = {
       heardUs,
-      // what it is measured by as long as info does not tell its age again
-      firstSeenUs: Math.min(heardUs, monotonicUs(startedMs ?? member.firstSeenMs)),
+      firstSeenUs: Math.min(heardUs, monotonicUs(member.firstSeenMs)),
+      startSeen: member.startSeen,
       cpus: member.cpus,
       listedUs: member.listed ? tickUs : null,
       missedInfos: member.missedInfos,
