@@ -5,8 +5,9 @@ const END_TO_END = "test/e2e/**/*.test.ts";
 
 export default defineConfig({
   test: {
-    testTimeout: 60_000,
-    hookTimeout: 30_000,
+    // above what tests wait for at most (test/support/eventually.ts)
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     pool: "forks",
     // `test:fast` leaves tests out on purpose; whatever else is skipped is named.
     reporters: process.argv.includes("--tags-filter")

@@ -132,12 +132,12 @@ describe("SIGTERM", () => {
   /** A scrape whose response is far larger than what the sockets hold on the way. */
   async function bigScrape() {
     const folder = await temporaryFolder();
-    await startSimulatedHost(folder, 4_000);
+    await startSimulatedHost(folder, 4_000, 2_000);
     const serving = await Serving.start(folder, configFor(folder));
     await until(
       "all VMs",
-      () => serving.get("/metrics"),
-      (text) => text.includes('vm="vm-4000"'),
+      () => serving.get("/api/v1/vms"),
+      (text) => text.includes("vm-4000"),
     );
     const { port } = new URL(serving.url);
     const socket = connect(Number(port), "127.0.0.1");

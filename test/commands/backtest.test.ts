@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { sampleLine } from "../backtest/run.ts";
+import { PATIENCE_MS } from "../support/eventually.ts";
 import { runHere, runProgram } from "../support/program.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -48,7 +49,7 @@ describe("backtest", () => {
   }, async () => {
     const main = ["--import", import.meta.resolve("tsx"), `${ROOT}/src/main.ts`];
     const args = ["backtest", "--config.file", `${TRACES}/real-web.config.yaml`, "-"];
-    const child = spawn(process.execPath, [...main, ...args], { cwd: ROOT, timeout: 15_000 });
+    const child = spawn(process.execPath, [...main, ...args], { cwd: ROOT, timeout: PATIENCE_MS });
     let stderr = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       stderr += text;

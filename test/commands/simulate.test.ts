@@ -4,7 +4,8 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { loadScenario } from "../../src/simulator/scenarioFile.ts";
-import { eventually, samples, socketDir, subscriber } from "../simulator/support.ts";
+import { samples, socketDir, subscriber } from "../simulator/support.ts";
+import { eventually } from "../support/eventually.ts";
 import { runHere } from "../support/program.ts";
 
 interface Running {

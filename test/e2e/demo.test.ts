@@ -5,13 +5,11 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { eventually } from "../simulator/support.ts";
-import { temporaryFolder } from "../support/serving.ts";
+import { eventually } from "../support/eventually.ts";
+import { temporaryFolder, until } from "../support/serving.ts";
 
 /** What is promised to whoever tries it on a fresh clone. */
 const PROMISED_MS = 15_000;
-/** How long the exporter may take to end. */
-const STOP_MS = 5_000;
 
 interface Demo {
   readonly child: ChildProcess;
@@ -39,7 +37,7 @@ async function started(child: ChildProcess): Promise<Demo> {
     demo.output += text;
   });
   child.stderr?.pipe(process.stderr);
-  await eventually("the URL", () => /http:\S+\/metrics/.test(demo.output), PROMISED_MS);
+  await eventually("the URL", () => /http:\S+\/metrics/.test(demo.output));
   const url = /(http:\S+)\/metrics/.exec(demo.output)?.[1] ?? "";
   return Object.assign(demo, { url, dir: / runs in (\S+),/.exec(demo.output)?.[1] ?? "" });
 }
@@ -47,11 +45,11 @@ async function started(child: ChildProcess): Promise<Demo> {
 /** Nothing serves any more, and the directory is gone. */
 async function expectNothingLeft({ url, dir }: Demo): Promise<void> {
   await eventually("the directory to go", () => !existsSync(dir));
-  const deadlineMs = Date.now() + STOP_MS;
-  while (await fetch(`${url}/-/healthy`).catch(() => null)) {
-    expect(Date.now()).toBeLessThan(deadlineMs);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await until(
+    "the exporter to end",
+    () => fetch(`${url}/-/healthy`).catch(() => null),
+    (answer) => answer === null,
+  );
 }
 
 async function metrics({ url }: Demo): Promise<string> {
@@ -93,26 +91,22 @@ describe("the demo", () => {
     demo.child.kill("SIGINT");
     expect(await closed).toEqual([0, null]);
     await expectNothingLeft(demo);
-  }, 40_000);
+  });
 
   test.each([
     ["npm alone", "SIGINT"],
     ["npm alone", "SIGTERM"],
     ["the whole process group", "SIGINT"], // Ctrl-C
     ["the whole process group", "SIGTERM"],
-  ] as const)(
-    "started with npm leaves nothing behind when %s gets %s",
-    async (whom, signal) => {
-      const npm = spawn("npm", ["run", "demo", "--", "--port", "0"], { detached: true });
-      const demo = await started(npm);
-      const closed = once(npm, "close");
-      const pid = npm.pid ?? Number.NaN;
-      process.kill(whom === "npm alone" ? pid : -pid, signal);
-      await closed;
-      await expectNothingLeft(demo);
-    },
-    40_000,
-  );
+  ] as const)("started with npm leaves nothing behind when %s gets %s", async (whom, signal) => {
+    const npm = spawn("npm", ["run", "demo", "--", "--port", "0"], { detached: true });
+    const demo = await started(npm);
+    const closed = once(npm, "close");
+    const pid = npm.pid ?? Number.NaN;
+    process.kill(whom === "npm alone" ? pid : -pid, signal);
+    await closed;
+    await expectNothingLeft(demo);
+  });
 
   test("ends without a complaint when it is asked to before it has begun", async () => {
     const folder = await temporaryFolder();
@@ -130,7 +124,7 @@ describe("the demo", () => {
     expect(await closed).toEqual([0, null]);
     expect(await complaint).toBe("");
     expect(readdirSync(folder)).toEqual([]);
-  }, 40_000);
+  });
 
   test("leaves nothing behind when its terminal goes", async () => {
     const demo = await startDemo("--port", "0");
@@ -138,7 +132,7 @@ describe("the demo", () => {
     demo.child.kill("SIGHUP");
     expect(await closed).toEqual([0, null]);
     await expectNothingLeft(demo);
-  }, 40_000);
+  });
 
   test("leaves nothing behind when nobody reads what it tells", async () => {
     const demo = await startDemo("--port", "0");
@@ -146,12 +140,12 @@ describe("the demo", () => {
     demo.child.stdout?.destroy();
     expect(await exited).toEqual([0, null]);
     await expectNothingLeft(demo);
-  }, 40_000);
+  });
 
   test("tells what the scaler decides and why, and does what it says: normal, pending_up, scale_up, cooldown", async () => {
     const demo = await startDemo("--port", "0");
     const told = () => [...demo.output.matchAll(/^ +\d+s {2}> (.*)$/gm)].map(([, line = ""]) => line);
-    await eventually("a cooldown", () => told().some((line) => line.includes("(cooldown)")), 45_000);
+    await eventually("a cooldown", () => told().some((line) => line.includes("(cooldown)")));
     const percent = "\\d+(?:\\.\\d)? %";
     const expected = [
       `hold \\(normal\\): The average of ${percent} is not above 90 %, and there is no clone to give up\\.`,
@@ -172,7 +166,7 @@ describe("the demo", () => {
     const up = ['group="web"', 'decision="scale_up"', 'reason="overloaded"', 'mode="dry_run"'];
     expect(seriesValue(await metrics(demo), "albatross_scaler_decisions_total", ...up)).toBe(1);
     expect(readFileSync(join(demo.dir, "decisions.ndjson"), "utf8")).toContain('"clone":"web-clone-1"');
-  }, 60_000);
+  });
 
   test("says so when its port is taken, and takes another", async () => {
     const server = createServer().listen(0, "127.0.0.1");
@@ -184,5 +178,5 @@ describe("the demo", () => {
     const demo = await startDemo("--port", String(port));
     expect(demo.output).toContain(`Port ${port} is taken: using ${new URL(demo.url).port}.`);
     expect((await fetch(`${demo.url}/-/ready`)).status).toBe(200);
-  }, 40_000);
+  });
 });

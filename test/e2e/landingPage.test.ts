@@ -94,7 +94,7 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
     expect(await page.locator("body").textContent()).toContain('"name":"load:vm-1"');
     expect(complaints).toEqual([]);
     await page.close();
-  }, 30_000);
+  });
 
   test("a page that does not exist says so and leads back", async () => {
     const { url } = await serveTwo();
@@ -105,7 +105,7 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
     // What Chromium says of every 404.
     expect(complaints.filter((text) => !text.includes("status of 404"))).toEqual([]);
     await page.close();
-  }, 30_000);
+  });
 
   test("everything can be read at the width of a phone", async () => {
     const { url } = await serveTwo();
@@ -118,5 +118,5 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
     expect(label).toBe('"Last sample: "');
     expect(complaints).toEqual([]);
     await page.close();
-  }, 30_000);
+  });
 });

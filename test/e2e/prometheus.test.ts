@@ -127,7 +127,7 @@ describe.skipIf(!requireProgram("prometheus"))("Prometheus", () => {
     expect(own.filter((line) => !line.endsWith(" 0"))).toEqual([]);
     expect(prometheus.log.filter((line) => !/ level=(info|debug) /.test(line))).toEqual([]);
     expect(serving.events.filter(({ level }) => level !== "info")).toEqual([]);
-  }, 40_000);
+  });
 });
 
 describe.skipIf(!requireProgram("promtool"))("promtool check metrics", () => {

@@ -89,4 +89,4 @@ test("the running program says of recorded streams what their messages say, in e
   const openmetrics = await Scrape.of(serving.url, "openmetrics");
   for (const target of targets)
     expectRecorded(openmetrics, target, { startMs, endMs: Date.now(), tolerance: TOLERANCE });
-}, 30_000);
+});

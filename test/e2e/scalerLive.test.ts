@@ -204,7 +204,7 @@ describe.skipIf(!requireProgram("prometheus"))("decisions of the running program
         `sum by (group) (albatross_scaler_decisions_total) == on() group_left ${ticks}`,
       ),
     ).toHaveLength(2);
-  }, 60_000);
+  });
 });
 
 describe("a decision that nobody has carried out yet", () => {
@@ -258,7 +258,7 @@ describe("a decision that nobody has carried out yet", () => {
     expect(at.host.cloneVm("user:web")).toBe("user:web-clone-1");
     await decided(third, { ...WEB, reason: "normal", clones: 1 });
     expect((await webNow(third)).outstanding).toBeNull();
-  }, 60_000);
+  });
 });
 
 describe("a group that a reload pauses", () => {
@@ -311,5 +311,5 @@ describe("a group that a reload pauses", () => {
     );
     expect((await Scrape.of(serving.url)).value("albatross_scaler_paused", WEB)).toBe(0);
     expect(scaleCounts(await expectOneStory(at, serving))["scale_up overloaded"]).toBe(1);
-  }, 60_000);
+  });
 });

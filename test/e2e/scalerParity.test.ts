@@ -237,4 +237,4 @@ test("a recorded trace, replayed at its ticks, brings the decisions of the live 
       ]),
   );
   expect(counted).toEqual(exported);
-}, 90_000);
+});

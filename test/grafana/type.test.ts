@@ -74,7 +74,7 @@ beforeEach(() => {
     current = /^(?<file>[\w.]+)\(/.exec(line)?.groups?.["file"] ?? current;
     if (line !== "") said.set(current, `${said.get(current) ?? ""}${line}\n`);
   }
-}, 120_000);
+});
 afterAll(() => rmSync(folder, { recursive: true }));
 
 function write(name: string, json: string): void {

@@ -3,17 +3,8 @@ import { describe, expect, test } from "vitest";
 import type { Fault } from "../../src/simulator/faults.ts";
 import { subscribeCommand, unikernelInfoCommand } from "../../src/simulator/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
-import {
-  Client,
-  cpuUs,
-  eventually,
-  type Running,
-  samples,
-  settle,
-  startHost,
-  subscriber,
-  vm,
-} from "./support.ts";
+import { eventually, settle } from "../support/eventually.ts";
+import { Client, cpuUs, type Running, samples, startHost, subscriber, vm } from "./support.ts";
 
 const vms = [
   vm("user:web", { percent: 50, interfaces: ["service", "private"] }),

@@ -5,7 +5,8 @@ import { policyInfoCommand, subscribeCommand, unikernelInfoCommand } from "../..
 import { FrameReader } from "../../src/wire/framing.ts";
 import { decodeMessage, type Message, messageToJson } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
-import { Client, eventually, samples, settle, startHost, subscriber, vm } from "./support.ts";
+import { eventually, settle } from "../support/eventually.ts";
+import { Client, samples, startHost, subscriber, vm } from "./support.ts";
 
 const CAPTURES = "test/fixtures/wire/captures";
 

@@ -9,10 +9,9 @@ import { type Scenario, scenarioOf, type VmSpec, vmSpec } from "../../src/simula
 import { encodeFrame, FrameReader } from "../../src/wire/framing.ts";
 import { decodeMessage, encodeMessage, type Message, type Stats } from "../../src/wire/messages.ts";
 import { formatName, parseName } from "../../src/wire/names.ts";
+import { PATIENCE_MS, settle } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 
-/** How long a test waits for bytes that are on their way through a local socket. */
-const PATIENCE_MS = 5_000;
 const MAX_FRAME_BYTES = 16 * 1_048_576;
 
 /** A directory that goes away with the test. */
@@ -130,27 +129,6 @@ export class Client {
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const wake of waiters) wake();
-  }
-}
-
-/**
- * Lets what is under way between sockets of this process arrive, for tests of what does not come. What must come is
- * waited for (`until`, `eventually`).
- */
-export async function settle(): Promise<void> {
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
-}
-
-/** Waits until something outside a connection is so: a socket that is made or goes. */
-export async function eventually(
-  what: string,
-  condition: () => boolean,
-  patienceMs = PATIENCE_MS,
-): Promise<void> {
-  const deadline = Date.now() + patienceMs;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${patienceMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
 

@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { scenarioOf } from "../../src/simulator/model.ts";
+import { eventually } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
-import { eventually, socketDir, startHost } from "./support.ts";
+import { socketDir, startHost } from "./support.ts";
 
 function hostAt(dir: string): SimulatedHost {
   return new SimulatedHost(scenarioOf({}), { socketDir: dir, clock: new FakeClock() });

@@ -4,7 +4,8 @@ import { policyInfoCommand, unikernelInfoCommand } from "../../src/simulator/mes
 import { NO_LIMIT, rootPolicy } from "../../src/simulator/model.ts";
 import type { InfoCommand, Message } from "../../src/wire/messages.ts";
 import { formatName, parseName } from "../../src/wire/names.ts";
-import { Client, eventually, startHost, subscriber, vm } from "./support.ts";
+import { eventually } from "../support/eventually.ts";
+import { Client, startHost, subscriber, vm } from "./support.ts";
 
 const CAPTURES = "test/fixtures/wire/captures";
 

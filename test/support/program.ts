@@ -2,10 +2,10 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { vi } from "vitest";
 import { runCommandLine } from "../../src/commands/program.ts";
+import { PATIENCE_MS } from "./eventually.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const MAIN = `${ROOT}/src/main.ts`;
-const PATIENCE_MS = 15_000;
 
 export interface Finished {
   readonly code: number | null;
@@ -13,7 +13,7 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs the program from its sources with `args`, nothing on stdin, until it ends; killed after 15 s. */
+/** Runs the program from its sources with `args`, nothing on stdin, until it ends; killed when patience is over. */
 export function runProgram(args: readonly string[], options: { cwd?: string } = {}): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), MAIN, ...args], {

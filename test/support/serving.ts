@@ -8,13 +8,13 @@ import { systemClock } from "../../src/clock.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { scenarioOf, vmSpec } from "../../src/simulator/model.ts";
 import { parseName } from "../../src/wire/names.ts";
+import { PATIENCE_MS } from "./eventually.ts";
 
 /** How node is told to run the program. */
 const PROGRAMS = {
   sources: ["--import", import.meta.resolve("tsx"), pathTo("src/main.ts")],
   built: [pathTo("dist/main.js")],
 } as const;
-const PATIENCE_MS = 15_000;
 
 export interface LaunchOptions {
   readonly env?: NodeJS.ProcessEnv;
@@ -124,7 +124,7 @@ export class Serving {
     return new Promise((resolve, reject) => {
       const matching = () => this.events.filter((event) => event["msg"] === msg);
       const fail = (why: string) => reject(new Error(`${why} while waiting for "${msg}": ${this.#said()}`));
-      const timer = setTimeout(() => fail("15 s are over"), PATIENCE_MS);
+      const timer = setTimeout(() => fail("patience is over"), PATIENCE_MS);
       const look = () => {
         if (matching().length < count && this.#running) return;
         clearTimeout(timer);
@@ -175,14 +175,13 @@ export class Serving {
   }
 }
 
-/** Asks again every 50 ms until `read` gives a value that holds; fails after 15 s, or `patienceMs`. */
+/** Asks again every 50 ms until `read` gives a value that holds; fails when patience is over. */
 export async function until<T>(
   what: string,
   read: () => Promise<T>,
   holds: (value: T) => boolean,
-  patienceMs = PATIENCE_MS,
 ): Promise<T> {
-  const giveUpAt = performance.now() + patienceMs;
+  const giveUpAt = performance.now() + PATIENCE_MS;
   for (;;) {
     const value = await read();
     if (holds(value)) return value;

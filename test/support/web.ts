@@ -124,15 +124,6 @@ export async function connectWithoutReading(port: number, path: string): Promise
   return socket;
 }
 
-/** Waits for something that other parts of the process or the kernel will make true soon. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  const giveUpAt = Date.now() + 10_000;
-  while (!condition()) {
-    if (Date.now() > giveUpAt) throw new Error(`still not so after 10 s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}
-
 export function subscriptionSnapshot(snapshot: Partial<SubscriptionSnapshot> = {}): SubscriptionSnapshot {
   return {
     subscription: ":",

@@ -15,11 +15,12 @@ import { loadScenario } from "../../src/simulator/scenarioFile.ts";
 import { TraceLines } from "../../src/trace/lines.ts";
 import { openStream, openTraceFile, RecordError, recordTrace } from "../../src/trace/record.ts";
 import { formatName } from "../../src/wire/names.ts";
+import { eventually, PATIENCE_MS } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { runHere, runProgram } from "../support/program.ts";
 import { makeSample } from "../support/stats.ts";
 import { readTrace } from "../support/trace.ts";
-import { type RunningWeb, startWeb, targetSnapshot, until } from "../support/web.ts";
+import { type RunningWeb, startWeb, targetSnapshot } from "../support/web.ts";
 
 const REAL = new URL("../fixtures/wire/traces/real-web.ndjson", import.meta.url);
 const SAMPLE = '{"time":"2026-01-01T00:00:00.000Z","host":"local","header":{"name":"user:web"}}';
@@ -133,24 +134,27 @@ describe("a running exporter's stream", () => {
 
   const open = (host: string | null = null) => openStream({ url: web.url, host, signal: stop.signal });
   const publish = async (line: string, host?: string) => {
-    await until(() => web.stream.hasSubscribers, "somebody listens");
+    await eventually("somebody listens", () => web.stream.hasSubscribers);
     web.stream.publish(line, host);
   };
 
   it("is recorded byte for byte until the recording is stopped", async () => {
     const samples = readTrace(REAL);
     const recording = record(await open());
-    await until(() => web.stream.hasSubscribers, "somebody listens");
+    await eventually("somebody listens", () => web.stream.hasSubscribers);
     const startMs = samples[0]?.wallMs ?? 0;
     const trace = new TraceLines(web.stream, new FakeClock(startMs));
     for (const { wallMs, host, name, stats } of samples)
       trace.sample(makeSample({ host, name, stats, arrivalUs: (wallMs - startMs) * 1000 }));
-    await until(() => statSize(join(dir, "trace.ndjson")) === readFileSync(REAL).length, "all is written");
+    await eventually(
+      "all is written",
+      () => statSize(join(dir, "trace.ndjson")) === readFileSync(REAL).length,
+    );
     stop.abort();
     const { exitCode, file } = await recording;
     expect(readFileSync(file, "utf8")).toBe(readFileSync(REAL, "utf8"));
     expect(exitCode).toBe(0);
-    await until(() => !web.stream.hasSubscribers, "the connection is closed");
+    await eventually("the connection is closed", () => !web.stream.hasSubscribers);
   });
 
   it("of one host holds that host's lines and those for all", async () => {
@@ -159,7 +163,10 @@ describe("a running exporter's stream", () => {
     await publish(SAMPLE.replace("local", "other"), "other");
     await publish(TICK);
     const recording = record(lines);
-    await until(() => statSize(join(dir, "trace.ndjson")) > SAMPLE.length + TICK.length, "both are written");
+    await eventually(
+      "both are written",
+      () => statSize(join(dir, "trace.ndjson")) > SAMPLE.length + TICK.length,
+    );
     stop.abort();
     expect(readFileSync((await recording).file, "utf8")).toBe(`${SAMPLE}\n${TICK}\n`);
   });
@@ -218,7 +225,7 @@ describe("a server that is no exporter, or fails", () => {
   it("that cuts the connection ends the recording after the last whole line", async () => {
     const url = await serve((_, response) => response.write(`${SAMPLE}\n${SAMPLE.slice(0, 20)}`));
     const recording = record(await stream(url));
-    await until(() => statSize(join(dir, "trace.ndjson")) > 0, "the line is written");
+    await eventually("the line is written", () => statSize(join(dir, "trace.ndjson")) > 0);
     server?.closeAllConnections();
     const { exitCode, said, file } = await recording;
     expect(readFileSync(file, "utf8")).toBe(`${SAMPLE}\n`);
@@ -256,7 +263,7 @@ describe("the command", () => {
     const web = await startWeb();
     const file = join(dir, "trace.ndjson");
     const running = runProgram(["record", "--url", web.url, "--duration", "1s", "-o", file]);
-    await until(() => web.stream.hasSubscribers, "it listens");
+    await eventually("it listens", () => web.stream.hasSubscribers);
     web.stream.publish(SAMPLE, "local");
     const { code, stderr, stdout } = await running;
     await web.stop();
@@ -270,14 +277,17 @@ describe("the command", () => {
     const web = await startWeb();
     const file = join(dir, "trace.ndjson.gz");
     const args = ["--import", import.meta.resolve("tsx"), MAIN, "record", "--url", web.url, "-o", file];
-    const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"], timeout: 15_000 });
+    const child = spawn(process.execPath, args, {
+      stdio: ["ignore", "ignore", "pipe"],
+      timeout: PATIENCE_MS,
+    });
     let stderr = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       stderr += text;
     });
-    await until(() => web.stream.hasSubscribers, "it listens");
+    await eventually("it listens", () => web.stream.hasSubscribers);
     web.stream.publish(SAMPLE, "local");
-    await until(() => existsSync(file), "the file is open");
+    await eventually("the file is open", () => existsSync(file));
     child.kill("SIGINT");
     const [code] = await once(child, "close");
     await web.stop();

@@ -5,17 +5,9 @@ import type { FleetSnapshot, Group } from "../../src/fleet/types.ts";
 import { groupsJson, jsonPieces, targetsJson, vmsJson } from "../../src/web/api.ts";
 import { DISTINCT_KINFO, record, snapshot, stats } from "../exporter/records.ts";
 import { collect } from "../support/collect.ts";
+import { eventually } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
-import {
-  ask,
-  open,
-  type RunningWeb,
-  SCALER,
-  startWeb,
-  targetSnapshot,
-  until,
-  webConfig,
-} from "../support/web.ts";
+import { ask, open, type RunningWeb, SCALER, startWeb, targetSnapshot, webConfig } from "../support/web.ts";
 
 let web: RunningWeb;
 
@@ -103,7 +95,7 @@ describe("the API", () => {
         }),
     });
     await expect(ask(`${web.url}/api/v1/groups`)).rejects.toThrow("aborted");
-    await until(() => web.log.join("").includes("the record is gone"), "the failure was logged");
+    await eventually("the failure was logged", () => web.log.join("").includes("the record is gone"));
   });
 
   test("makes no more of a list once its client is gone", async () => {
@@ -117,7 +109,7 @@ describe("the API", () => {
     const response = await open(`${web.url}/api/v1/groups`);
     response.once("error", () => {});
     response.destroy();
-    await until(() => web.clock.pendingTimers === 0, "the delivery ended");
+    await eventually("the delivery ended", () => web.clock.pendingTimers === 0);
     await new Promise((resolve) => setImmediate(resolve));
     expect(made).toBeLessThan(1_000_000);
   });

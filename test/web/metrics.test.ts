@@ -5,16 +5,9 @@ import { afterEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import type { ExpositionFormat, Family } from "../../src/exposition/family.ts";
 import { promClientFamilies } from "../../src/exposition/promClient.ts";
+import { eventually } from "../support/eventually.ts";
 import { parseExposition } from "../support/expositionParser.ts";
-import {
-  ask,
-  connectWithoutReading,
-  open,
-  type RunningWeb,
-  startWeb,
-  until,
-  webConfig,
-} from "../support/web.ts";
+import { ask, connectWithoutReading, open, type RunningWeb, startWeb, webConfig } from "../support/web.ts";
 
 const ACCEPT: Readonly<Record<ExpositionFormat, string>> = {
   text: "text/plain;version=0.0.4",
@@ -135,14 +128,14 @@ describe("a client that does not take its response", () => {
     const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
     let bytesRead = 0;
     for (let second = 0; second < 29; second++) {
-      await until(() => socket.readableLength > 0, "bytes to read");
+      await eventually("bytes to read", () => socket.readableLength > 0);
       bytesRead += socket.read(1)?.length ?? 0;
       web.clock.advance(1_000);
     }
     expect(bytesRead).toBe(29);
     expect(web.scrapes).toEqual([]);
     web.clock.advance(1_000);
-    await until(() => web.scrapes.length === 1, "the scrape ended");
+    await eventually("the scrape ended", () => web.scrapes.length === 1);
     const [scrape] = web.scrapes;
     expect(scrape?.outcome).toBe("timeout");
     expect(scrape?.durationSeconds).toBe(30);
@@ -162,13 +155,13 @@ describe("a client that does not take its response", () => {
     const cut = expect(
       open(`${web.url}/metrics`, { headers: { "X-Prometheus-Scrape-Timeout-Seconds": header } }),
     ).rejects.toThrow("socket hang up");
-    await until(() => web.clock.pendingTimers === 1, "the scrape began");
+    await eventually("the scrape began", () => web.clock.pendingTimers === 1);
     web.clock.advance(cutAfterMs - 1);
     await new Promise((resolve) => setImmediate(resolve));
     expect(web.scrapes).toEqual([]);
     web.clock.advance(1);
     await cut;
-    await until(() => web.scrapes.length === 1, "the scrape ended");
+    await eventually("the scrape ended", () => web.scrapes.length === 1);
     expect(web.scrapes[0]?.outcome).toBe("timeout");
   });
 });
@@ -192,7 +185,7 @@ describe("a client that goes away", () => {
     await new Promise((resolve) => response.once("data", resolve));
     response.on("error", () => {});
     response.destroy();
-    await until(() => web.scrapes.length === 1, "the scrape ended");
+    await eventually("the scrape ended", () => web.scrapes.length === 1);
     expect(web.scrapes[0]?.outcome).toBe("aborted");
     expect(web.scrapes[0]?.series).toBeLessThan(MANY_SERIES);
     expect(web.clock.pendingTimers).toBe(0);
@@ -206,9 +199,9 @@ describe("a client that goes away", () => {
       config: () => webConfig({ maxRequests: 1 }),
     });
     const socket = await connectWithoutReading(web.port, "/metrics");
-    await until(() => calls === 1, "the scrape began");
+    await eventually("the scrape began", () => calls === 1);
     socket.destroy();
-    await until(() => web.scrapes.length === 1, "the scrape ended");
+    await eventually("the scrape ended", () => web.scrapes.length === 1);
     expect(web.scrapes[0]?.outcome).toBe("aborted");
     expect((await ask(`${web.url}/metrics`)).status).toBe(200);
   });
@@ -229,7 +222,7 @@ describe("scrapes at once", () => {
       },
     });
     const forty = Array.from({ length: 40 }, () => ask(`${web.url}/metrics`));
-    await until(() => collecting === 40, "40 scrapes began");
+    await eventually("40 scrapes began", () => collecting === 40);
     const { status, headers, body } = await ask(`${web.url}/metrics`);
     expect(status).toBe(503);
     expect(headers["content-type"]).toBe("text/plain; charset=utf-8");
@@ -302,7 +295,7 @@ describe("a failure", () => {
       await expect(ask(`${web.url}/metrics`, { headers: { "Accept-Encoding": encoding } })).rejects.toThrow(
         "aborted",
       );
-      await until(() => web.scrapes.length === 1, "the scrape ended");
+      await eventually("the scrape ended", () => web.scrapes.length === 1);
       expect(web.scrapes[0]?.outcome).toBe("error");
       expect(web.log.join("")).toContain("a field is missing");
     },

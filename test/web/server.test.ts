@@ -5,8 +5,9 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { ListenAddress } from "../../src/config/sections.ts";
 import { createLogger } from "../../src/log.ts";
 import { ListenError, Listeners } from "../../src/web/server.ts";
+import { eventually } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
-import { ask, connectWithoutReading, until } from "../support/web.ts";
+import { ask, connectWithoutReading } from "../support/web.ts";
 
 const log = createLogger({ level: "error", format: "logfmt" }, { write: () => {} });
 const hello: RequestListener = (_request, response) => response.end("hello");
@@ -92,7 +93,7 @@ describe("stopping", () => {
     const { app, responses } = halfway();
     const { server, clock, url, port } = await start(app);
     const answer = ask(url);
-    await until(() => responses.length === 1, "the request arrived");
+    await eventually("the request arrived", () => responses.length === 1);
     let isStopped = false;
     const stopped = server.stop().then(() => {
       isStopped = true;
@@ -125,7 +126,7 @@ describe("stopping", () => {
     const slow = get("/slow");
     const alsoQuick = get("/quick");
     await alsoQuick;
-    await until(() => responses.length === 1, "the request arrived");
+    await eventually("the request arrived", () => responses.length === 1);
     const stopped = server.stop();
     responses[0]?.end();
     await slow;
@@ -150,7 +151,7 @@ describe("stopping", () => {
     const socket = await connectWithoutReading(port, "/");
     const closed = new Promise((resolve) => socket.once("close", resolve));
     socket.resume();
-    await until(() => responses.length === 1, "the request arrived");
+    await eventually("the request arrived", () => responses.length === 1);
     const stopped = server.stop({ deadlineMs: 1_000 });
     clock.advance(999);
     expect(socket.destroyed).toBe(false);

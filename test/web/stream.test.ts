@@ -1,7 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
 import { afterEach, expect, test } from "vitest";
-import { ask, connectWithoutReading, open, type RunningWeb, startWeb, until } from "../support/web.ts";
+import { eventually } from "../support/eventually.ts";
+import { ask, connectWithoutReading, open, type RunningWeb, startWeb } from "../support/web.ts";
 
 let web: RunningWeb;
 
@@ -10,7 +11,7 @@ afterEach(() => web.stop());
 /** Opens the stream and waits until it is subscribed. */
 async function listen(query = "", subscribers = 1): Promise<IncomingMessage> {
   const response = await open(`${web.url}/api/v1/stream${query}`);
-  await until(() => web.stream.subscribers === subscribers, "the client subscribed");
+  await eventually("the client subscribed", () => web.stream.subscribers === subscribers);
   return response;
 }
 
@@ -53,7 +54,7 @@ test("a client that goes away is forgotten", async () => {
   web = await startWeb({ streamLimits: { maxClients: 1, maxBacklogBytes: 1_000 } });
   const response = await listen();
   response.destroy();
-  await until(() => web.stream.subscribers === 0, "the client was forgotten");
+  await eventually("the client was forgotten", () => web.stream.subscribers === 0);
   await listen();
 });
 
@@ -75,7 +76,7 @@ test("a client that does not keep up is dropped with a last line, and the others
   const fast = await listen();
   const fastLines = linesOf(fast);
   const slow = await connectWithoutReading(web.port, "/api/v1/stream");
-  await until(() => web.stream.subscribers === 2, "the slow client subscribed");
+  await eventually("the slow client subscribed", () => web.stream.subscribers === 2);
   const line = `"${"x".repeat(20_000)}"`;
   let published = 0;
   while (web.streamsDropped() === 0) {
@@ -100,7 +101,7 @@ test("a client that does not keep up is dropped with a last line, and the others
 test("a dropped client that does not read its last line is cut", async () => {
   web = await startWeb({ streamLimits: { maxClients: 1, maxBacklogBytes: 100_000 } });
   const slow = await connectWithoutReading(web.port, "/api/v1/stream");
-  await until(() => web.stream.subscribers === 1, "the client subscribed");
+  await eventually("the client subscribed", () => web.stream.subscribers === 1);
   const line = "x".repeat(90_000);
   while (web.streamsDropped() === 0) {
     web.stream.publish(line);
@@ -109,7 +110,7 @@ test("a dropped client that does not read its last line is cut", async () => {
   expect(web.stream.subscribers).toBe(1);
   expect(web.clock.pendingTimers).toBe(1);
   web.clock.advance(5_000);
-  await until(() => web.stream.subscribers === 0, "the connection was cut");
+  await eventually("the connection was cut", () => web.stream.subscribers === 0);
   slow.destroy();
 });
 
