@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock, yieldToEventLoop } from "../clock.ts";
 import type { ExpositionFormat, Family } from "./family.ts";
 import { SeriesWriter } from "./seriesWriter.ts";
 
@@ -81,25 +81,4 @@ function emitSome(family: Family, from: number, writer: SeriesWriter): number {
     if (writer.hasFullChunk) return i + 1;
   }
   return end;
-}
-
-const waiting: (() => void)[] = [];
-
-/**
- * Resolves in a later iteration of the event loop, when everyone who asked before has had a turn: one turn per
- * iteration, first come first served. Whoever does long work waits for one before each slice of it. All of the program
- * waits in one queue, so that forty renderings at once are as gentle on the loop as one: with `setImmediate` alone,
- * forty slices would run in one iteration.
- */
-export function yieldToEventLoop(): Promise<void> {
-  return new Promise((resolve) => {
-    waiting.push(resolve);
-    if (waiting.length === 1) setImmediate(grantTurn);
-  });
-}
-
-function grantTurn(): void {
-  const grant = waiting.shift();
-  if (waiting.length > 0) setImmediate(grantTurn);
-  grant?.();
 }

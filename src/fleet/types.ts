@@ -165,13 +165,9 @@ export interface FleetSnapshot {
 }
 
 /** The lists of a snapshot while it is put together, host by host. */
-export interface SnapshotParts {
-  readonly vms: VmRecord[];
-  readonly states: MemberState[];
-  readonly served: VmRecord[];
-  readonly policies: PolicyRecord[];
-  readonly unheard: UnheardVm[];
-}
+export type SnapshotParts = {
+  readonly [L in "vms" | "states" | "served" | "policies" | "unheard"]: FleetSnapshot[L][number][];
+};
 
 export interface SnapshotOptions {
   /**

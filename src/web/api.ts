@@ -1,11 +1,10 @@
 import { type Response, Router } from "express";
 import type { TargetSnapshot } from "../client/target.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, yieldToEventLoop } from "../clock.ts";
 import { configToYaml } from "../config/load.ts";
 import type { Config } from "../config/sections.ts";
 import { factsFrom } from "../exporter/families.ts";
 import { residentBytes } from "../exporter/vmTable.ts";
-import { yieldToEventLoop } from "../exposition/writer.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import { MAX_RECENT, type RecentQuery } from "../scaler/report/log.ts";
 import type { Scaler } from "../scaler/scaler.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { yieldToEventLoop } from "../../src/exposition/writer.ts";
+import { yieldToEventLoop } from "../../src/clock.ts";
 
 /** Counts iterations of the event loop for as long as `work` takes. */
 async function countingIterations<T>(work: (iteration: () => number) => Promise<T>): Promise<T> {

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
+import { yieldToEventLoop } from "../../src/clock.ts";
 import {
   type ExpositionFormat,
   type Family,
@@ -8,7 +9,7 @@ import {
   labelPairs,
   type Value,
 } from "../../src/exposition/family.ts";
-import { type RenderOptions, renderExposition, yieldToEventLoop } from "../../src/exposition/writer.ts";
+import { type RenderOptions, renderExposition } from "../../src/exposition/writer.ts";
 import { collect } from "../support/collect.ts";
 import { parseExposition } from "../support/expositionParser.ts";
 import { FakeClock } from "../support/fakeClock.ts";

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { yieldToEventLoop } from "../../src/clock.ts";
 import { configToYaml } from "../../src/config/load.ts";
-import { yieldToEventLoop } from "../../src/exposition/writer.ts";
 import type { FleetSnapshot, Group } from "../../src/fleet/types.ts";
 import { groupsJson, jsonPieces, targetsJson, vmsJson } from "../../src/web/api.ts";
 import { DISTINCT_KINFO, record, snapshot, stats } from "../exporter/records.ts";
