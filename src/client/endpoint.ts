@@ -1,6 +1,7 @@
+import { readFileSync, type Stats, statSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { userInfo } from "node:os";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { TargetConfig } from "../config/target.ts";
 
 /** A daemon of a host, by the name of its socket: albatross-stats or albatrossd. */
@@ -14,15 +15,21 @@ export interface Endpoint {
   describe(daemon: Daemon, code: string): string;
 }
 
+/** Whom the system takes this process for. */
+export interface ProcessUser {
+  readonly name: string;
+  readonly uid: number;
+  readonly gids: readonly number[];
+}
+
 /** A directory of unix sockets, one of each daemon: `stat.sock` and `vmmd.sock`. */
 export class SocketDirectory implements Endpoint {
   readonly #config: Pick<TargetConfig, "socketDir" | "os">;
-  readonly #userName: () => string;
+  readonly #user: () => ProcessUser;
 
-  /** `userName` is that of the user the program runs as, the system's by default. */
-  constructor(config: Pick<TargetConfig, "socketDir" | "os">, userName = currentUserName) {
+  constructor(config: Pick<TargetConfig, "socketDir" | "os">, user = userOfProcess) {
     this.#config = config;
-    this.#userName = userName;
+    this.#user = user;
   }
 
   dial(daemon: Daemon): Socket {
@@ -37,14 +44,8 @@ export class SocketDirectory implements Endpoint {
       case "ECONNREFUSED":
         return `nobody listens on ${path}: is the daemon running?`;
       case "EACCES":
-      case "EPERM": {
-        const user = this.#userName();
-        const remedy =
-          this.#config.os === "freebsd"
-            ? `pw groupmod albatross -m ${user}`
-            : `usermod -aG albatross ${user}`;
-        return `${path} may not be opened: not in group albatross: ${remedy}, then restart the exporter`;
-      }
+      case "EPERM":
+        return `${path} may not be opened: ${this.#whyRefused(resolve(path))}`;
       default:
         return `${path}: ${code}`;
     }
@@ -53,6 +54,37 @@ export class SocketDirectory implements Endpoint {
   #path(daemon: Daemon): string {
     return join(this.#config.socketDir, `${daemon}.sock`);
   }
+
+  /** The first place on the way to the socket whose mode keeps this process out, and what lets it in. */
+  #whyRefused(socket: string): string {
+    const user = this.#user();
+    for (const place of [...directoriesAbove(socket), socket]) {
+      // To connect takes the right to search each directory, and to write to the socket.
+      const [need, letter] = place === socket ? [0o2, "w"] : [0o1, "x"];
+      const found = tryStat(place);
+      if (found === null) break;
+      const { uid, gid, mode } = found;
+      const isOwner = uid === user.uid;
+      const isMember = user.gids.includes(gid);
+      const rights = isOwner ? mode >> 6 : isMember ? mode >> 3 : mode;
+      if (user.uid === 0 || (rights & need) !== 0) continue;
+
+      const group = nameOf("group", gid);
+      const owner = `${nameOf("passwd", uid)}:${group}`;
+      const groups = user.gids.map((id) => nameOf("group", id)).join(", ");
+      const fault = `${place} (${owner}, mode ${octal(mode)}) keeps out ${user.name} with the groups ${groups}`;
+      if (isOwner) return `${fault}, its owner: chmod u+${letter} ${place}`;
+      const isGroupLetIn = (mode & (need << 3)) !== 0;
+      const open = isGroupLetIn ? [] : [`chmod g+${letter} ${place}`];
+      const join =
+        this.#config.os === "freebsd"
+          ? `pw groupmod ${group} -m ${user.name}`
+          : `usermod -aG ${group} ${user.name}`;
+      const enter = isMember ? [] : [`${join}, then restart the exporter`];
+      return `${fault}: ${[...open, ...enter].join(" and ")}`;
+    }
+    return `owners and modes on the way let ${user.name} in, so an ACL, SELinux, AppArmor or a container does not`;
+  }
 }
 
 /** Whether the error says that no daemon is there at all. */
@@ -60,12 +92,42 @@ export function isDaemonAbsent(code: string): boolean {
   return code === "ENOENT" || code === "ECONNREFUSED";
 }
 
-/** The name of the user this process runs as; the number of one that the system knows no name for. */
-function currentUserName(): string {
+/** From the root down: `/`, `/run`, `/run/albatross` for `/run/albatross/stat.sock`. */
+function directoriesAbove(path: string): readonly string[] {
+  const above = dirname(path);
+  return above === path ? [] : [...directoriesAbove(above), above];
+}
+
+function tryStat(path: string): Stats | null {
   try {
-    return userInfo().username;
+    return statSync(path);
+  } catch {
+    return null;
+  }
+}
+
+function octal(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, "0");
+}
+
+/** The name that the system's own file has for a user or a group; the number where it has none. */
+function nameOf(file: "passwd" | "group", id: number): string {
+  try {
+    const lines = readFileSync(`/etc/${file}`, "utf8").split("\n");
+    const fields = lines.map((line) => line.split(":")).find(([, , number]) => number === String(id));
+    return fields?.[0] || String(id);
+  } catch {
+    return String(id);
+  }
+}
+
+function userOfProcess(): ProcessUser {
+  const uid = process.geteuid?.() ?? -1;
+  const gids = [...new Set([process.getegid?.() ?? -1, ...(process.getgroups?.() ?? [])])];
+  try {
+    return { name: userInfo().username, uid, gids };
   } catch {
     // A container may run under a user id without an entry in its password file.
-    return String(process.geteuid?.() ?? "USER");
+    return { name: String(uid), uid, gids };
   }
 }

@@ -7,7 +7,7 @@ import { type Arrival, Connection, type ConnectionEnd, subscribeRequest } from "
 import { type Endpoint, isDaemonAbsent } from "./endpoint.ts";
 import { StatsInterval } from "./interval.ts";
 import { type DecodeErrorReason, type ReceiverOptions, StatsReceiver, zeroCounts } from "./receiver.ts";
-import { type KnownInfo, type SubscriptionInfo, VmmdError } from "./vmmd.ts";
+import { excerpt, type KnownInfo, type SubscriptionInfo, VmmdError } from "./vmmd.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /**
@@ -242,7 +242,7 @@ export class Subscription {
       this.#watch();
       this.#problems.subscribed();
     } else if (reply?.type === "failure") {
-      this.#disconnect("refused", `the daemon refused the subscription: ${reply.message}`);
+      this.#disconnect("refused", `the daemon refused the subscription: ${excerpt(reply.message)}`);
     }
   }
 

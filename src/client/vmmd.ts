@@ -212,7 +212,8 @@ export class VmmdClient {
   /** The reply's payload, without the arguments and the devices of unikernels. A failure reply is thrown, too. */
   async #ask(request: Request): Promise<Exclude<Payload, { readonly type: "failure" }>> {
     const payload = await this.#decode(await this.#exchange(request));
-    if (payload.type === "failure") throw new VmmdError("failure", `albatrossd says: ${payload.message}`);
+    if (payload.type === "failure")
+      throw new VmmdError("failure", `albatrossd says: ${excerpt(payload.message)}`);
     return payload;
   }
 
@@ -292,6 +293,11 @@ export class VmmdClient {
       cleanUp();
     });
   }
+}
+
+/** A daemon's own words, short enough for a log line and a page: a reply may be as long as a frame. */
+export function excerpt(message: string): string {
+  return message.length <= 300 ? message : `${message.slice(0, 300)}...`;
 }
 
 /** A policy belongs to a path, however its name is written: `user` means `user:`. */

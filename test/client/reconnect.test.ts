@@ -1,7 +1,10 @@
+import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { backoffMs, Displacement } from "../../src/client/attempts.ts";
-import { SocketDirectory } from "../../src/client/endpoint.ts";
+import { type ProcessUser, SocketDirectory } from "../../src/client/endpoint.ts";
 import { SampleBudget } from "../../src/client/receiver.ts";
 
 const MINUTE = 60 * 1_000_000;
@@ -93,20 +96,72 @@ describe("what a peer can make the fleet remember", () => {
 });
 
 describe("a socket that cannot be opened", () => {
+  const stranger = { name: "metrics", uid: 4_000_001, gids: [4_000_002] };
+
   test.each([
-    ["EACCES", "linux", "not in group albatross: usermod -aG albatross metrics"],
-    ["EPERM", "linux", "usermod -aG albatross metrics"],
-    ["EACCES", "freebsd", "pw groupmod albatross -m metrics"],
-    ["ENOENT", "linux", "/x/stat.sock does not exist (yet)"],
-    ["ECONNREFUSED", "linux", "nobody listens on /x/stat.sock"],
-    ["EMFILE", "linux", "/x/stat.sock: EMFILE"],
-  ] as const)("%s on %s says what to do", (code, os, expected) => {
-    const directory = new SocketDirectory({ socketDir: "/x", os }, () => "metrics");
-    expect(directory.describe("stat", code)).toContain(expected);
+    ["ENOENT", "/x/stat.sock does not exist (yet)"],
+    ["ECONNREFUSED", "nobody listens on /x/stat.sock"],
+    ["EMFILE", "/x/stat.sock: EMFILE"],
+  ])("%s says what it means", (code, expected) => {
+    expect(new SocketDirectory({ socketDir: "/x", os: "linux" }).describe("stat", code)).toContain(expected);
   });
 
-  test("names the user it runs as", () => {
-    const text = new SocketDirectory({ socketDir: "/x", os: "linux" }).describe("stat", "EACCES");
-    expect(text).toMatch(/usermod -aG albatross [\w-]+,/);
+  describe("for its owner, group and mode says what to do", () => {
+    const dir = mkdtempSync(join(tmpdir(), "albatross-access-"));
+    const socket = join(dir, "stat.sock");
+    writeFileSync(socket, "");
+    chmodSync(dir, 0o755);
+    const { uid, gid } = statSync(dir);
+    afterAll(() => rmSync(dir, { recursive: true }));
+
+    /** What is said after "may not be opened: ", of a directory and a socket with these modes. */
+    function advice(
+      dirMode: number,
+      socketMode: number,
+      user: ProcessUser,
+      os: "linux" | "freebsd" = "linux",
+    ) {
+      chmodSync(socket, socketMode);
+      chmodSync(dir, dirMode);
+      const text = new SocketDirectory({ socketDir: dir, os }, () => user).describe("stat", "EACCES");
+      chmodSync(dir, 0o755);
+      const [said, rest] = text.split(" may not be opened: ");
+      expect(said).toBe(socket);
+      return rest;
+    }
+
+    test("who is not in the group of a directory that lets its group in joins that group", () => {
+      const text = advice(0o750, 0o660, stranger);
+      expect(text).toContain(`${dir} (${userInfo().username}:`);
+      expect(text).toMatch(
+        /:(\S+), mode 0750\) keeps out metrics with the groups 4000002: usermod -aG \1 metrics, then restart the exporter$/,
+      );
+    });
+
+    test("with FreeBSD's command there", () => {
+      expect(advice(0o750, 0o660, stranger, "freebsd")).toMatch(/: pw groupmod \S+ -m metrics, then/);
+    });
+
+    test("who passes the directory is told of the socket", () => {
+      expect(advice(0o755, 0o660, stranger)).toMatch(
+        /^\S+stat\.sock \(.*, mode 0660\) keeps out .*: usermod/,
+      );
+    });
+
+    test("who is in the group already, or whom it would not help, is told to let the group in", () => {
+      expect(advice(0o755, 0o600, { ...stranger, gids: [gid] })).toMatch(/: chmod g\+w \S+stat\.sock$/);
+      expect(advice(0o700, 0o666, stranger)).toMatch(/: chmod g\+x \S+ and usermod -aG \S+ metrics, then/);
+    });
+
+    test("its owner is told to let the owner in", () => {
+      expect(advice(0o755, 0o066, { ...stranger, uid })).toMatch(
+        uid === 0 ? /^owners and modes/ : /chmod u\+w/,
+      );
+    });
+
+    test("whom owner and modes let in is told of what else keeps people out", () => {
+      expect(advice(0o755, 0o666, stranger)).toContain("let metrics in, so an ACL, SELinux, AppArmor");
+      expect(advice(0o700, 0o600, { name: "root", uid: 0, gids: [0] })).toContain("let root in, so");
+    });
   });
 });

@@ -265,9 +265,9 @@ describe("a daemon that is not there", () => {
       process.seteuid?.(0);
     }
     expect(host.subscription().lastError).toMatch(
-      /not in group albatross: usermod -aG albatross \S+, then restart/,
+      /stat\.sock \(root:root, mode 0600\) keeps out nobody .*: chmod g\+w /,
     );
-    expect(host.log.with("usermod")).toHaveLength(1);
+    expect(host.log.with("keeps out")).toHaveLength(1);
   });
 });
 
@@ -297,6 +297,15 @@ describe("a daemon that does not acknowledge", () => {
     expect(host.subscription().lastError).toContain("unexpected command");
     expect(host.log.with("refused")).toHaveLength(1);
     expect(host.log.with("displaced")).toEqual([]);
+  });
+
+  test("has its failure told in its first words only", async () => {
+    testHost();
+    host.stat.onRequest = (peer, { header }) => peer.send(failureReply(header, "no ".repeat(100_000)));
+    await host.start("stat");
+    await host.state("backoff");
+    expect(host.subscription().lastError).toMatch(/refused the subscription: (no )+\.\.\.$/);
+    expect(host.subscription().lastError?.length).toBeLessThan(400);
   });
 
   test("but refuses is not listened to any more", async () => {

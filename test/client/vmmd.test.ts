@@ -314,6 +314,12 @@ describe("recorded replies", () => {
     },
   );
 
+  test("of failure are told in their first words only: a reply may be as long as a frame", async () => {
+    await albatrossd();
+    host.vmmd.onRequest = (peer, { header }) => peer.send(failureReply(header, "no ".repeat(100_000)));
+    await expect(vmmd.unikernels(ROOT)).rejects.toThrow(/^albatrossd says: (no ){100}\.\.\.$/);
+  });
+
   test("are what the recorded requests ask for, byte for byte", async () => {
     await albatrossd("info");
     await round();
