@@ -1,15 +1,39 @@
 #!/usr/bin/env node
-import { exitCodeOf, runCommandLine } from "./commands/program.ts";
+import { commandBegun, guardSignals } from "./signals.ts";
 
-// Whoever read the output has what they wanted (`decode FILE | head`).
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
-  throw error;
-});
+// Everything else is imported when this much is done: signals may come from now on, and what follows needs a Node that
+// can read it. This file and signals.ts keep to syntax that old versions know, such as no `await` out here.
+guardSignals();
 
-// An error that nothing was there to handle. `serve` logs it instead, as one event.
-process.on("uncaughtException", (error) => {
-  process.exit(exitCodeOf(error));
-});
+/** The `engines` of package.json. */
+const OLDEST_NODE = "20.19";
 
-process.exitCode = await runCommandLine(process.argv.slice(2));
+function isOlder(version: string, oldest: string): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const [oldestMajor = 0, oldestMinor = 0] = oldest.split(".").map(Number);
+  return major < oldestMajor || (major === oldestMajor && minor < oldestMinor);
+}
+
+async function run(): Promise<void> {
+  const { exitCodeOf, runCommandLine } = await import("./commands/program.ts");
+  // An error that nothing was there to handle. `serve` logs it instead, as one event.
+  process.on("uncaughtException", (error) => process.exit(exitCodeOf(error)));
+  // Whoever read the output has what they wanted (`decode FILE | head`).
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+  // There is no place left to say that nobody reads what is said.
+  process.stderr.on("error", () => undefined);
+  const code = runCommandLine(process.argv.slice(2));
+  setImmediate(commandBegun);
+  process.exitCode = await code;
+}
+
+const { node } = process.versions;
+if (isOlder(node, OLDEST_NODE)) {
+  console.error(
+    `albatross-exporter: needs Node ${OLDEST_NODE} or newer; this is ${node} (${process.execPath})`,
+  );
+  process.exitCode = 1;
+} else void run();

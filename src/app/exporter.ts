@@ -117,11 +117,16 @@ export class Exporter {
     this.#metrics.configRead(false, this.#clock.wallMs());
   }
 
+  /** No more ticks; resolves when what the scaler remembers is on the disk. */
+  keepState(): Promise<void> {
+    return this.#scaler.stop();
+  }
+
   /** Keeps what the scaler remembers, finishes the responses on the way within the web server's deadline, leaves the hosts. */
   async stop(): Promise<void> {
     this.#ready = false;
     this.#stream.close();
-    await Promise.all([this.#scaler.stop(), this.#listeners.stop()]);
+    await Promise.all([this.keepState(), this.#listeners.stop()]);
     await Promise.all(this.#running.map(({ target }) => target.stop()));
   }
 

@@ -2,12 +2,15 @@ import { type Cancel, type Clock, systemClock } from "../clock.ts";
 import { formatProblem, type Problem } from "../config/checkedYaml.ts";
 import { loadSettings, type ServeFlags } from "../config/load.ts";
 import { createLogging, type Logging } from "../log.ts";
+import { endBy, onHangup, onHurry } from "../signals.ts";
 import { buildInfo } from "../version.ts";
 import { ListenError } from "../web/server.ts";
 import { Exporter } from "./exporter.ts";
 
 /** Longer than the web server gives responses on the way, shorter than what is promised to whoever stops it. */
 const STOP_DEADLINE_MS = 4_800;
+/** For the state alone, when a second signal asks for an end at once. */
+const STATE_DEADLINE_MS = 1_000;
 
 export interface ServeOptions {
   readonly flags: ServeFlags;
@@ -41,8 +44,7 @@ export async function serve({ flags, stop }: ServeOptions): Promise<number> {
   const clock = systemClock();
   const exporter = new Exporter({ config: settings.config, clock, log, build });
   const reloads = new Reloads(() => reload(exporter, logging, flags));
-  // Before the start: unheard, the signal would end the process.
-  process.on("SIGHUP", reloads.request);
+  onHangup(reloads.request);
   try {
     await exporter.start();
   } catch (error) {
@@ -50,10 +52,14 @@ export async function serve({ flags, stop }: ServeOptions): Promise<number> {
     log.error({}, error.message);
     return 1;
   }
-  void reloads.start();
+  reloads.start();
   log.info({ reason: await stop }, "stopping");
-  process.off("SIGHUP", reloads.request);
-  await within(STOP_DEADLINE_MS, exporter.stop(), clock);
+  onHurry((signal) => {
+    log.warn({ reason: signal }, "stopping at once");
+    void within(STATE_DEADLINE_MS, exporter.keepState(), clock).then(() => endBy(signal));
+  });
+  const stopped = reloads.end().then(() => exporter.stop());
+  await within(STOP_DEADLINE_MS, stopped, clock);
   log.info({}, "stopped");
   return 0;
 }
@@ -104,6 +110,8 @@ export class Reloads {
   readonly #reload: () => Promise<void>;
   #mustWait = true;
   #wanted = false;
+  #ended = false;
+  #running: Promise<void> = Promise.resolve();
 
   constructor(reload: () => Promise<void>) {
     this.#reload = reload;
@@ -111,19 +119,29 @@ export class Reloads {
 
   readonly request = (): void => {
     this.#wanted = true;
-    if (!this.#mustWait) void this.start();
+    if (!this.#mustWait) this.start();
   };
 
-  /** From now on requests are followed. Resolves when those so far are. */
-  async start(): Promise<void> {
+  /** From now on requests are followed. */
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  /** From now on they are not. Resolves when the one that is being followed is done. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
     this.#mustWait = true;
     try {
-      while (this.#wanted) {
+      while (this.#wanted && !this.#ended) {
         this.#wanted = false;
         await this.#reload();
       }
     } finally {
-      this.#mustWait = false;
+      this.#mustWait = this.#ended;
     }
   }
 }

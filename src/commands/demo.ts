@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { systemClock } from "../clock.ts";
+import { untilSignal } from "../signals.ts";
 import { BUILTIN_SCENARIOS } from "../simulator/builtin.ts";
-import { flagValue, untilSignal, wholeNumber } from "./shared.ts";
+import { flagValue, wholeNumber } from "./shared.ts";
 
 /** Where the exporter listens unless told otherwise. */
 const DEFAULT_PORT = 10_042;

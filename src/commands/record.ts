@@ -2,7 +2,8 @@ import { type Command, Option } from "commander";
 import { systemClock } from "../clock.ts";
 import { formatDuration, parseDuration } from "../config/units.ts";
 import { createLogger } from "../log.ts";
-import { flagValue, untilSignal } from "./shared.ts";
+import { untilSignal } from "../signals.ts";
+import { flagValue } from "./shared.ts";
 
 const DEFAULT_URL = "http://127.0.0.1:10042";
 const DEFAULT_DURATION_MS = 3_600_000;

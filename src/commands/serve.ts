@@ -3,7 +3,7 @@ import { oneOf, type Reader, Refused } from "../config/fields.ts";
 import type { ServeFlags } from "../config/load.ts";
 import type { ListenAddress, LogConfig, WebConfig } from "../config/sections.ts";
 import { LOG_FORMATS, LOG_LEVELS, listenAddress, maxRequests, telemetryPath } from "../config/sections.ts";
-import { untilSignal } from "./shared.ts";
+import { untilSignal } from "../signals.ts";
 
 const HELP = `
 Without a configuration file: one target, this machine's own Albatross, served on :10042. A flag wins over the file.
@@ -30,6 +30,8 @@ async function run(program: Command, serve: Command): Promise<void> {
   const stop = untilSignal({ hangup: false });
   const { serve: serveUntil } = await import("../app/serve.ts");
   process.exitCode = await serveUntil({ flags, stop });
+  // What could not be brought to its end in time does not keep the process.
+  if (process.exitCode === 0) process.exit();
 }
 
 /** The flags as commander keeps them: by their long names, the part after the last dot in camelCase. */

@@ -2,10 +2,11 @@ import type { Command } from "commander";
 import { systemClock } from "../clock.ts";
 import { formatProblem } from "../config/checkedYaml.ts";
 import { formatDuration, parseDuration } from "../config/units.ts";
+import { untilSignal } from "../signals.ts";
 import { BUILTIN_SCENARIOS } from "../simulator/builtin.ts";
 import { elapsed } from "../simulator/elapsed.ts";
 import type { Scenario } from "../simulator/model.ts";
-import { flagValue, untilSignal, wholeNumber } from "./shared.ts";
+import { flagValue, wholeNumber } from "./shared.ts";
 
 const DEFAULT_SCENARIO = "demo";
 

@@ -1,8 +1,8 @@
 /** @module-tag process */
 import { writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { createServer } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Serving, startSimulatedHost, temporaryFolder, until } from "../support/serving.ts";
+import { bigScrape, Serving, startSimulatedHost, temporaryFolder, until } from "../support/serving.ts";
 
 const RELOADED = "albatross_exporter_config_last_reload_successful";
 
@@ -129,28 +129,8 @@ describe("SIGHUP", () => {
 });
 
 describe("SIGTERM", () => {
-  /** A scrape whose response is far larger than what the sockets hold on the way. */
-  async function bigScrape() {
-    const folder = await temporaryFolder();
-    await startSimulatedHost(folder, 4_000, 2_000);
-    const serving = await Serving.start(folder, configFor(folder));
-    await until(
-      "all VMs",
-      () => serving.get("/api/v1/vms"),
-      (text) => text.includes("vm-4000"),
-    );
-    const { port } = new URL(serving.url);
-    const socket = connect(Number(port), "127.0.0.1");
-    onTestFinished(() => void socket.destroy());
-    socket.write("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text\r\n\r\n");
-    await new Promise((resolve) => {
-      socket.once("readable", resolve);
-    });
-    return { serving, socket };
-  }
-
   test("in the middle of a scrape finishes it", async () => {
-    const { serving, socket } = await bigScrape();
+    const { serving, socket } = await bigScrape(await temporaryFolder());
     serving.signal("SIGTERM");
     await serving.logged("stopping");
     let text = "";
@@ -161,7 +141,7 @@ describe("SIGTERM", () => {
   });
 
   test("does not wait for a client that has stopped reading: it ends with 0 within 5 s", async () => {
-    const { serving } = await bigScrape();
+    const { serving } = await bigScrape(await temporaryFolder());
     const startedAt = performance.now();
     serving.signal("SIGTERM");
     expect(await serving.exited).toBe(0);

@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -55,6 +57,8 @@ export class Serving {
   /** Lines on stderr that are no events. */
   readonly otherLines: string[] = [];
   readonly exited: Promise<number | null>;
+  /** What has ended it, once `exited` resolves with null. */
+  endedBy: NodeJS.Signals | null = null;
   readonly #child: ChildProcess;
   #watchers: (() => void)[] = [];
   #running = true;
@@ -82,8 +86,9 @@ export class Serving {
       this.#look();
     });
     this.exited = new Promise((resolve) => {
-      this.#child.once("close", (code) => {
+      this.#child.once("close", (code, signal) => {
         this.#running = false;
+        this.endedBy = signal;
         resolve(code);
         this.#look();
       });
@@ -137,6 +142,19 @@ export class Serving {
     });
   }
 
+  /** Resolves when it has said `text` on a line that is no event. */
+  said(text: string): Promise<unknown> {
+    return until(
+      text,
+      async () => this.otherLines.join("\n"),
+      (lines) => lines.includes(text) || !this.#running,
+    );
+  }
+
+  get hasEnded(): boolean {
+    return !this.#running;
+  }
+
   /** Of its process. */
   get pid(): number {
     if (this.#child.pid === undefined) throw new Error("it was never started");
@@ -173,6 +191,26 @@ export class Serving {
   #said(): string {
     return JSON.stringify([...this.otherLines, ...this.events]);
   }
+}
+
+/** A scrape of 4,000 VMs, whose response is far larger than what the sockets hold on the way and has begun to come. */
+export async function bigScrape(
+  folder: string,
+  more = "",
+): Promise<{ readonly serving: Serving; readonly socket: Socket }> {
+  await startSimulatedHost(folder, 4_000, 2_000);
+  const config = `targets: [{ name: demo, socket_dir: ${folder} }]\nweb: { listen_addresses: ["127.0.0.1:0"] }\n${more}`;
+  const serving = await Serving.start(folder, config);
+  await until(
+    "all VMs",
+    () => serving.get("/api/v1/vms"),
+    (text) => text.includes("vm-4000"),
+  );
+  const socket = connect(Number(new URL(serving.url).port), "127.0.0.1");
+  onTestFinished(() => void socket.destroy());
+  socket.write("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text\r\n\r\n");
+  await once(socket, "readable");
+  return { serving, socket };
 }
 
 /** Asks again every 50 ms until `read` gives a value that holds; fails when patience is over. */

@@ -1,0 +1,100 @@
+/** @module-tag process */
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { constants } from "node:os";
+import { describe, expect, test } from "vitest";
+import { bigScrape, Serving, temporaryFolder, until } from "../support/serving.ts";
+
+type Signal = NodeJS.Signals;
+
+/** What each does; faults and what cannot be caught apart. Several names of one number are one signal. */
+const STOPPING: readonly Signal[] = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGXCPU", "SIGPWR"];
+const PAUSING: readonly Signal[] = ["SIGTSTP", "SIGTTIN", "SIGTTOU"];
+const FAULTS: readonly Signal[] = ["SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGSEGV", "SIGSYS"];
+const OTHERS = [...STOPPING, ...PAUSING, ...FAULTS, "SIGHUP", "SIGKILL", "SIGSTOP"] as const;
+const harmless = [
+  ...new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as Signal])).values(),
+].filter((name) => !OTHERS.some((other) => constants.signals[other] === constants.signals[name]));
+
+/** Says so when the first line of the program has installed its handlers, SIGHUP's as the last. */
+const SAY_GUARDED = `import { writeSync } from "node:fs";
+process.on("newListener", (name) => {
+  if (name === "SIGHUP") process.nextTick(() => writeSync(2, "guarded\\n"));
+});`;
+const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(SAY_GUARDED)}` };
+const CONFIG = `web: { listen_addresses: ["127.0.0.1:0"] }\n`;
+
+async function launchGuarded(): Promise<Serving> {
+  const serving = await Serving.launch(await temporaryFolder(), CONFIG, [], { env });
+  await serving.said("guarded");
+  return serving;
+}
+
+test("no signal but those that ask for the end ends it, at the start or while it runs; a hangup is a reload", async () => {
+  expect(harmless).toEqual(expect.arrayContaining(["SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGWINCH"]));
+  const serving = await launchGuarded();
+  for (const signal of [...harmless, "SIGHUP", "SIGHUP"] as const) serving.signal(signal);
+  await serving.logged("configuration reloaded");
+  for (const signal of harmless) serving.signal(signal);
+  for (const signal of PAUSING) {
+    serving.signal(signal);
+    serving.signal("SIGCONT");
+  }
+  expect(await serving.get("/-/healthy")).toContain("healthy");
+  serving.signal("SIGTERM");
+  expect([await serving.exited, serving.endedBy]).toEqual([0, null]);
+  expect(serving.events.filter(({ msg }) => msg === "configuration reloaded")).toHaveLength(1);
+  expect(serving.otherLines).toEqual(["guarded"]);
+});
+
+describe("while it stops", () => {
+  test("no signal but a second request to end changes anything", async () => {
+    const { serving } = await bigScrape(await temporaryFolder());
+    serving.signal("SIGTERM");
+    await serving.logged("stopping");
+    for (const signal of [...harmless, "SIGHUP", "SIGXCPU"] as const) serving.signal(signal);
+    expect([await serving.exited, serving.endedBy]).toEqual([0, null]);
+    expect(serving.events.at(-1)).toMatchObject({ msg: "stopped" });
+    expect(serving.otherLines).toEqual([]);
+  });
+
+  test.each(["SIGTERM", "SIGINT"] as const)("a second request, %s, ends it at once", async (second) => {
+    const folder = await temporaryFolder();
+    const state = `${folder}/state.json`;
+    const scaler = `scaler: { poll_interval: 1s, state_file: ${state}, policies: [{ match: "load:vm-1" }] }\n`;
+    const { serving } = await bigScrape(folder, scaler);
+    await until(
+      "a state",
+      async () => existsSync(state),
+      (exists) => exists,
+    );
+    rmSync(state);
+    serving.signal("SIGTERM");
+    await serving.logged("stopping");
+    const startedAt = performance.now();
+    // npm passes on what a terminal has sent to all: within half a second it is the same request
+    await until(
+      "its end",
+      async () => serving.signal(second),
+      () => serving.hasEnded,
+    );
+    expect([await serving.exited, serving.endedBy]).toEqual([null, second]);
+    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(JSON.parse(readFileSync(state, "utf8"))).toMatchObject({ version: expect.any(Number) });
+  });
+});
+
+describe("asks for the end", () => {
+  test.each(STOPPING)("%s before anything is loaded: it starts, stops, and ends with 0", async (signal) => {
+    const serving = await launchGuarded();
+    serving.signal(signal);
+    expect([await serving.exited, serving.endedBy]).toEqual([0, null]);
+    expect(serving.events.at(-1)).toMatchObject({ msg: "stopped" });
+  });
+
+  test.each(STOPPING)("%s while it serves: it ends with 0", async (signal) => {
+    const serving = await Serving.start(await temporaryFolder(), CONFIG);
+    serving.signal(signal);
+    expect([await serving.exited, serving.endedBy]).toEqual([0, null]);
+    expect(serving.events).toContainEqual(expect.objectContaining({ msg: "stopping", reason: signal }));
+  });
+});
