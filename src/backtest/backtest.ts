@@ -8,7 +8,7 @@ import { isErrno } from "../systemError.ts";
 import { mergeTraces, TraceError, TraceSource } from "../trace/reader.ts";
 import { jsonOutput, type RunResult, tableOutput } from "./output.ts";
 import { Replay, type ReplayOptions } from "./replay.ts";
-import { SettingError, type Variant, variants } from "./variants.ts";
+import { SettingError, settingsOf, type Variant, variants } from "./variants.ts";
 
 export interface BacktestFlags extends ReplayOptions {
   readonly traces: readonly string[];
@@ -39,11 +39,10 @@ export async function runBacktest(flags: BacktestFlags, streams: Streams): Promi
     const told: RunResult[] = [];
     // standard output is the process' own and stays open
     await pipeline(replayed(flags, tried, streams, told), streams.stdout, { end: false });
-    const [first] = told;
-    if (first?.summary.samples === 0) {
-      const lines = first.summary.skipped_lines;
-      const skipped = `${lines} line${lines === 1 ? "" : "s"} of something else`;
-      say(`no samples in ${flags.traces.join(", ")} (${skipped})`);
+    for (const { set, skippedTicks } of told) {
+      if (skippedTicks === 0) continue;
+      const variant = ["", ...settingsOf(set)].join(" ");
+      say(`${skippedTicks} ticks skipped at which no group had a member${variant}`);
     }
     return 0;
   } catch (error) {
@@ -97,6 +96,9 @@ async function* replayed(
     for (const source of sources) source.close();
     progress?.clear();
   }
+  const without = sources.flatMap(({ foundInstead }) => foundInstead ?? []);
+  if (without.length === sources.length) throw new TraceError(without.join("; "));
+  for (const found of without) stderr.write(`albatross-exporter: ${found}\n`);
   const skipped = sources.reduce((sum, source) => sum + source.skipped, 0);
   told.push(...replays.map((replay) => replay.end(skipped)));
   yield text + output.end(told);

@@ -89,6 +89,8 @@ export class Summariser {
 
 export interface RunResult extends Pick<Variant, "set"> {
   readonly ticks: number;
+  /** at which no group had a member */
+  readonly skippedTicks: number;
   readonly evaluations: number;
   readonly summary: Summary;
 }

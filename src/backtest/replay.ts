@@ -43,6 +43,7 @@ export class Replay {
   #nextPollMs = Number.POSITIVE_INFINITY;
   #dueTicks: number[] = [];
   #ticks = 0;
+  #skippedTicks = 0;
   #evaluations = 0;
   samples = 0;
 
@@ -90,7 +91,13 @@ export class Replay {
       samples: this.samples,
       skipped_lines: skippedLines,
     });
-    return { set: this.#variant.set, ticks: this.#ticks, evaluations: this.#evaluations, summary };
+    return {
+      set: this.#variant.set,
+      ticks: this.#ticks,
+      skippedTicks: this.#skippedTicks,
+      evaluations: this.#evaluations,
+      summary,
+    };
   }
 
   #ticksBefore(timeMs: number): void {
@@ -101,15 +108,22 @@ export class Replay {
       }
       return;
     }
+    const { pollIntervalMs } = this.#variant.config;
     while (this.#nextPollMs < timeMs) {
-      this.#tick(this.#nextPollMs);
-      this.#nextPollMs += this.#variant.config.pollIntervalMs;
+      const isAnyone = this.#tick(this.#nextPollMs);
+      this.#nextPollMs += pollIntervalMs;
+      if (isAnyone) continue;
+      // nobody will be there before the next event: the last tick before it stands for all until then
+      const between = Math.max(0, Math.ceil((timeMs - this.#nextPollMs) / pollIntervalMs) - 1);
+      this.#skippedTicks += between;
+      this.#nextPollMs += between * pollIntervalMs;
     }
   }
 
-  #tick(timeMs: number): void {
+  /** Evaluates all groups. False when there is none. */
+  #tick(timeMs: number): boolean {
     // a recorded tick before the first sample had VMs to look at that the trace does not know
-    if (this.#firstSampleMs === null) return;
+    if (this.#firstSampleMs === null) return false;
     this.#moveTo(timeMs);
     const observations = this.#source.observeNow({
       nowUs: this.#nowUs,
@@ -119,13 +133,16 @@ export class Replay {
     });
     const windowMs = timeMs - (this.#lastTickMs ?? this.#firstSampleMs);
     this.#lastTickMs = timeMs;
-    this.#ticks += 1;
+    const isAnyone = observations.length > 0;
+    if (isAnyone) this.#ticks += 1;
+    else this.#skippedTicks += 1;
     for (const evaluation of this.#rules.tick(observations, this.#nowUs)) {
       this.#evaluations += 1;
       this.#summariser.add(evaluation, windowMs);
       const isTransition = this.#transitions.isTransition(evaluation);
       if (isTransition || this.#options.all) this.#onDecision(decisionJson(evaluation, timeMs));
     }
+    return isAnyone;
   }
 
   #sample({ timeMs, host, name, stats }: TraceEvent & { kind: "sample" }): void {

@@ -10,7 +10,7 @@ export function register(program: Command): void {
     .description("run the scaler over recorded traces and print what it would have done")
     .argument(
       "<trace...>",
-      "trace files as `record` writes them, merged by time; `-` is stdin, .gz is unpacked",
+      "trace files as `record` writes them, merged by time; `-` is stdin, gzip is unpacked",
     )
     .option("--config.file <file>", "configuration with the policies (default: config.yaml if it is there)")
     .addOption(new Option("--format <format>", "how to print").choices(["table", "json"]).default("table"))
@@ -30,7 +30,8 @@ export function register(program: Command): void {
       `
 Ticks fall at the first sample's time + k x poll_interval, up to the last sample's time. The run starts from an empty
 state and touches no file. A trace line needs no more than time, host, header.name and rusage's utime and stime; lines
-that are no samples are skipped and counted; time going back within a file is an error.
+that are no samples are skipped and counted; time going back within a file is an error, and so is input without any sample.
+Ticks at which no group has a member are skipped, which is said.
 
 Keys of --set: ${SETTABLE_KEYS.join(", ")}.
 JSON: {decisions: [{time, host, path, group, decision, reason, clone, average_percent, average_for_up_percent,

@@ -1,6 +1,6 @@
 /** Reads what was recorded: the events of trace files, in order of time. */
 import { createReadStream, ReadStream } from "node:fs";
-import type { Readable } from "node:stream";
+import { pipeline, type Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { createGunzip } from "node:zlib";
 import { infoOfKnown, type NamedInfo, type Stats } from "../wire/messages.ts";
@@ -21,12 +21,13 @@ export type TraceEvent =
       readonly name: Name;
       readonly stats: Stats;
     }
-  /** `entries` hold CPUs and start; everything else is empty */
+  /** `entries` hold CPUs and start, everything else is empty; more of the same list may follow */
   | {
       readonly kind: "info";
       readonly timeMs: number;
       readonly host: string;
       readonly entries: readonly NamedInfo[];
+      readonly more: boolean;
     }
   /** the host's statistics no longer arrive, or do again */
   | { readonly kind: "connection"; readonly timeMs: number; readonly host: string; readonly up: boolean }
@@ -35,25 +36,44 @@ export type TraceEvent =
 /** A line longer than this is no sample of ours; it is skipped without being kept. */
 const MAX_LINE_LENGTH = 4 * 1024 * 1024;
 /** What is kept of such a line: however it goes on, it is no JSON. */
-const OVERLONG = "overlong";
+const OVERLONG = "a line without an end: ";
 const READ_BYTES = 256 * 1024;
+const SHOWN_CHARACTERS = 60;
 
 /** One trace file, read in batches and in order of time. */
 export class TraceSource {
   readonly file: string;
   /** Lines that are none of a trace's; empty ones do not count. */
   skipped = 0;
+  #firstSkipped = "";
+  #samples = 0;
+  #otherEvents = 0;
+  /** by host, the beginning of a list that has not come to its end */
+  readonly #listed = new Map<string, NamedInfo[]>();
   readonly #raw: Readable;
   readonly #batches: AsyncIterator<readonly string[]>;
   #line = 0;
   #lastMs = Number.NEGATIVE_INFINITY;
   #events: TraceEvent[] = [];
 
-  /** `-` reads `stdin`; a name that ends in `.gz` is unpacked. */
+  /** `-` reads `stdin`; what gzip has packed is unpacked, whatever it is called. */
   constructor(file: string, stdin: Readable) {
     this.file = file === "-" ? "standard input" : file;
     this.#raw = file === "-" ? stdin : createReadStream(file, { highWaterMark: READ_BYTES });
-    this.#batches = batchesOfLines(file.endsWith(".gz") ? unpacked(this.#raw) : this.#raw);
+    this.#batches = batchesOfLines(this.#raw);
+  }
+
+  /** What was found in a file that is read and has no samples, on one line; null for one that has. */
+  get foundInstead(): string | null {
+    if (this.#samples > 0) return null;
+    const lines = `${this.skipped} line${this.skipped === 1 ? "" : "s"} of`;
+    const isText = !/[\p{Cc}\ufffd]/u.test(this.#firstSkipped);
+    const skipped = isText ? `something else, first: ${this.#firstSkipped}` : "binary data";
+    const found = [
+      ...(this.#otherEvents > 0 ? [`${this.#otherEvents} events of a trace`] : []),
+      ...(this.skipped > 0 ? [`${lines} ${skipped}`] : []),
+    ];
+    return `no samples in ${this.file}: ${found.join(", ") || "it is empty"}`;
   }
 
   /** Bytes read of the file, packed ones of a `.gz`; 0 for standard input. */
@@ -91,6 +111,7 @@ export class TraceSource {
     try {
       return await this.#batches.next();
     } catch (error) {
+      if (error instanceof TraceError) throw new TraceError(`${this.file} ${error.message}`);
       throw new TraceError(`${this.file}: ${reason(error)}`);
     }
   }
@@ -102,6 +123,7 @@ export class TraceSource {
     const event = readLine(text);
     if (event === null) {
       this.skipped += 1;
+      if (this.skipped === 1) this.#firstSkipped = text.slice(0, SHOWN_CHARACTERS);
       return;
     }
     if (event.timeMs < this.#lastMs) {
@@ -109,15 +131,30 @@ export class TraceSource {
       throw new TraceError(`${this.file}:${this.#line}: time goes back from ${before} to ${now}`);
     }
     this.#lastMs = event.timeMs;
-    this.#events.push(event);
+    if (event.kind === "sample") this.#samples += 1;
+    else this.#otherEvents += 1;
+    if (event.kind !== "info") this.#events.push(event);
+    else this.#takeList(event);
+  }
+
+  /** A list that comes in several lines is one event, at the time of its last. */
+  #takeList(event: TraceEvent & { kind: "info" }): void {
+    const entries = this.#listed.get(event.host) ?? [];
+    for (const entry of event.entries) entries.push(entry);
+    if (event.more) {
+      this.#listed.set(event.host, entries);
+      return;
+    }
+    this.#listed.delete(event.host);
+    this.#events.push({ ...event, entries });
   }
 }
 
 /** The lines that each chunk completes, and in the end what is left: the last line needs no newline. */
-async function* batchesOfLines(bytes: AsyncIterable<Buffer>): AsyncGenerator<readonly string[], undefined> {
+async function* batchesOfLines(raw: Readable): AsyncGenerator<readonly string[], undefined> {
   const utf8 = new StringDecoder("utf8");
   let rest = "";
-  for await (const chunk of bytes) {
+  for await (const chunk of await unpacked(raw)) {
     const lines = (rest + utf8.write(chunk)).split("\n");
     rest = lines.pop() ?? "";
     if (rest.length > MAX_LINE_LENGTH) rest = OVERLONG;
@@ -126,10 +163,36 @@ async function* batchesOfLines(bytes: AsyncIterable<Buffer>): AsyncGenerator<rea
   yield [rest + utf8.end()];
 }
 
-function unpacked(raw: Readable): Readable {
-  const gunzip = createGunzip();
-  raw.on("error", (error) => gunzip.destroy(error));
-  return raw.pipe(gunzip);
+/** What files of other kinds begin with, in hex. */
+const OTHER_KINDS: readonly (readonly [beginning: RegExp, kind: string])[] = [
+  [
+    /^(fffe|feff|(?!00)..00(?!00)..00|00(?!00)..00(?!00)..)/,
+    "is text in UTF-16: a trace is UTF-8 (try iconv)",
+  ],
+  [/^28b52ffd/, "is packed by zstd: unpack it first, or pack it by gzip"],
+  [/^fd377a58/, "is packed by xz: unpack it first, or pack it by gzip"],
+  [/^425a68/, "is packed by bzip2: unpack it first, or pack it by gzip"],
+  [/^504b0304/, "is a zip archive: unpack it first, or pack what is in it by gzip"],
+];
+const KIND_BYTES = 4;
+
+/** The bytes of a file, unpacked where they are gzip's. Throws a TraceError for a kind of file that is no trace. */
+async function unpacked(raw: Readable): Promise<AsyncIterable<Buffer>> {
+  const chunks: AsyncIterator<Buffer> = raw[Symbol.asyncIterator]();
+  let head = Buffer.alloc(0);
+  for (let next = await chunks.next(); !next.done; next = await chunks.next()) {
+    head = Buffer.concat([head, next.value]);
+    if (head.length >= KIND_BYTES) break;
+  }
+  const beginning = head.toString("hex", 0, KIND_BYTES);
+  const other = OTHER_KINDS.find(([pattern]) => pattern.test(beginning));
+  if (other !== undefined) throw new TraceError(other[1]);
+  async function* whole() {
+    yield head;
+    yield* { [Symbol.asyncIterator]: () => chunks };
+  }
+  // what goes wrong comes out of reading
+  return beginning.startsWith("1f8b") ? pipeline(whole(), createGunzip(), () => undefined) : whole();
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -143,7 +206,7 @@ const REASONS: Readonly<Record<string, string>> = {
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const code = "code" in error ? String(error.code) : "";
-  if (code === "Z_DATA_ERROR") return `is damaged, or not packed by gzip (${error.message})`;
+  if (code === "Z_DATA_ERROR") return `is damaged (${error.message})`;
   return REASONS[code] ?? `cannot be read: ${error.message}`;
 }
 
@@ -175,7 +238,8 @@ function readLine(line: string): TraceEvent | null {
   if (typeof host !== "string") return null;
   if (event === "info") {
     const vms = at(json, "vms");
-    return Array.isArray(vms) ? { kind: "info", timeMs, host, entries: vms.flatMap(infoOf) } : null;
+    const more = at(json, "more") === true;
+    return Array.isArray(vms) ? { kind: "info", timeMs, host, entries: vms.flatMap(infoOf), more } : null;
   }
   const up = at(json, "up");
   if (event === "connection" && typeof up === "boolean") return { kind: "connection", timeMs, host, up };

@@ -37,6 +37,36 @@ describe("ticks fall at the first sample's time + k x poll_interval", () => {
     expect(await ticks(lines)).toEqual(["60 s: 50", "120 s: -", "180 s: -", "240 s: -"]);
   });
 
+  test("but for those at which no group has a member, which are skipped and said; the grid stays", async () => {
+    const years = 56 * 365 * 86_400;
+    const info = (at: number) =>
+      JSON.stringify({
+        time: timeAt(at),
+        host: "local",
+        event: "info",
+        vms: [{ name: "user:web", cpus: 1 }],
+      });
+    for (const listed of [[], [info(0)]]) {
+      const lines = [
+        ...listed,
+        ...steadyTrace(60, { "user:web": 50 }),
+        ...[30, 60, 90, 120, 130].map((at) => sampleLine(years + at, "user:web", at)),
+      ];
+      const startedMs = performance.now();
+      const { code, stdout, stderr } = await run({ file: config(), traces: ["-"], all: true }, text(lines));
+      expect(performance.now() - startedMs).toBeLessThan(2_000);
+      expect(code).toBe(0);
+      const { ticks, decisions, summary } = JSON.parse(stdout);
+      // until 15 minutes have passed the VM is only missing
+      expect(ticks).toBe(1 + 14 + 2);
+      const skipped = years / 60 - 15;
+      expect(stderr).toBe(`albatross-exporter: ${skipped} ticks skipped at which no group had a member\n`);
+      const last: { time: string }[] = decisions.slice(-2);
+      expect(last.map(({ time }) => time)).toEqual([timeAt(years + 60), timeAt(years + 120)]);
+      expect(summary.clone_hours).toBe(0);
+    }
+  });
+
   test("a sample at a tick's very time belongs to it", async () => {
     const lines = [0, 60, 61].map((at) => sampleLine(at, "user:web", at));
     expect(await ticks(lines)).toEqual(["60 s: 100"]);

@@ -131,6 +131,24 @@ describe("a line of a trace", () => {
     expect(averages(told)).toEqual(["user:web 50"]);
     expect(told.summary.skipped_lines).toBe(0);
   });
+
+  test("of info may say that more of the list follow, and other lines may come between", async () => {
+    const info = (at: number, name: string, more?: true) =>
+      JSON.stringify({ time: timeAt(at), host: "local", event: "info", vms: [{ name, cpus: 2 }], more });
+    const samples = steadyTrace(60, { "user:web": 100, "user:db": 60 });
+    const inOne = await replay([
+      JSON.stringify({
+        time: timeAt(0),
+        host: "local",
+        event: "info",
+        vms: ["user:web", "user:db"].map((name) => ({ name, cpus: 2 })),
+      }),
+      ...samples,
+    ]);
+    const lines = [info(0, "user:web", true), samples[0] ?? "", info(0, "user:db"), ...samples.slice(1)];
+    expect(await replay(lines)).toEqual(inOne);
+    expect(averages(inOne)).toEqual(["user:db 30", "user:web 50"]);
+  });
 });
 
 describe("times", () => {
@@ -190,6 +208,20 @@ describe("several traces", () => {
     );
     expect(told).toEqual(await replay(lines));
   });
+
+  test("are told to be packed by what is in them", async () => {
+    const lines = steadyTrace(120, { "user:web": 50 });
+    const packed = gzipSync(text(lines));
+    const told = await replay(lines);
+    expect(await replay(packed)).toEqual(told);
+    expect(await replay("", { traces: [files.write("unnamed", packed)] })).toEqual(told);
+    expect(await replay("", { traces: [files.write("plain.gz", text(lines))] })).toEqual(told);
+    const twice = Buffer.concat([
+      gzipSync(lines.slice(0, 5).join("\n")),
+      gzipSync(`\n${text(lines.slice(5))}`),
+    ]);
+    expect(await replay(twice)).toEqual(told);
+  });
 });
 
 describe("a trace that cannot be read", () => {
@@ -203,9 +235,9 @@ describe("a trace that cannot be read", () => {
       says: "ends in the middle of the packed data: is it still being written, or was the copy cut short?",
     },
     {
-      name: "is not packed, though called so",
-      file: () => files.write("plain.gz", "{}"),
-      says: "is damaged, or not packed by gzip (incorrect header check)",
+      name: "is packed and was damaged",
+      file: () => files.write("damaged.gz", Buffer.from(packed).fill(0xff, 100, 110)),
+      says: "is damaged (invalid distance too far back)",
     },
   ])("because it $name", async ({ file, says }) => {
     const name = file();
@@ -219,8 +251,58 @@ describe("a trace that cannot be read", () => {
   });
 });
 
-test("a trace without samples is told as such", async () => {
-  const { code, stdout, stderr } = await run({ file: config(), traces: ["-"] }, "garbage\n");
-  expect([code, stderr]).toEqual([0, "albatross-exporter: no samples in - (1 line of something else)\n"]);
-  expect(JSON.parse(stdout)).toMatchObject({ ticks: 0, evaluations: 0, decisions: [] });
+describe("input of another kind is an error that says what was found", () => {
+  const trace = text(steadyTrace(60, { "user:web": 50 }));
+  const random = Buffer.from(Array.from({ length: 3000 }, (_, i) => (i * 7919 + 128) % 251));
+  const swapped = (bytes: Buffer) => Buffer.from(bytes).swap16();
+  const utf16 = Buffer.from(trace, "utf16le");
+  test.each<[string, string | Buffer, string]>([
+    ["nothing", "", "no samples in standard input: it is empty"],
+    ["empty lines", "\n\n", "no samples in standard input: it is empty"],
+    ["text", "garbage\n", "no samples in standard input: 1 line of something else, first: garbage"],
+    [
+      "a page",
+      "<!doctype html>\n<p>\n",
+      "no samples in standard input: 2 lines of something else, first: <!doctype html>",
+    ],
+    ["random bytes", random, "no samples in standard input: 13 lines of binary data"],
+    [
+      "events alone",
+      `{"time":"${timeAt(0)}","event":"tick"}\n?\n`,
+      "no samples in standard input: 1 events of a trace, 1 line of something else, first: ?",
+    ],
+    [
+      "UTF-16 with a mark",
+      Buffer.concat([Buffer.from([0xff, 0xfe]), utf16]),
+      "standard input is text in UTF-16: a trace is UTF-8 (try iconv)",
+    ],
+    ["UTF-16", utf16, "standard input is text in UTF-16: a trace is UTF-8 (try iconv)"],
+    [
+      "UTF-16, big end first",
+      swapped(utf16),
+      "standard input is text in UTF-16: a trace is UTF-8 (try iconv)",
+    ],
+    [
+      "another packer's",
+      Buffer.from("28b52ffd0000", "hex"),
+      "standard input is packed by zstd: unpack it first, or pack it by gzip",
+    ],
+    [
+      "half a header of gzip",
+      Buffer.from("1f8b08", "hex"),
+      "standard input: ends in the middle of the packed data",
+    ],
+  ])("%s", async (_, stdin, says) => {
+    const { code, stdout, stderr } = await run({ file: config(), traces: ["-"] }, stdin);
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(stderr).toContain(`albatross-exporter: ${says}`);
+  });
+
+  test("beside a trace it is told, and the trace is replayed", async () => {
+    const page = files.write("page.ndjson", "<p>\n");
+    const { code, stdout, stderr } = await run({ file: config(), traces: [page, "-"] }, trace);
+    expect(stderr).toBe(`albatross-exporter: no samples in ${page}: 1 line of something else, first: <p>\n`);
+    expect(JSON.parse(stdout).summary).toMatchObject({ samples: 7, skipped_lines: 1 });
+    expect(code).toBe(0);
+  });
 });
