@@ -14,8 +14,8 @@ export default defineConfig({
       ? ["default"]
       : ["default", "./test/support/skippedReporter.ts"],
     tags: [{ name: "process", description: "Starts a process: left out by `npm run test:fast`." }],
-    // Most end-to-end tests wait for real time to pass: also where there is little to share, two go at once.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // Most end-to-end tests wait for real time to pass: also where there is little to share, four go at once.
+    maxWorkers: Math.max(4, availableParallelism() - 1),
     projects: [
       {
         extends: true,
