@@ -57,6 +57,7 @@ export class Exporter {
       deathTimeoutMs: config.scaler.defaults.deathTimeoutMs,
       onAssumedCpu: (warning) =>
         log.warn({ ...warning }, "a VM taken to have one CPU uses more: is unikernel info out of reach?"),
+      needsInfo: (host) => this.#running.find(({ config }) => config.name === host)?.target.askInfoSoon(),
     });
     const observed = new FleetSource(this.#fleet);
     this.#scaler = new Scaler({

@@ -27,6 +27,8 @@ export interface FleetOptions {
   readonly infoPollMs?: number;
   /** told at most once per host that a VM which was taken to have one CPU uses more */
   readonly onAssumedCpu?: (warning: AssumedCpuWarning) => void;
+  /** told when only an answer to unikernel info that is asked for now can say what a sample of the host means */
+  readonly needsInfo?: (host: string) => void;
 }
 
 /**
@@ -37,15 +39,18 @@ export class Fleet {
   readonly #clock: Clock;
   readonly #infoPollUs: number;
   readonly #onAssumedCpu: (warning: AssumedCpuWarning) => void;
+  readonly #needsInfo: (host: string) => void;
   readonly #hosts = new Map<string, HostVms>();
   #deathTimeoutUs: number;
   #sweptAtUs: number;
 
-  constructor({ clock, deathTimeoutMs, infoPollMs = DEFAULT_INFO_POLL_MS, onAssumedCpu }: FleetOptions) {
+  constructor(options: FleetOptions) {
+    const { clock, deathTimeoutMs, infoPollMs = DEFAULT_INFO_POLL_MS, onAssumedCpu, needsInfo } = options;
     this.#clock = clock;
     this.#deathTimeoutUs = deathTimeoutMs * 1000;
     this.#infoPollUs = infoPollMs * 1000;
     this.#onAssumedCpu = onAssumedCpu ?? (() => undefined);
+    this.#needsInfo = needsInfo ?? (() => undefined);
     this.#sweptAtUs = clock.nowUs();
   }
 
@@ -147,6 +152,7 @@ export class Fleet {
     const host = new HostVms(name, this.#deathTimeoutUs, {
       infoPollUs: this.#infoPollUs,
       onAssumedCpu: this.#onAssumedCpu,
+      needsInfo: this.#needsInfo,
     });
     this.#hosts.set(name, host);
     return host;

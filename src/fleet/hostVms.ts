@@ -64,6 +64,7 @@ export class HostVms {
   deathTimeoutUs: number;
   readonly infoPollUs: number;
   readonly #onAssumedCpu: (warning: AssumedCpuWarning) => void;
+  readonly #needsInfo: (host: string) => void;
   /** by full name */
   readonly #vms = new Map<string, Place>();
   /** by path, group and clone id; those that came last stand unsorted at the end */
@@ -84,12 +85,16 @@ export class HostVms {
   constructor(
     host: string,
     deathTimeoutUs: number,
-    options: Pick<HostVms, "infoPollUs"> & { readonly onAssumedCpu: (warning: AssumedCpuWarning) => void },
+    options: Pick<HostVms, "infoPollUs"> & {
+      readonly onAssumedCpu: (warning: AssumedCpuWarning) => void;
+      readonly needsInfo: (host: string) => void;
+    },
   ) {
     this.host = host;
     this.deathTimeoutUs = deathTimeoutUs;
     this.infoPollUs = options.infoPollUs;
     this.#onAssumedCpu = options.onAssumedCpu;
+    this.#needsInfo = options.needsInfo;
   }
 
   /** The host's statistics are arriving: as was said last, else whether any ever did. */
@@ -233,6 +238,7 @@ export class HostVms {
     // What a vmmd that has stopped answering once said may be about an earlier VM of this name.
     const isCurrent = lastInfo !== null && sample.arrivalUs - lastInfo.askedAtUs < this.deathTimeoutUs;
     const info = isCurrent ? (lastInfo.vms.get(identity.fullName) ?? null) : null;
+    if (info === null) this.#needsInfo(this.host);
     return firstSample(
       identity,
       sample,

@@ -124,6 +124,70 @@ describe("unikernel info", () => {
   });
 });
 
+describe("unikernel info that something just heard waits for", () => {
+  const questions = () => askedFor().filter((name) => name === ":").length;
+
+  /** A host whose albatrossd was asked once, `agoMs` ago. */
+  async function askedOnce(agoMs: number): Promise<void> {
+    testHost();
+    await host.nextInfo(() => void host.start("stat", "vmmd"));
+    await eventually("policies", () => host.sink.policyLists.length === 1);
+    host.clock.advance(agoMs);
+    await settle();
+  }
+
+  test("is asked at once, and every 30 s from then on", async () => {
+    await askedOnce(5_000);
+    host.target.askInfoSoon();
+    await host.nextInfo(() => host.clock.advance(0));
+    expect(host.sink.infos[1]?.askedAtUs).toBe(5_000_000);
+    await eventually("policies", () => host.sink.policyLists.length === 2);
+    await host.pass(29_000);
+    expect(questions()).toBe(2);
+    await host.pass(1_000);
+    expect(questions()).toBe(3);
+  });
+
+  test("is asked every 2 s at most, however much waits for it", async () => {
+    await askedOnce(500);
+    for (let i = 0; i < 60; i++) {
+      for (let vm = 0; vm < 100; vm++) host.target.askInfoSoon();
+      host.clock.advance(100);
+      await settle(4);
+    }
+    // At 0 s, and between 0.5 and 6.5 s at 2, 4 and 6 s.
+    expect(host.sink.infos.map(({ askedAtUs }) => askedAtUs / 1e6)).toEqual([0, 2, 4, 6]);
+  });
+
+  test("is asked again where the question was on its way already", async () => {
+    await askedOnce(29_000);
+    const { onRequest } = host.vmmd;
+    let answer = () => undefined as unknown;
+    host.vmmd.onRequest = (peer, message) => {
+      answer = () => onRequest(peer, message);
+      host.vmmd.onRequest = onRequest;
+    };
+    host.clock.advance(1_000);
+    await eventually("the question", () => questions() === 2);
+    host.target.askInfoSoon();
+    host.clock.advance(3_000);
+    await host.nextInfo(() => answer());
+    await eventually("policies", () => host.sink.policyLists.length === 2);
+    await host.passUntil("the next question", () => host.sink.infos.length === 3, 1_000);
+  });
+
+  test("is not asked sooner where it cannot be read", async () => {
+    testHost();
+    await host.start("stat");
+    await host.noInfo();
+    for (let second = 0; second < 29; second++) {
+      host.target.askInfoSoon();
+      await host.pass(1_000);
+    }
+    expect(host.target.snapshot().infoErrors.unreachable).toBeLessThanOrEqual(2);
+  });
+});
+
 describe("policies", () => {
   const policy = { cpuids: [0], unikernels: 1, memory: 2, block: null, bridges: [] };
 

@@ -12,6 +12,8 @@ const HOST = "h";
 export class TestFleet {
   readonly clock = new FakeClock();
   readonly warnings: AssumedCpuWarning[] = [];
+  /** hosts whose info was asked for, in order */
+  readonly infoNeeded: string[] = [];
   readonly fleet: Fleet;
   intervalUs = 10e6;
   staleAfterS = 35;
@@ -21,6 +23,7 @@ export class TestFleet {
       clock: this.clock,
       deathTimeoutMs: deathTimeoutS * 1000,
       onAssumedCpu: (warning) => this.warnings.push(warning),
+      needsInfo: (host) => this.infoNeeded.push(host),
     });
   }
 

@@ -3,6 +3,7 @@ import { policyRecordFrom, vmInfoFrom } from "../../src/fleet/vmInfo.ts";
 import type { Policy, UnikernelInfo } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { makeInfo } from "../support/stats.ts";
+import { TestFleet } from "./testFleet.ts";
 
 describe("what is kept of unikernel info", () => {
   test("the digest of a solo5 image is hex", () => {
@@ -98,5 +99,23 @@ describe("a policy", () => {
   test("keeps a huge limit that is one", () => {
     const { unikernels } = policyRecordFrom("h", parseName(":"), { ...policy, unikernels: 2n ** 62n - 2n });
     expect(unikernels).toBe(2n ** 62n - 2n);
+  });
+});
+
+describe("info is needed at once", () => {
+  test("for a VM that the last one does not list, at its first sample only", () => {
+    const fleet = new TestFleet().info({ ":web": {} });
+    fleet.at(10).sample("web", 1).sample("db", 1);
+    expect(fleet.infoNeeded).toEqual(["h"]);
+    fleet.at(20).sample("web", 2).sample("db", 2);
+    expect(fleet.infoNeeded).toHaveLength(1);
+  });
+
+  test("for one that comes back after it was gone", () => {
+    const fleet = new TestFleet().info({ ":web": {} }).at(10).sample("web", 1);
+    fleet.at(30).info({}).at(60).info({});
+    expect(fleet.state(":web")).toBe("gone");
+    fleet.at(70).sample("web", 1);
+    expect(fleet.infoNeeded).toEqual(["h"]);
   });
 });

@@ -243,3 +243,12 @@ describe("a VM", () => {
     expect(statsCount(scrape, "disconnects", "watchdog")).toBe(1);
   });
 });
+
+describe("a VM that is new", () => {
+  test("has its gauge one interval after its first sample: info is asked for it at once", async () => {
+    const { lab, host } = await quietScene();
+    host.addVm({ name: "user:late", load: 30 });
+    await lab.pass(2 * INTERVAL_MS);
+    expect(usageOf(await lab.scrape(), "user:late")).toBe(30);
+  });
+});
