@@ -15,7 +15,7 @@ import { FleetSource } from "../scaler/sources/fleet.ts";
 import { Broadcast } from "../trace/broadcast.ts";
 import { TraceLines } from "../trace/lines.ts";
 import type { BuildInfo } from "../version.ts";
-import { createApp } from "../web/app.ts";
+import { createApp, type LastReload } from "../web/app.ts";
 import { Listeners } from "../web/server.ts";
 
 export interface ExporterOptions {
@@ -44,6 +44,7 @@ export class Exporter {
   /** the targets that are read, in the order of the configuration */
   #running: readonly Running[] = [];
   #ready = false;
+  #lastReload: LastReload = { timeMs: 0, problems: [] };
 
   constructor({ config, clock, log, build }: ExporterOptions) {
     this.#config = config;
@@ -78,6 +79,7 @@ export class Exporter {
       scaler: this.#scaler,
       stream: this.#stream,
       config: () => this.#config,
+      lastReload: () => this.#lastReload,
       isReady: () => this.#ready,
       targets: () => this.#targets(),
       snapshot: () => this.#snapshot(),
@@ -91,7 +93,7 @@ export class Exporter {
     await this.#listeners.apply(this.#config.web.listenAddresses);
     this.#scaler.start();
     await this.#read(this.#config.targets);
-    this.#metrics.configRead(true, this.#clock.wallMs());
+    this.#configRead([]);
     this.#ready = true;
     for (const { url } of this.#listeners.addresses) {
       this.#log.info({ url: `${url}${this.#config.web.telemetryPath}` }, "serving metrics");
@@ -110,12 +112,12 @@ export class Exporter {
     this.#fleet.setDeathTimeout(config.scaler.defaults.deathTimeoutMs);
     await this.#read(config.targets);
     this.#scaler.reconfigure(config.scaler);
-    this.#metrics.configRead(true, this.#clock.wallMs());
+    this.#configRead([]);
   }
 
-  /** A configuration was read and could not be taken: counted, the one before stays. */
-  changeRefused(): void {
-    this.#metrics.configRead(false, this.#clock.wallMs());
+  /** A configuration was read and could not be taken: counted and shown with what is wrong; the one before stays. */
+  changeRefused(problems: readonly string[]): void {
+    this.#configRead(problems);
   }
 
   /** No more ticks; resolves when what the scaler remembers is on the disk. */
@@ -153,6 +155,11 @@ export class Exporter {
       target.start();
       return { config, target };
     });
+  }
+
+  #configRead(problems: readonly string[]): void {
+    this.#lastReload = { timeMs: this.#clock.wallMs(), problems };
+    this.#metrics.configRead(problems.length === 0, this.#lastReload.timeMs);
   }
 
   #targets(): readonly TargetSnapshot[] {

@@ -1,6 +1,6 @@
 import { type Cancel, type Clock, systemClock } from "../clock.ts";
 import { formatProblem, type Problem } from "../config/checkedYaml.ts";
-import { loadSettings, type ServeFlags } from "../config/load.ts";
+import { loadSettings, type ServeFlags, usualFile } from "../config/load.ts";
 import { createLogging, type Logging } from "../log.ts";
 import { endBy, onHangup, onHurry } from "../signals.ts";
 import { buildInfo } from "../version.ts";
@@ -43,7 +43,12 @@ export async function serve({ flags, stop }: ServeOptions): Promise<number> {
 
   const clock = systemClock();
   const exporter = new Exporter({ config: settings.config, clock, log, build });
-  const reloads = new Reloads(() => reload(exporter, logging, flags));
+  // What was started from a file is reloaded from that file or not at all.
+  let configFile = settings.file;
+  const reloads = new Reloads(async () => {
+    const given = configFile === null ? flags : { ...flags, configFile };
+    if (await reload(exporter, logging, given)) configFile ??= usualFile();
+  });
   onHangup(reloads.request);
   try {
     await exporter.start();
@@ -64,31 +69,31 @@ export async function serve({ flags, stop }: ServeOptions): Promise<number> {
   return 0;
 }
 
-/** All or nothing: a wrong file, or an address that cannot be had, leaves everything as it was. */
-async function reload(exporter: Exporter, logging: Logging, flags: ServeFlags): Promise<void> {
+/** All or nothing: a wrong file, or an address that cannot be had, leaves everything as it was. Tells whether it was taken. */
+async function reload(exporter: Exporter, logging: Logging, flags: ServeFlags): Promise<boolean> {
   const { log } = logging;
-  const settings = loadSettings(flags);
+  const settings = loadSettings(flags, { isReload: true });
   const { file } = settings;
-  const refuse = (why: { reason?: string } = {}) => {
-    exporter.changeRefused();
+  const refuse = (problems: readonly string[], why: { reason?: string } = {}) => {
+    exporter.changeRefused(problems);
     log.error({ file, ...why }, "configuration not reloaded: the one before stays in force");
+    return false;
   };
   if (!settings.ok) {
-    for (const problem of settings.problems)
-      log.error({ problem: formatProblem(problem) }, "configuration refused");
-    refuse();
-    return;
+    const problems = settings.problems.map(formatProblem);
+    for (const problem of problems) log.error({ problem }, "configuration refused");
+    return refuse(problems);
   }
   try {
     await exporter.change(settings.config);
   } catch (error) {
     if (!(error instanceof ListenError)) throw error;
-    refuse({ reason: error.message });
-    return;
+    return refuse([error.message], { reason: error.message });
   }
   logging.change(settings.config.log);
   warn(logging, settings.warnings);
   log.info({ file }, "configuration reloaded");
+  return true;
 }
 
 function warn({ log }: Logging, warnings: readonly Problem[]): void {

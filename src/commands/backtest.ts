@@ -1,7 +1,7 @@
-import { existsSync } from "node:fs";
 import { type Command, Option } from "commander";
 import type { BacktestFlags } from "../backtest/backtest.ts";
 import { SETTABLE_KEYS } from "../backtest/variants.ts";
+import { usualFile } from "../config/load.ts";
 
 /** `backtest TRACE...`: what would the scaler have done? */
 export function register(program: Command): void {
@@ -44,7 +44,7 @@ Examples:
     )
     .action(async (traces: string[], options: Options) => {
       const { runBacktest } = await import("../backtest/backtest.ts");
-      const file = options["config.file"] ?? (existsSync("config.yaml") ? "config.yaml" : null);
+      const file = options["config.file"] ?? usualFile();
       process.exitCode = await runBacktest({ set: [], ...options, traces, file }, process);
     });
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import {
   type Document,
   isAlias,
@@ -53,28 +53,46 @@ export type Checked<T> =
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** Far beyond any file that people write; what is larger is the wrong file. */
-const MAX_FILE_BYTES = 4 * 2 ** 20;
+const MAX_FILE_BYTES = 2 ** 20;
 
-/** The text of a file. Never throws: a file that cannot be read is a problem like any other. */
+/**
+ * The text of a file. Never throws: a file that cannot be read is a problem like any other. What is no file, or too
+ * large, is told without reading it: a FIFO would wait for a writer, a device may never end.
+ */
 export function readTextFile(file: string): Checked<{ readonly text: string }> {
   const unreadable = (text: string) => {
     return { ok: false as const, problems: [{ file, position: null, path: "", text }] };
   };
+  let fd: number | null = null;
   try {
-    const bytes = readFileSync(file);
-    if (bytes.length > MAX_FILE_BYTES)
+    fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stats = fstatSync(fd);
+    if (!stats.isFile()) return unreadable(`is ${kindOf(stats)}, not a file`);
+    // One byte more than is allowed is asked for: some files (of /proc, or that grow) are longer than they say.
+    const bytes = Buffer.alloc(MAX_FILE_BYTES + 1);
+    let length = 0;
+    for (let read = -1; read !== 0 && stats.size <= MAX_FILE_BYTES; length += read)
+      read = readSync(fd, bytes, length, bytes.length - length, null);
+    if (Math.max(stats.size, length) > MAX_FILE_BYTES)
       return unreadable(`is larger than allowed: at most ${MAX_FILE_BYTES} bytes`);
-    return { ok: true, text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) };
+    return { ok: true, text: new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, length)) };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === "ERR_ENCODING_INVALID_ENCODED_DATA") return unreadable("is not text in UTF-8");
     return unreadable(READ_ERRORS[code ?? ""] ?? `cannot be read: ${message}`);
+  } finally {
+    if (fd !== null) closeSync(fd);
   }
+}
+
+function kindOf(stats: Stats): string {
+  if (stats.isDirectory()) return "a directory";
+  return stats.isFIFO() ? "a FIFO" : "a device";
 }
 
 const READ_ERRORS: Readonly<Record<string, string>> = {
   ENOENT: "no such file",
-  EISDIR: "is a directory, not a file",
+  ENXIO: "is a socket or a device that is not there, not a file",
   EACCES: "may not be read: permission denied",
 };
 

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { lstatSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { stringify } from "yaml";
 import { type Checked, checkYaml, inFileOrder, type Problem, readTextFile } from "./checkedYaml.ts";
@@ -47,13 +47,33 @@ export interface ServeFlags {
 
 /**
  * The configuration that `serve` runs with: of the named file, else of config.yaml in the working directory if there
- * is one, else the defaults; the command line's flags win over all of them.
+ * is one, else the defaults; the command line's flags win over all of them. `file` is the one that was read. A reload
+ * names that one, `isReload`: should it be empty now, something went wrong with writing it.
  */
-export function loadSettings(flags: ServeFlags): ConfigResult & { readonly file: string | null } {
-  const file = flags.configFile ?? (existsSync(USUAL_FILE) ? USUAL_FILE : null);
-  const defaults = (): ConfigResult => ({ ok: true, config: defaultConfig(), warnings: [] });
-  const result = file === null ? defaults() : loadConfigFile(file);
+export function loadSettings(
+  flags: ServeFlags,
+  { isReload = false }: { isReload?: boolean } = {},
+): ConfigResult & { readonly file: string | null } {
+  const file = flags.configFile ?? usualFile();
+  if (file === null) return { ok: true, config: override(defaultConfig(), flags), warnings: [], file };
+  const read = readTextFile(file);
+  if (!read.ok) return { ...read, file };
+  if (isReload && read.text.trim() === "") {
+    const text = "is empty; allowed on a reload: a file with settings, or a comment for all the defaults";
+    return { ok: false, problems: [{ file, position: null, path: "", text }], file };
+  }
+  const result = loadConfig(file, read.text);
   return result.ok ? { ...result, config: override(result.config, flags), file } : { ...result, file };
+}
+
+/** config.yaml if there is one here, be it one that cannot be read; else null. */
+export function usualFile(): string | null {
+  try {
+    return lstatSync(USUAL_FILE, { throwIfNoEntry: false }) === undefined ? null : USUAL_FILE;
+  } catch {
+    // Whoever reads it tells why that does not work.
+    return USUAL_FILE;
+  }
 }
 
 /** The configuration with the command line's settings in place of the file's. */

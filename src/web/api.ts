@@ -47,7 +47,15 @@ export function apiRouter(deps: WebDeps): Router {
       else sendData(response, deps.scaler.decisions(wanted));
     })
     .get("/stream", streamHandler(deps))
-    .get("/status/config", (_request, response) => sendData(response, { yaml: configToYaml(deps.config()) }))
+    .get("/status/config", (_request, response) => {
+      const { timeMs, problems } = deps.lastReload();
+      const last_reload = {
+        successful: problems.length === 0,
+        time: new Date(timeMs).toISOString(),
+        problems,
+      };
+      sendData(response, { yaml: configToYaml(deps.config()), last_reload });
+    })
     .get("/status/buildinfo", (_request, response) => {
       const { version, revision } = deps.build;
       sendData(response, { version, revision: revision ?? undefined, nodeVersion: process.version });

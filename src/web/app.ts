@@ -14,6 +14,12 @@ import { metricsHandler } from "./metrics.ts";
 import { CONTENT_SECURITY_POLICY, landingPage, notFoundPage } from "./page.ts";
 import { send, sendError, sendText } from "./responses.ts";
 
+/** When the configuration was last read, and why it was refused then: empty when it was taken. */
+export interface LastReload {
+  readonly timeMs: number;
+  readonly problems: readonly string[];
+}
+
 /** The parts of the program that the web side serves. What may change is asked for anew with each request. */
 export interface WebDeps {
   readonly clock: Clock;
@@ -27,6 +33,7 @@ export interface WebDeps {
   readonly streamLimits?: { readonly maxClients: number; readonly maxBacklogBytes: number };
   /** The configuration in force. */
   readonly config: () => Config;
+  readonly lastReload: () => LastReload;
   readonly isReady: () => boolean;
   readonly targets: () => readonly TargetSnapshot[];
   readonly snapshot: () => FleetSnapshot;

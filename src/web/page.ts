@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { SubscriptionSnapshot, SubscriptionState } from "../client/subscription.ts";
 import type { TargetSnapshot } from "../client/target.ts";
 import type { ScalerSummary } from "../scaler/scaler.ts";
-import type { WebDeps } from "./app.ts";
+import type { LastReload, WebDeps } from "./app.ts";
 
 /** Text that is HTML already: what is put into other HTML as it stands. */
 export interface Html {
@@ -148,6 +148,7 @@ export function landingPage(deps: WebDeps): Html {
     html`<h1>albatross-exporter</h1>
 <p class="soft">Version ${deps.build.version}. Statistics of Albatross unikernels and VMs for Prometheus.</p>
 <p><a href="${telemetryPath}">Metrics</a> are at <code>${telemetryPath}</code>.</p>
+${refusedReload(deps.lastReload(), nowMs)}
 <h2>Hosts</h2>
 <p>${summary(targets)}</p>
 ${targets.map((target) => targetCard(target, nowMs))}
@@ -159,6 +160,19 @@ ${LINKS.map(({ path, what }) => html`<tr><td><a href="${path}"><code>${path}</co
 </table></div>
 <p class="soft">As of ${new Date(nowMs).toISOString().slice(0, 19).replace("T", " ")} UTC.</p>`,
   );
+}
+
+/** As many as are read at a glance; all of them are in the log and the API. */
+const PROBLEMS_SHOWN = 10;
+
+function refusedReload({ timeMs, problems }: LastReload, nowMs: number): Html {
+  if (problems.length === 0) return html``;
+  const more = problems.length - PROBLEMS_SHOWN;
+  return html`<section class="card">
+<p>${state("bad", "The configuration was not reloaded")} ${age(nowMs - timeMs)} ago: the one before stays in force.</p>
+${problems.slice(0, PROBLEMS_SHOWN).map((problem) => html`<p><code>${problem}</code></p>\n`)}
+${more > 0 ? html`<p>And ${more} more.</p>` : html``}
+</section>`;
 }
 
 function summary(targets: readonly TargetSnapshot[]): string {

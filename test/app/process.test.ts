@@ -1,5 +1,5 @@
 /** @module-tag process */
-import { writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { bigScrape, Serving, startSimulatedHost, temporaryFolder, until } from "../support/serving.ts";
@@ -76,6 +76,35 @@ describe("SIGHUP", () => {
     await writeFile(serving.configFile, `targets: [{ name: new, socket_dir: ${none} }]\n`);
     serving.signal("SIGTERM");
     expect(await serving.exited).toBe(0);
+  });
+
+  test.each([
+    ["is missing", (file: string) => rm(file), "no such file"],
+    ["is empty", (file: string) => writeFile(file, "\n"), "is empty; allowed on a reload: "],
+    ["is a directory", (file: string) => rm(file).then(() => mkdir(file)), "is a directory, not"],
+  ])("of a file that %s keeps the one before in force, and shows it", async (_, damage, problem) => {
+    const folder = await temporaryFolder();
+    // from the working directory, as without --config.file
+    const args = ["--web.telemetry-path", "/flag"];
+    const serving = await Serving.start(folder, configFor(`${folder}/none`), args, { inFolder: true });
+    const read = async () => JSON.parse(await serving.get("/api/v1/status/config")).data;
+    const { yaml, last_reload: first } = await read();
+    expect(first).toMatchObject({ successful: true, problems: [] });
+    await damage(serving.configFile);
+    serving.signal("SIGHUP");
+    await serving.logged("configuration not reloaded: the one before stays in force");
+    const problems = [expect.stringContaining(`config.yaml: ${problem}`)];
+    expect(await read()).toMatchObject({ yaml, last_reload: { successful: false, problems } });
+    expect(await serving.get("/")).toContain(`config.yaml: ${problem}`);
+    expect(await serving.get("/flag")).toContain(`\n${RELOADED} 0\n`);
+    expect(await serving.get("/flag")).toContain('\nalbatross_up{host="demo"} 0\n');
+
+    await rm(serving.configFile, { recursive: true, force: true });
+    await writeFile(serving.configFile, configFor(`${folder}/none`));
+    serving.signal("SIGHUP");
+    await serving.logged("configuration reloaded");
+    expect((await read()).last_reload).toMatchObject({ successful: true, problems: [] });
+    expect(await serving.get("/")).not.toContain("not reloaded");
   });
 
   test("with an address that cannot be had changes nothing", async () => {

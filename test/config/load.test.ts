@@ -1,8 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { formatProblem } from "../../src/config/checkedYaml.ts";
+import { formatProblem, readTextFile } from "../../src/config/checkedYaml.ts";
 import { defaultConfig, loadConfig, loadConfigFile, override, statePath } from "../../src/config/load.ts";
 import { type Machine, thisMachine } from "../../src/config/target.ts";
 
@@ -31,19 +34,33 @@ describe("what a target leaves out", () => {
 
 describe("a file that cannot be read is one clear line", () => {
   let folder: string;
-  beforeAll(() => {
+  const server = createServer();
+  beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "config-"));
+    server.listen(join(folder, "socket"));
+    await once(server, "listening");
     writeFileSync(join(folder, "latin1.yaml"), Buffer.from("# f\xfcr alle\n", "latin1"));
-    writeFileSync(join(folder, "huge.yaml"), Buffer.alloc(5 * 2 ** 20, "#"));
+    writeFileSync(join(folder, "huge.yaml"), Buffer.alloc(2 ** 20 + 1, "#"));
+    writeFileSync(join(folder, "largest.yaml"), `# ${"x".repeat(2 ** 20 - 3)}\n`);
+    symlinkSync("none", join(folder, "dangling.yaml"));
+    symlinkSync("loop.yaml", join(folder, "loop.yaml"));
     writeFileSync(join(folder, "bom.yaml"), "\ufefflog: { level: debug }\n");
   });
-  afterAll(() => rmSync(folder, { recursive: true }));
+  afterAll(() => {
+    server.close();
+    rmSync(folder, { recursive: true });
+  });
 
   test.each([
     ["none.yaml", "no such file"],
     ["", "is a directory, not a file"],
     ["latin1.yaml", "is not text in UTF-8"],
-    ["huge.yaml", "is larger than allowed: at most 4194304 bytes"],
+    ["huge.yaml", "is larger than allowed: at most 1048576 bytes"],
+    ["../../dev/zero", "is a device, not a file"],
+    ["../../dev/null", "is a device, not a file"],
+    ["socket", "is a socket or a device that is not there, not a file"],
+    ["dangling.yaml", "no such file"],
+    ["loop.yaml", "cannot be read: ELOOP"],
     ["latin1.yaml/x", "cannot be read: ENOTDIR: not a directory"],
   ])("%j: %s", (name, text) => {
     const file = join(folder, name);
@@ -52,6 +69,19 @@ describe("a file that cannot be read is one clear line", () => {
     expect(result.problems.map(formatProblem).join("\n")).toContain(`${file}: ${text}`);
     expect(result.problems).toHaveLength(1);
   });
+
+  test("a FIFO is told as such, without waiting for who writes to it", { tags: ["process"] }, () => {
+    const file = join(folder, "fifo");
+    execFileSync("mkfifo", [file]);
+    expect(loadConfigFile(file)).toMatchObject({ problems: [{ file, text: "is a FIFO, not a file" }] });
+  });
+
+  test.each(["largest.yaml", "../../proc/self/comm"])(
+    "%s is read, whatever its size is said to be",
+    (name) => {
+      expect(readTextFile(join(folder, name))).toEqual({ ok: true, text: expect.stringMatching(/\n$/) });
+    },
+  );
 
   test("a byte order mark is no part of the file", () => {
     expect(loadConfigFile(join(folder, "bom.yaml"))).toMatchObject({

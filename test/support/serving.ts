@@ -20,6 +20,8 @@ const PROGRAMS = {
 
 export interface LaunchOptions {
   readonly env?: NodeJS.ProcessEnv;
+  /** run in the configuration's folder without --config.file */
+  readonly inFolder?: boolean;
   /** default: sources; what is built is fresh in end-to-end tests only */
   readonly program?: keyof typeof PROGRAMS;
 }
@@ -64,13 +66,15 @@ export class Serving {
   #running = true;
 
   private constructor(configFile: string, args: readonly string[], options: LaunchOptions) {
-    const { env = {}, program = "sources" } = options;
+    const { env = {}, program = "sources", inFolder = false } = options;
+    const config = inFolder ? [] : ["--config.file", configFile];
     this.configFile = configFile;
     this.#child = spawn(
       process.execPath,
-      [...PROGRAMS[program], "--config.file", configFile, "--log.format", "json", ...args],
+      [...PROGRAMS[program], ...config, "--log.format", "json", ...args],
       {
         stdio: ["ignore", "ignore", "pipe"],
+        ...(inFolder && { cwd: dirname(configFile) }),
         // What it writes stays where its configuration is.
         env: { ...process.env, STATE_DIRECTORY: dirname(configFile), ...env },
       },

@@ -61,6 +61,7 @@ export async function startWeb(overrides: Partial<WebDeps> = {}): Promise<Runnin
     scaler: SCALER,
     stream,
     config: webConfig,
+    lastReload: () => ({ timeMs: 0, problems: [] }),
     isReady: () => true,
     targets: () => [],
     snapshot: () => snapshot({}),

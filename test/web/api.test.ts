@@ -34,7 +34,13 @@ describe("the API", () => {
       ],
     },
     { route: "groups", data: [...groupsJson(fleet, SCALER)] },
-    { route: "status/config", data: { yaml: configToYaml(webConfig()) } },
+    {
+      route: "status/config",
+      data: {
+        yaml: configToYaml(webConfig()),
+        last_reload: { successful: true, time: "1970-01-01T00:00:00.000Z", problems: [] },
+      },
+    },
     { route: "status/buildinfo", data: { version: "1.2.3", revision: "abc", nodeVersion: process.version } },
   ])("answers /api/v1/$route as Prometheus does", async ({ route, data }) => {
     web = await startWeb({
