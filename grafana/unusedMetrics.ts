@@ -5,6 +5,8 @@ const ACTIVE = "What keeps the program's event loop going: for those who debug t
 const DELAYS = "The event loop's delay is shown by its median, its slowest hundredth and its maximum.";
 
 export const unusedMetrics: Readonly<Record<string, string>> = {
+  albatross_info_errors_total:
+    "The alert AlbatrossInfoDown tells of albatrossd, with these counts by reason.",
   process_cpu_seconds_total: "The sum of user and system time, which are shown.",
   process_virtual_memory_bytes:
     "Node reserves address space generously; it says nothing about memory in use.",

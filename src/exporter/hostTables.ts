@@ -5,6 +5,7 @@ import {
   type SubscriptionSnapshot,
 } from "../client/subscription.ts";
 import type { TargetSnapshot } from "../client/target.ts";
+import { VMMD_ERROR_REASONS } from "../client/vmmd.ts";
 import { escapeLabelValue, labelPairs } from "../exposition/family.ts";
 import type { Sample } from "../exposition/row.ts";
 import type { Group, MemberState, PolicyRecord } from "../fleet/types.ts";
@@ -94,7 +95,7 @@ export const groupTable: Table<Group, null> = {
 };
 
 /** A target as the rows see it. */
-type TargetItem = Pick<TargetSnapshot, "up"> & { readonly labels: string };
+type TargetItem = TargetSnapshot & { readonly labels: string };
 
 export const targetTable: Table<TargetItem, null> = {
   title: "Hosts",
@@ -107,6 +108,21 @@ export const targetTable: Table<TargetItem, null> = {
       source: "states of the subscriptions",
       unit: "0 or 1",
       value: ({ up }) => (up ? 1 : 0),
+    },
+    {
+      name: "albatross_info_up",
+      help: "1 while albatrossd answers what is asked of its unikernels, else 0. Absent until the first answer, or none.",
+      source: "answers of vmmd.sock",
+      unit: "0 or 1",
+      value: ({ infoReadable }) => (infoReadable === null ? null : Number(infoReadable)),
+    },
+    {
+      name: "albatross_info_errors_total",
+      help: "Questions to albatrossd, about unikernels or policies, that have no answer, by why.",
+      source: "vmmd.sock",
+      unit: "questions",
+      by: "reason",
+      values: perKey(VMMD_ERROR_REASONS, ({ infoErrors }: TargetItem, reason) => infoErrors[reason]),
     },
   ],
 };
@@ -139,7 +155,10 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
       source: "stat.sock",
       unit: "errors",
       by: "reason",
-      values: perKey(DECODE_ERROR_REASONS, (subscription, reason) => subscription.decodeErrors[reason]),
+      values: perKey(
+        DECODE_ERROR_REASONS,
+        (subscription: SubscriptionItem, reason) => subscription.decodeErrors[reason],
+      ),
     },
     {
       name: "albatross_stats_connects_total",
@@ -154,7 +173,10 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
       source: "stat.sock",
       unit: "connections",
       by: "reason",
-      values: perKey(DISCONNECT_REASONS, (subscription, reason) => subscription.disconnects[reason]),
+      values: perKey(
+        DISCONNECT_REASONS,
+        (subscription: SubscriptionItem, reason) => subscription.disconnects[reason],
+      ),
     },
     {
       name: "albatross_stats_last_message_timestamp_seconds",
@@ -177,14 +199,16 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
       source: "state of the subscription",
       unit: "0 or 1",
       by: "state",
-      values: perKey(SUBSCRIPTION_STATES, (subscription, state) => (subscription.state === state ? 1 : 0)),
+      values: perKey(SUBSCRIPTION_STATES, (subscription: SubscriptionItem, state) =>
+        subscription.state === state ? 1 : 0,
+      ),
     },
   ],
 };
 
 /** What the rows over targets walk. */
 export function targetItems(targets: readonly TargetSnapshot[]): TargetItem[] {
-  return targets.map(({ name, up }) => ({ labels: labelPairs({ host: name }), up }));
+  return targets.map((target) => ({ ...target, labels: labelPairs({ host: target.name }) }));
 }
 
 /** What the rows over subscriptions walk. */
@@ -218,11 +242,9 @@ function limit(value: PolicyRecord["unikernels"]): Sample {
 }
 
 /** One value for each of a fixed set of label values, so that each has a series at all times. */
-function perKey<K extends string>(
+function perKey<K extends string, T>(
   keys: readonly K[],
-  value: (subscription: SubscriptionSnapshot, key: K) => number,
-): Record<string, (subscription: SubscriptionSnapshot) => number> {
-  return Object.fromEntries(
-    keys.map((key) => [key, (subscription: SubscriptionSnapshot) => value(subscription, key)]),
-  );
+  value: (item: T, key: K) => number,
+): Record<string, (item: T) => number> {
+  return Object.fromEntries(keys.map((key) => [key, (item: T) => value(item, key)]));
 }
