@@ -56,7 +56,8 @@ export function register(program: Command): void {
       `
 Between the samples: {"time","host","event":"info","vms":[...]} for each unikernel info, and what the last one said at the
 beginning; {"time","host","event":"connection","up"} when a host's statistics no longer arrive (false) and when they do again;
-{"time","event":"tick"} for each evaluation of the scaler. The exit code is 1 when the exporter cannot be reached or the recording ends before its time.
+{"time","event":"tick"} for each evaluation of the scaler. One recorder writes to a file; half a line at its end is cut back.
+The exit code is 1 when the exporter cannot be reached, the file cannot be written or the recording ends before its time.
 
 Example: an hour of one host
   albatross-exporter record --host local --duration 1h -o local.ndjson.gz`,
@@ -71,11 +72,18 @@ async function record(flags: RecordFlags, command: Command): Promise<void> {
     );
   }
   if (flags.takeSlot && flags.target === undefined) command.error("error: --take-slot needs --target");
+  const { openTraceFile } = await import("../trace/file.ts");
   const trace = await import("../trace/record.ts");
   const stop = new AbortController();
   const { signal } = stop;
   const clock = systemClock({ unref: true });
+  const report = (line: string) => console.error(line);
   untilSignal().then(() => stop.abort());
+  const { output: file, duration } = flags;
+  const output =
+    file === undefined
+      ? trace.printedTrace(process.stdout)
+      : await openTraceFile(file, { clock, report: (line) => report(`albatross-exporter: ${line}`) });
   try {
     const lines =
       flags.target === undefined
@@ -86,8 +94,6 @@ async function record(flags: RecordFlags, command: Command): Promise<void> {
             log: createLogger({ level: "warn", format: "logfmt" }),
             signal,
           });
-    const { output: file, duration } = flags;
-    const output = file === undefined ? trace.printedTrace(process.stdout) : await trace.openTraceFile(file);
     clock.after(duration, () => stop.abort());
     process.exitCode = await trace.recordTrace({
       lines,
@@ -95,10 +101,11 @@ async function record(flags: RecordFlags, command: Command): Promise<void> {
       clock,
       durationMs: duration,
       progress: process.stderr.isTTY ? process.stderr : null,
-      report: (line) => console.error(line),
+      report,
     });
   } finally {
     stop.abort();
+    await output.close();
   }
 }
 

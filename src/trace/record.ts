@@ -1,11 +1,8 @@
 /** Writes a trace: from a running exporter's stream, or from a subscription of its own. */
-import { once } from "node:events";
-import { createWriteStream } from "node:fs";
 import { get as httpGet, type IncomingMessage } from "node:http";
 import { get as httpsGet } from "node:https";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { createGzip } from "node:zlib";
 import { Target } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
 import { formatProblem } from "../config/checkedYaml.ts";
@@ -14,12 +11,8 @@ import type { TargetConfig } from "../config/target.ts";
 import { formatDuration } from "../config/units.ts";
 import type { Log } from "../log.ts";
 import { isErrno, plainMessage } from "../systemError.ts";
+import { RecordError, type TraceOutput } from "./file.ts";
 import { TraceLines } from "./lines.ts";
-
-/** Why nothing, or nothing more, can be recorded; for people, on one line. */
-export class RecordError extends Error {
-  override readonly name = "RecordError";
-}
 
 export interface Recording {
   /** Whole lines as they arrive; ends when the recording is to end, throws a RecordError when it ends before. */
@@ -44,6 +37,7 @@ export async function recordTrace(recording: Recording): Promise<number> {
   async function* counted(): AsyncGenerator<string> {
     try {
       for await (const some of lines) {
+        if (tally.isEmpty) refuseEarlier(some, output.lastMs);
         yield some;
         tally.add(some);
       }
@@ -57,15 +51,29 @@ export async function recordTrace(recording: Recording): Promise<number> {
     clock,
     () => `${took()} of ${formatDuration(recording.durationMs)}: ${tally.text()}`,
   );
-  await output.write(counted()).catch((error) => failures.push(error));
+  const isWritten = await output.write(counted()).then(
+    () => true,
+    (error) => {
+      failures.push(error);
+      return false;
+    },
+  );
   stopProgress();
   const [failure] = failures;
   if (failure !== undefined) {
     if (!(failure instanceof RecordError)) throw failure;
     report(`albatross-exporter: ended early, after ${took()}: ${failure.message}`);
   }
-  report(`recorded ${tally.text()} in ${took()} to ${output.name}`);
+  report(`recorded ${isWritten ? "" : "up to "}${tally.text()} in ${took()} to ${output.name}`);
   return failure === undefined ? 0 : 1;
+}
+
+/** A trace whose time goes back could not be read. */
+function refuseEarlier(lines: string, lastMs: number | null): void {
+  const time = /^\{"time":"([^"]+)"/.exec(lines)?.[1] ?? "";
+  if (lastMs === null || !(Date.parse(time) < lastMs)) return;
+  const last = new Date(lastMs).toISOString();
+  throw new RecordError(`it is ${time} and the file has lines up to ${last}: record to another file`);
 }
 
 const EVENT = /^\{"time":"[^"]*",(?:"host":"(?:[^"\\]|\\.)*",)?"event":"(\w+)"/;
@@ -74,6 +82,10 @@ const EVENT = /^\{"time":"[^"]*",(?:"host":"(?:[^"\\]|\\.)*",)?"event":"(\w+)"/;
 class Tally {
   readonly #counts = new Map([["sample", 0]]);
   #characters = 0;
+
+  get isEmpty(): boolean {
+    return this.#characters === 0;
+  }
 
   add(lines: string): void {
     this.#characters += lines.length;
@@ -109,38 +121,12 @@ function showProgress(terminal: Recording["progress"], clock: Clock, text: () =>
   };
 }
 
-/** Where a trace goes. */
-export interface TraceOutput {
-  /** The file's name, or what stands for it. */
-  readonly name: string;
-  /**
-   * Resolves when all `lines` have reached the file, taking no more at a time than it takes. Throws a RecordError when
-   * they cannot be written.
-   */
-  write(lines: AsyncIterable<string>): Promise<void>;
-}
-
-/**
- * Opens a file to append a trace to, compressed when its name ends in `.gz` (a second recording becomes a second gzip
- * member, which gunzip reads on). Throws a RecordError when it cannot be written.
- */
-export async function openTraceFile(file: string): Promise<TraceOutput> {
-  const disk = createWriteStream(file, { flags: "a" });
-  const failed = (error: unknown) => {
-    throw new RecordError(`cannot write ${file}: ${plainMessage(error)}`);
-  };
-  await once(disk, "open").catch(failed);
-  return {
-    name: file,
-    write: (lines) =>
-      (file.endsWith(".gz") ? pipeline(lines, createGzip(), disk) : pipeline(lines, disk)).catch(failed),
-  };
-}
-
 /** Prints a trace. */
 export function printedTrace(stdout: Writable): TraceOutput {
   return {
     name: "standard output",
+    lastMs: null,
+    close: async () => {},
     async write(lines) {
       try {
         // standard output is the process' own and stays open
@@ -154,7 +140,12 @@ export function printedTrace(stdout: Writable): TraceOutput {
 
 /** What the exporter writes last when it cuts a client that does not keep up. */
 const DROPPED = '{"event":"dropped"';
-const MAX_ERROR_BYTES = 64 * 1024;
+const LINE = /^\{"(time|event)":/;
+/** The longest line is a list of all VMs, in one piece from exporters of before. */
+const MAX_LINE_CHARACTERS = 64 * 1024 * 1024;
+const ANSWER_MS = 10_000;
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+const SHOWN_CHARACTERS = 200;
 
 export interface StreamSource {
   /** Of the running exporter: `http://127.0.0.1:10042`. */
@@ -167,14 +158,15 @@ export interface StreamSource {
 
 /**
  * Connects to a running exporter's stream. What comes back yields whole lines, as many at a time as have arrived, and
- * ends when `signal` is aborted. Throws a RecordError when the exporter cannot be reached or does not have the host,
- * and from the lines when the stream ends by itself.
+ * ends when `signal` is aborted. Throws a RecordError when the exporter cannot be reached, is something else or does not
+ * have the host, and from the lines when the stream ends by itself or is none of a trace's.
  */
 export async function openStream({ url, host, signal }: StreamSource): Promise<AsyncIterable<string>> {
   if (host !== null) await checkHost(url, host, signal);
   const query = host === null ? "" : `?host=${encodeURIComponent(host)}`;
-  const response = await ask(url, `api/v1/stream${query}`, signal);
-  return linesOf(response, url, signal);
+  const response = await ask(url, `api/v1/stream${query}`, "application/x-ndjson", signal);
+  response.setTimeout(0);
+  return linesOf(response, withoutPassword(url), signal);
 }
 
 async function* linesOf(response: IncomingMessage, url: string, signal: AbortSignal): AsyncGenerator<string> {
@@ -183,7 +175,13 @@ async function* linesOf(response: IncomingMessage, url: string, signal: AbortSig
   try {
     for await (const chunk of response) {
       rest += chunk;
+      if (!LINE.test(rest) && rest.includes("\n")) {
+        throw new RecordError(`${url} sends what is no line of a trace: ${firstLine(rest)}`);
+      }
       const end = rest.lastIndexOf("\n") + 1;
+      if (end === 0 && rest.length > MAX_LINE_CHARACTERS) {
+        throw new RecordError(`${url} sends a line without an end`);
+      }
       if (end === 0) continue;
       const lines = rest.slice(0, end);
       rest = rest.slice(end);
@@ -195,64 +193,111 @@ async function* linesOf(response: IncomingMessage, url: string, signal: AbortSig
     }
   } catch (error) {
     if (signal.aborted) return;
-    if (error instanceof RecordError) throw error;
-    throw new RecordError(`the connection to ${url} broke: ${plainMessage(error)}`);
+    throw broken(url, error);
   }
   if (!signal.aborted) throw new RecordError(`${url} ended the stream`);
 }
 
-/** A host that is no target would be recorded as silence. */
-async function checkHost(url: string, host: string, signal: AbortSignal): Promise<void> {
-  const { data } = JSON.parse(await bodyOf(await ask(url, "api/v1/targets", signal))) as {
-    readonly data: readonly { readonly name: string }[];
-  };
-  const names = data.map(({ name }) => name);
-  if (names.includes(host)) return;
-  throw noTarget(url, host, names);
+function broken(url: string, error: unknown): RecordError {
+  if (error instanceof RecordError) return error;
+  return new RecordError(`the connection to ${url} broke: ${plainMessage(error)}`);
 }
 
-/** The response to a GET, once its headers are there and say 200. */
-function ask(url: string, path: string, signal: AbortSignal): Promise<IncomingMessage> {
+/** A host that is no target would be recorded as silence. */
+async function checkHost(url: string, host: string, signal: AbortSignal): Promise<void> {
+  const body = await bodyOf(url, await ask(url, "api/v1/targets", "application/json", signal));
+  const names = targetNames(body);
+  const where = withoutPassword(url);
+  if (names === null) throw new RecordError(`${where} is no albatross-exporter: it lists no targets`);
+  if (!names.includes(host)) throw noTarget(where, host, names);
+}
+
+/** The names in an answer to the question for targets; null for another answer. */
+function targetNames(body: string): string[] | null {
+  const answer = parsed(body);
+  if (!isObject(answer) || !Array.isArray(answer["data"])) return null;
+  const names = answer["data"].map((target: unknown) => (isObject(target) ? target["name"] : null));
+  return names.every((name) => typeof name === "string") ? names : null;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}
+
+/** Null for what is no JSON. */
+function parsed(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    // the caller says what it is instead
+    return null;
+  }
+}
+
+/** The response to a GET, once its headers are there, say 200 and are of this type. */
+function ask(url: string, path: string, type: string, signal: AbortSignal): Promise<IncomingMessage> {
   const get = url.startsWith("https:") ? httpsGet : httpGet;
   const target = new URL(path, url.endsWith("/") ? url : `${url}/`);
+  const where = withoutPassword(url);
   return new Promise((resolve, reject) => {
-    get(target, { agent: false, signal }, (response) => {
-      if (response.statusCode === 200) resolve(response);
-      else refused(url, path, response).then(reject, reject);
-    }).on("error", (error) => {
+    const request = get(target, { agent: false, signal, timeout: ANSWER_MS }, (response) => {
+      const { statusCode, headers } = response;
+      if (statusCode !== 200) {
+        refused(url, path, response).then(reject, reject);
+      } else if (headers["content-type"]?.startsWith(type) !== true) {
+        response.destroy();
+        const found = headers["content-type"] ?? "what it does not name";
+        reject(new RecordError(`${where} is no albatross-exporter: it answers /${path} with ${found}`));
+      } else {
+        resolve(response);
+      }
+    });
+    request.on("timeout", () => request.destroy(new Error(`no answer within ${ANSWER_MS / 1000} s`)));
+    request.on("error", (error) => {
       const hint = isErrno(error, "ECONNREFUSED") ? " (is the exporter running there?)" : "";
-      reject(new RecordError(`cannot reach ${url}: ${plainMessage(error)}${hint}`));
+      reject(new RecordError(`cannot reach ${where}: ${plainMessage(error)}${hint}`));
     });
   });
 }
 
 async function refused(url: string, path: string, response: IncomingMessage): Promise<RecordError> {
-  const body = await bodyOf(response);
-  return new RecordError(`${url} answered ${response.statusCode} to /${path}: ${reasonIn(body)}`);
-}
-
-/** The API's answers say why in a field; anything else says it in its first line. */
-function reasonIn(body: string): string {
-  try {
-    const answer: unknown = JSON.parse(body);
-    if (typeof answer === "object" && answer !== null && "error" in answer) return String(answer.error);
-  } catch {
-    // not JSON, so not the exporter's API
+  const { statusCode, headers } = response;
+  const where = withoutPassword(url);
+  if (headers.location !== undefined) {
+    response.destroy();
+    return new RecordError(`${where} redirects /${path} to ${headers.location}: is that where it is?`);
   }
-  return body.split("\n")[0]?.slice(0, 200) ?? "";
+  const body = await bodyOf(url, response);
+  const answer = parsed(body);
+  // the API's answers say why in a field
+  const why = isObject(answer) && "error" in answer ? String(answer["error"]) : body;
+  return new RecordError(`${where} answered ${statusCode} to /${path}: ${firstLine(why)}`);
 }
 
-async function bodyOf(response: IncomingMessage): Promise<string> {
+async function bodyOf(url: string, response: IncomingMessage): Promise<string> {
   const pieces: Buffer[] = [];
   let bytes = 0;
-  for await (const piece of response) {
-    pieces.push(piece);
-    bytes += piece.length;
-    if (bytes > MAX_ERROR_BYTES) break;
+  try {
+    for await (const piece of response) {
+      pieces.push(piece);
+      bytes += piece.length;
+      if (bytes > MAX_ANSWER_BYTES) break;
+    }
+  } catch (error) {
+    throw broken(withoutPassword(url), error);
   }
   return Buffer.concat(pieces).toString("utf8");
 }
 
+/** What came from a server, for one line of an error. */
+function firstLine(text: string): string {
+  const line = text.split("\n", 1)[0] ?? "";
+  return line.slice(0, SHOWN_CHARACTERS).replace(/\p{Cc}/gu, "\ufffd");
+}
+
+function withoutPassword(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, "//");
+}
 /** An output that takes this much less than what arrives will not catch up. */
 const MAX_WAITING_CHARACTERS = 64 * 1024 * 1024;
 

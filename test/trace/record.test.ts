@@ -12,8 +12,9 @@ import { systemClock } from "../../src/clock.ts";
 import { formatProblem } from "../../src/config/checkedYaml.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { loadScenario } from "../../src/simulator/scenarioFile.ts";
+import { openTraceFile, RecordError } from "../../src/trace/file.ts";
 import { TraceLines } from "../../src/trace/lines.ts";
-import { openStream, openTraceFile, RecordError, recordTrace } from "../../src/trace/record.ts";
+import { openStream, recordTrace } from "../../src/trace/record.ts";
 import { formatName } from "../../src/wire/names.ts";
 import { eventually, PATIENCE_MS } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
@@ -43,14 +44,16 @@ async function record(
 ) {
   const said: string[] = [];
   const shown: string[] = [];
+  const output = await openTraceFile(file, { clock, report: (line) => said.push(line) });
   const exitCode = await recordTrace({
     lines,
-    output: await openTraceFile(file),
+    output,
     clock,
     durationMs: 60_000,
     progress: { write: (text) => shown.push(text) },
     report: (line) => said.push(line),
   });
+  await output.close();
   return { exitCode, said, shown, file };
 }
 
@@ -117,7 +120,9 @@ describe("a trace", () => {
     ["a file in no directory", "none/trace.ndjson", "no such file or directory"],
   ])("cannot go to %s", async (_, name, why) => {
     const file = join(dir, name);
-    await expect(openTraceFile(file)).rejects.toThrow(new RecordError(`cannot write ${file}: ${why}`));
+    await expect(openTraceFile(file, { clock: new FakeClock(), report: () => {} })).rejects.toThrow(
+      new RecordError(`cannot write ${file}: ${why}`),
+    );
   });
 });
 
@@ -205,7 +210,10 @@ describe("a server that is no exporter, or fails", () => {
     server?.close();
   });
   const serve = async (handler: RequestListener) => {
-    server = createServer(handler);
+    server = createServer((request, response) => {
+      response.setHeader("Content-Type", "application/x-ndjson");
+      return handler(request, response);
+    });
     await new Promise<void>((resolve) => server?.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
     return `http://127.0.0.1:${port}`;
@@ -215,6 +223,75 @@ describe("a server that is no exporter, or fails", () => {
   it("that answers something else is quoted", async () => {
     const url = await serve((_, response) => response.writeHead(404).end("no such page\nat all"));
     await expect(stream(url)).rejects.toThrow(`${url} answered 404 to /api/v1/stream: no such page`);
+  });
+
+  const json = (body: unknown): RequestListener => {
+    return (_, response) => response.setHeader("Content-Type", "application/json").end(JSON.stringify(body));
+  };
+  const isNone = "URL is no albatross-exporter";
+  it.each<[string, string | null, RequestListener, string]>([
+    [
+      "answers a page",
+      null,
+      (_, response) => response.setHeader("Content-Type", "text/html").end("<p>"),
+      `${isNone}: it answers /api/v1/stream with text/html`,
+    ],
+    [
+      "answers a page to a host",
+      "local",
+      (_, response) => response.setHeader("Content-Type", "text/html").end("<p>"),
+      `${isNone}: it answers /api/v1/targets with text/html`,
+    ],
+    ["has other targets", "local", json({ data: { activeTargets: [] } }), `${isNone}: it lists no targets`],
+    ["has no data", "local", json(null), `${isNone}: it lists no targets`],
+    ["has targets of another kind", "local", json({ data: [null, 1] }), `${isNone}: it lists no targets`],
+    [
+      "answers half a list",
+      "local",
+      (_, response) => response.setHeader("Content-Type", "application/json").end(`{"data":[`),
+      `${isNone}: it lists no targets`,
+    ],
+    [
+      "redirects",
+      null,
+      (_, response) => response.writeHead(302, { Location: "https://login.example/" }).end(),
+      "URL redirects /api/v1/stream to https://login.example/: is that where it is?",
+    ],
+    [
+      "colours the terminal",
+      null,
+      (_, response) => response.writeHead(500).end("\u001b[31mred"),
+      "URL answered 500 to /api/v1/stream: \ufffd[31mred",
+    ],
+    [
+      "breaks off",
+      null,
+      (_, response) => {
+        response.writeHead(500, { "Content-Length": "100" }).write("half");
+        setImmediate(() => response.destroy());
+      },
+      "the connection to URL broke: connection lost",
+    ],
+  ])("that %s is told as such", async (_, host, handler, says) => {
+    const url = await serve(handler);
+    const { signal } = new AbortController();
+    const opened = openStream({ url, host, signal });
+    await expect(opened).rejects.toThrow(new RecordError(says.replace("URL", url)));
+  });
+
+  it("that sends other lines under the same type ends the recording before the first of them", async () => {
+    const url = await serve((_, response) => response.end(`{"level":"info"}\n`));
+    const { exitCode, said, file } = await record(await stream(url));
+    expect(said[0]).toContain(`${url} sends what is no line of a trace: {"level":"info"}`);
+    expect([exitCode, readFileSync(file, "utf8")]).toEqual([1, ""]);
+  });
+
+  it("is named without the password that it is asked with", async () => {
+    const url = await serve((_, response) => response.writeHead(401).end("who?"));
+    const known = url.replace("//", "//me:secret@");
+    await expect(stream(known)).rejects.toThrow(
+      new RecordError(`${url} answered 401 to /api/v1/stream: who?`),
+    );
   });
 
   it("below a path of a proxy is asked there", async () => {

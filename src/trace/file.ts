@@ -1,0 +1,219 @@
+/** The file that a trace is written to: one writer at a time, and whole lines before what is appended. */
+import { createReadStream, createWriteStream } from "node:fs";
+import { type FileHandle, open, realpath, rename, rm, stat } from "node:fs/promises";
+import { pipeline } from "node:stream";
+import { pipeline as pipelined } from "node:stream/promises";
+import { constants, createGunzip, createGzip } from "node:zlib";
+import type { Clock } from "../clock.ts";
+import { lockFile } from "../fileLock.ts";
+import { isErrno, plainMessage } from "../systemError.ts";
+
+/** Why nothing, or nothing more, can be recorded; for people, on one line. */
+export class RecordError extends Error {
+  override readonly name = "RecordError";
+}
+
+/** Where a trace goes. */
+export interface TraceOutput {
+  /** The file's name, or what stands for it. */
+  readonly name: string;
+  /** The time of the last line that is there already; null without one. */
+  readonly lastMs: number | null;
+  /**
+   * Resolves when all `lines` have reached the file, taking no more at a time than it takes. Throws a RecordError when
+   * they cannot be written.
+   */
+  write(lines: AsyncIterable<string>): Promise<void>;
+  /** Lets others write. */
+  close(): Promise<void>;
+}
+
+export interface TraceFileOptions {
+  readonly clock: Clock;
+  /** Gets what people have to know of the file. */
+  readonly report: (line: string) => void;
+}
+
+/** What is compressed and not yet written is lost with the process: no more than of so long. */
+const FLUSH_US = 10_000_000;
+
+/**
+ * Opens a file to append a trace to, compressed when its name ends in `.gz` (a second recording becomes a second gzip
+ * member, which gunzip reads on). What was left of a line by a recording that was cut off is cut back first. Throws a
+ * RecordError when the file cannot be written, is none to append to, or another recorder writes to it.
+ */
+export async function openTraceFile(file: string, { clock, report }: TraceFileOptions): Promise<TraceOutput> {
+  const isPacked = file.endsWith(".gz");
+  const mend = isPacked ? mendPacked : mendPlain;
+  let unlock = async () => {};
+  try {
+    // a terminal, a pipe: nothing is there that could be mended
+    const isFile = await stat(file).then(
+      (found) => found.isFile(),
+      () => true,
+    );
+    if (isFile) unlock = await locked(file, report);
+    const lastMs = isFile ? await mend(file, report) : null;
+    const handle = await open(file, "a");
+    return {
+      name: file,
+      lastMs,
+      async write(lines) {
+        const disk = handle.createWriteStream();
+        const gzip = createGzip();
+        try {
+          await (isPacked ? pipelined(flushed(lines, gzip, clock), gzip, disk) : pipelined(lines, disk));
+        } catch (error) {
+          // a full disk takes a part of a line: the file is to be readable without it
+          if (isFile) await mend(file, () => undefined).catch(() => null);
+          throw cannotWrite(file, error);
+        }
+      },
+      async close() {
+        await handle.close();
+        await unlock();
+      },
+    };
+  } catch (error) {
+    await unlock();
+    throw cannotWrite(file, error);
+  }
+}
+
+function cannotWrite(file: string, error: unknown): RecordError {
+  if (error instanceof RecordError) return error;
+  return new RecordError(`cannot write ${file}: ${plainMessage(error)}`);
+}
+
+/** Hands lines on to be compressed, and sees to it that what came of them is written now and then. */
+async function* flushed(lines: AsyncIterable<string>, gzip: { flush(): void }, clock: Clock) {
+  let lastUs = clock.nowUs();
+  for await (const some of lines) {
+    yield some;
+    if (clock.nowUs() - lastUs < FLUSH_US) continue;
+    lastUs = clock.nowUs();
+    gzip.flush();
+  }
+}
+
+/** Keeps other recorders away from the file; what comes back lets them. */
+async function locked(file: string, report: (line: string) => void): Promise<() => Promise<void>> {
+  let unlock: Awaited<ReturnType<typeof lockFile>>;
+  try {
+    unlock = await lockFile(file);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) throw error;
+    report(`${file} cannot be locked, so see that nobody else records to it: ${plainMessage(error)}`);
+    return async () => {};
+  }
+  if (unlock === null) throw new RecordError(`another recorder writes to ${file}`);
+  return unlock;
+}
+
+const NEWLINE = 0x0a;
+const BLOCK_BYTES = 64 * 1024;
+/** Of a line, what its time stands in. */
+const HEAD_BYTES = 64;
+const LINE_BEGINNING = '{"time":"';
+const TIME = /^\{"time":"([^"]+)"/;
+
+/** Cuts half a line off the end of a trace, and returns the time of its last whole line. */
+async function mendPlain(file: string, report: (line: string) => void): Promise<number | null> {
+  const handle = await openThere(file);
+  if (handle === null) return null;
+  try {
+    const { size } = await handle.stat();
+    const torn = await lineBefore(handle, size);
+    if (torn.start < size) {
+      // a host that lost power leaves bytes of zero
+      const isOurs = LINE_BEGINNING.startsWith(torn.head) || /^(\{"time":"|\0)/.test(torn.head);
+      if (!isOurs) throw new RecordError(`${file} does not end in a line of a trace: record to another file`);
+      await handle.truncate(torn.start);
+      report(`cut back ${file}, which ended in the middle of a line, by ${size - torn.start} bytes`);
+    }
+    return torn.start === 0 ? null : timeOf((await lineBefore(handle, torn.start - 1)).head);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Null for a file that is not there yet. */
+async function openThere(file: string): Promise<FileHandle | null> {
+  try {
+    return await open(file, "r+");
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return null;
+    throw error;
+  }
+}
+
+/** The line that reaches up to the byte at `end`: where it begins, and its first bytes. */
+async function lineBefore(handle: FileHandle, end: number): Promise<{ start: number; head: string }> {
+  const block = Buffer.alloc(BLOCK_BYTES);
+  let start = end;
+  while (start > 0) {
+    const from = Math.max(0, start - BLOCK_BYTES);
+    await handle.read(block, 0, start - from, from);
+    const newline = block.subarray(0, start - from).lastIndexOf(NEWLINE);
+    start = from + newline + 1;
+    if (newline !== -1) break;
+  }
+  const { bytesRead } = await handle.read(block, 0, Math.min(HEAD_BYTES, end - start), start);
+  return { start, head: block.toString("utf8", 0, bytesRead) };
+}
+
+function timeOf(line: string): number | null {
+  const ms = Date.parse(TIME.exec(line)?.[1] ?? "");
+  return Number.isNaN(ms) ? null : ms;
+}
+
+/** The same for a packed trace; one whose end is missing is packed anew as far as its lines are whole. */
+async function mendPacked(file: string, report: (line: string) => void): Promise<number | null> {
+  const handle = await openThere(file);
+  if (handle === null) return null;
+  const { mode, size } = await handle.stat();
+  await handle.close();
+  if (size === 0) return null;
+  const seen = { lastMs: null as number | null, isTorn: false };
+  try {
+    for await (const _ of unpackedLines(file, constants.Z_FINISH, seen));
+    if (!seen.isTorn) return seen.lastMs;
+  } catch (error) {
+    if (isErrno(error, "Z_DATA_ERROR"))
+      throw new RecordError(`${file} is damaged, or not packed by gzip: record to another file`);
+    if (!isErrno(error, "Z_BUF_ERROR")) throw error;
+  }
+  const real = await realpath(file);
+  const mended = `${real}.mended`;
+  try {
+    const lines = unpackedLines(file, constants.Z_SYNC_FLUSH, seen);
+    await pipelined(lines, createGzip(), createWriteStream(mended, { mode, flush: true }));
+    await rename(mended, real);
+  } catch (error) {
+    await rm(mended, { force: true });
+    throw error;
+  }
+  report(`packed ${file} anew up to its last whole line: its end was missing`);
+  return seen.lastMs;
+}
+
+/** Whole lines, as far as the file can be unpacked; what follows the last of them makes it `isTorn`. */
+async function* unpackedLines(
+  file: string,
+  finishFlush: number,
+  seen: { lastMs: number | null; isTorn: boolean },
+): AsyncGenerator<Buffer> {
+  let rest: Buffer = Buffer.alloc(0);
+  // what goes wrong comes out of reading
+  const unpacked = pipeline(createReadStream(file), createGunzip({ finishFlush }), () => undefined);
+  for await (const chunk of unpacked) {
+    const bytes = Buffer.concat([rest, chunk]);
+    const end = bytes.lastIndexOf(NEWLINE) + 1;
+    rest = bytes.subarray(end);
+    if (end === 0) continue;
+    const last = end < 2 ? 0 : bytes.lastIndexOf(NEWLINE, end - 2) + 1;
+    seen.lastMs = timeOf(bytes.toString("utf8", last, Math.min(end, last + HEAD_BYTES)));
+    yield bytes.subarray(0, end);
+  }
+  seen.isTorn = rest.length > 0;
+}
