@@ -1,330 +1,77 @@
 import { describe } from "vitest";
-import { holdsFor, MINUTE, NONE } from "./rules.ts";
+import { holdsFor, MINUTE } from "./rules.ts";
 
 const DUE_UP = { highTicks: 2 };
 const DUE_DOWN = { lowTicks: 4 };
 
 describe("1. what may not be decided on is held, with both counters reset", () => {
   const state = { highTicks: 2, lowTicks: 4 };
-  holdsFor([
-    {
-      name: "no policy matches",
-      policy: null,
-      members: { 0: 99 },
-      state,
-      decides: "hold no_policy",
-      ticks: NONE,
-    },
-    {
-      name: "no policy comes before no data",
-      policy: null,
-      members: { 0: "missing" },
-      state,
-      decides: "hold no_policy",
-      ticks: NONE,
-    },
-    {
-      name: "the policy is disabled",
-      policy: { enabled: false },
-      members: { 0: 99 },
-      state,
-      decides: "hold disabled",
-      ticks: NONE,
-    },
-    {
-      name: "disabled comes before no data",
-      policy: { enabled: false },
-      members: { 1: "missing" },
-      state,
-      decides: "hold disabled",
-      ticks: NONE,
-    },
-    {
-      name: "no member is fresh",
-      members: { 0: "missing", 1: "warming" },
-      state,
-      decides: "hold no_data",
-      ticks: NONE,
-    },
-    {
-      name: "silent members are no data",
-      members: { 0: "silent" },
-      state,
-      decides: "hold no_data",
-      ticks: NONE,
-    },
-    {
-      name: "a host without live data has none, whatever its members say",
-      members: { 0: 99 },
-      facts: { hostLive: false },
-      state,
-      decides: "hold no_data",
-      ticks: NONE,
-    },
-    {
-      name: "no data comes before orphaned",
-      members: { 1: "missing" },
-      state,
-      decides: "hold no_data",
-      ticks: NONE,
-    },
-    {
-      name: "the primary is not alive",
-      members: { 1: 99, 2: 99 },
-      state,
-      decides: "hold orphaned",
-      ticks: NONE,
-    },
-    {
-      name: "a primary that is missing is alive",
-      members: { 0: "missing", 1: 99 },
-      state: {},
-      decides: "hold incomplete_data",
-      ticks: NONE,
-    },
-    {
-      name: "a primary that is silent is alive",
-      members: { 0: "silent", 1: 99 },
-      state: {},
-      decides: "hold pending_up",
-      ticks: [1, 0],
-    },
-    {
-      name: "a paused group without data says so",
-      policy: { paused: true },
-      members: { 0: "missing" },
-      state,
-      decides: "hold no_data",
-      ticks: NONE,
-    },
-  ]);
+  holdsFor`
+    no policy matches                                           | 0:99                | hold no_policy       | 0 0 | ${{ policy: null, state }}
+    no policy comes before no data                              | 0:missing           | hold no_policy       | 0 0 | ${{ policy: null, state }}
+    the policy is disabled                                      | 0:99                | hold disabled        | 0 0 | ${{ policy: { enabled: false }, state }}
+    disabled comes before no data                               | 1:missing           | hold disabled        | 0 0 | ${{ policy: { enabled: false }, state }}
+    no member is fresh                                          | 0:missing 1:warming | hold no_data         | 0 0 | ${{ state }}
+    silent members are no data                                  | 0:silent            | hold no_data         | 0 0 | ${{ state }}
+    a host without live data has none, whatever its members say | 0:99                | hold no_data         | 0 0 | ${{ facts: { hostLive: false }, state }}
+    no data comes before orphaned                               | 1:missing           | hold no_data         | 0 0 | ${{ state }}
+    the primary is not alive                                    | 1:99 2:99           | hold orphaned        | 0 0 | ${{ state }}
+    a primary that is missing is alive                          | 0:missing 1:99      | hold incomplete_data | 0 0 | ${{ state: {} }}
+    a primary that is silent is alive                           | 0:silent 1:99       | hold pending_up      | 1 0 | ${{ state: {} }}
+    a paused group without data says so                         | 0:missing           | hold no_data         | 0 0 | ${{ policy: { paused: true }, state }}
+  `;
 });
 
 describe("2., 3. what is high and what is low", () => {
-  holdsFor([
-    {
-      name: "just above the up threshold is high",
-      members: { 0: 90.1 },
-      decides: "hold pending_up",
-      ticks: [1, 0],
-    },
-    {
-      name: "exactly at the up threshold is not high",
-      members: { 0: 90 },
-      decides: "hold normal",
-      ticks: NONE,
-    },
-    {
-      name: "just below the down threshold is low",
-      members: { 0: 39.9, 1: 39.9 },
-      decides: "hold pending_down",
-      ticks: [0, 1],
-    },
-    {
-      name: "exactly at the down threshold is not low",
-      members: { 0: 40, 1: 40 },
-      decides: "hold normal",
-      ticks: NONE,
-    },
-    { name: "a primary without clones is never low", members: { 0: 1 }, decides: "hold normal", ticks: NONE },
-    {
-      name: "a clone that is silent is a clone",
-      members: { 0: 39, 1: "silent" },
-      decides: "hold pending_down",
-      ticks: [0, 1],
-    },
-    {
-      name: "the mean counts, not the most loaded",
-      members: { 0: 100, 1: 70 },
-      decides: "hold normal",
-      ticks: NONE,
-    },
-    {
-      name: "a missing member counts as 0 towards high",
-      members: { 0: 100, 1: "missing" },
-      state: DUE_UP,
-      decides: "hold incomplete_data",
-      ticks: NONE,
-    },
-    {
-      name: "a warming member counts as 0 towards high",
-      members: { 0: 100, 1: "warming" },
-      state: DUE_UP,
-      decides: "hold incomplete_data",
-      ticks: NONE,
-    },
-    {
-      name: "a missing member counts as 100 towards low",
-      members: { 0: 1, 1: "missing" },
-      state: DUE_DOWN,
-      decides: "hold incomplete_data",
-      ticks: NONE,
-    },
-    {
-      name: "a warming member counts as 100 towards low",
-      members: { 0: 1, 1: "warming" },
-      state: DUE_DOWN,
-      decides: "hold incomplete_data",
-      ticks: NONE,
-    },
-    {
-      name: "enough measured load outweighs a missing member",
-      members: { 0: 100, 1: 100, 2: 100, 3: "missing" },
-      policy: { scaleUpThresholdPercent: 74, maxClones: 4 },
-      decides: "hold pending_up",
-      ticks: [1, 0],
-    },
-    {
-      name: "enough measured idleness outweighs a missing member",
-      members: { 0: 1, 1: 1, 2: 1, 3: "missing" },
-      decides: "hold pending_down",
-      ticks: [0, 1],
-    },
-    {
-      name: "a silent member is in no average",
-      members: { 0: 95, 1: "silent" },
-      decides: "hold pending_up",
-      ticks: [1, 0],
-    },
-  ]);
+  holdsFor`
+    just above the up threshold is high                 | 0:90.1                      | hold pending_up      | 1 0 |
+    exactly at the up threshold is not high             | 0:90                        | hold normal          | 0 0 |
+    just below the down threshold is low                | 0:39.9 1:39.9               | hold pending_down    | 0 1 |
+    exactly at the down threshold is not low            | 0:40 1:40                   | hold normal          | 0 0 |
+    a primary without clones is never low               | 0:1                         | hold normal          | 0 0 |
+    a clone that is silent is a clone                   | 0:39 1:silent               | hold pending_down    | 0 1 |
+    the mean counts, not the most loaded                | 0:100 1:70                  | hold normal          | 0 0 |
+    a missing member counts as 0 towards high           | 0:100 1:missing             | hold incomplete_data | 0 0 | ${{ state: DUE_UP }}
+    a warming member counts as 0 towards high           | 0:100 1:warming             | hold incomplete_data | 0 0 | ${{ state: DUE_UP }}
+    a missing member counts as 100 towards low          | 0:1 1:missing               | hold incomplete_data | 0 0 | ${{ state: DUE_DOWN }}
+    a warming member counts as 100 towards low          | 0:1 1:warming               | hold incomplete_data | 0 0 | ${{ state: DUE_DOWN }}
+    enough measured load outweighs a missing member     | 0:100 1:100 2:100 3:missing | hold pending_up      | 1 0 | ${{ policy: { scaleUpThresholdPercent: 74, maxClones: 4 } }}
+    enough measured idleness outweighs a missing member | 0:1 1:1 2:1 3:missing       | hold pending_down    | 0 1 |
+    a silent member is in no average                    | 0:95 1:silent               | hold pending_up      | 1 0 |
+  `;
 });
 
 describe("5. nothing is decided in cooldown, and nothing is counted", () => {
   const lastActionMs = 5 * MINUTE;
   const state = { lastActionMs, highTicks: 2, lowTicks: 0 };
-  holdsFor([
-    {
-      name: "one millisecond before its end",
-      members: { 0: 99 },
-      state,
-      nowMs: lastActionMs + 10 * MINUTE - 1,
-      decides: "hold cooldown",
-      ticks: NONE,
-    },
-    {
-      name: "at its end it is over",
-      members: { 0: 99 },
-      state,
-      nowMs: lastActionMs + 10 * MINUTE,
-      decides: "scale_up overloaded web-clone-1",
-      ticks: NONE,
-    },
-    {
-      name: "a cooldown of 0 holds nothing, even at the very time of the last decision",
-      members: { 0: 99 },
-      policy: { cooldownPeriodMs: 0 },
-      state,
-      nowMs: lastActionMs,
-      decides: "scale_up overloaded web-clone-1",
-      ticks: NONE,
-    },
-    {
-      name: "step 1 comes before it",
-      members: { 0: "missing" },
-      state,
-      nowMs: lastActionMs,
-      decides: "hold no_data",
-      ticks: NONE,
-    },
-    {
-      name: "it holds repairs back as well",
-      members: { 0: 50 },
-      policy: { minClones: 1 },
-      state: { lastActionMs, outOfBounds: "below" },
-      nowMs: lastActionMs + MINUTE,
-      decides: "hold cooldown",
-      ticks: NONE,
-    },
-  ]);
+  holdsFor`
+    one millisecond before its end                                            | 0:99      | hold cooldown                   | 0 0 | ${{ state, nowMs: lastActionMs + 10 * MINUTE - 1 }}
+    at its end it is over                                                     | 0:99      | scale_up overloaded web-clone-1 | 0 0 | ${{ state, nowMs: lastActionMs + 10 * MINUTE }}
+    a cooldown of 0 holds nothing, even at the very time of the last decision | 0:99      | scale_up overloaded web-clone-1 | 0 0 | ${{ policy: { cooldownPeriodMs: 0 }, state, nowMs: lastActionMs }}
+    step 1 comes before it                                                    | 0:missing | hold no_data                    | 0 0 | ${{ state, nowMs: lastActionMs }}
+    it holds repairs back as well                                             | 0:50      | hold cooldown                   | 0 0 | ${{ policy: { minClones: 1 }, state: { lastActionMs, outOfBounds: "below" }, nowMs: lastActionMs + MINUTE }}
+  `;
 });
 
 describe("6. consecutive evaluations are counted", () => {
-  holdsFor([
-    {
-      name: "one more when high",
-      members: { 0: 95 },
-      state: { highTicks: 1 },
-      decides: "hold pending_up",
-      ticks: [2, 0],
-    },
-    {
-      name: "from the start when not",
-      members: { 0: 90 },
-      state: { highTicks: 2 },
-      decides: "hold normal",
-      ticks: NONE,
-    },
-    {
-      name: "one more when low",
-      members: { 0: 1, 1: 1 },
-      state: { lowTicks: 3 },
-      decides: "hold pending_down",
-      ticks: [0, 4],
-    },
-    {
-      name: "high ends low",
-      members: { 0: 95, 1: 95 },
-      state: { lowTicks: 4 },
-      decides: "hold pending_up",
-      ticks: [1, 0],
-    },
-    {
-      name: "a clone that appeared by itself starts both again, and starts no cooldown",
-      members: { 0: 95, 1: 95 },
-      state: { highTicks: 2, knownClones: [] },
-      decides: "hold pending_up",
-      ticks: [1, 0],
-    },
-    {
-      name: "so does one that went",
-      members: { 0: 95 },
-      state: { highTicks: 2, knownClones: [1] },
-      decides: "hold pending_up",
-      ticks: [1, 0],
-    },
-    {
-      name: "so does one in the place of another",
-      members: { 0: 95, 2: 95 },
-      state: { highTicks: 2, knownClones: [1] },
-      decides: "hold pending_up",
-      ticks: [1, 0],
-    },
-    {
-      name: "clones seen for the first time reset nothing that was counted before",
-      members: { 0: 95, 1: 95 },
-      state: { highTicks: 1, knownClones: null },
-      decides: "hold pending_up",
-      ticks: [2, 0],
-    },
-  ]);
+  holdsFor`
+    one more when high                                                        | 0:95      | hold pending_up   | 2 0 | ${{ state: { highTicks: 1 } }}
+    from the start when not                                                   | 0:90      | hold normal       | 0 0 | ${{ state: { highTicks: 2 } }}
+    one more when low                                                         | 0:1 1:1   | hold pending_down | 0 4 | ${{ state: { lowTicks: 3 } }}
+    high ends low                                                             | 0:95 1:95 | hold pending_up   | 1 0 | ${{ state: { lowTicks: 4 } }}
+    a clone that appeared by itself starts both again, and starts no cooldown | 0:95 1:95 | hold pending_up   | 1 0 | ${{ state: { highTicks: 2, knownClones: [] } }}
+    so does one that went                                                     | 0:95      | hold pending_up   | 1 0 | ${{ state: { highTicks: 2, knownClones: [1] } }}
+    so does one in the place of another                                       | 0:95 2:95 | hold pending_up   | 1 0 | ${{ state: { highTicks: 2, knownClones: [1] } }}
+    clones seen for the first time reset nothing that was counted before      | 0:95 1:95 | hold pending_up   | 2 0 | ${{ state: { highTicks: 1, knownClones: null } }}
+  `;
 });
 
 describe("10. nothing to do", () => {
-  holdsFor([
-    {
-      name: "the measured members are high, the damped average is not",
-      members: { 0: 95, 1: "missing" },
-      decides: "hold incomplete_data",
-      ticks: NONE,
-    },
-    {
-      name: "the measured members are low, the damped average is not",
-      members: { 0: 5, 1: "missing" },
-      decides: "hold incomplete_data",
-      ticks: NONE,
-    },
-    {
-      name: "measured members at the threshold are not beyond it",
-      members: { 0: 90, 1: "missing" },
-      decides: "hold normal",
-      ticks: NONE,
-    },
-    {
-      name: "members are missing, but what is measured is neither high nor low",
-      members: { 0: 60, 1: "missing", 2: "warming" },
-      decides: "hold normal",
-      ticks: NONE,
-    },
-    { name: "between the thresholds", members: { 0: 60, 1: 60 }, decides: "hold normal", ticks: NONE },
-  ]);
+  holdsFor`
+    the measured members are high, the damped average is not          | 0:95 1:missing           | hold incomplete_data | 0 0 |
+    the measured members are low, the damped average is not           | 0:5 1:missing            | hold incomplete_data | 0 0 |
+    measured members at the threshold are not beyond it               | 0:90 1:missing           | hold normal          | 0 0 |
+    members are missing, but what is measured is neither high nor low | 0:60 1:missing 2:warming | hold normal          | 0 0 |
+    between the thresholds                                            | 0:60 1:60                | hold normal          | 0 0 |
+  `;
 });

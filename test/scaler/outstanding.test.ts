@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { cooldownUntilMs, FRESH_STATE } from "../../src/scaler/rules/types.ts";
-import { holdsFor, MINUTE, NONE, outstanding, policy, run } from "./rules.ts";
+import { holdsFor, MINUTE, outstanding, policy, run } from "./rules.ts";
 
 const UP = outstanding("scale_up overloaded", 1);
 const DOWN = outstanding("scale_down underloaded", 2);
@@ -8,73 +8,17 @@ const DOWN = outstanding("scale_down underloaded", 2);
 const LATER = { lastActionMs: 0 };
 
 describe("4. an outstanding decision is not taken again", () => {
-  holdsFor([
-    {
-      name: "while the load stays high and the clone does not come",
-      members: { 0: 95 },
-      state: { ...LATER, outstanding: UP, highTicks: 2 },
-      decides: "hold outstanding",
-      ticks: [3, 0],
-    },
-    {
-      name: "while the load stays low and the clone does not go",
-      members: { 0: 10, 1: 10, 2: 10 },
-      state: { ...LATER, outstanding: DOWN, lowTicks: 4 },
-      decides: "hold outstanding",
-      ticks: [0, 5],
-    },
-    {
-      name: "at_max comes before outstanding",
-      members: { 0: 95 },
-      policy: { maxClones: 0 },
-      state: { ...LATER, outstanding: UP, highTicks: 2 },
-      decides: "hold at_max",
-      ticks: [3, 0],
-    },
-    {
-      name: "at_min comes before outstanding",
-      members: { 0: 10, 1: 10, 2: 10 },
-      policy: { minClones: 2 },
-      state: { ...LATER, outstanding: DOWN, lowTicks: 4 },
-      decides: "hold at_min",
-      ticks: [0, 5],
-    },
-    {
-      name: "a scale-up that is outstanding says nothing against a scale-down",
-      members: { 0: 10, 2: 10 },
-      state: { ...LATER, outstanding: UP, lowTicks: 4 },
-      decides: "scale_down underloaded web-clone-2",
-      ticks: NONE,
-    },
-    {
-      name: "another clone than the one asked for does not end it",
-      members: { 0: 95, 2: 95 },
-      state: { ...LATER, outstanding: UP, highTicks: 2 },
-      decides: "hold outstanding",
-      ticks: [3, 0],
-    },
-    {
-      name: "its clone is alive: counting starts again, at this evaluation",
-      members: { 0: 95, 1: 95 },
-      state: { ...LATER, outstanding: UP, highTicks: 2 },
-      decides: "hold pending_up",
-      ticks: [1, 0],
-    },
-    {
-      name: "its clone is gone: counting starts again, at this evaluation",
-      members: { 0: 10, 1: 10 },
-      state: { ...LATER, outstanding: DOWN, lowTicks: 4 },
-      decides: "hold pending_down",
-      ticks: [0, 1],
-    },
-    {
-      name: "a clone that is alive before it is measured counts as come",
-      members: { 0: 95, 1: "warming" },
-      state: { ...LATER, outstanding: UP, highTicks: 2 },
-      decides: "hold incomplete_data",
-      ticks: NONE,
-    },
-  ]);
+  holdsFor`
+    while the load stays high and the clone does not come            | 0:95           | hold outstanding                   | 3 0 | ${{ state: { ...LATER, outstanding: UP, highTicks: 2 } }}
+    while the load stays low and the clone does not go               | 0:10 1:10 2:10 | hold outstanding                   | 0 5 | ${{ state: { ...LATER, outstanding: DOWN, lowTicks: 4 } }}
+    at_max comes before outstanding                                  | 0:95           | hold at_max                        | 3 0 | ${{ policy: { maxClones: 0 }, state: { ...LATER, outstanding: UP, highTicks: 2 } }}
+    at_min comes before outstanding                                  | 0:10 1:10 2:10 | hold at_min                        | 0 5 | ${{ policy: { minClones: 2 }, state: { ...LATER, outstanding: DOWN, lowTicks: 4 } }}
+    a scale-up that is outstanding says nothing against a scale-down | 0:10 2:10      | scale_down underloaded web-clone-2 | 0 0 | ${{ state: { ...LATER, outstanding: UP, lowTicks: 4 } }}
+    another clone than the one asked for does not end it             | 0:95 2:95      | hold outstanding                   | 3 0 | ${{ state: { ...LATER, outstanding: UP, highTicks: 2 } }}
+    its clone is alive: counting starts again, at this evaluation    | 0:95 1:95      | hold pending_up                    | 1 0 | ${{ state: { ...LATER, outstanding: UP, highTicks: 2 } }}
+    its clone is gone: counting starts again, at this evaluation     | 0:10 1:10      | hold pending_down                  | 0 1 | ${{ state: { ...LATER, outstanding: DOWN, lowTicks: 4 } }}
+    a clone that is alive before it is measured counts as come       | 0:95 1:warming | hold incomplete_data               | 0 0 | ${{ state: { ...LATER, outstanding: UP, highTicks: 2 } }}
+  `;
 });
 
 describe("4. an outstanding decision ends", () => {
@@ -158,57 +102,14 @@ describe("4. an outstanding decision ends", () => {
 
 describe("11. a paused group", () => {
   const paused = { paused: true };
-  holdsFor([
-    {
-      name: "says what it would do, and keeps its counters",
-      members: { 0: 95 },
-      policy: paused,
-      state: { highTicks: 2 },
-      decides: "paused (scale_up overloaded web-clone-1)",
-      ticks: [3, 0],
-    },
-    {
-      name: "goes on counting while it is paused",
-      members: { 0: 95 },
-      policy: paused,
-      state: { highTicks: 7 },
-      decides: "paused (scale_up overloaded web-clone-1)",
-      ticks: [8, 0],
-    },
-    {
-      name: "says which clone would go",
-      members: { 0: 10, 1: 10 },
-      policy: paused,
-      state: { lowTicks: 4 },
-      decides: "paused (scale_down underloaded web-clone-1)",
-      ticks: [0, 5],
-    },
-    {
-      name: "says what would be repaired",
-      members: { 0: 60 },
-      policy: { ...paused, minClones: 1 },
-      state: { outOfBounds: "below" },
-      decides: "paused (scale_up below_min web-clone-1)",
-      ticks: NONE,
-    },
-    {
-      name: "is held for other reasons as ever",
-      members: { 0: 95, 1: 95 },
-      policy: { ...paused, maxClones: 1 },
-      state: { highTicks: 2 },
-      decides: "hold at_max",
-      ticks: [3, 0],
-    },
-    {
-      name: "takes none of the host's scale-ups, and is not held by their limit",
-      members: { 0: 95 },
-      policy: paused,
-      state: { highTicks: 2 },
-      scaleUpAllowed: false,
-      decides: "paused (scale_up overloaded web-clone-1)",
-      ticks: [3, 0],
-    },
-  ]);
+  holdsFor`
+    says what it would do, and keeps its counters                      | 0:95      | paused (scale_up overloaded web-clone-1)    | 3 0 | ${{ policy: paused, state: { highTicks: 2 } }}
+    goes on counting while it is paused                                | 0:95      | paused (scale_up overloaded web-clone-1)    | 8 0 | ${{ policy: paused, state: { highTicks: 7 } }}
+    says which clone would go                                          | 0:10 1:10 | paused (scale_down underloaded web-clone-1) | 0 5 | ${{ policy: paused, state: { lowTicks: 4 } }}
+    says what would be repaired                                        | 0:60      | paused (scale_up below_min web-clone-1)     | 0 0 | ${{ policy: { ...paused, minClones: 1 }, state: { outOfBounds: "below" } }}
+    is held for other reasons as ever                                  | 0:95 1:95 | hold at_max                                 | 3 0 | ${{ policy: { ...paused, maxClones: 1 }, state: { highTicks: 2 } }}
+    takes none of the host's scale-ups, and is not held by their limit | 0:95      | paused (scale_up overloaded web-clone-1)    | 3 0 | ${{ policy: paused, state: { highTicks: 2 }, scaleUpAllowed: false }}
+  `;
 
   test("begins no cooldown, leaves no tombstone, has nothing outstanding", () => {
     const { state } = run({ members: { 0: 10, 1: 10 }, policy: paused, state: { lowTicks: 4 } });

@@ -95,20 +95,38 @@ export function words(decision: Decision): string {
   return `paused (${words(decision.would)})`;
 }
 
-/** A case with what is decided and both counters after it, named by a sentence. */
-export interface Row extends Case {
-  readonly name: string;
-  readonly decides: string;
-  readonly ticks: readonly [high: number, low: number];
+/**
+ * One test for each line of a table: a sentence, the members by clone id, what is decided, the counters of high and low
+ * evaluations after it, and by what else the case differs from the defaults, if by anything.
+ *
+ *     at max_clones | 0:95 1:95 | hold at_max | 3 0 | ${{ policy: { maxClones: 1 }, state: { highTicks: 2 } }}
+ */
+export function holdsFor(
+  { raw }: TemplateStringsArray,
+  ...values: readonly (string | Omit<Case, "members">)[]
+): void {
+  const given = (cell: string) => (cell === "" ? {} : values[Number(cell)]);
+  const lines = raw.reduce((text, piece, i) => {
+    const value = values[i - 1];
+    return `${text}${typeof value === "string" ? value : i - 1}${piece}`;
+  });
+  const rows = lines.trim().split("\n");
+  test.each(rows.map((row) => row.split("|").map((cell) => cell.trim())))(
+    "%s",
+    (_, members = "", decides = "", ticks = "", difference = "") => {
+      const { state, evaluation } = run({ members: membersOf(members), ...(given(difference) as object) });
+      expect(words(evaluation.decision)).toBe(decides);
+      expect(`${state.highTicks} ${state.lowTicks}`).toBe(ticks);
+    },
+  );
 }
 
-export const NONE: Row["ticks"] = [0, 0];
-
-/** One test per row. */
-export function holdsFor(rows: readonly Row[]): void {
-  test.each(rows)("$name", ({ decides, ticks, ...given }) => {
-    const { state, evaluation } = run(given);
-    expect(words(evaluation.decision)).toBe(decides);
-    expect([state.highTicks, state.lowTicks]).toEqual(ticks);
+/** `0:95 2:missing` as members. */
+function membersOf(text: string): Members {
+  const members = text.split(" ").map((member): [number, Seen] => {
+    const [id = "", seen = ""] = member.split(":");
+    if (seen === "warming" || seen === "missing" || seen === "silent") return [Number(id), seen];
+    return [Number(id), Number(seen)];
   });
+  return Object.fromEntries(members);
 }

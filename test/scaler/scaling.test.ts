@@ -1,282 +1,58 @@
 import { describe } from "vitest";
-import { holdsFor, MINUTE, NONE } from "./rules.ts";
+import { holdsFor, MINUTE } from "./rules.ts";
 
 const DUE_UP = { highTicks: 2 };
 const DUE_DOWN = { lowTicks: 4 };
 
 describe("8. scaling up", () => {
-  const members = { 0: 95 };
   const state = DUE_UP;
-  holdsFor([
-    {
-      name: "one evaluation short of the trigger",
-      members,
-      state: { highTicks: 1 },
-      decides: "hold pending_up",
-      ticks: [2, 0],
-    },
-    { name: "at the trigger", members, state, decides: "scale_up overloaded web-clone-1", ticks: NONE },
-    {
-      name: "at the first high evaluation with a trigger of 1",
-      members,
-      policy: { scaleUpTriggerTicks: 1 },
-      decides: "scale_up overloaded web-clone-1",
-      ticks: NONE,
-    },
-    {
-      name: "at max_clones, counters kept",
-      members: { 0: 95, 1: 95, 2: 95, 3: 95 },
-      state,
-      decides: "hold at_max",
-      ticks: [3, 0],
-    },
-    {
-      name: "max_clones 0 allows none",
-      members,
-      policy: { maxClones: 0 },
-      state,
-      decides: "hold at_max",
-      ticks: [3, 0],
-    },
-    {
-      name: "silent clones count towards max_clones",
-      members: { 0: 95, 1: "silent" },
-      policy: { maxClones: 1 },
-      state,
-      decides: "hold at_max",
-      ticks: [3, 0],
-    },
-    {
-      name: "one below max_clones",
-      members: { 0: 95, 1: 95, 2: 95 },
-      state,
-      decides: "scale_up overloaded web-clone-3",
-      ticks: NONE,
-    },
-    {
-      name: "the id after the highest, whatever gaps there are",
-      members: { 0: 95, 2: 95, 7: 95 },
-      state,
-      decides: "scale_up overloaded web-clone-8",
-      ticks: NONE,
-    },
-    {
-      name: "ids are numbers, not text: 10 comes after 9",
-      members: { 0: 95, 9: 95, 10: 95 },
-      state,
-      decides: "scale_up overloaded web-clone-11",
-      ticks: NONE,
-    },
-    {
-      name: "the id of a silent clone is taken",
-      members: { 0: 95, 4: "silent" },
-      state,
-      decides: "scale_up overloaded web-clone-5",
-      ticks: NONE,
-    },
-    {
-      name: "so is that of a tombstone",
-      members: { 0: 95, 1: 95 },
-      state: { ...state, tombstones: [{ cloneId: 5, untilMs: 60 * MINUTE + 1 }] },
-      decides: "scale_up overloaded web-clone-6",
-      ticks: NONE,
-    },
-    {
-      name: "until the tombstone is over",
-      members: { 0: 95, 1: 95 },
-      state: { ...state, tombstones: [{ cloneId: 5, untilMs: 60 * MINUTE }] },
-      decides: "scale_up overloaded web-clone-2",
-      ticks: NONE,
-    },
-    {
-      name: "a name of 63 characters is one",
-      members,
-      facts: { group: "w".repeat(55), members: [{ vm: "w", cloneId: 0, state: "fresh", usagePercent: 95 }] },
-      state,
-      decides: `scale_up overloaded ${"w".repeat(55)}-clone-1`,
-      ticks: NONE,
-    },
-    {
-      name: "one of 64 is too long",
-      members,
-      facts: { group: "w".repeat(56), members: [{ vm: "w", cloneId: 0, state: "fresh", usagePercent: 95 }] },
-      state,
-      decides: "hold name_too_long",
-      ticks: [3, 0],
-    },
-    {
-      name: "the id makes the difference, too",
-      members: { 0: 95, 9: 95 },
-      facts: {
-        group: "w".repeat(55),
-        members: [
-          { vm: "w", cloneId: 0, state: "fresh", usagePercent: 95 },
-          { vm: "w9", cloneId: 9, state: "fresh", usagePercent: 95 },
-        ],
-      },
-      state: { ...state, knownClones: [9] },
-      decides: "hold name_too_long",
-      ticks: [3, 0],
-    },
-    {
-      name: "after id 999999999 there is no name that is read back as a clone's",
-      members: { 0: 95, 999999999: 95 },
-      state,
-      decides: "hold name_too_long",
-      ticks: [3, 0],
-    },
-    {
-      name: "the host's scale-ups of this tick are used up",
-      members,
-      state,
-      scaleUpAllowed: false,
-      decides: "hold host_limit",
-      ticks: [3, 0],
-    },
-    {
-      name: "a name that is too long comes before the host's limit",
-      members,
-      facts: { group: "w".repeat(56), members: [{ vm: "w", cloneId: 0, state: "fresh", usagePercent: 95 }] },
-      state,
-      scaleUpAllowed: false,
-      decides: "hold name_too_long",
-      ticks: [3, 0],
-    },
-  ]);
+  /** a group of a long name */
+  const called = (group: string, ...ids: readonly number[]) => ({
+    group,
+    members: ids.map((cloneId) => ({ vm: "w", cloneId, state: "fresh" as const, usagePercent: 95 })),
+  });
+  const [w55, w56] = ["w".repeat(55), "w".repeat(56)];
+  holdsFor`
+    one evaluation short of the trigger                                | 0:95                | hold pending_up                  | 2 0 | ${{ state: { highTicks: 1 } }}
+    at the trigger                                                     | 0:95                | scale_up overloaded web-clone-1  | 0 0 | ${{ state }}
+    at the first high evaluation with a trigger of 1                   | 0:95                | scale_up overloaded web-clone-1  | 0 0 | ${{ policy: { scaleUpTriggerTicks: 1 } }}
+    at max_clones, counters kept                                       | 0:95 1:95 2:95 3:95 | hold at_max                      | 3 0 | ${{ state }}
+    max_clones 0 allows none                                           | 0:95                | hold at_max                      | 3 0 | ${{ policy: { maxClones: 0 }, state }}
+    silent clones count towards max_clones                             | 0:95 1:silent       | hold at_max                      | 3 0 | ${{ policy: { maxClones: 1 }, state }}
+    one below max_clones                                               | 0:95 1:95 2:95      | scale_up overloaded web-clone-3  | 0 0 | ${{ state }}
+    the id after the highest, whatever gaps there are                  | 0:95 2:95 7:95      | scale_up overloaded web-clone-8  | 0 0 | ${{ state }}
+    ids are numbers, not text: 10 comes after 9                        | 0:95 9:95 10:95     | scale_up overloaded web-clone-11 | 0 0 | ${{ state }}
+    the id of a silent clone is taken                                  | 0:95 4:silent       | scale_up overloaded web-clone-5  | 0 0 | ${{ state }}
+    so is that of a tombstone                                          | 0:95 1:95           | scale_up overloaded web-clone-6  | 0 0 | ${{ state: { ...state, tombstones: [{ cloneId: 5, untilMs: 60 * MINUTE + 1 }] } }}
+    until the tombstone is over                                        | 0:95 1:95           | scale_up overloaded web-clone-2  | 0 0 | ${{ state: { ...state, tombstones: [{ cloneId: 5, untilMs: 60 * MINUTE }] } }}
+    a name of 63 characters is one                                     | 0:95                | scale_up overloaded ${w55}-clone-1 | 0 0 | ${{ facts: called(w55, 0), state }}
+    one of 64 is too long                                              | 0:95                | hold name_too_long               | 3 0 | ${{ facts: called(w56, 0), state }}
+    the id makes the difference, too                                   | 0:95 9:95           | hold name_too_long               | 3 0 | ${{ facts: called(w55, 0, 9), state: { ...state, knownClones: [9] } }}
+    after id 999999999 there is no name that is read back as a clone's | 0:95 999999999:95   | hold name_too_long               | 3 0 | ${{ state }}
+    the host's scale-ups of this tick are used up                      | 0:95                | hold host_limit                  | 3 0 | ${{ state, scaleUpAllowed: false }}
+    a name that is too long comes before the host's limit              | 0:95                | hold name_too_long               | 3 0 | ${{ facts: called(w56, 0), state, scaleUpAllowed: false }}
+  `;
 });
 
 describe("9. scaling down", () => {
-  const members = { 0: 10, 1: 10, 2: 10 };
   const state = DUE_DOWN;
-  holdsFor([
-    {
-      name: "one evaluation short of the trigger",
-      members,
-      state: { lowTicks: 3 },
-      decides: "hold pending_down",
-      ticks: [0, 4],
-    },
-    {
-      name: "the clone with the highest id",
-      members,
-      state,
-      decides: "scale_down underloaded web-clone-2",
-      ticks: NONE,
-    },
-    {
-      name: "the highest as a number: 10, not 9",
-      members: { 0: 10, 9: 10, 10: 10 },
-      state,
-      decides: "scale_down underloaded web-clone-10",
-      ticks: NONE,
-    },
-    {
-      name: "a silent clone first",
-      members: { 0: 10, 1: "silent", 2: 10 },
-      state,
-      decides: "scale_down underloaded web-clone-1",
-      ticks: NONE,
-    },
-    {
-      name: "of two silent ones the higher",
-      members: { 0: 10, 1: "silent", 2: "silent", 3: 10 },
-      state,
-      decides: "scale_down underloaded web-clone-2",
-      ticks: NONE,
-    },
-    {
-      name: "a silent clone, though then only the primary is measured",
-      members: { 0: 39, 1: "silent" },
-      state,
-      decides: "scale_down underloaded web-clone-1",
-      ticks: NONE,
-    },
-    {
-      name: "not the only member that is measured",
-      members: { 0: "silent", 1: 39 },
-      state,
-      decides: "hold would_overload",
-      ticks: [0, 5],
-    },
-    {
-      name: "at min_clones, counters kept",
-      members,
-      policy: { minClones: 2 },
-      state,
-      decides: "hold at_min",
-      ticks: [0, 5],
-    },
-    {
-      name: "one above min_clones",
-      members,
-      policy: { minClones: 1 },
-      state,
-      decides: "scale_down underloaded web-clone-2",
-      ticks: NONE,
-    },
-    {
-      name: "the rest would be overloaded",
-      members: { 0: 39, 1: 39 },
-      policy: { scaleUpThresholdPercent: 77 },
-      state,
-      decides: "hold would_overload",
-      ticks: [0, 5],
-    },
-    {
-      name: "exactly at the up threshold they would not be",
-      members: { 0: 39, 1: 39 },
-      policy: { scaleUpThresholdPercent: 78 },
-      state,
-      decides: "scale_down underloaded web-clone-1",
-      ticks: NONE,
-    },
-    {
-      name: "a missing member counts as fully loaded there, too",
-      members: { 0: 0, 1: 0, 2: 0, 3: 0, 4: "missing" },
-      policy: { maxClones: 4, scaleUpThresholdPercent: 24, scaleDownThresholdPercent: 21 },
-      state,
-      decides: "hold would_overload",
-      ticks: [0, 5],
-    },
-    {
-      name: "at_min comes before would_overload",
-      members: { 0: 39, 1: 39 },
-      policy: { scaleUpThresholdPercent: 77, minClones: 1 },
-      state,
-      decides: "hold at_min",
-      ticks: [0, 5],
-    },
-    {
-      name: "a clone that someone else made, when those are not to be removed",
-      members,
-      policy: { adoptClones: false },
-      state,
-      decides: "hold not_ours",
-      ticks: [0, 5],
-    },
-    {
-      name: "not even when it is silent",
-      members: { 0: 10, 1: "silent" },
-      policy: { adoptClones: false },
-      state,
-      decides: "hold not_ours",
-      ticks: [0, 5],
-    },
-    {
-      name: "then the highest id among those made here",
-      members: { 0: 10, 1: 10, 2: 10, 3: 10 },
-      policy: { adoptClones: false },
-      state: { ...state, madeHere: [1, 2] },
-      decides: "scale_down underloaded web-clone-2",
-      ticks: NONE,
-    },
-    {
-      name: "would_overload comes before not_ours",
-      members: { 0: 39, 1: 39 },
-      policy: { adoptClones: false, scaleUpThresholdPercent: 77 },
-      state,
-      decides: "hold would_overload",
-      ticks: [0, 5],
-    },
-  ]);
+  holdsFor`
+    one evaluation short of the trigger                              | 0:10 1:10 2:10              | hold pending_down                   | 0 4 | ${{ state: { lowTicks: 3 } }}
+    the clone with the highest id                                    | 0:10 1:10 2:10              | scale_down underloaded web-clone-2  | 0 0 | ${{ state }}
+    the highest as a number: 10, not 9                               | 0:10 9:10 10:10             | scale_down underloaded web-clone-10 | 0 0 | ${{ state }}
+    a silent clone first                                             | 0:10 1:silent 2:10          | scale_down underloaded web-clone-1  | 0 0 | ${{ state }}
+    of two silent ones the higher                                    | 0:10 1:silent 2:silent 3:10 | scale_down underloaded web-clone-2  | 0 0 | ${{ state }}
+    a silent clone, though then only the primary is measured         | 0:39 1:silent               | scale_down underloaded web-clone-1  | 0 0 | ${{ state }}
+    not the only member that is measured                             | 0:silent 1:39               | hold would_overload                 | 0 5 | ${{ state }}
+    at min_clones, counters kept                                     | 0:10 1:10 2:10              | hold at_min                         | 0 5 | ${{ policy: { minClones: 2 }, state }}
+    one above min_clones                                             | 0:10 1:10 2:10              | scale_down underloaded web-clone-2  | 0 0 | ${{ policy: { minClones: 1 }, state }}
+    the rest would be overloaded                                     | 0:39 1:39                   | hold would_overload                 | 0 5 | ${{ policy: { scaleUpThresholdPercent: 77 }, state }}
+    exactly at the up threshold they would not be                    | 0:39 1:39                   | scale_down underloaded web-clone-1  | 0 0 | ${{ policy: { scaleUpThresholdPercent: 78 }, state }}
+    a missing member counts as fully loaded there, too               | 0:0 1:0 2:0 3:0 4:missing   | hold would_overload                 | 0 5 | ${{ policy: { maxClones: 4, scaleUpThresholdPercent: 24, scaleDownThresholdPercent: 21 }, state }}
+    at_min comes before would_overload                               | 0:39 1:39                   | hold at_min                         | 0 5 | ${{ policy: { scaleUpThresholdPercent: 77, minClones: 1 }, state }}
+    a clone that someone else made, when those are not to be removed | 0:10 1:10 2:10              | hold not_ours                       | 0 5 | ${{ policy: { adoptClones: false }, state }}
+    not even when it is silent                                       | 0:10 1:silent               | hold not_ours                       | 0 5 | ${{ policy: { adoptClones: false }, state }}
+    then the highest id among those made here                        | 0:10 1:10 2:10 3:10         | scale_down underloaded web-clone-2  | 0 0 | ${{ policy: { adoptClones: false }, state: { ...state, madeHere: [1, 2] } }}
+    would_overload comes before not_ours                             | 0:39 1:39                   | hold would_overload                 | 0 5 | ${{ policy: { adoptClones: false, scaleUpThresholdPercent: 77 }, state }}
+  `;
 });
