@@ -1,3 +1,4 @@
+import { cpus } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { Target, type TargetSink, type TargetSnapshot } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
@@ -56,6 +57,12 @@ export class Exporter {
     this.#fleet = new Fleet({
       clock,
       deathTimeoutMs: config.scaler.defaults.deathTimeoutMs,
+      hostCpus: cpus().length,
+      onImplausible: (warning) =>
+        log.warn(
+          { ...warning },
+          "a VM's counters went where they cannot; such steps are only counted from now on",
+        ),
       onAssumedCpu: (warning) =>
         log.warn({ ...warning }, "a VM taken to have one CPU uses more: is unikernel info out of reach?"),
       needsInfo: (host) => this.#running.find(({ config }) => config.name === host)?.target.askInfoSoon(),

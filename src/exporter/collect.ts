@@ -8,6 +8,8 @@ import { type AnyTable, type Table, VmFamilies } from "./families.ts";
 import {
   groupLabels,
   groupTable,
+  hostLabels,
+  hostTable,
   policyLabels,
   policyTable,
   subscriptionItems,
@@ -29,6 +31,7 @@ export const metricTables: readonly AnyTable[] = [
   policyTable,
   groupTable,
   targetTable,
+  hostTable,
   subscriptionTable,
 ];
 
@@ -49,7 +52,7 @@ export interface CollectCounts {
 }
 
 /**
- * The families of targets, policies, groups and VMs, in that order. Filters, the cap and the collectors act on what
+ * The families of targets, hosts, policies, groups and VMs, in that order. Filters, the cap and the collectors act on what
  * is written here only; groups come from all VMs. Cheap: the work is done family by family as they are written.
  */
 export function collectFamilies({ snapshot, targets, config, counts }: CollectInput): Family[] {
@@ -62,6 +65,7 @@ export function collectFamilies({ snapshot, targets, config, counts }: CollectIn
     collector === null || exporter.collectors[collector];
   return [
     ...familiesOf(targetTable, targetItems(targets), LABELLED),
+    ...familiesOf(hostTable, snapshot.hosts, labelledBy(hostLabels)),
     ...familiesOf(subscriptionTable, subscriptionItems(targets), LABELLED),
     ...(wants(policyTable) ? familiesOf(policyTable, snapshot.policies, labelledBy(policyLabels)) : []),
     ...familiesOf(groupTable, snapshot.servedGroups(), labelledBy(groupLabels)),

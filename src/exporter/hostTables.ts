@@ -8,7 +8,7 @@ import type { TargetSnapshot } from "../client/target.ts";
 import { VMMD_ERROR_REASONS } from "../client/vmmd.ts";
 import { escapeLabelValue, labelPairs } from "../exposition/family.ts";
 import type { Sample } from "../exposition/row.ts";
-import type { Group, MemberState, PolicyRecord } from "../fleet/types.ts";
+import type { Group, HostRecord, MemberState, PolicyRecord } from "../fleet/types.ts";
 import { HOST_LABEL, PATH_LABEL, type Table } from "./families.ts";
 import { microsAsSeconds, millisAsSeconds, unsigned } from "./numbers.ts";
 
@@ -126,6 +126,31 @@ export const targetTable: Table<TargetItem, null> = {
     },
   ],
 };
+
+/** What the fleet found out about a host. */
+export const hostTable: Table<HostRecord, null> = {
+  title: "Statistics of hosts",
+  collector: null,
+  labels: [HOST_LABEL],
+  rows: [
+    {
+      name: "albatross_stats_implausible_total",
+      help: "Steps of VMs' counters that cannot be and count as no measurement: more CPU than the VM has (usage), a decrease although `started` of unikernel info shows no restart (decrease).",
+      source: "consecutive messages",
+      unit: "steps",
+      by: "kind",
+      values: {
+        usage: ({ implausible }) => implausible.usage,
+        decrease: ({ implausible }) => implausible.decrease,
+      },
+    },
+  ],
+};
+
+/** `host="h"` */
+export function hostLabels({ host }: HostRecord): string {
+  return labelPairs({ host });
+}
 
 /** One subscription of a target as the rows see it. */
 type SubscriptionItem = SubscriptionSnapshot & { readonly labels: string };

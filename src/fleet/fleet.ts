@@ -3,7 +3,7 @@ import type { Clock } from "../clock.ts";
 import type { Policy, UnikernelInfo } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 import { deriveGroups } from "./groups.ts";
-import { type AssumedCpuWarning, HostVms } from "./hostVms.ts";
+import { type AssumedCpuWarning, HostVms, type HostVmsOptions, type ImplausibleWarning } from "./hostVms.ts";
 import type {
   ExpectedVm,
   FleetSnapshot,
@@ -18,6 +18,8 @@ import type {
 const SWEEPS_PER_DEATH_TIMEOUT = 8;
 const MIN_SWEEP_GAP_US = 1_000_000;
 const DEFAULT_INFO_POLL_MS = 30_000;
+/** What a host that nobody describes is taken to have at most. */
+const MOST_HOST_CPUS = 1_024;
 
 export interface FleetOptions {
   readonly clock: Clock;
@@ -25,10 +27,14 @@ export interface FleetOptions {
   readonly deathTimeoutMs: number;
   /** how often unikernel info is asked for; default 30 s */
   readonly infoPollMs?: number;
+  /** how many CPUs the hosts have, where that is known: no VM uses more */
+  readonly hostCpus?: number;
   /** told at most once per host that a VM which was taken to have one CPU uses more */
   readonly onAssumedCpu?: (warning: AssumedCpuWarning) => void;
   /** told when only an answer to unikernel info that is asked for now can say what a sample of the host means */
   readonly needsInfo?: (host: string) => void;
+  /** told at most once per host that counters of a VM went where they cannot */
+  readonly onImplausible?: (warning: ImplausibleWarning) => void;
 }
 
 /**
@@ -37,21 +43,22 @@ export interface FleetOptions {
  */
 export class Fleet {
   readonly #clock: Clock;
-  readonly #infoPollUs: number;
-  readonly #onAssumedCpu: (warning: AssumedCpuWarning) => void;
-  readonly #needsInfo: (host: string) => void;
+  readonly #options: HostVmsOptions;
   readonly #hosts = new Map<string, HostVms>();
   #deathTimeoutUs: number;
   #sweptAtUs: number;
 
   constructor(options: FleetOptions) {
-    const { clock, deathTimeoutMs, infoPollMs = DEFAULT_INFO_POLL_MS, onAssumedCpu, needsInfo } = options;
-    this.#clock = clock;
-    this.#deathTimeoutUs = deathTimeoutMs * 1000;
-    this.#infoPollUs = infoPollMs * 1000;
-    this.#onAssumedCpu = onAssumedCpu ?? (() => undefined);
-    this.#needsInfo = needsInfo ?? (() => undefined);
-    this.#sweptAtUs = clock.nowUs();
+    this.#clock = options.clock;
+    this.#deathTimeoutUs = options.deathTimeoutMs * 1000;
+    this.#options = {
+      infoPollUs: (options.infoPollMs ?? DEFAULT_INFO_POLL_MS) * 1000,
+      hostCpus: options.hostCpus ?? MOST_HOST_CPUS,
+      onAssumedCpu: options.onAssumedCpu ?? (() => undefined),
+      onImplausible: options.onImplausible ?? (() => undefined),
+      needsInfo: options.needsInfo ?? (() => undefined),
+    };
+    this.#sweptAtUs = this.#clock.nowUs();
   }
 
   /** Takes in one sample. */
@@ -106,7 +113,12 @@ export class Fleet {
 
   /** The hosts heard of so far, by name. */
   hosts(): HostRecord[] {
-    return this.#sortedHosts().map(({ host, live, infoAnswered }) => ({ host, live, infoAnswered }));
+    return this.#sortedHosts().map(({ host, live, infoAnswered, implausible }) => ({
+      host,
+      live,
+      infoAnswered,
+      implausible: { ...implausible },
+    }));
   }
 
   /** What unikernel info said last of each host whose albatrossd has answered. */
@@ -149,11 +161,7 @@ export class Fleet {
   #host(name: string): HostVms {
     const known = this.#hosts.get(name);
     if (known !== undefined) return known;
-    const host = new HostVms(name, this.#deathTimeoutUs, {
-      infoPollUs: this.#infoPollUs,
-      onAssumedCpu: this.#onAssumedCpu,
-      needsInfo: this.#needsInfo,
-    });
+    const host = new HostVms(name, this.#deathTimeoutUs, this.#options);
     this.#hosts.set(name, host);
     return host;
   }

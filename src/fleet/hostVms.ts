@@ -3,18 +3,28 @@ import type { Policy, UnikernelInfo } from "../wire/messages.ts";
 import { formatName, type Name, pathText } from "../wire/names.ts";
 import { measuredPercent } from "./counters.ts";
 import { splitCloneName } from "./groups.ts";
-import type {
-  ExpectedVm,
-  MemberState,
-  PolicyRecord,
-  SnapshotOptions,
-  SnapshotParts,
-  UnheardVm,
-  VmIdentity,
-  VmInfo,
-  VmRecord,
+import {
+  type ExpectedVm,
+  IMPLAUSIBLE_KINDS,
+  type ImplausibleKind,
+  type MemberState,
+  type PolicyRecord,
+  type SnapshotOptions,
+  type SnapshotParts,
+  type UnheardVm,
+  type VmIdentity,
+  type VmInfo,
+  type VmRecord,
 } from "./types.ts";
-import { afterListing, afterOmission, firstSample, nextSample, type Vm } from "./vm.ts";
+import {
+  afterListing,
+  afterOmission,
+  cpusGiven,
+  firstSample,
+  nextSample,
+  type Vm,
+  type VmHost,
+} from "./vm.ts";
 import { policyRecordFrom, vmInfoFrom } from "./vmInfo.ts";
 
 /** A VM that this many infos in a row leave out, all asked for after its last sample, is gone. */
@@ -36,8 +46,24 @@ export interface AssumedCpuWarning {
   readonly percent: number;
 }
 
+/** Said once per host: a VM's counters went where they cannot. */
+export interface ImplausibleWarning {
+  readonly host: string;
+  readonly vm: string;
+  readonly kind: ImplausibleKind;
+}
+
+export interface HostVmsOptions {
+  readonly infoPollUs: number;
+  /** how many CPUs the hosts have */
+  readonly hostCpus: number;
+  readonly onAssumedCpu: (warning: AssumedCpuWarning) => void;
+  readonly onImplausible: (warning: ImplausibleWarning) => void;
+  readonly needsInfo: (host: string) => void;
+}
+
 /** What outlives a VM for `death_timeout`. */
-type DepartedVm = Pick<VmRecord, "restarts" | "incarnation"> & { readonly goneAtUs: number };
+type DepartedVm = Pick<VmRecord, "restarts"> & { readonly goneAtUs: number };
 
 /** Where a VM stands in its host's order; each sample and info puts a newer record into it. */
 interface Place {
@@ -59,12 +85,11 @@ interface SignsOfLife {
 const SORT_AT = 1024;
 
 /** The VMs of one host. Its index changes with every message; the records in it never do. */
-export class HostVms {
+export class HostVms implements VmHost {
   readonly host: string;
   deathTimeoutUs: number;
-  readonly infoPollUs: number;
-  readonly #onAssumedCpu: (warning: AssumedCpuWarning) => void;
-  readonly #needsInfo: (host: string) => void;
+  readonly implausible: Record<ImplausibleKind, number> = { usage: 0, decrease: 0 };
+  readonly #options: HostVmsOptions;
   /** by full name */
   readonly #vms = new Map<string, Place>();
   /** by path, group and clone id; those that came last stand unsorted at the end */
@@ -79,22 +104,23 @@ export class HostVms {
   /** arrival of the last sample, and of the first after which none was missed since */
   #heardUs = Number.NEGATIVE_INFINITY;
   #heardSinceUs = Number.NEGATIVE_INFINITY;
+  /** the stats interval as the last sample knew it */
+  #intervalUs = 0;
   #infoAnsweredBefore = false;
   #warnedOfCpus = false;
 
-  constructor(
-    host: string,
-    deathTimeoutUs: number,
-    options: Pick<HostVms, "infoPollUs"> & {
-      readonly onAssumedCpu: (warning: AssumedCpuWarning) => void;
-      readonly needsInfo: (host: string) => void;
-    },
-  ) {
+  constructor(host: string, deathTimeoutUs: number, options: HostVmsOptions) {
     this.host = host;
     this.deathTimeoutUs = deathTimeoutUs;
-    this.infoPollUs = options.infoPollUs;
-    this.#onAssumedCpu = options.onAssumedCpu;
-    this.#needsInfo = options.needsInfo;
+    this.#options = options;
+  }
+
+  get infoPollUs(): number {
+    return this.#options.infoPollUs;
+  }
+
+  get hostCpus(): number {
+    return this.#options.hostCpus;
   }
 
   /** The host's statistics are arriving: as was said last, else whether any ever did. */
@@ -132,6 +158,7 @@ export class HostVms {
     const silenceUs = sample.arrivalUs - this.#heardUs;
     if (silenceUs > SILENT_INTERVALS * sample.intervalUs) this.#heardSinceUs = sample.arrivalUs;
     this.#heardUs = sample.arrivalUs;
+    this.#intervalUs = sample.intervalUs;
     const fullName = formatName(name);
     const place = this.#vms.get(fullName);
     if (place === undefined) {
@@ -189,15 +216,9 @@ export class HostVms {
   /** Adds this host's VMs that are not gone, in their order, and its policies to a snapshot. */
   collect(nowUs: number, { staleAfterUs }: SnapshotOptions, snapshot: SnapshotParts): void {
     this.#sort();
-    let intervalOfStale = -1;
-    let staleUs = 0;
+    const staleUs = staleAfterUs(this.host, this.#intervalUs);
     for (const { vm } of this.#order) {
-      const { arrivalUs, intervalUs } = vm.sample;
-      if (intervalUs !== intervalOfStale) {
-        intervalOfStale = intervalUs;
-        staleUs = staleAfterUs(this.host, intervalUs);
-      }
-      const silenceUs = nowUs - arrivalUs;
+      const silenceUs = nowUs - vm.sample.arrivalUs;
       if (silenceUs >= this.deathTimeoutUs && this.#goneSince(this.#signsOf(vm), nowUs) !== null) continue;
       const state = this.#stateOf(silenceUs, staleUs, vm.usagePercent !== null);
       snapshot.vms.push(vm);
@@ -222,6 +243,22 @@ export class HostVms {
     }
   }
 
+  cpusGiven(fullName: string): number | null {
+    const heard = this.#vms.get(fullName);
+    if (heard !== undefined) return cpusGiven(heard.vm);
+    return this.listedVms?.get(fullName)?.cpus ?? this.#expected.get(fullName)?.cpus ?? null;
+  }
+
+  onImplausible(vm: string, kind: ImplausibleKind, count: number): void {
+    const isFirst = IMPLAUSIBLE_KINDS.every((known) => this.implausible[known] === 0);
+    this.implausible[kind] += count;
+    if (isFirst) this.#options.onImplausible({ host: this.host, vm, kind });
+  }
+
+  needsInfo(): void {
+    this.#options.needsInfo(this.host);
+  }
+
   /** How many VMs are held, how many are only remembered, and how many have not been heard since the program started. */
   get sizes(): { readonly vms: number; readonly departed: number; readonly unheard: number } {
     return { vms: this.#vms.size, departed: this.#departed.size, unheard: this.#expected.size };
@@ -238,7 +275,7 @@ export class HostVms {
     // What a vmmd that has stopped answering once said may be about an earlier VM of this name.
     const isCurrent = lastInfo !== null && sample.arrivalUs - lastInfo.askedAtUs < this.deathTimeoutUs;
     const info = isCurrent ? (lastInfo.vms.get(identity.fullName) ?? null) : null;
-    if (info === null) this.#needsInfo(this.host);
+    if (info === null) this.needsInfo();
     return firstSample(
       identity,
       sample,
@@ -302,8 +339,8 @@ export class HostVms {
     return hasGauge ? "fresh" : "warming";
   }
 
-  #remember({ fullName, restarts, incarnation }: VmRecord, goneAtUs: number): void {
-    this.#departed.set(fullName, { restarts, incarnation, goneAtUs });
+  #remember({ fullName, restarts }: VmRecord, goneAtUs: number): void {
+    this.#departed.set(fullName, { restarts, goneAtUs });
   }
 
   #checkAssumedCpus(vm: Vm): void {
@@ -311,7 +348,7 @@ export class HostVms {
     const percent = measuredPercent(vm.window, 1);
     if (percent === null || percent <= PROOF_OF_MORE_CPUS_PERCENT) return;
     this.#warnedOfCpus = true;
-    this.#onAssumedCpu({ host: this.host, vm: vm.fullName, percent });
+    this.#options.onAssumedCpu({ host: this.host, vm: vm.fullName, percent });
   }
 }
 

@@ -48,10 +48,13 @@ export interface VmRecord extends VmIdentity {
   readonly usagePercent: number | null;
   /** what rates are divided by; null while unikernel info is still expected to say (then there is no rate) */
   readonly cpus: number | null;
-  /** counts incarnations: one more whenever rates need a new base (counters reset, `started` changed, back from the gone) */
-  readonly incarnation: number;
-  /** the first sample of this incarnation; null where its CPU time is unusable or no sample of it has arrived yet */
-  readonly incarnationStart: CpuPoint | null;
+  /**
+   * Where rates of this incarnation may begin at the earliest: its first usable sample, or the last one that came with a
+   * step that cannot be. Null while there is none. What arrived before it belongs to something else.
+   */
+  readonly rateStart: CpuPoint | null;
+  /** it was alive when the program last ran, and nothing tells of another incarnation since */
+  readonly isResumed: boolean;
   /** monotonic time of the first sample of this incarnation */
   readonly firstSeenUs: number;
   /** it began while this program heard its host: it is no older than it has been seen */
@@ -131,6 +134,13 @@ export interface Group {
   readonly usagePercent: number | null;
 }
 
+/**
+ * Why a step of a VM's counters counts as no measurement: `usage`, more CPU than the VM has; `decrease`, counters that went
+ * down although info shows that the VM was not restarted.
+ */
+export const IMPLAUSIBLE_KINDS = ["usage", "decrease"] as const;
+export type ImplausibleKind = (typeof IMPLAUSIBLE_KINDS)[number];
+
 /** What the fleet knows about a host as a whole. */
 export interface HostRecord {
   readonly host: string;
@@ -138,6 +148,8 @@ export interface HostRecord {
   readonly live: boolean;
   /** its albatrossd has answered unikernel info at least once */
   readonly infoAnswered: boolean;
+  /** steps of counters so far that cannot be */
+  readonly implausible: Readonly<Record<ImplausibleKind, number>>;
 }
 
 /**
@@ -171,8 +183,8 @@ export type SnapshotParts = {
 
 export interface SnapshotOptions {
   /**
-   * Silence after which a VM is not served, in microseconds. `intervalUs` is the stats interval of the VM's own
-   * subscription, for a stale_after given in intervals.
+   * Silence after which a VM is not served, in microseconds. `intervalUs` is the host's stats interval as
+   * it is known now, for a stale_after given in intervals.
    */
   staleAfterUs(host: string, intervalUs: number): number;
   /** the moment that it is of, on both clocks: now, unless given */

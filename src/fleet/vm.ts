@@ -9,23 +9,37 @@ import {
   startWindow,
 } from "./counters.ts";
 import { judgeInfo, judgeSample, NO_EVIDENCE, type RestartEvidence } from "./restarts.ts";
-import type { CpuPoint, ExpectedVm, VmIdentity, VmInfo, VmRecord } from "./types.ts";
+import type { CpuPoint, ExpectedVm, ImplausibleKind, VmIdentity, VmInfo, VmRecord } from "./types.ts";
 
 /** For how many polls a VM waits for unikernel info to list it, before it is taken to have one CPU. */
 const WARMING_POLLS = 2;
 /** The same as a time, for a vmmd that answered once and has stopped: two polls, and one for the second to fail. */
 const WARMING_POLL_INTERVALS = WARMING_POLLS + 1;
 
-/** What a VM's host tells about unikernel info as such. */
-export interface InfoSource {
+/** No VM takes more of what it has, however unevenly its samples arrive. */
+const MAX_USAGE_PERCENT = 200;
+
+/** CPU time may go back by less than this without a restart. */
+const SMALL_DECREASE_US = 1_000_000;
+
+/** What a VM's host tells about unikernel info as such, and hears of the VM's samples. */
+export interface VmHost {
   /** vmmd has answered at least once: a VM that it has not listed yet will be listed soon */
   readonly infoAnswered: boolean;
   readonly infoPollUs: number;
+  /** how many CPUs the host has: no VM uses more */
+  readonly hostCpus: number;
+  /** how many CPUs info last gave the VM of this full name, in this run or before; null where it never did */
+  cpusGiven(fullName: string): number | null;
+  /** a step of the VM's counters cannot be, so that nothing is measured by it */
+  onImplausible(vm: string, kind: ImplausibleKind, count: number): void;
+  /** only an info that is asked for now can say what a sample means */
+  needsInfo(): void;
 }
 
 /** What a VM brings along that comes back: after it was gone, or after the program was. */
 export interface Before {
-  readonly departed: Pick<VmRecord, "restarts" | "incarnation"> | null;
+  readonly departed: Pick<VmRecord, "restarts"> | null;
   readonly expected: Pick<ExpectedVm, "firstSeenUs" | "startSeen" | "cpus"> | null;
   /** others of its host were heard for long enough before it: it has just begun */
   readonly isNew: boolean;
@@ -38,6 +52,8 @@ export interface Vm extends VmRecord {
   readonly evidence: RestartEvidence;
   /** info told of a restart: the next sample is the first of the new incarnation, whatever it says */
   readonly awaitsFirstSample: boolean;
+  /** the last sample came with more CPU than the VM has */
+  readonly isImplausible: boolean;
   /** infos asked for since the VM was first seen that did not list it, as long as none ever did */
   readonly unlistedPolls: number;
 }
@@ -48,7 +64,7 @@ export function firstSample(
   sample: Sample,
   info: VmInfo | null,
   { departed, expected, isNew }: Before,
-  source: InfoSource,
+  host: VmHost,
 ): Vm {
   const point = cpuPoint(sample);
   const first: Mutable<Vm> = {
@@ -60,8 +76,8 @@ export function firstSample(
     startSeen: expected?.startSeen ?? isNew,
     usagePercent: null,
     cpus: null,
-    incarnation: (departed?.incarnation ?? 0) + 1,
-    incarnationStart: point,
+    rateStart: point,
+    isResumed: expected !== null,
     restarts: departed?.restarts ?? 0,
     info,
     listed: info !== null,
@@ -69,64 +85,85 @@ export function firstSample(
     window: nextWindow(null, point, sample.intervalUs),
     evidence: NO_EVIDENCE,
     awaitsFirstSample: false,
+    isImplausible: false,
     unlistedPolls: 0,
     cpusBefore: expected?.cpus ?? null,
   };
   // of the shape that all later ones have; age does not count yet
-  return measured(copyOf(first), first.firstSeenUs, source);
+  return measured(copyOf(first), first.firstSeenUs, host);
 }
 
 /** The VM one sample later. An arrival before the last one counts as simultaneous with it. */
-export function nextSample(vm: Vm, arrived: Sample, source: InfoSource): Vm {
+export function nextSample(vm: Vm, arrived: Sample, host: VmHost): Vm {
   const isLate = arrived.arrivalUs < vm.sample.arrivalUs;
   const sample = isLate ? { ...arrived, arrivalUs: vm.sample.arrivalUs } : arrived;
   const decreased = hasReset(vm.sample.stats, sample.stats);
-  const { counted, evidence } = judgeSample(vm.evidence, decreased, sample.arrivalUs, sample.intervalUs);
   const point = cpuPoint(sample);
+  const { counted, evidence } = judgeSample(vm.evidence, {
+    decreased,
+    isDoubtful: isDoubtful(vm, point),
+    firstSeenUs: vm.firstSeenUs,
+    startSeen: vm.startSeen,
+    arrivalUs: sample.arrivalUs,
+    intervalUs: sample.intervalUs,
+    patienceUs: WARMING_POLL_INTERVALS * host.infoPollUs,
+  });
+  if (decreased && evidence.kind === "doubtful") host.needsInfo();
   const next = copyOf(vm);
   next.sample = sample;
   next.cpuUs = point?.cpuUs ?? null;
   next.evidence = evidence;
   next.missedInfos = 0;
   next.awaitsFirstSample = false;
+  next.restarts += counted;
   next.window = nextWindow(decreased ? null : vm.window, point, sample.intervalUs);
-  if (counted) next.restarts++;
-  if (decreased && !vm.awaitsFirstSample) next.incarnation++;
   if (decreased || vm.awaitsFirstSample) {
-    next.incarnationStart = point;
     next.firstSeenUs = sample.arrivalUs;
     next.startSeen = true;
   }
-  return measured(next, sample.arrivalUs, source);
+  next.isImplausible = next.window !== null && !isPlausible(next, next.window, host);
+  if (next.isImplausible) host.onImplausible(vm.fullName, "usage", 1);
+  if (decreased || next.isImplausible) {
+    next.window = nextWindow(null, point, sample.intervalUs);
+    next.rateStart = point;
+    next.isResumed = false;
+  }
+  next.rateStart ??= point;
+  return measured(next, sample.arrivalUs, host);
 }
 
 /** The VM after unikernel info listed it. */
-export function afterListing(vm: Vm, info: VmInfo, askedAtUs: number, source: InfoSource): Vm {
-  const { counted, evidence } = judgeInfo(vm.evidence, hasStartedAnew(vm.info, info), askedAtUs);
-  if (info === vm.info && vm.listed && vm.missedInfos === 0 && evidence === vm.evidence) return vm;
+export function afterListing(vm: Vm, info: VmInfo, askedAtUs: number, host: VmHost): Vm {
+  const { evidence: doubt } = vm;
+  const { counted, denied, evidence } = judgeInfo(doubt, hasStartedAnew(vm.info, info), askedAtUs);
+  if (info === vm.info && vm.listed && vm.missedInfos === 0 && evidence === doubt) return vm;
   const next = copyOf(vm);
   next.info = info;
   next.listed = true;
   next.missedInfos = 0;
   next.evidence = evidence;
-  if (counted) {
+  next.restarts += counted;
+  if (doubt.kind === "doubtful" && denied) {
+    host.onImplausible(vm.fullName, "decrease", doubt.count);
+    next.firstSeenUs = doubt.before.firstSeenUs;
+    next.startSeen = doubt.before.startSeen;
+  } else if (doubt.kind !== "doubtful" && counted > 0) {
     // The samples so far may be of the process before: only the next one is known to be of the new incarnation.
-    next.restarts++;
-    next.incarnation++;
-    next.incarnationStart = null;
+    next.rateStart = null;
+    next.isResumed = false;
     next.window = null;
     next.awaitsFirstSample = true;
   }
-  return measured(next, askedAtUs, source);
+  return measured(next, askedAtUs, host);
 }
 
 /** The VM after a unikernel info that did not list it. */
-export function afterOmission(vm: Vm, askedAtUs: number, nowUs: number, source: InfoSource): Vm {
+export function afterOmission(vm: Vm, askedAtUs: number, nowUs: number, host: VmHost): Vm {
   const next = copyOf(vm);
   next.listed = false;
   if (vm.info === null && askedAtUs >= vm.firstSeenUs) next.unlistedPolls++;
   if (askedAtUs > vm.sample.arrivalUs) next.missedInfos++;
-  return measured(next, nowUs, source);
+  return measured(next, nowUs, host);
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -147,8 +184,8 @@ function copyOf(vm: Vm): Mutable<Vm> {
     startSeen: vm.startSeen,
     usagePercent: vm.usagePercent,
     cpus: vm.cpus,
-    incarnation: vm.incarnation,
-    incarnationStart: vm.incarnationStart,
+    rateStart: vm.rateStart,
+    isResumed: vm.isResumed,
     restarts: vm.restarts,
     info: vm.info,
     listed: vm.listed,
@@ -156,25 +193,54 @@ function copyOf(vm: Vm): Mutable<Vm> {
     window: vm.window,
     evidence: vm.evidence,
     awaitsFirstSample: vm.awaitsFirstSample,
+    isImplausible: vm.isImplausible,
     unlistedPolls: vm.unlistedPolls,
     cpusBefore: vm.cpusBefore,
   };
 }
 
 /** Fills in what follows from the rest, as of `nowUs`: the number of CPUs and the gauge. */
-function measured(vm: Mutable<Vm>, nowUs: number, source: InfoSource): Vm {
-  vm.cpus = knownCpus(vm, nowUs, source);
+function measured(vm: Mutable<Vm>, nowUs: number, host: VmHost): Vm {
+  vm.cpus = knownCpus(vm, nowUs, host);
   const percent = vm.window === null || vm.cpus === null ? null : measuredPercent(vm.window, vm.cpus);
   vm.usagePercent = percent === null ? null : clampPercent(percent);
   return vm;
 }
 
-/** How many CPUs a VM has; null while unikernel info is expected to say so soon. */
-function knownCpus(vm: Vm, nowUs: number, { infoAnswered, infoPollUs }: InfoSource): number | null {
-  if (vm.info !== null) return vm.info.cpus;
-  if (vm.cpusBefore !== null) return vm.cpusBefore;
-  if (!infoAnswered || vm.unlistedPolls >= WARMING_POLLS) return 1;
-  return nowUs - vm.firstSeenUs >= WARMING_POLL_INTERVALS * infoPollUs ? 1 : null;
+/**
+ * How many CPUs a VM has; null while unikernel info is expected to say so soon. A clone that info never listed has as
+ * many as its primary.
+ */
+function knownCpus(vm: Vm, nowUs: number, host: VmHost): number | null {
+  const given = cpusGiven(vm);
+  if (given !== null) return given;
+  const isWaiting =
+    host.infoAnswered &&
+    vm.unlistedPolls < WARMING_POLLS &&
+    nowUs - vm.firstSeenUs < WARMING_POLL_INTERVALS * host.infoPollUs;
+  if (isWaiting) return null;
+  return (vm.cloneId > 0 ? host.cpusGiven(`${vm.path}:${vm.primary}`) : null) ?? 1;
+}
+
+/** The number of CPUs that unikernel info last gave, in this run of the program or the one before. */
+export function cpusGiven({ info, cpusBefore }: Pick<VmRecord, "info" | "cpusBefore">): number | null {
+  return info?.cpus ?? cpusBefore;
+}
+
+/**
+ * Whether a decrease to this point may be none of a restart, and info will tell: a small one (FreeBSD's CPU time goes back by
+ * milliseconds), or the way back from where the VM never was.
+ */
+function isDoubtful({ info, cpuUs, isImplausible }: Vm, point: CpuPoint | null): boolean {
+  if (info === null || info.startedMs === null) return false;
+  return isImplausible || (cpuUs !== null && point !== null && cpuUs - point.cpuUs < SMALL_DECREASE_US);
+}
+
+/** Whether the VM can have used as much CPU over the window as its counters say. */
+function isPlausible(vm: Vm, window: RateWindow, host: VmHost): boolean {
+  const given = cpusGiven(vm);
+  if (given !== null) return (measuredPercent(window, given) ?? 0) <= MAX_USAGE_PERCENT;
+  return (measuredPercent(window, host.hostCpus) ?? 0) <= 100;
 }
 
 function cpuPoint({ stats, arrivalUs }: Sample): CpuPoint | null {

@@ -13,6 +13,7 @@ import type {
   FleetSnapshot,
   Group,
   GroupMember,
+  HostRecord,
   MemberState,
   PolicyRecord,
   VmInfo,
@@ -141,8 +142,8 @@ export function record(
     cpuUs: 0,
     usagePercent: null,
     cpus: 1,
-    incarnation: 1,
-    incarnationStart: null,
+    rateStart: null,
+    isResumed: false,
     firstSeenUs: 0,
     startSeen: false,
     cpusBefore: null,
@@ -152,6 +153,10 @@ export function record(
     missedInfos: 0,
     ...change,
   };
+}
+
+export function hostRecord(host: string, change: Partial<HostRecord> = {}): HostRecord {
+  return { host, live: true, infoAnswered: true, implausible: { usage: 0, decrease: 0 }, ...change };
 }
 
 export interface SnapshotParts {

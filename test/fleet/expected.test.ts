@@ -56,7 +56,7 @@ describe("a VM that was alive when the program last ran", () => {
       .at(START_S + 5)
       .sample("user:web-clone-2", 1);
     expect(unheard(fleet)).toEqual([]);
-    expect(fleet.vm("user:web-clone-2")).toMatchObject({ firstSeenUs: 100e6, incarnation: 1, restarts: 0 });
+    expect(fleet.vm("user:web-clone-2")).toMatchObject({ firstSeenUs: 100e6, isResumed: true, restarts: 0 });
   });
 
   test("keeps the number of CPUs that info once gave, for the next run of the program as well", () => {

@@ -46,13 +46,13 @@ describe("whatever samples arrive", () => {
     );
   });
 
-  test("there are as many restarts as decreases, and an incarnation more", () => {
+  test("there are as many restarts as decreases, where no info tells otherwise", () => {
     fc.assert(
       fc.property(steps, (script) => {
         const fleet = new TestFleet({ deathTimeoutS: 1e6 });
         const restarts = play(fleet, script);
         for (const [name, count] of restarts) {
-          expect(fleet.vm(name)).toMatchObject({ restarts: count, incarnation: count + 1 });
+          expect(fleet.vm(name).restarts).toBe(count);
         }
       }),
     );

@@ -1,5 +1,5 @@
 import { Fleet } from "../../src/fleet/fleet.ts";
-import type { AssumedCpuWarning } from "../../src/fleet/hostVms.ts";
+import type { AssumedCpuWarning, ImplausibleWarning } from "../../src/fleet/hostVms.ts";
 import type { FleetSnapshot, Group, MemberState, VmRecord } from "../../src/fleet/types.ts";
 import type { Policy, Rusage, UnikernelInfo } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
@@ -14,16 +14,19 @@ export class TestFleet {
   readonly warnings: AssumedCpuWarning[] = [];
   /** hosts whose info was asked for, in order */
   readonly infoNeeded: string[] = [];
+  readonly implausible: ImplausibleWarning[] = [];
   readonly fleet: Fleet;
   intervalUs = 10e6;
   staleAfterS = 35;
 
-  constructor({ deathTimeoutS = 900 }: { deathTimeoutS?: number } = {}) {
+  constructor({ deathTimeoutS = 900, hostCpus }: { deathTimeoutS?: number; hostCpus?: number } = {}) {
     this.fleet = new Fleet({
       clock: this.clock,
       deathTimeoutMs: deathTimeoutS * 1000,
+      ...(hostCpus !== undefined && { hostCpus }),
       onAssumedCpu: (warning) => this.warnings.push(warning),
       needsInfo: (host) => this.infoNeeded.push(host),
+      onImplausible: (warning) => this.implausible.push(warning),
     });
   }
 
@@ -72,6 +75,11 @@ export class TestFleet {
     const record = this.find(vm);
     if (record === undefined) throw new Error(`${vm} is not in the fleet`);
     return record;
+  }
+
+  /** Steps of counters that could not be, by kind. */
+  implausibleSteps(): Readonly<Record<string, number>> {
+    return this.fleet.hosts()[0]?.implausible ?? {};
   }
 
   gauge(vm: string): number | null {

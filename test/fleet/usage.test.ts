@@ -38,17 +38,16 @@ describe("the gauge", () => {
     const fleet = new TestFleet().sample(":web", 0).at(10).sample(":web", 5, ABSURD);
     expect(fleet.vm(":web")).toMatchObject({ usagePercent: null, cpuUs: null, restarts: 0 });
     fleet.at(20).sample(":web", 7);
-    expect(fleet.vm(":web")).toMatchObject({ usagePercent: null, cpuUs: 7e6, restarts: 1, incarnation: 2 });
+    expect(fleet.vm(":web")).toMatchObject({ usagePercent: null, cpuUs: 7e6, restarts: 1 });
     expect(fleet.at(30).sample(":web", 8).gauge(":web")).toBe(10);
   });
 
   test("of a VM whose first CPU time was unusable starts with the incarnation after it", () => {
     const fleet = new TestFleet().sample(":web", 0, ABSURD);
-    expect(fleet.vm(":web")).toMatchObject({ incarnationStart: null, incarnation: 1 });
+    expect(fleet.vm(":web")).toMatchObject({ rateStart: null });
     fleet.at(10).sample(":web", 5);
     expect(fleet.vm(":web")).toMatchObject({
-      incarnationStart: { cpuUs: 5e6, arrivalUs: 10e6 },
-      incarnation: 2,
+      rateStart: { cpuUs: 5e6, arrivalUs: 10e6 },
     });
   });
 
@@ -118,8 +117,8 @@ describe("a burst", () => {
   test("with a restart in it gives no rate until a sample after it", () => {
     const fleet = new TestFleet().sample(":web", 50).at(40).sample(":web", 80);
     fleet.at(40.1).sample(":web", 1).at(40.2).sample(":web", 2);
-    expect(fleet.vm(":web")).toMatchObject({ usagePercent: null, restarts: 1, incarnation: 2 });
-    expect(fleet.vm(":web").incarnationStart).toEqual({ cpuUs: 1e6, arrivalUs: 40.1e6 });
+    expect(fleet.vm(":web")).toMatchObject({ usagePercent: null, restarts: 1 });
+    expect(fleet.vm(":web").rateStart).toEqual({ cpuUs: 1e6, arrivalUs: 40.1e6 });
     expect(fleet.at(50.2).sample(":web", 7).gauge(":web")).toBe(50);
   });
 
@@ -215,6 +214,16 @@ describe("the number of CPUs", () => {
     fleet.at(10).sample(":web", 0).at(90).sample(":web", 8);
     expect(fleet.gauge(":web")).toBeNull();
     expect(fleet.at(100).sample(":web", 9).gauge(":web")).toBe(10);
+  });
+
+  test("of a clone that info never listed is its primary's, once it is not waited for any more", () => {
+    const fleet = new TestFleet().info({ ":web": { numcpus: 2 } });
+    fleet.at(10).sample(":web", 0).sample(":web-clone-1", 0);
+    fleet.at(90).sample(":web", 80).sample(":web-clone-1", 80);
+    expect(fleet.gauge(":web-clone-1")).toBeNull();
+    fleet.at(100).sample(":web", 90).sample(":web-clone-1", 90).sample(":db-clone-1", 0);
+    expect([fleet.gauge(":web"), fleet.gauge(":web-clone-1")]).toEqual([50, 50]);
+    expect(fleet.at(190).sample(":db-clone-1", 9).vm(":db-clone-1").cpus).toBe(1);
   });
 
   test("assumed as 1 is proved wrong above 110 %: one warning for the host", () => {

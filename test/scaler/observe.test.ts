@@ -7,6 +7,7 @@ import {
   type ObserveInput,
   observeFleet,
 } from "../../src/scaler/sources/fleet.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { TestFleet } from "../fleet/testFleet.ts";
 import { outstanding, policy } from "./rules.ts";
 
@@ -51,6 +52,39 @@ describe("the window of a rate", () => {
     expect(observer.tick()).toEqual(["web 50"]);
     fleet.at(90).sample(":web", 130).at(120).sample(":web", 190);
     expect(observer.tick()).toEqual(["web 100"]);
+  });
+
+  test("never reaches from one VM to another that has its name after a silence within one tick", () => {
+    const fleet = new TestFleet({ deathTimeoutS: 10 }).sample(":web", 0).at(10).sample(":web", 5);
+    const observer = new Observer(fleet);
+    observer.tick();
+    // silent for more than twice death_timeout, so that nothing is remembered of the first
+    fleet.at(31).sample(":web", 50).at(40).sample(":web", 54.5).at(49).sample(":web", 59);
+    fleet.at(58).sample(":web", 63.5);
+    expect(observer.tick()).toEqual(["web 50"]);
+  });
+
+  test("never reaches from a host that was forgotten to another that takes its name", () => {
+    const fleet = new TestFleet().sample(":web", 0).at(60).sample(":web", 6);
+    const observer = new Observer(fleet);
+    expect(observer.tick()).toEqual(["web 10"]);
+    fleet.fleet.removeHost("h");
+    fleet.at(80).sample(":web", 40).at(120).sample(":web", 60);
+    expect(observer.tick()).toEqual(["web 50"]);
+  });
+
+  test("never reaches across a step that cannot be", () => {
+    const fleet = new TestFleet().sample(":web", 0).at(60).sample(":web", 6);
+    const observer = new Observer(fleet);
+    observer.tick();
+    fleet
+      .at(70)
+      .sample(":web", 1e9)
+      .at(120)
+      .sample(":web", 1e9 + 25);
+    expect(observer.tick()).toEqual(["web 50"]);
+    fleet.at(180).sample(":web", 2e9);
+    expect(observer.tick()).toEqual(["web warming"]);
   });
 
   test("takes in a sample that arrives at the tick's very time, once", () => {
@@ -175,7 +209,7 @@ describe("a VM that is young", () => {
 describe("a reading from the state file", () => {
   const saved = (base: Partial<Base> = {}): Bases => {
     // Read 30 s before this process's first sample, after 100 s of CPU time.
-    const point: Base = { cpuUs: 100e6, arrivalUs: -30e6, incarnation: null, gone: false, ...base };
+    const point: Base = { cpuUs: 100e6, arrivalUs: -30e6, startedMs: null, gone: false, ...base };
     return {
       tickUs: -30e6,
       readings: new Map([[groupKey({ host: "h", path: "", group: "web" }), new Map([[0, point]])]]),
@@ -183,34 +217,64 @@ describe("a reading from the state file", () => {
   };
 
   test("is where the first window begins", () => {
-    const fleet = new TestFleet().sample(":web", 110).at(30).sample(":web", 130);
+    const fleet = expecting(":web").sample(":web", 110).at(30).sample(":web", 130);
     const observer = new Observer(fleet);
     observer.bases = saved();
     expect(observer.tick()).toEqual(["web 50"]);
   });
 
+  test("is not, of a VM that the fleet did not expect: another one has the name now", () => {
+    const fleet = new TestFleet().sample(":web", 110).at(30).sample(":web", 140);
+    const observer = new Observer(fleet);
+    observer.bases = saved();
+    expect(observer.tick()).toEqual(["web 100"]);
+  });
+
+  test("is not, when a step since cannot be", () => {
+    const fleet = expecting(":web").sample(":web", 110).at(10).sample(":web", 1e9);
+    fleet.at(40).sample(":web", 1e9 + 15);
+    const observer = new Observer(fleet);
+    observer.bases = saved();
+    expect(observer.tick()).toEqual(["web warming"]);
+  });
+
   test("is not, when the counter is below it: the VM restarted meanwhile", () => {
-    const fleet = new TestFleet().sample(":web", 10).at(30).sample(":web", 40);
+    const fleet = expecting(":web").sample(":web", 10).at(30).sample(":web", 40);
     const observer = new Observer(fleet);
     observer.bases = saved();
     expect(observer.tick()).toEqual(["web 100"]);
   });
 
   test("is not, when the VM was seen to restart since", () => {
-    const fleet = new TestFleet().sample(":web", 110).at(1).sample(":web", 0).at(31).sample(":web", 30);
+    const fleet = expecting(":web").sample(":web", 110).at(1).sample(":web", 0).at(31).sample(":web", 30);
     const observer = new Observer(fleet);
     observer.bases = { ...saved(), tickUs: -20e6 };
     expect(observer.tick()).toEqual(["web 100"]);
   });
 
   test("is not, when info says that the VM started at another time than then", () => {
-    const fleet = new TestFleet().info({ ":web": { startedMs: 2_000 } });
+    const fleet = expecting(":web").info({ ":web": { startedMs: 2_000 } });
     fleet.sample(":web", 110).at(30).sample(":web", 140);
     const observer = new Observer(fleet);
     observer.bases = saved({ startedMs: 1_000 });
     expect(observer.tick()).toEqual(["web 100"]);
   });
 });
+
+/** A fleet that knows from the state file that this VM was alive. */
+function expecting(vm: string): TestFleet {
+  const fleet = new TestFleet();
+  const alive = {
+    heardUs: -1e6,
+    firstSeenUs: -900e6,
+    startSeen: false,
+    cpus: null,
+    listedUs: null,
+    missedInfos: 0,
+  };
+  fleet.fleet.expect("h", parseName(vm), alive);
+  return fleet;
+}
 
 describe("clones that were decided to go", () => {
   const missing = (state: Partial<GroupState>) => {

@@ -32,9 +32,9 @@ function saved({ state = {}, vms = [], lastHold }: Saved): string {
   ]);
   const readings = new Map(
     vms.map((vm) => {
-      const { cpuUs, incarnation } = vm;
+      const { cpuUs } = vm;
       const { arrivalUs } = vm.sample;
-      const reading = { cpuUs: cpuUs ?? 0, arrivalUs, incarnation, gone: false };
+      const reading = { cpuUs: cpuUs ?? 0, arrivalUs, gone: false };
       return [groupKey(groupOfVm(vm)), new Map([[vm.cloneId, reading]])];
     }),
   );
@@ -71,7 +71,7 @@ function running(
   change: Partial<VmRecord> & Pick<VmRecord, "firstSeenUs"> & { readonly arrivalUs: number },
 ): VmRecord {
   return record("h", "user", vm, {
-    incarnationStart: { cpuUs: 0, arrivalUs: change.firstSeenUs },
+    rateStart: { cpuUs: 0, arrivalUs: change.firstSeenUs },
     ...change,
   });
 }
@@ -166,7 +166,6 @@ describe("a state file", () => {
           expect(base).toEqual({
             cpuUs,
             arrivalUs: arrivalUs + shiftUs,
-            incarnation: null,
             gone: false,
             startedMs,
           });

@@ -4,6 +4,7 @@ import {
   DISTINCT_KINFO,
   DISTINCT_RUSAGE,
   device,
+  hostRecord,
   record,
   SOLO5_INFO,
   snapshot,
@@ -14,7 +15,7 @@ import {
 } from "../exporter/records.ts";
 
 const linux = { targets: [target("local", "linux")] };
-const live = [{ host: "local", live: true, infoAnswered: true }];
+const live = [hostRecord("local")];
 
 describe("a VM in the API", () => {
   it("tells what is known of it", () => {

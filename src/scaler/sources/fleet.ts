@@ -26,12 +26,11 @@ import {
   type Tick,
 } from "../rules/types.ts";
 
-/** A VM's newest counter reading at a tick. `incarnation` is null when it was read back from the state file. */
+/** A VM's newest counter reading at a tick. */
 export interface Base extends CpuPoint {
-  readonly incarnation: number | null;
   /** it was taken for gone at that tick (see `isGone`) */
   readonly gone: boolean;
-  /** of a reading from the state file: when that process of the VM had started, where info said so */
+  /** of a reading from the state file only: when that process of the VM had started, null where info did not say */
   readonly startedMs?: number | null;
 }
 
@@ -245,21 +244,25 @@ function unmeasured({ vm, cloneId }: VmIdentity, state: ObservedState): MemberOb
   return { vm, cloneId, state, usagePercent: null };
 }
 
-/** The VM's reading at the previous tick or, in a new incarnation, that incarnation's first sample; null while it has none. */
+/**
+ * The VM's reading at the previous tick or, where that belongs to another incarnation or another VM of its name, the first
+ * sample that rates may begin at; null while there is none.
+ */
 export function windowStart(record: VmRecord, base: Base | undefined): CpuPoint | null {
-  // Readings are kept once an incarnation has a first sample, so that one of the same number is of the same incarnation.
-  if (base !== undefined && base.incarnation === record.incarnation) return base;
-  const { incarnationStart } = record;
-  if (base === undefined || base.incarnation !== null || incarnationStart === null) return incarnationStart;
-  return isSameIncarnation(record, incarnationStart, base) ? base : incarnationStart;
+  const { rateStart } = record;
+  if (base === undefined || rateStart === null) return rateStart;
+  const { startedMs } = base;
+  const isOfNow =
+    startedMs === undefined
+      ? base.arrivalUs >= rateStart.arrivalUs
+      : record.isResumed && rateStart.cpuUs >= base.cpuUs && !isOtherStart(record, startedMs);
+  return isOfNow ? base : rateStart;
 }
 
-/** A reading from the state file is of this incarnation when nothing shows a restart since. */
-function isSameIncarnation(record: VmRecord, incarnationStart: CpuPoint, base: Base): boolean {
-  const startedMs = record.info?.startedMs ?? null;
-  const startedBeforeMs = base.startedMs ?? null;
-  if (startedMs !== null && startedBeforeMs !== null && startedMs !== startedBeforeMs) return false;
-  return record.restarts === 0 && incarnationStart.cpuUs >= base.cpuUs;
+/** Whether info shows that the VM was started at another time than the one of the state file. */
+function isOtherStart({ info }: VmRecord, beforeMs: number | null): boolean {
+  const startedMs = info?.startedMs ?? null;
+  return startedMs !== null && beforeMs !== null && startedMs !== beforeMs;
 }
 
 /** How far info's `started` may be from the first sample of a VM that was seen to start, before a clock must be wrong. */
@@ -280,9 +283,9 @@ export function ageMs(
 
 /** Where the VM's next window begins: the newest usable sample of its incarnation; nowhere while it has had none. */
 function readingOf(record: VmRecord, before: Base | undefined, gone: boolean): Base | undefined {
-  const { cpuUs, incarnation, incarnationStart } = record;
+  const { cpuUs, rateStart } = record;
   const { arrivalUs } = record.sample;
-  if (cpuUs !== null && incarnationStart !== null) return { cpuUs, arrivalUs, incarnation, gone };
+  if (cpuUs !== null && rateStart !== null) return { cpuUs, arrivalUs, gone };
   return before === undefined ? undefined : marked(before, gone);
 }
 

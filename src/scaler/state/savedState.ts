@@ -284,7 +284,7 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
       const ofGroup = readings.get(key) ?? new Map<number, Base>();
       readings.set(key, ofGroup);
       const arrivalUs = monotonicUs(base.atMs);
-      ofGroup.set(cloneId, { cpuUs: base.cpuUs, arrivalUs, incarnation: null, gone, startedMs });
+      ofGroup.set(cloneId, { cpuUs: base.cpuUs, arrivalUs, gone, startedMs });
     }
     // where bases do not count, nothing else would tell that it was gone
     if (gone && !isFresh) continue;
