@@ -89,6 +89,16 @@ describe.each(["README.md", "CONTRIBUTING.md"])("%s names nothing that is not th
   });
 });
 
+describe("docs/how-it-works.md names no file that is not there:", () => {
+  const files = readdirSync(`${ROOT}/src`, { recursive: true }).map((file) => `/src/${file}`);
+  const text = readFileSync(`${ROOT}/docs/how-it-works.md`, "utf8");
+  // by its path, or by the end of it in a paragraph that is about its folder
+  const named = new Set([...text.matchAll(/`([\w./-]+\.ts|src\/\w+)`/g)].map(([, name = ""]) => name));
+  test.each([...named])("%s", (name) => {
+    expect(files.some((file) => file.endsWith(`/${name}`))).toBe(true);
+  });
+});
+
 test("CONTRIBUTING.md has every folder of src, and no other", () => {
   const [, tree = ""] = /```\nsrc\/\n(.*?)```/s.exec(readFileSync(`${ROOT}/CONTRIBUTING.md`, "utf8")) ?? [];
   const shown = [...tree.matchAll(/^ {2}((?:[\w.]+\/?(?:, )?)+)\s/gm)]
