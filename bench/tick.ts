@@ -76,7 +76,7 @@ async function ticks(groups: number): Promise<Ticked> {
     config: CONFIG,
     fleet: observed,
     sources: [observed],
-    isTarget: () => true,
+    targets: () => new Map(),
     files,
   });
   scaler.start();

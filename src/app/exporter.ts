@@ -1,4 +1,5 @@
 import { cpus } from "node:os";
+import { resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { Target, type TargetSink, type TargetSnapshot } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
@@ -74,7 +75,7 @@ export class Exporter {
       fleet: observed,
       sources: [observed],
       config: config.scaler,
-      isTarget: (host) => this.#config.targets.some(({ name }) => name === host),
+      targets: () => new Map(this.#config.targets.map(({ name, socketDir }) => [name, resolve(socketDir)])),
       files: filesOnDisk({ clock, log, resolvePath: statePath }),
       onTick: (atUs) => this.#lines.tick(atUs),
     });
@@ -154,6 +155,7 @@ export class Exporter {
       const successor = configs.find(({ name }) => name === config.name);
       // what is known under this name is no longer true: the target is gone, or stands for something else now
       if (successor === undefined || !readsTheSame(config, successor)) this.#fleet.removeHost(config.name);
+      if (successor?.socketDir !== config.socketDir) this.#scaler.forgetHost(config.name);
     }
     this.#running = configs.map((config) => {
       const running = kept.find((one) => isDeepStrictEqual(one.config, config));

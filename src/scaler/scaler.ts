@@ -1,5 +1,5 @@
 import type { Sample } from "../client/receiver.ts";
-import type { Clock } from "../clock.ts";
+import type { Cancel, Clock } from "../clock.ts";
 import type { ScalerConfig } from "../config/scaler.ts";
 import type { Family } from "../exposition/family.ts";
 import { LABELLED, tableFamily } from "../exposition/row.ts";
@@ -27,7 +27,14 @@ import {
 } from "./rules/types.ts";
 import type { FleetMemory, FleetSource } from "./sources/fleet.ts";
 import { CatchUp } from "./state/catchUp.ts";
-import { NOTHING_RESTORED, type Restored, restoreState, statePieces } from "./state/savedState.ts";
+import {
+  NOTHING_RESTORED,
+  type Restored,
+  restoreState,
+  statePieces,
+  type Targets,
+  UnreadableState,
+} from "./state/savedState.ts";
 import { StateFile, type StateFileOutcome, type StateStore } from "./state/stateFile.ts";
 import { Ticker } from "./ticker.ts";
 
@@ -59,12 +66,15 @@ export interface ScalerOptions {
   readonly fleet: FleetSource;
   /** asked at every tick, the fleet among them */
   readonly sources: readonly Source[];
-  /** Whether the configuration has a target of this name. */
-  readonly isTarget: (host: string) => boolean;
+  /** as configured now */
+  readonly targets: () => Targets;
   readonly files: ScalerFiles;
   /** All groups are evaluated as they are at this monotonic time. */
   readonly onTick?: (atUs: number) => void;
 }
+
+/** How often a state file that could not be read is tried again. */
+const RETRY_MS = 60_000;
 
 /** What the front page says of it. */
 export type ScalerSummary = Readonly<ReturnType<Scaler["summary"]>>;
@@ -80,53 +90,75 @@ interface LastTick extends TickFacts {
  */
 export class Scaler {
   readonly #options: ScalerOptions;
-  readonly #rules: Rules;
-  readonly #ticker: Ticker;
-  readonly #catchUp: CatchUp;
-  readonly #transitions: Transitions;
+  #rules: Rules;
+  #transitions = new Transitions();
+  /** null until the state has been read */
+  #ticker: Ticker | null = null;
+  #catchUp: CatchUp | null = null;
+  #cancelRetry: Cancel = () => undefined;
   readonly #items = new GroupItems();
   readonly #recent = new Recent<LoggedDecision>();
   readonly #instruments = new Instruments();
   #config: ScalerConfig;
   #stateFile: StateStore;
   #decisionLog: LineLog;
+  /** the state file could not be read so far */
+  #isOff = false;
   /** the tick whose sources have not all answered yet */
   #ticking: Promise<void> | null = null;
   #last: LastTick | null = null;
 
-  /** Reads the state file, and tells the fleet what it is to expect. */
   constructor(options: ScalerOptions) {
-    const { clock, fleet, config, files } = options;
+    const { config, files } = options;
     this.#options = options;
     this.#config = config;
+    this.#rules = new Rules(config);
     this.#stateFile = this.#openStateFile();
     this.#decisionLog = files.decisions(config);
-    const { groups, bases, expected, lastHolds } = this.#restore();
-    fleet.restore(bases, expected);
-    this.#rules = new Rules(config, groups);
-    this.#transitions = new Transitions(lastHolds);
-    this.#ticker = new Ticker({
-      clock,
-      intervalMs: config.pollIntervalMs,
-      tick: (lagUs) => this.#begin(lagUs),
-      lastTickUs: bases.tickUs,
-      caughtUp: () => this.#catchUp.isDone(clock.nowUs()),
-    });
-    const awaited = expected.filter(({ isAwaited }) => isAwaited);
-    const others = expected.length - awaited.length;
-    const hosts = awaited.map(({ host }) => host);
-    this.#catchUp = new CatchUp(hosts, () => fleet.unheard <= others);
   }
 
-  /** Ticks from now on, once samples come or as an earlier run of the program would have. */
+  /**
+   * Reads the state file, tells the fleet what it is to expect, and ticks from now on, once samples come or as an earlier
+   * run of the program would have. While it cannot be told what was saved nothing is evaluated, lest a decision be taken
+   * twice: it is tried again every minute.
+   */
   start(): void {
-    this.#ticker.start();
+    const { clock, log, fleet } = this.#options;
+    const isRetry = this.#isOff;
+    try {
+      const { groups, bases, expected, lastHolds } = this.#restore();
+      fleet.restore(bases, expected);
+      this.#rules = new Rules(this.#config, groups);
+      this.#transitions = new Transitions(lastHolds);
+      const awaited = expected.filter(({ isAwaited }) => isAwaited);
+      const others = expected.length - awaited.length;
+      const hosts = awaited.map(({ host }) => host);
+      const catchUp = new CatchUp(hosts, () => fleet.unheard <= others);
+      this.#catchUp = catchUp;
+      this.#ticker = new Ticker({
+        clock,
+        intervalMs: this.#config.pollIntervalMs,
+        tick: (lagUs) => this.#begin(lagUs),
+        lastTickUs: bases.tickUs,
+        caughtUp: () => catchUp.isDone(clock.nowUs()),
+      });
+    } catch (error) {
+      if (!(error instanceof UnreadableState)) throw error;
+      const { path: file } = this.#stateFile;
+      const reason = error.message;
+      if (!isRetry)
+        log.error({ file, reason }, "scaler state cannot be read: nothing is scaled until it can");
+      this.#isOff = true;
+      this.#cancelRetry = clock.after(RETRY_MS, () => this.start());
+    }
+    this.#instruments.stateRead(this.#ticker !== null);
+    this.#ticker?.start();
   }
 
   /** To be called for each sample, once the fleet has it. */
   sampleArrived(sample: Sample): void {
-    this.#catchUp.sampleArrived(sample);
-    this.#ticker.samplesArrived(sample.arrivalUs);
+    this.#catchUp?.sampleArrived(sample);
+    this.#ticker?.samplesArrived(sample.arrivalUs);
   }
 
   /** Another configuration from the next tick on; what is remembered stays. */
@@ -135,15 +167,22 @@ export class Scaler {
     const { files } = this.#options;
     this.#config = config;
     this.#rules.reconfigure(config);
-    this.#ticker.setInterval(config.pollIntervalMs);
+    this.#ticker?.setInterval(config.pollIntervalMs);
     if (config.stateFile !== before.stateFile) this.#stateFile = this.#openStateFile();
     if (config.decisionLog !== before.decisionLog) this.#decisionLog = files.decisions(config);
     this.#decisionLog.setLimits({ maxBytes: config.decisionLogMaxBytes, files: config.decisionLogFiles });
   }
 
+  /** Forgets a host that is no target any more, or whose name stands for another now. The fleet has forgotten it already. */
+  forgetHost(host: string): void {
+    this.#rules.forgetHost(host);
+    this.#options.fleet.forgetHost(host);
+  }
+
   /** No more ticks; resolves when the state and the decision log are on the disk. */
   async stop(): Promise<void> {
-    this.#ticker.stop();
+    this.#cancelRetry();
+    this.#ticker?.stop();
     if (this.#ticking !== null) await this.#ticking;
     this.#save(this.#options.fleet.newestMemory);
     await Promise.all([this.#stateFile.flush(), this.#decisionLog.flush()]);
@@ -200,7 +239,7 @@ export class Scaler {
     const { clock, log, fleet, sources, onTick } = this.#options;
     const nowUs = clock.nowUs();
     const wallMs = clock.wallMs();
-    const firstSampleUs = this.#ticker.firstSampleUs ?? nowUs;
+    const firstSampleUs = this.#ticker?.firstSampleUs ?? nowUs;
     const tick: Tick = { nowUs, wallMs, firstSampleUs, groupOf: (name) => this.#rules.groupOf(name) };
     const answers = sources.map((source) => source.observe(tick));
     onTick?.(nowUs);
@@ -241,9 +280,10 @@ export class Scaler {
 
   #save(fleet: FleetMemory): void {
     const { groups } = this.#rules;
-    if (!this.#writesFiles || fleet.bases.tickUs === null) return;
+    if (!this.#writesFiles || this.#ticker === null || fleet.bases.tickUs === null) return;
     const lastHold = (key: GroupKey) => this.#transitions.lastHold(key);
-    this.#stateFile.save(() => statePieces({ groups, fleet, lastHold }));
+    const targets = this.#options.targets();
+    this.#stateFile.save(() => statePieces({ groups, targets, fleet, lastHold }));
   }
 
   #openStateFile(): StateStore {
@@ -251,13 +291,14 @@ export class Scaler {
   }
 
   #restore(): Restored {
-    const { clock, log, isTarget } = this.#options;
+    const { clock, log } = this.#options;
     const saved = this.#stateFile.load();
     if (saved === null) return NOTHING_RESTORED;
     const now = { nowUs: clock.nowUs(), wallMs: clock.wallMs() };
     const { pollIntervalMs, defaults } = this.#config;
     const { deathTimeoutMs } = defaults;
-    const restored = restoreState(saved, { now, pollIntervalMs, deathTimeoutMs, isTarget });
+    const targets = this.#options.targets();
+    const restored = restoreState(saved, { now, pollIntervalMs, deathTimeoutMs, targets });
     log.info(
       {
         file: this.#stateFile.path,

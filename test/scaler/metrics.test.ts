@@ -41,7 +41,11 @@ const web = { group: "web" };
 const overloaded: Case = { members: { 0: 97.5, 1: 95 }, state: { highTicks: 2 }, facts: web };
 const cooling: Case = {
   members: { 0: 97.5, 1: 95 },
-  state: { lastActionMs: TICK_MS, outstanding: outstanding("scale_up overloaded", 2, TICK_MS) },
+  state: {
+    lastActionMs: TICK_MS,
+    lastScaleUpMs: TICK_MS,
+    outstanding: outstanding("scale_up overloaded", 2, TICK_MS),
+  },
   facts: web,
 };
 
@@ -63,6 +67,7 @@ const scene: readonly (readonly Case[])[] = [
 describe("the metrics of groups", () => {
   test.each(["text", "openmetrics"] as const)("are these in %s", async (format) => {
     const instruments = new Instruments();
+    instruments.stateRead(true);
     instruments.ticked({ seconds: 0.002, lagSeconds: 0.000_5, wallMs: WALL_MS });
     instruments.ticked({ seconds: 0.03, lagSeconds: 0, wallMs: WALL_MS + MINUTE });
     for (let i = 0; i < 3; i++) instruments.stateFile("written");

@@ -126,6 +126,7 @@ describe("after a scale decision", () => {
       ...FRESH_STATE,
       knownClones: [],
       lastActionMs: nowMs,
+      lastScaleUpMs: nowMs,
       outstanding: outstanding("scale_up overloaded", 1, nowMs),
     });
     expect(cooldownUntilMs(evaluation)).toBe(nowMs + policy().cooldownPeriodMs);

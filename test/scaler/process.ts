@@ -9,7 +9,12 @@ import type { LineLog, LoggedDecision } from "../../src/scaler/report/log.ts";
 import { groupKey, type Source } from "../../src/scaler/rules/types.ts";
 import { Scaler, type ScalerFiles } from "../../src/scaler/scaler.ts";
 import { FleetSource, groupOfVm } from "../../src/scaler/sources/fleet.ts";
-import { parseState, type SavedState } from "../../src/scaler/state/savedState.ts";
+import {
+  parseState,
+  type SavedState,
+  type Targets,
+  UnreadableState,
+} from "../../src/scaler/state/savedState.ts";
 import type { StateStore } from "../../src/scaler/state/stateFile.ts";
 import type { NamedInfo } from "../../src/wire/messages.ts";
 import type { FakeClock } from "../support/fakeClock.ts";
@@ -50,6 +55,8 @@ class ProcessClock implements Clock {
 export class Disk implements ScalerFiles {
   text: string | null = null;
   readonly lines: LoggedDecision[] = [];
+  /** why the state file cannot be read, if it cannot */
+  unreadable: string | null = null;
 
   /** paths of the state files asked for */
   readonly opened: string[] = [];
@@ -58,7 +65,10 @@ export class Disk implements ScalerFiles {
     this.opened.push(stateFile);
     return {
       path: stateFile,
-      load: (): SavedState | null => (this.text === null ? null : parseState(this.text)),
+      load: (): SavedState | null => {
+        if (this.unreadable !== null) throw new UnreadableState(this.unreadable);
+        return this.text === null ? null : parseState(this.text);
+      },
       save: (pieces) => {
         this.text = [...pieces()].join("");
       },
@@ -90,11 +100,15 @@ export interface ProcessOptions {
   readonly disk: Disk;
   readonly config: ScalerConfig;
   readonly log?: Logger;
+  readonly targets?: Targets;
   /** beside the fleet */
   readonly sources?: readonly Source[];
   /** how long the machine has been up: where monotonic time is at the start */
   readonly upUs?: number;
 }
+
+/** Of every host that the tests speak of. */
+const TARGETS = new Map(["h", "a", "b", "other", "local"].map((host) => [host, `/run/${host}`]));
 
 const SILENT = createLogger({ level: "error", format: "json" }, { write: () => undefined });
 
@@ -105,7 +119,8 @@ export class Process implements Receiver {
   readonly seen: Seen[] = [];
   readonly #clock: ProcessClock;
 
-  constructor({ machine, disk, config, log = SILENT, sources = [], upUs = 0 }: ProcessOptions) {
+  constructor(options: ProcessOptions) {
+    const { machine, disk, config, log = SILENT, targets = TARGETS, sources = [], upUs = 0 } = options;
     this.#clock = new ProcessClock(machine, upUs);
     this.fleet = new Fleet({ clock: this.#clock, deathTimeoutMs: config.defaults.deathTimeoutMs });
     const observed = new FleetSource(this.fleet);
@@ -115,7 +130,7 @@ export class Process implements Receiver {
       fleet: observed,
       sources: [observed, ...sources],
       config,
-      isTarget: () => true,
+      targets: () => targets,
       files: disk,
       // once all groups are evaluated
       onTick: () => setImmediate(() => this.#look()),

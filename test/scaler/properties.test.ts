@@ -82,6 +82,8 @@ const situation: fc.Arbitrary<EvaluateInput> = fc
       ),
       madeHere: fc.array(cloneId, { maxLength: 3 }),
       outOfBounds: fc.constantFrom("above" as const, "below" as const, null),
+      lastScaleUpMs: fc.constant(null),
+      lastScaleDownMs: fc.constant(null),
     }),
   })
   .map(({ primary, clones, policy, hostLive, scaleUpAllowed, sameClones, state }) => {

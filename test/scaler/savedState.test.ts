@@ -48,7 +48,8 @@ interface Memory {
 
 function textOf({ groups, bases }: Memory, vms: readonly VmRecord[], lastHold: string | null = null): string {
   const snapshot = { nowUs: NOW_US, wallMs: WALL_MS, vms, unheard: [] };
-  return [...statePieces({ groups, fleet: { bases, snapshot }, lastHold: () => lastHold })].join("");
+  const targets = new Map([["h", "/run/h"]]);
+  return [...statePieces({ groups, targets, fleet: { bases, snapshot }, lastHold: () => lastHold })].join("");
 }
 
 /** What another process makes of it, its monotonic clock 1 s old, so much wall time later. */
@@ -57,7 +58,7 @@ function restored(text: string, laterMs = 0): Restored {
     now: { nowUs: 1_000_000, wallMs: WALL_MS + laterMs },
     pollIntervalMs: POLL_MS,
     deathTimeoutMs: 900_000,
-    isTarget: (host) => host === "h",
+    targets: new Map([["h", "/run/h"]]),
   });
 }
 
@@ -81,8 +82,8 @@ const web = running("web", { cpuUs: 1_234_567, arrivalUs: NOW_US - 3_000_001, fi
 describe("a state file", () => {
   test("is JSON that a person can read, one group and one VM a line", () => {
     expect(saved({ vms: [web], lastHold: "normal" })).toMatchInlineSnapshot(`
-      "{"version":1,"time_ms":1767225600000,"groups":[
-      {"host":"h","path":"user","group":"web","high_ticks":0,"low_ticks":0,"last_action_ms":null,"outstanding":null,"tombstones":[],"made_here":[],"known_clones":null,"out_of_bounds":null,"last_hold":"normal"}],"members":[
+      "{"version":1,"time_ms":1767225600000,"hosts":[{"host":"h","endpoint":"/run/h"}],"groups":[
+      {"host":"h","path":"user","group":"web","high_ticks":0,"low_ticks":0,"last_action_ms":null,"outstanding":null,"tombstones":[],"made_here":[],"known_clones":null,"out_of_bounds":null,"last_scale_up_ms":null,"last_scale_down_ms":null,"last_hold":"normal"}],"members":[
       {"host":"h","name":"user:web","heard_ms":1767225596999.999,"first_seen_ms":1767220600000.001,"start_seen":false,"cpus":null,"started_ms":null,"listed":false,"missed_infos":0,"base":{"at_ms":1767225596999.999,"cpu_us":1234567},"gone":false}]}
       "
     `);
@@ -109,6 +110,8 @@ describe("a state file", () => {
     madeHere: fc.array(cloneId),
     knownClones: fc.option(fc.array(cloneId)),
     outOfBounds: fc.constantFrom("above", "below", null),
+    lastScaleUpMs: fc.option(ms),
+    lastScaleDownMs: fc.option(ms),
   });
   const groupName = fc.record({
     host: fc.constantFrom("h", "host two"),
@@ -127,7 +130,10 @@ describe("a state file", () => {
           now: { nowUs: NOW_US, wallMs: WALL_MS },
           pollIntervalMs: POLL_MS,
           deathTimeoutMs: 900_000,
-          isTarget: () => true,
+          targets: new Map([
+            ["h", "/run/h"],
+            ["host two", "/run/2"],
+          ]),
         });
         expect(after.groups).toEqual(groups);
         expect(after.bases.tickUs).toBe(NOW_US);
@@ -254,6 +260,51 @@ describe("cooldowns, decisions and tombstones", () => {
       expect(after.bases.tickUs).toBeNull();
     },
   );
+});
+
+describe("what is kept of a host", () => {
+  const state = { highTicks: 1 };
+  const at = (hosts: Readonly<Record<string, string>>, name = "h") =>
+    saved({ state, vms: [web] })
+      .replaceAll('"host":"h","path"', `"host":"${name}","path"`)
+      .replaceAll('"host":"h","name"', `"host":"${name}","name"`)
+      .replace(
+        /"hosts":[^\]]*\],/,
+        `"hosts":${JSON.stringify(Object.entries(hosts).map(([host, endpoint]) => ({ host, endpoint })))},`,
+      );
+
+  test.each([
+    { name: "its target is where it was", text: at({ h: "/run/h" }), targets: { h: "/run/h" }, kept: "h" },
+    { name: "its target is elsewhere", text: at({ h: "/run/old" }), targets: { h: "/run/h" }, kept: null },
+    { name: "it is no target any more", text: at({ h: "/run/h" }), targets: { i: "/run/h" }, kept: null },
+    { name: "the file does not say where", text: at({}), targets: { h: "/run/h" }, kept: "h" },
+    { name: "local, now named", text: at({ local: "/a" }, "local"), targets: { m: "/a" }, kept: "m" },
+    { name: "local, elsewhere", text: at({ local: "/a" }, "local"), targets: { m: "/b" }, kept: null },
+    { name: "local, of an earlier program", text: at({}, "local"), targets: { m: "/b" }, kept: "m" },
+    {
+      name: "local, one of two now",
+      text: at({ local: "/a" }, "local"),
+      targets: { m: "/a", n: "/b" },
+      kept: null,
+    },
+    {
+      name: "local, still called so",
+      text: at({ local: "/a" }, "local"),
+      targets: { local: "/a" },
+      kept: "local",
+    },
+  ])("$name: $kept", ({ text, targets, kept }) => {
+    const after = restoreState(parseState(text), {
+      now: { nowUs: 1_000_000, wallMs: WALL_MS },
+      pollIntervalMs: POLL_MS,
+      deathTimeoutMs: 900_000,
+      targets: new Map(Object.entries(targets)),
+    });
+    const hosts = kept === null ? [] : [kept];
+    expect([...after.groups.values()].map(({ host }) => host)).toEqual(hosts);
+    expect(after.expected.map(({ host }) => host)).toEqual(hosts);
+    expect(after.bases.readings.size).toBe(hosts.length);
+  });
 });
 
 describe("VMs", () => {

@@ -15,6 +15,8 @@ class Running extends World {
   readonly disk = new Disk();
   readonly events: Record<string, unknown>[] = [];
   process: Process;
+  /** of the next program that is started */
+  endpoint = "/run/h";
   #config: ScalerConfig;
   readonly #sources: readonly Source[];
 
@@ -73,6 +75,7 @@ class Running extends World {
       config: this.#config,
       log,
       sources: this.#sources,
+      targets: new Map([["h", this.endpoint]]),
     });
   }
 }
@@ -249,6 +252,82 @@ describe("without any policy", () => {
     expect(await running.series("tick_duration_seconds_count")).toEqual([
       "albatross_scaler_tick_duration_seconds_count 4",
     ]);
+  });
+});
+
+describe("a state file that cannot be read", () => {
+  test("keeps the scaler off until it can be: no decision is taken twice", async () => {
+    const running = new Running().start("user:web", 95);
+    expect((await running.next(5)).filter((decision) => decision.startsWith("scale_up"))).toHaveLength(1);
+    const { text } = running.disk;
+    running.disk.unreadable = "EMFILE: too many open files";
+    running.events.length = 0;
+    running.restartProgram();
+    expect(await running.next(4)).toEqual(["-", "-", "-", "-"]);
+    expect(running.disk.text).toBe(text);
+    expect(await running.series("state_ok")).toEqual(["albatross_scaler_state_ok 0"]);
+    running.disk.unreadable = null;
+    expect(await running.next(4)).toEqual(["-", "hold cooldown", "hold cooldown", "hold cooldown"]);
+    expect(await running.series("state_ok")).toEqual(["albatross_scaler_state_ok 1"]);
+    expect(running.disk.lines.filter(({ decision }) => decision === "scale_up")).toHaveLength(1);
+    expect(running.events.filter(({ level }) => level === "error")).toMatchObject([
+      {
+        msg: "scaler state cannot be read: nothing is scaled until it can",
+        reason: "EMFILE: too many open files",
+      },
+    ]);
+  });
+
+  test("is not written at the end, either", async () => {
+    const running = await new Running().start("user:web", 95).passAndSettle(130);
+    const { text } = running.disk;
+    running.disk.unreadable = "EIO";
+    await running.restartProgram().passAndSettle(130);
+    running.process.terminate();
+    expect(running.disk.text).toBe(text);
+  });
+});
+
+describe("the last decision's time", () => {
+  test("outlives the program", async () => {
+    const running = new Running().start("user:web", 95);
+    await running.next(4);
+    const told = async () =>
+      (await running.series("last_decision_timestamp_seconds")).filter((line) => line.includes("scale_up"));
+    const before = await told();
+    expect(before).toHaveLength(1);
+    await running.restartProgram().passAndSettle(POLL_S);
+    expect(await told()).toEqual(before);
+  });
+});
+
+describe("another host under the name of a target", () => {
+  const steered = async () => {
+    const running = new Running().start("user:web", 95);
+    expect(await running.next(3)).toEqual(["-", "hold pending_up", "hold pending_up"]);
+    return running;
+  };
+
+  test("is not steered by what is remembered of the one before: after a restart", async () => {
+    const running = await steered();
+    running.endpoint = "/run/another";
+    running.restartProgram();
+    expect(await running.next(3)).toEqual(["hold no_data", "hold pending_up", "hold pending_up"]);
+  });
+
+  test("is not steered by what is remembered of the one before: after a reload", async () => {
+    const running = await steered();
+    running.process.fleet.removeHost("h");
+    running.process.scaler.forgetHost("h");
+    expect(await running.next(3)).toEqual(["-", "hold pending_up", "hold pending_up"]);
+  });
+
+  test("is not told as one that the program before had heard", async () => {
+    const running = await steered();
+    running.process.fleet.removeHost("h");
+    running.process.scaler.forgetHost("h");
+    running.process.terminate();
+    expect(JSON.parse(running.disk.text ?? "")).toMatchObject({ groups: [], members: [] });
   });
 });
 

@@ -1,13 +1,54 @@
 import { spawn } from "node:child_process";
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { createLogger } from "../../src/log.ts";
+import { UnreadableState } from "../../src/scaler/state/savedState.ts";
 import { StateFile } from "../../src/scaler/state/stateFile.ts";
 import { FakeClock } from "../support/fakeClock.ts";
+
+/** What the system answers to the next attempts; null is what it does anyway. */
+const fault = vi.hoisted((): { read: string | null; rename: string | null } => ({
+  read: null,
+  rename: null,
+}));
+
+afterEach(() => {
+  fault.read = null;
+  fault.rename = null;
+});
+
+function systemError(code: string): Error {
+  return Object.assign(new Error(`${code}: as the system says it`), { code });
+}
+
+vi.mock("node:fs", async (original) => {
+  const fs = await original<typeof import("node:fs")>();
+  const read = (...args: Parameters<typeof fs.readFileSync>) => {
+    if (fault.read !== null && String(args[0]).endsWith("state.json")) throw systemError(fault.read);
+    return fs.readFileSync(...args);
+  };
+  return { ...fs, readFileSync: read };
+});
+
+vi.mock("node:fs/promises", async (original) => {
+  const fs = await original<typeof import("node:fs/promises")>();
+  const rename = (from: string, to: string) =>
+    fault.rename === null ? fs.rename(from, to) : Promise.reject(systemError(fault.rename));
+  return { ...fs, rename };
+});
 
 const EMPTY = '{"version":1,"time_ms":0,"groups":[],"members":[]}\n';
 const GROUP =
@@ -53,7 +94,7 @@ describe("reading", () => {
     file.save(() => [EMPTY.slice(0, 10), EMPTY.slice(10)]);
     await file.flush();
     expect(counts).toEqual({ written: 1, failed: 0, damaged: 0 });
-    expect(opened(path).file.load()).toEqual({ version: 1, timeMs: 0, groups: [], members: [] });
+    expect(opened(path).file.load()).toEqual({ version: 1, timeMs: 0, hosts: [], groups: [], members: [] });
   });
 
   const ok = `{"version":1,"time_ms":0,"groups":[${GROUP}],"members":[${MEMBER}]}`;
@@ -66,7 +107,10 @@ describe("reading", () => {
     writeFileSync(path, text);
     expect(opened(path).file.load()).toMatchObject({
       timeMs: 0,
-      groups: [{ host: "h", path: "", group: "web", highTicks: 0, outOfBounds: null, lastHold: null }],
+      hosts: [],
+      groups: [
+        { host: "h", group: "web", highTicks: 0, outOfBounds: null, lastScaleUpMs: null, lastHold: null },
+      ],
       members: [{ name: { path: [], label: "web" }, listed: true, base: { atMs: 0, cpuUs: 1 }, gone: false }],
     });
   });
@@ -77,7 +121,11 @@ describe("reading", () => {
     ["zeros, as after a power failure", "\0".repeat(100), "not JSON"],
     ["another JSON", "[]", "version undefined where this program reads 1"],
     ["null", "null", "version undefined"],
-    ["a later version", ok.replace('"version":1', '"version":2'), "version 2 where this program reads 1"],
+    [
+      "a version that is none",
+      ok.replace('"version":1', '"version":1.5'),
+      "version 1.5 where this program reads 1",
+    ],
     ["no version", ok.replace('"version":1,', ""), "version undefined"],
     ["no groups", ok.replace(/"groups":\[.*\],"m/, '"m'), "groups"],
     ["a counter that is text", ok.replace('"high_ticks":0', '"high_ticks":"0"'), "groups.0.high_ticks"],
@@ -130,15 +178,35 @@ describe("reading", () => {
       .toEqual(["04", "05", "06"].map((second) => `state.json.damaged-20260101T0000${second}.000Z`));
   });
 
-  test("sets a folder of its name aside, too", async () => {
+  test.each([
+    { name: "a folder of its name", make: (path: string) => mkdirSync(path), reason: "is no file" },
+    {
+      name: "a device",
+      make: (path: string) => symlinkSync("/dev/zero", path),
+      reason: "is no file",
+    },
+    { name: "a link to itself", make: (path: string) => symlinkSync(path, path), reason: "ELOOP" },
+    {
+      name: "a later version",
+      make: (path: string) => writeFileSync(path, ok.replace('"version":1', '"version":2')),
+      reason: "version 2 of a later program; this one reads 1",
+    },
+    ...["EACCES", "EMFILE", "EIO"].map((code) => ({
+      name: `a file that the system does not give: ${code}`,
+      make: (path: string) => {
+        writeFileSync(path, ok);
+        fault.read = code;
+      },
+      reason: code,
+    })),
+  ])("leaves alone what cannot be read: $name", async ({ make, reason }) => {
     const path = join(await folder(), "state.json");
-    mkdirSync(path);
-    const { file, counts } = opened(path);
-    expect(file.load()).toBeNull();
-    expect(counts.damaged).toBe(1);
-    file.save(() => [EMPTY]);
-    await file.flush();
-    expect(readFileSync(path, "utf8")).toBe(EMPTY);
+    make(path);
+    const { file, counts, said } = opened(path);
+    expect(() => file.load()).toThrow(UnreadableState);
+    expect(() => file.load()).toThrow(reason);
+    expect([counts.damaged, said]).toEqual([0, []]);
+    expect(readdirSync(join(path, ".."))).toEqual(["state.json"]);
   });
 });
 
@@ -211,6 +279,45 @@ describe("writing", () => {
     await save();
     expect(messages()).toEqual(["scaler state cannot be written", "scaler state can be written again"]);
     expect(counts).toEqual({ written: 3, failed: 2, damaged: 0 });
+  });
+
+  test("replaces what a symbolic link stands for, and leaves the link", async () => {
+    const path = join(await folder(), "state.json");
+    const target = join(await folder(), "elsewhere.json");
+    symlinkSync(target, path);
+    for (const text of [EMPTY, `${EMPTY} `]) {
+      const { file, counts } = opened(path);
+      file.save(() => [text]);
+      await file.flush();
+      expect(counts).toEqual({ written: 1, failed: 0, damaged: 0 });
+      expect([readlinkSync(path), readFileSync(target, "utf8")]).toEqual([target, text]);
+    }
+    expect(readdirSync(join(path, ".."))).toEqual(["state.json"]);
+    writeFileSync(target, "?");
+    expect(opened(path).file.load()).toBeNull();
+    expect(readdirSync(join(target, ".."))).toEqual(["elsewhere.json.damaged-20260101T000000.000Z"]);
+  });
+
+  test("writes a file that is mounted by itself in its place", async () => {
+    const path = join(await folder(), "state.json");
+    writeFileSync(path, "x".repeat(1000));
+    const inode = statSync(path).ino;
+    fault.rename = "EBUSY";
+    const { file, counts } = opened(path);
+    file.save(() => [EMPTY]);
+    await file.flush();
+    expect(counts).toEqual({ written: 1, failed: 0, damaged: 0 });
+    expect([readFileSync(path, "utf8"), statSync(path).ino]).toEqual([EMPTY, inode]);
+    expect(readdirSync(join(path, ".."))).toEqual(["state.json"]);
+  });
+
+  test("takes the copy beside a file that was cut off while it was written in its place", async () => {
+    const path = join(await folder(), "state.json");
+    writeFileSync(path, EMPTY.slice(0, 20));
+    writeFileSync(`${path}.tmp`, EMPTY);
+    const { file, counts } = opened(path);
+    expect(file.load()).toMatchObject({ timeMs: 0, groups: [] });
+    expect(counts.damaged).toBe(0);
   });
 
   test.skipIf(process.getuid?.() === 0)("into a folder that may not be written fails, no more", async () => {

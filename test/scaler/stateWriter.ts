@@ -34,7 +34,12 @@ for (let round = 1; ; round++) {
   const bases = { ...NO_BASES, tickUs: 0 };
   const snapshot = { nowUs: 0, wallMs: clock.wallMs(), vms: [], unheard: [] };
   file.save(function* () {
-    for (const piece of statePieces({ groups, fleet: { bases, snapshot }, lastHold: () => null })) {
+    for (const piece of statePieces({
+      groups,
+      targets: new Map(),
+      fleet: { bases, snapshot },
+      lastHold: () => null,
+    })) {
       process.stdout.write(".");
       yield piece;
     }

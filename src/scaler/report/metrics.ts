@@ -126,14 +126,14 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_last_decision_timestamp_seconds",
-    help: "Wall time of the last evaluation that decided so, since the program started. Absent before.",
+    help: "Wall time of the last evaluation that decided so; a hold's since the program started. Absent before.",
     source: "the rules",
     unit: "seconds",
     by: "decision",
     values: {
-      scale_up: ({ lastSeconds }) => lastSeconds.scale_up ?? null,
-      scale_down: ({ lastSeconds }) => lastSeconds.scale_down ?? null,
-      hold: ({ lastSeconds }) => lastSeconds.hold ?? null,
+      scale_up: ({ lastSeconds }) => lastSeconds.scale_up,
+      scale_down: ({ lastSeconds }) => lastSeconds.scale_down,
+      hold: ({ lastSeconds }) => lastSeconds.hold,
     },
   },
   {
@@ -154,11 +154,11 @@ export interface GroupItem {
   readonly counts: Readonly<Record<string, number>>;
   /** wall time, in seconds; null while there has been no scale decision */
   readonly cooldownUntilSeconds: number | null;
-  /** wall times of the last decisions, in seconds; absent for none in this run of the program */
-  readonly lastSeconds: Readonly<Partial<Record<Decision["decision"], number>>>;
+  /** wall times of the last decisions, in seconds; null for none */
+  readonly lastSeconds: Readonly<Record<Decision["decision"], number | null>>;
 }
 
-/** Corrections of the wall clock below this are ignored: a published cooldown end does not jitter. */
+/** Corrections of the wall clock below this are ignored: a published time does not jitter. */
 const SAME_TIME_SECONDS = 1;
 
 const SCALES = Object.entries(SCALE_REASONS).flatMap(([decision, reasons]) =>
@@ -192,9 +192,10 @@ function itemAfter(
   policy: GroupPolicy,
   { nowMs, wallMs, mode }: TickFacts,
 ): GroupItem {
-  const { observation, decision } = evaluation;
-  const untilMs = cooldownUntilMs(evaluation);
+  const { observation, decision, state } = evaluation;
   const { host, path, group } = observation;
+  const wallSeconds = (atMs: number | null, published: number | null = null) =>
+    atMs === null ? null : steady(published, (wallMs + atMs - nowMs) / 1000);
   const counts =
     before?.counts ?? Object.fromEntries(SCALES.map((scale) => [decisionLabels(scale, mode), 0]));
   const labels = decisionLabels(decision, mode);
@@ -203,11 +204,12 @@ function itemAfter(
     evaluation,
     policy,
     counts: { ...counts, [labels]: (counts[labels] ?? 0) + 1 },
-    cooldownUntilSeconds:
-      untilMs === null
-        ? null
-        : steady(before?.cooldownUntilSeconds ?? null, (wallMs + untilMs - nowMs) / 1000),
-    lastSeconds: { ...before?.lastSeconds, [decision.decision]: wallMs / 1000 },
+    cooldownUntilSeconds: wallSeconds(cooldownUntilMs(evaluation), before?.cooldownUntilSeconds),
+    lastSeconds: {
+      scale_up: wallSeconds(state.lastScaleUpMs, before?.lastSeconds.scale_up),
+      scale_down: wallSeconds(state.lastScaleDownMs, before?.lastSeconds.scale_down),
+      hold: decision.decision === "hold" ? wallMs / 1000 : (before?.lastSeconds.hold ?? null),
+    },
   };
 }
 
@@ -242,6 +244,12 @@ export const instrumentRows = {
     source: "the ticker",
     unit: "seconds",
   },
+  stateOk: {
+    name: "albatross_scaler_state_ok",
+    help: "1 when the state file could be read at the start, or there was none; 0 while it cannot be: nothing is evaluated.",
+    source: "the state file",
+    unit: "0 or 1",
+  },
   written: {
     name: "albatross_scaler_state_writes_total",
     help: "State files written.",
@@ -271,11 +279,17 @@ export class Instruments {
   readonly #tickSeconds = new Histogram({ ...this.#about("tickSeconds"), buckets: TICK_SECONDS_BUCKETS });
   readonly #tickLag = new Gauge(this.#about("tickLag"));
   readonly #lastTick = new Gauge(this.#about("lastTick"));
+  readonly #stateOk = new Gauge(this.#about("stateOk"));
   readonly #stateFiles = {
     written: new Counter(this.#about("written")),
     failed: new Counter(this.#about("failed")),
     damaged: new Counter(this.#about("damaged")),
   };
+
+  /** The state file could be read, or could not. */
+  stateRead(ok: boolean): void {
+    this.#stateOk.set(ok ? 1 : 0);
+  }
 
   ticked({ seconds, lagSeconds, wallMs }: { seconds: number; lagSeconds: number; wallMs: number }): void {
     this.#tickSeconds.observe(seconds);

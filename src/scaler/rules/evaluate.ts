@@ -172,6 +172,7 @@ function act(state: GroupState, scale: Scale, group: string, policy: GroupPolicy
     highTicks: 0,
     lowTicks: 0,
     lastActionMs: nowMs,
+    [scale.decision === "scale_up" ? "lastScaleUpMs" : "lastScaleDownMs"]: nowMs,
     outstanding: { ...scale, cloneId, sinceMs: nowMs },
     tombstones:
       scale.decision === "scale_up"

@@ -82,6 +82,11 @@ export class Rules {
     return evaluations;
   }
 
+  /** What is remembered of a host's groups is forgotten. */
+  forgetHost(host: string): void {
+    this.#groups = new Map([...this.#groups].filter(([, group]) => group.host !== host));
+  }
+
   #adopt(config: ScalerConfig, groups: ReadonlyMap<GroupKey, RememberedGroup>): void {
     this.#maxScaleUpsPerTick = config.maxScaleUpsPerTick;
     this.#policyOf = policyLookup(config);

@@ -99,6 +99,8 @@ export interface GroupState {
   readonly knownClones: readonly number[] | null;
   /** on which side of its bounds the clone count was at the last evaluation */
   readonly outOfBounds: "above" | "below" | null;
+  readonly lastScaleUpMs: number | null;
+  readonly lastScaleDownMs: number | null;
 }
 
 /** A group, and what is remembered of it. */
@@ -141,6 +143,8 @@ export const FRESH_STATE: GroupState = {
   madeHere: [],
   knownClones: null,
   outOfBounds: null,
+  lastScaleUpMs: null,
+  lastScaleDownMs: null,
 };
 
 /** Means over the members in percent; null where there is nothing to take a mean of. */

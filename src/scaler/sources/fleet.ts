@@ -83,6 +83,14 @@ export class FleetSource implements Source {
     for (const { host, name, before } of expected) this.#fleet.expect(host, name, before);
   }
 
+  /** Drops the readings of a host that the fleet has forgotten. */
+  forgetHost(host: string): void {
+    const { tickUs, readings } = this.#bases;
+    const others = [...readings].filter(([key]) => !key.startsWith(`${host}\n`));
+    this.#bases = { tickUs, readings: new Map(others) };
+    this.#snapshot = this.#now();
+  }
+
   /** How many of the expected VMs have neither been heard nor been found gone. */
   get unheard(): number {
     return this.#fleet.sizes.unheard;

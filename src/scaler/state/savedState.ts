@@ -58,6 +58,8 @@ const groupSchema = z.object({
   madeHere: z.array(cloneId),
   knownClones: z.array(cloneId).nullable(),
   outOfBounds: z.literal(["above", "below"]).nullable(),
+  lastScaleUpMs: wallMs.nullable().default(null),
+  lastScaleDownMs: wallMs.nullable().default(null),
   /** what `Transitions` knows of it: the last hold, so that its repeats stay repeats */
   lastHold: z.string().max(200).nullable(),
 });
@@ -91,6 +93,8 @@ const fileSchema = z.object({
   version: z.literal(VERSION),
   /** when the tick was that left this state */
   timeMs: wallMs,
+  /** the targets; a file of an earlier program does not tell them */
+  hosts: z.array(z.object({ host: z.string(), endpoint: z.string() })).default([]),
   groups: z.array(groupSchema),
   members: z.array(memberSchema),
 });
@@ -102,7 +106,13 @@ export class StateError extends Error {
   override readonly name = "StateError";
 }
 
-/** Reads a state file's text; keys that it does not know are of a later program and are left out. Throws StateError. */
+/** What was saved cannot be told, though it may be in order; the message says why. */
+export class UnreadableState extends Error {
+  override readonly name = "UnreadableState";
+}
+
+/** Reads a state file's text; keys that it does not know are of a later program and are left out. Throws StateError, or
+ * UnreadableState for a later version. */
 export function parseState(text: string): SavedState {
   let json: unknown;
   try {
@@ -111,6 +121,9 @@ export function parseState(text: string): SavedState {
     throw new StateError(`not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
   const version = z.object({ version: z.unknown() }).safeParse(json).data?.version;
+  if (Number.isInteger(version) && Number(version) > VERSION) {
+    throw new UnreadableState(`version ${version} of a later program; this one reads ${VERSION}`);
+  }
   if (version !== VERSION) {
     throw new StateError(`version ${JSON.stringify(version)} where this program reads ${VERSION}`);
   }
@@ -138,18 +151,25 @@ function snakeCase(property: string): string {
 
 /** A group's state with its times on another clock. */
 function onClock(state: GroupState, past: (ms: number) => number, until: (ms: number) => number): GroupState {
-  const { lastActionMs, outstanding, tombstones } = state;
+  const { outstanding, tombstones } = state;
+  const pastOrNone = (ms: number | null) => (ms === null ? null : past(ms));
   return {
     ...state,
-    lastActionMs: lastActionMs === null ? null : past(lastActionMs),
+    lastActionMs: pastOrNone(state.lastActionMs),
+    lastScaleUpMs: pastOrNone(state.lastScaleUpMs),
+    lastScaleDownMs: pastOrNone(state.lastScaleDownMs),
     outstanding: outstanding === null ? null : { ...outstanding, sinceMs: past(outstanding.sinceMs) },
     tombstones: tombstones.map(({ cloneId, untilMs }) => ({ cloneId, untilMs: until(untilMs) })),
   };
 }
 
+/** Where each target is, by its name: state is of a host, and a name may come to stand for another. */
+export type Targets = ReadonlyMap<string, string>;
+
 /** What is remembered from a tick on, and what the fleet knows at its end or later. */
 export interface StateToSave {
   readonly groups: ReadonlyMap<GroupKey, RememberedGroup>;
+  readonly targets: Targets;
   readonly fleet: {
     readonly bases: Bases;
     readonly snapshot: Pick<FleetSnapshot, "nowUs" | "wallMs" | "vms" | "unheard">;
@@ -162,11 +182,12 @@ export interface StateToSave {
 const LINES_PER_PIECE = 250;
 
 /** The state file's text in pieces, to be made one by one. Nothing it reads changes in the meantime. */
-export function* statePieces({ groups, fleet, lastHold }: StateToSave): Generator<string> {
+export function* statePieces({ groups, targets, fleet, lastHold }: StateToSave): Generator<string> {
   const { bases, snapshot } = fleet;
   const wall = (us: number) => Math.round(snapshot.wallMs * 1000 + us - snapshot.nowUs) / 1000;
   const wallOfMs = (ms: number) => wall(ms * 1000);
-  yield `{"version":${VERSION},"time_ms":${wall(bases.tickUs ?? snapshot.nowUs)},"groups":[`;
+  const hosts = JSON.stringify(Array.from(targets, ([host, endpoint]) => ({ host, endpoint })));
+  yield `{"version":${VERSION},"time_ms":${wall(bases.tickUs ?? snapshot.nowUs)},"hosts":${hosts},"groups":[`;
   yield* lines(groups.values(), ({ key, host, path, group, state }): object => {
     return { host, path, group, ...onClock(state, wallOfMs, wallOfMs), lastHold: lastHold(key) };
   });
@@ -221,8 +242,7 @@ export interface RestoreOptions {
   readonly now: { readonly nowUs: number; readonly wallMs: number };
   readonly pollIntervalMs: number;
   readonly deathTimeoutMs: number;
-  /** Whether the configuration has a target of this name: nothing is expected of others. */
-  readonly isTarget: (host: string) => boolean;
+  readonly targets: Targets;
 }
 
 /** What a saved state is worth now. */
@@ -252,7 +272,8 @@ export const NOTHING_RESTORED: Restored = {
  * means anything: cooldowns begin now, and nothing counts that has to happen in a row.
  */
 export function restoreState(saved: SavedState, options: RestoreOptions): Restored {
-  const { now, pollIntervalMs, deathTimeoutMs, isTarget } = options;
+  const { now, pollIntervalMs, deathTimeoutMs, targets } = options;
+  const hostNow = hostsNow(saved, targets);
   const isFromFuture = saved.timeMs > now.wallMs;
   const monotonicUs = (atMs: number) =>
     isFromFuture ? now.nowUs : now.nowUs - Math.round(Math.max(0, now.wallMs - atMs) * 1000);
@@ -268,7 +289,9 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
 
   const groups = new Map<GroupKey, RememberedGroup>();
   const lastHolds = new Map<GroupKey, string>();
-  for (const { host, path, group, lastHold, ...state } of saved.groups) {
+  for (const { host: savedHost, path, group, lastHold, ...state } of saved.groups) {
+    const host = hostNow(savedHost);
+    if (host === null) continue;
     const key = groupKey({ host, path, group });
     groups.set(key, { key, host, path, group, state: { ...onClock(state, pastMs, untilMs), ...outdated } });
     if (lastHold !== null) lastHolds.set(key, lastHold);
@@ -276,8 +299,9 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
 
   const readings = new Map<GroupKey, Map<number, Base>>();
   const expected: ExpectedMember[] = [];
-  for (const { host, name, base, gone, startedMs, ...member } of saved.members) {
-    if (!isTarget(host)) continue;
+  for (const { host: savedHost, name, base, gone, startedMs, ...member } of saved.members) {
+    const host = hostNow(savedHost);
+    if (host === null) continue;
     if (base !== null && isFresh) {
       const { primary, cloneId } = splitCloneName(name.label);
       const key = groupKey({ host, path: pathText(name.path), group: primary });
@@ -301,4 +325,19 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
     expected.push({ host, name, before, isAwaited });
   }
   return { groups, bases: { tickUs: isFresh ? tickUs : null, readings }, expected, lastHolds };
+}
+
+/** What a target was called that had no name in an earlier program. */
+const FORMER_DEFAULT_NAME = "local";
+
+/** The target that stands for a saved host now; null where there is none, or another host has the name. */
+function hostsNow(saved: SavedState, targets: Targets): (host: string) => string | null {
+  const endpoints = new Map(saved.hosts.map(({ host, endpoint }) => [host, endpoint]));
+  const [only] = targets.size === 1 ? targets.keys() : [];
+  return (host) => {
+    const name = !targets.has(host) && host === FORMER_DEFAULT_NAME ? only : host;
+    const endpoint = name === undefined ? undefined : targets.get(name);
+    if (name === undefined || endpoint === undefined) return null;
+    return endpoint === (endpoints.get(host) ?? endpoint) ? name : null;
+  };
 }

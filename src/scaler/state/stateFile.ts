@@ -1,9 +1,10 @@
-import { readFileSync, renameSync } from "node:fs";
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { readFileSync, realpathSync, renameSync, statSync } from "node:fs";
+import { copyFile, type FileHandle, mkdir, open, readdir, readlink, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import type { Clock } from "../../clock.ts";
 import type { Logger } from "../../log.ts";
-import { parseState, type SavedState, StateError } from "./savedState.ts";
+import { isErrno } from "../../systemError.ts";
+import { parseState, type SavedState, StateError, UnreadableState } from "./savedState.ts";
 
 /** Damaged files that are kept for whoever wants to know what happened. */
 const DAMAGED_KEPT = 3;
@@ -36,16 +37,19 @@ export class StateFile {
   }
 
   /**
-   * What was saved last; null for a fresh start. A file that cannot be read is set aside under another name, said and
-   * counted.
+   * What was saved last; null for a fresh start. A file that is damaged is renamed, said and counted. Throws an
+   * UnreadableState, the file untouched, where it cannot be told what was saved.
    */
   load(): SavedState | null {
+    const text = readText(this.path);
+    if (text === null) return null;
     try {
-      return parseState(readFileSync(this.path, "utf8"));
+      return parseState(text);
     } catch (error) {
-      if (isMissing(error)) return null;
-      this.#setAside(error instanceof StateError ? error.message : String(error));
-      return null;
+      if (!(error instanceof StateError)) throw error;
+      const unfinished = this.#loadUnfinished();
+      if (unfinished === null) this.#setAside(error.message);
+      return unfinished;
     }
   }
 
@@ -76,7 +80,7 @@ export class StateFile {
   async #write(pieces: Iterable<string>): Promise<void> {
     const { log, onOutcome } = this.#options;
     try {
-      await writeAtomically(this.path, pieces);
+      await writeWhole(this.path, pieces);
     } catch (error) {
       onOutcome("failed");
       if (!this.#isFailing) log.error({ file: this.path, err: error }, "scaler state cannot be written");
@@ -88,23 +92,38 @@ export class StateFile {
     this.#isFailing = false;
   }
 
-  #setAside(reason: string): void {
-    const { clock, log, onOutcome } = this.#options;
-    const file = this.path;
-    onOutcome("damaged");
-    const setAside = `${file}.damaged-${new Date(clock.wallMs()).toISOString().replace(/[-:]/g, "")}`;
+  /** What was being written in place of the file when the process was killed is whole beside it. */
+  #loadUnfinished(): SavedState | null {
     try {
-      renameSync(file, setAside);
-      log.error({ file, setAside, reason }, "scaler state damaged: starting afresh");
-    } catch (err) {
-      log.error({ file, reason, err }, "scaler state damaged, and cannot be set aside: starting afresh");
+      const text = readText(temporaryOf(realpathSync(this.path)));
+      return text === null ? null : parseState(text);
+    } catch {
+      // no help: the file itself is what is told about
+      return null;
     }
-    void this.#dropOldDamaged();
   }
 
-  async #dropOldDamaged(): Promise<void> {
-    const folder = dirname(this.path);
-    const prefix = `${basename(this.path)}.damaged-`;
+  #setAside(reason: string): void {
+    const { clock, log, onOutcome } = this.#options;
+    const { path } = this;
+    onOutcome("damaged");
+    try {
+      const file = realpathSync(path);
+      const setAside = `${file}.damaged-${new Date(clock.wallMs()).toISOString().replace(/[-:]/g, "")}`;
+      renameSync(file, setAside);
+      log.error({ file, setAside, reason }, "scaler state damaged: starting afresh");
+      void this.#dropOldDamaged(file);
+    } catch (err) {
+      log.error(
+        { file: path, reason, err },
+        "scaler state damaged, and cannot be set aside: starting afresh",
+      );
+    }
+  }
+
+  async #dropOldDamaged(file: string): Promise<void> {
+    const folder = dirname(file);
+    const prefix = `${basename(file)}.damaged-`;
     try {
       const names = (await readdir(folder)).filter((name) => name.startsWith(prefix)).sort();
       for (const name of names.slice(0, -DAMAGED_KEPT)) await rm(join(folder, name), { force: true });
@@ -114,22 +133,69 @@ export class StateFile {
   }
 }
 
-/** The file is replaced at once and when it is safely on the disk; what was there before stays until then. */
-async function writeAtomically(path: string, pieces: Iterable<string>): Promise<void> {
-  // One name for all: what a killed process leaves behind is overwritten by the next write.
-  const temporary = `${path}.tmp`;
-  await mkdir(dirname(path), { recursive: true });
-  const file = await open(temporary, "w");
+/** A file's text; null when neither the file nor, perhaps, its folder is there. Throws an UnreadableState. */
+function readText(path: string): string | null {
   try {
-    for (const piece of pieces) await file.appendFile(piece);
-    await file.sync();
-  } finally {
-    await file.close();
+    // a pipe or a device could be read for ever
+    if (!statSync(path).isFile()) throw new Error(`${path} is no file`);
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return null;
+    throw new UnreadableState(error instanceof Error ? error.message : String(error));
   }
-  await rename(temporary, path);
 }
 
-/** Neither the file nor, perhaps, its folder is there. */
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+/** The file is replaced at once and when it is safely on the disk; what was there before stays until then. */
+async function writeWhole(path: string, pieces: Iterable<string>): Promise<void> {
+  const file = await linkedFile(path);
+  await mkdir(dirname(file), { recursive: true });
+  const temporary = temporaryOf(file);
+  await synced(open(temporary, "w"), async (handle) => {
+    for (const piece of pieces) await handle.appendFile(piece);
+  });
+  try {
+    await rename(temporary, file);
+  } catch (error) {
+    // a file that is mounted by itself, as into a container, can only be written in its place
+    if (!isErrno(error, "EBUSY")) throw error;
+    await copyFile(temporary, file);
+    await synced(open(file, "r+"));
+    await rm(temporary);
+  }
+  await synced(open(dirname(file), "r"));
+}
+
+/** One name for all: what a killed process leaves behind is overwritten by the next write. */
+function temporaryOf(file: string): string {
+  return `${file}.tmp`;
+}
+
+/** Does something to a file that is being opened, and waits until it is on the disk. */
+async function synced(
+  opening: Promise<FileHandle>,
+  write: (handle: FileHandle) => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
+  const handle = await opening;
+  try {
+    await write(handle);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Links that are followed before they are taken for a circle, as in Linux. */
+const MAX_LINKS = 40;
+
+/** The file that a path stands for once symbolic links are followed, whether it is there or not. */
+async function linkedFile(path: string): Promise<string> {
+  let file = resolve(path);
+  for (let links = 0; links < MAX_LINKS; links++) {
+    try {
+      file = resolve(dirname(file), await readlink(file));
+    } catch {
+      return file;
+    }
+  }
+  return file;
 }
