@@ -14,6 +14,8 @@ import type { Endpoint } from "./endpoint.ts";
 const REPLY_TIMEOUT_MS = 10_000;
 /** How long a reply is decoded before others get their turn of the event loop. */
 const SLICE_US = 5_000;
+/** How many unikernels are looked at in about as long, on a slow machine. */
+const ENTRIES_PER_SLICE = 4_096;
 /** Albatross 2.6's info command, and that of 2.4 and 2.5. */
 const OLD_COMMANDS: readonly InfoCommand[] = ["old_info5", "old_info4"];
 /** A second close without a reply, so long after the first, is no accident of a daemon that just stopped. */
@@ -116,11 +118,14 @@ export class VmmdClient {
   async infosOf(subscriptions: readonly Name[]): Promise<readonly SubscriptionInfo[]> {
     const infos: SubscriptionInfo[] = [];
     for (const asked of subscriptions) {
-      const found = await this.unikernels(asked);
-      // albatrossd names the answers to a path query relative to the path, others in full.
-      const isPath = asked.label === null;
-      const full = isPath ? found.map((e) => ({ ...e, name: resolveName(asked, e.name) })) : found;
-      const entries = full.filter(({ name }) => name.label !== null && subscriptionCovers(asked, name));
+      const entries: NamedInfo[] = [];
+      for (const [i, entry] of (await this.unikernels(asked)).entries()) {
+        if (i % ENTRIES_PER_SLICE === ENTRIES_PER_SLICE - 1) await this.#pause(0);
+        // albatrossd names the answers to a path query relative to the path, others in full.
+        const name = asked.label === null ? resolveName(asked, entry.name) : entry.name;
+        if (name.label === null || !subscriptionCovers(asked, name)) continue;
+        entries.push(name === entry.name ? entry : { ...entry, name });
+      }
       const namesake = namesakeOf(asked);
       infos.push({ entries, namesakeRuns: namesake !== null && (await this.#runs(namesake)) });
     }
