@@ -1,16 +1,19 @@
 /** A lock on a file for one process, which ends with it in whatever way that ends: nothing that is left over holds. */
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { link, lstat, realpath, rename, rm } from "node:fs/promises";
+import { lstat, realpath, rm } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { isErrno } from "./systemError.ts";
 
 /** With what is added to it at times, what the address of a unix socket may be: below 108 bytes on Linux, 104 on BSDs. */
 const MAX_ADDRESS_BYTES = 90;
 /** How often others may be quicker before this one gives up. */
 const ATTEMPTS = 5;
+/** How long an address may be taken and not listened to yet. */
+const BEFORE_LISTENING_MS = 20;
 
 /**
  * Takes the lock on a file, which need not be there: a unix socket beside it that is listened to. Resolves to what gives it
@@ -70,15 +73,23 @@ async function isListenedTo(address: string): Promise<boolean> {
   }
 }
 
-/** Takes away what a process left behind; if another was quicker and listens there by now, it keeps the address. */
+/**
+ * Takes away what a process left behind. One process at a time does so, behind a lock on the lock: else it might be that
+ * of a process which was quicker.
+ */
 async function removeStale(address: string): Promise<void> {
-  const aside = `${address}.${randomBytes(4).toString("hex")}`;
-  try {
-    if (!(await lstat(address)).isSocket()) throw new Error(`${address} is in the way: it is no lock`);
-    await rename(address, aside);
-    if (await isListenedTo(aside)) await link(aside, address);
-    await rm(aside);
-  } catch (error) {
-    if (!isErrno(error, "ENOENT")) throw error;
+  const found = await lstat(address).catch(() => null);
+  if (found === null) return;
+  if (!found.isSocket()) throw new Error(`${address} is in the way: it is no lock`);
+  const guardAddress = `${address}.guard`;
+  const guard = await listen(guardAddress);
+  if (guard === null) {
+    if (!(await isListenedTo(guardAddress))) await rm(guardAddress, { force: true });
+    return;
   }
+  // whoever has the address may be about to listen
+  await setTimeout(BEFORE_LISTENING_MS);
+  if (!(await isListenedTo(address))) await rm(address, { force: true });
+  guard.close();
+  await once(guard, "close");
 }

@@ -1,6 +1,7 @@
 /** @module-tag process */
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { constants } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { bigScrape, Serving, temporaryFolder, until } from "../support/serving.ts";
 
@@ -70,15 +71,13 @@ describe("while it stops", () => {
     rmSync(state);
     serving.signal("SIGTERM");
     await serving.logged("stopping");
+    // npm passes on what a terminal has sent to all: within half a second it is the same request. A third is not waited for.
+    await sleep(600);
     const startedAt = performance.now();
-    // npm passes on what a terminal has sent to all: within half a second it is the same request
-    await until(
-      "its end",
-      async () => serving.signal(second),
-      () => serving.hasEnded,
-    );
+    serving.signal(second);
     expect([await serving.exited, serving.endedBy]).toEqual([null, second]);
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    // responses on the way would be waited for until four seconds after the first
+    expect(performance.now() - startedAt).toBeLessThan(3000);
     expect(JSON.parse(readFileSync(state, "utf8"))).toMatchObject({ version: expect.any(Number) });
   });
 });
