@@ -2,7 +2,7 @@ import { pathToFileURL } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Sample } from "../src/client/receiver.ts";
-import type { Clock } from "../src/clock.ts";
+import { type Clock, inTurns } from "../src/clock.ts";
 import { Fleet } from "../src/fleet/fleet.ts";
 import { encodeFrame, FrameReader } from "../src/wire/framing.ts";
 import { decodeMessage, encodeMessage, type Stats, statsMessage } from "../src/wire/messages.ts";
@@ -10,7 +10,7 @@ import { type Name, parseName } from "../src/wire/names.ts";
 import { FakeClock } from "../test/support/fakeClock.ts";
 import { arrivingNow, makeInfo, makeInterface, makeRusage } from "../test/support/stats.ts";
 import { crowd } from "../test/support/world.ts";
-import { median } from "./probe.ts";
+import { median, probeRounds, sumUp } from "./probe.ts";
 import { type BenchRow, row } from "./types.ts";
 
 const HOST = "host-1";
@@ -25,7 +25,7 @@ const CHUNK_BYTES = 65_536;
 const OPTIONS = { staleAfterUs: (_: string, intervalUs: number) => 3.5 * intervalUs };
 
 /** What a sample costs on its way from bytes to the fleet, a snapshot and its groups, and the memory that a VM takes. */
-export function fleetRows(): BenchRow[] {
+export async function fleetRows(): Promise<BenchRow[]> {
   const perSampleUs = samplesThroughTheWire();
   const recordUs = samplesIntoTheFleet();
   // a sample of each VM once per interval: microseconds of work per microsecond of time
@@ -34,8 +34,8 @@ export function fleetRows(): BenchRow[] {
     row("record one sample, 10,000 VMs", recordUs, "us"),
     row("frame, decode and record one sample, 10,000 VMs", perSampleUs, "us"),
     row("10,000 VMs, one sample each per 10 s", corePercent, "% of a core", 5),
-    ...snapshotRows(VMS),
-    ...snapshotRows(MANY_VMS, 25),
+    ...(await snapshotRows(VMS)),
+    ...(await snapshotRows(MANY_VMS, 25)),
     row("memory per VM with one interface", bytesPerVm(), "bytes"),
   ];
 }
@@ -79,7 +79,7 @@ function samplesIntoTheFleet(): number {
   });
 }
 
-function snapshotRows(count: number, boundMs?: number): BenchRow[] {
+async function snapshotRows(count: number, boundMs?: number): Promise<BenchRow[]> {
   const { fleet, clock } = emptyFleet();
   fill(fleet, clock, count);
   const snapshotUs = medianPerItem(1, () => () => fleet.snapshot(OPTIONS));
@@ -87,19 +87,20 @@ function snapshotRows(count: number, boundMs?: number): BenchRow[] {
     const snapshot = fleet.snapshot(OPTIONS);
     return () => snapshot.groups();
   });
-  const infoUs = infoIntoTheFleet(fleet, clock, count);
+  const info = await infoIntoTheFleet(fleet, clock, count);
   const vms = `${count.toLocaleString("en")} VMs`;
   return [
     row(`snapshot of ${vms}`, snapshotUs / 1000, "ms", boundMs),
     row(`groups of ${vms}`, groupsUs / 1000, "ms"),
-    row(`unikernel info of ${vms}`, infoUs / 1000, "ms"),
+    row(`unikernel info of ${vms}`, info.durationMs, "ms"),
+    row(`unikernel info of ${vms}: event loop blocked`, info.longestBlockMs, "ms", boundMs),
   ];
 }
 
-/** Microseconds that an answer to unikernel info takes. */
-function infoIntoTheFleet(fleet: Fleet, clock: Clock, count: number): number {
+/** What an answer to unikernel info takes. */
+async function infoIntoTheFleet(fleet: Fleet, clock: Clock, count: number) {
   const entries = vmNames(count).map((name) => ({ name, info: makeInfo({ startedMs: 1_795_343_131_000 }) }));
-  return medianPerItem(1, () => () => fleet.recordInfo(HOST, entries, clock.nowUs()));
+  return sumUp(await probeRounds(() => inTurns(fleet.infoSteps(HOST, entries, clock.nowUs()))));
 }
 
 /** Heap that the fleet holds per VM: record, sample, index. Samples are decoded from bytes, as they are in real use. */
@@ -196,6 +197,6 @@ function heapAfterCollection(): number {
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
   console.table(
-    fleetRows().map(({ name, figure, ...rest }) => ({ name, figure: figure.toFixed(3), ...rest })),
+    (await fleetRows()).map(({ name, figure, ...rest }) => ({ name, figure: figure.toFixed(3), ...rest })),
   );
 }

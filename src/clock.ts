@@ -50,6 +50,18 @@ export function yieldToEventLoop(): Promise<void> {
   });
 }
 
+/** How long steps go on before others get their turn of the event loop. */
+const SLICE_MS = 5;
+
+/** Runs the steps of long work to their end, the first few milliseconds of them at once. Throws what a step throws. */
+export async function inTurns(steps: Iterator<unknown>): Promise<void> {
+  for (let endMs = performance.now() + SLICE_MS; !steps.next().done; ) {
+    if (performance.now() < endMs) continue;
+    await yieldToEventLoop();
+    endMs = performance.now() + SLICE_MS;
+  }
+}
+
 function grantTurn(): void {
   const grant = waiting.shift();
   if (waiting.length > 0) setImmediate(grantTurn);

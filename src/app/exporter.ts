@@ -2,7 +2,7 @@ import { cpus } from "node:os";
 import { resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { Target, type TargetSink, type TargetSnapshot } from "../client/target.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, inTurns } from "../clock.ts";
 import { statePath } from "../config/load.ts";
 import type { Config } from "../config/sections.ts";
 import type { TargetConfig } from "../config/target.ts";
@@ -183,7 +183,7 @@ export class Exporter {
         this.#scaler.sampleArrived(sample);
       },
       info: (entries, askedAtUs) => {
-        this.#fleet.recordInfo(host, entries, askedAtUs);
+        void inTurns(this.#fleet.infoSteps(host, entries, askedAtUs));
         this.#lines.info(host, entries);
       },
       policies: (entries) => this.#fleet.recordPolicies(host, entries),

@@ -1,6 +1,6 @@
 import type { Sample } from "../client/receiver.ts";
 import type { Clock } from "../clock.ts";
-import type { Policy, UnikernelInfo } from "../wire/messages.ts";
+import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 import { deriveGroups } from "./groups.ts";
 import { type AssumedCpuWarning, HostVms, type HostVmsOptions, type ImplausibleWarning } from "./hostVms.ts";
@@ -79,16 +79,21 @@ export class Fleet {
    * Takes in an answer of the host's albatrossd to unikernel info: the VMs of all subscriptions together, with full names.
    * `askedAtUs` is the monotonic time at which (the first of) the questions was sent.
    */
-  recordInfo(
+  recordInfo(host: string, entries: readonly NamedInfo[], askedAtUs: number): void {
+    for (const _ of this.infoSteps(host, entries, askedAtUs));
+  }
+
+  /** The same in steps, for who has others to serve between them. */
+  infoSteps(
     host: string,
-    entries: readonly { readonly name: Name; readonly info: UnikernelInfo }[],
+    entries: readonly NamedInfo[],
     askedAtUs: number,
-  ): void {
-    this.#host(host).recordInfo(entries, askedAtUs, this.#clock.nowUs());
+  ): Iterator<unknown> & Iterable<unknown> {
+    return this.#host(host).infoSteps(entries, askedAtUs, this.#clock.nowUs());
   }
 
   /** Takes in all policies of a host; they replace the ones before. */
-  recordPolicies(host: string, entries: readonly { readonly name: Name; readonly policy: Policy }[]): void {
+  recordPolicies(host: string, entries: readonly NamedPolicy[]): void {
     this.#host(host).recordPolicies(entries, this.#clock.nowUs());
   }
 
@@ -131,17 +136,27 @@ export class Fleet {
     // at once, for both say when this was; putting the snapshot together takes its time
     const { nowUs, wallMs } = options.at ?? { nowUs: this.#clock.nowUs(), wallMs: this.#clock.wallMs() };
     this.#sweepWhenDue(nowUs);
-    const parts: SnapshotParts = { vms: [], states: [], served: [], policies: [], unheard: [] };
+    const parts: SnapshotParts = {
+      vms: [],
+      states: [],
+      served: null,
+      policies: [],
+      unheard: [],
+      groupStarts: [],
+    };
     for (const host of this.#sortedHosts()) host.collect(nowUs, options, parts);
     const hosts = this.hosts();
     const live = new Set(hosts.filter((host) => host.live).map(({ host }) => host));
     let derived: readonly Group[] | null = null;
     const groups = () => {
-      derived ??= deriveGroups(parts.vms, parts.states);
+      derived ??= deriveGroups(parts);
       return derived;
     };
-    const servedGroups = () => groups().filter(({ host }) => live.has(host));
-    return { nowUs, wallMs, hosts, ...parts, groups, servedGroups };
+    const servedGroups = () =>
+      live.size === hosts.length ? groups() : groups().filter(({ host }) => live.has(host));
+    const { vms, states, policies, unheard } = parts;
+    const served = parts.served ?? vms;
+    return { nowUs, wallMs, hosts, vms, states, served, policies, unheard, groups, servedGroups };
   }
 
   /**

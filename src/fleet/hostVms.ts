@@ -1,5 +1,5 @@
 import type { Sample } from "../client/receiver.ts";
-import type { Policy, UnikernelInfo } from "../wire/messages.ts";
+import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
 import { formatName, type Name, pathText } from "../wire/names.ts";
 import { measuredPercent } from "./counters.ts";
 import { splitCloneName } from "./groups.ts";
@@ -25,6 +25,7 @@ import {
   type Vm,
   type VmHost,
 } from "./vm.ts";
+import { VmIndex } from "./vmIndex.ts";
 import { policyRecordFrom, vmInfoFrom } from "./vmInfo.ts";
 
 /** A VM that this many infos in a row leave out, all asked for after its last sample, is gone. */
@@ -65,11 +66,6 @@ export interface HostVmsOptions {
 /** What outlives a VM for `death_timeout`. */
 type DepartedVm = Pick<VmRecord, "restarts"> & { readonly goneAtUs: number };
 
-/** Where a VM stands in its host's order; each sample and info puts a newer record into it. */
-interface Place {
-  vm: Vm;
-}
-
 /** A VM that was alive when the program last ran, until it is heard or gone. */
 type Expected = Omit<UnheardVm, "state">;
 
@@ -81,8 +77,8 @@ interface SignsOfLife {
   readonly missedInfos: number;
 }
 
-/** How many new VMs wait at most before they are sorted in among the others: what is sorted already costs little then. */
-const SORT_AT = 1024;
+/** A step of taking info in is some hundred microseconds. */
+const VMS_PER_STEP = 256;
 
 /** The VMs of one host. Its index changes with every message; the records in it never do. */
 export class HostVms implements VmHost {
@@ -90,11 +86,7 @@ export class HostVms implements VmHost {
   deathTimeoutUs: number;
   readonly implausible: Record<ImplausibleKind, number> = { usage: 0, decrease: 0 };
   readonly #options: HostVmsOptions;
-  /** by full name */
-  readonly #vms = new Map<string, Place>();
-  /** by path, group and clone id; those that came last stand unsorted at the end */
-  #order: Place[] = [];
-  #unsorted = 0;
+  readonly #vms = new VmIndex();
   readonly #departed = new Map<string, DepartedVm>();
   readonly #expected = new Map<string, Expected>();
   /** the last answer to unikernel info; null as long as vmmd has never answered */
@@ -145,7 +137,7 @@ export class HostVms implements VmHost {
   /** Says that this VM was alive when the program last ran. Ignored once the VM is known. */
   expect(name: Name, before: ExpectedVm): void {
     const fullName = formatName(name);
-    if (name.label === null || this.#vms.has(fullName)) return;
+    if (name.label === null || this.#vms.find(fullName) !== undefined) return;
     const identity = identify(this.host, pathText(name.path), name.label, fullName);
     this.#expected.set(fullName, { ...identity, ...before });
     if (before.cpus !== null) this.#infoAnsweredBefore = true;
@@ -160,54 +152,61 @@ export class HostVms implements VmHost {
     this.#heardUs = sample.arrivalUs;
     this.#intervalUs = sample.intervalUs;
     const fullName = formatName(name);
-    const place = this.#vms.get(fullName);
-    if (place === undefined) {
+    const vm = this.#vms.find(fullName);
+    if (vm === undefined) {
       const identity = identify(this.host, pathText(name.path), name.label, fullName);
-      this.#add(this.#welcome(identity, sample));
+      this.#vms.put(this.#welcome(identity, sample));
       return;
     }
-    const goneAtUs = this.#goneSince(this.#signsOf(place.vm), sample.arrivalUs);
+    const goneAtUs = this.#goneSince(this.#signsOf(vm), sample.arrivalUs);
     if (goneAtUs === null) {
-      place.vm = nextSample(place.vm, sample, this);
-      this.#checkAssumedCpus(place.vm);
+      this.#replace(nextSample(vm, sample, this));
     } else {
-      this.#remember(place.vm, goneAtUs);
-      place.vm = this.#welcome(place.vm.identity, sample);
+      this.#remember(vm, goneAtUs);
+      this.#vms.put(this.#welcome(vm.identity, sample));
     }
   }
 
-  /** Takes in what info said, for all subscriptions together. An answer asked for before the last one is ignored. */
-  recordInfo(
-    entries: readonly { readonly name: Name; readonly info: UnikernelInfo }[],
-    askedAtUs: number,
-    nowUs: number,
-  ): void {
-    if (this.#lastInfo !== null && askedAtUs < this.#lastInfo.askedAtUs) return;
+  /**
+   * Takes in, in steps, what info said, for all subscriptions together. An answer asked for before the last one is
+   * ignored. Samples may be recorded and snapshots taken between two steps.
+   */
+  *infoSteps(entries: readonly NamedInfo[], askedAtUs: number, nowUs: number): Generator<void> {
     const infos = new Map<string, VmInfo>();
-    for (const { name, info } of entries) {
+    for (const [i, { name, info }] of entries.entries()) {
       const fullName = formatName(name);
       infos.set(fullName, vmInfoFrom(info, this.#lastInfo?.vms.get(fullName)));
+      if (i % VMS_PER_STEP === 0) yield;
     }
+    if (this.#lastInfo !== null && askedAtUs < this.#lastInfo.askedAtUs) return;
     this.#lastInfo = { askedAtUs, vms: infos };
 
-    for (const place of this.#order) {
-      const info = infos.get(place.vm.fullName);
-      place.vm =
+    // those that come while this goes on know of it already
+    const gone: Vm[] = [];
+    for (const [i, { fullName }] of [...this.#vms.columns().vms].entries()) {
+      if (i % VMS_PER_STEP === 0) yield;
+      // a later answer has overtaken this one
+      if (this.#lastInfo.vms !== infos) return;
+      const before = this.#vms.find(fullName);
+      if (before === undefined) continue;
+      const info = infos.get(fullName);
+      const vm =
         info === undefined
-          ? afterOmission(place.vm, askedAtUs, nowUs, this)
-          : afterListing(place.vm, info, askedAtUs, this);
-      this.#checkAssumedCpus(place.vm);
+          ? afterOmission(before, askedAtUs, nowUs, this)
+          : afterListing(before, info, askedAtUs, this);
+      if (vm !== before) this.#replace(vm);
+      if (this.#goneSince(this.#signsOf(vm), nowUs) !== null) gone.push(vm);
     }
     for (const [fullName, vm] of this.#expected) {
       const isListed = infos.has(fullName);
       const listedUs = isListed ? askedAtUs : null;
       this.#expected.set(fullName, { ...vm, listedUs, missedInfos: isListed ? 0 : vm.missedInfos + 1 });
     }
-    this.#dropGone(nowUs, nowUs);
+    this.#dropGone(gone, nowUs, nowUs);
   }
 
   /** Replaces the host's policies by these. */
-  recordPolicies(entries: readonly { readonly name: Name; readonly policy: Policy }[], nowUs: number): void {
+  recordPolicies(entries: readonly NamedPolicy[], nowUs: number): void {
     const records = entries.map(({ name, policy }) => policyRecordFrom(this.host, name, policy));
     records.sort((a, b) => (a.path < b.path ? -1 : 1));
     this.#policies = { atUs: nowUs, records };
@@ -215,15 +214,22 @@ export class HostVms implements VmHost {
 
   /** Adds this host's VMs that are not gone, in their order, and its policies to a snapshot. */
   collect(nowUs: number, { staleAfterUs }: SnapshotOptions, snapshot: SnapshotParts): void {
-    this.#sort();
+    const { vms, heardUs, hasGauge, group } = this.#vms.columns();
+    const { live } = this;
     const staleUs = staleAfterUs(this.host, this.#intervalUs);
-    for (const { vm } of this.#order) {
-      const silenceUs = nowUs - vm.sample.arrivalUs;
+    let lastGroup = 0;
+    for (let i = 0; i < vms.length; i++) {
+      const vm = vms[i] as Vm;
+      const silenceUs = nowUs - (heardUs[i] ?? 0);
       if (silenceUs >= this.deathTimeoutUs && this.#goneSince(this.#signsOf(vm), nowUs) !== null) continue;
-      const state = this.#stateOf(silenceUs, staleUs, vm.usagePercent !== null);
+      const state = this.#stateOf(silenceUs, staleUs, hasGauge[i] === 1);
+      if (group[i] !== lastGroup) snapshot.groupStarts.push(snapshot.vms.length);
+      lastGroup = group[i] ?? 0;
       snapshot.vms.push(vm);
       snapshot.states.push(state);
-      if (this.live && (state === "fresh" || state === "warming")) snapshot.served.push(vm);
+      const isServed = live && (state === "fresh" || state === "warming");
+      if (isServed) snapshot.served?.push(vm);
+      else snapshot.served ??= snapshot.vms.slice(0, -1);
     }
     for (const vm of this.#expected.values()) {
       if (this.#goneSince(vm, nowUs) !== null) continue;
@@ -237,15 +243,17 @@ export class HostVms implements VmHost {
 
   /** Lets go of the VMs that are gone, and of what is remembered of VMs gone for `death_timeout`. */
   sweep(nowUs: number): void {
-    this.#dropGone(nowUs);
+    const { vms, heardUs } = this.#vms.columns();
+    const silent = vms.filter((_, i) => nowUs - (heardUs[i] ?? 0) >= this.deathTimeoutUs);
+    this.#dropGone(silent, nowUs);
     for (const [fullName, { goneAtUs }] of this.#departed) {
       if (nowUs - goneAtUs >= this.deathTimeoutUs) this.#departed.delete(fullName);
     }
   }
 
   cpusGiven(fullName: string): number | null {
-    const heard = this.#vms.get(fullName);
-    if (heard !== undefined) return cpusGiven(heard.vm);
+    const heard = this.#vms.find(fullName);
+    if (heard !== undefined) return cpusGiven(heard);
     return this.listedVms?.get(fullName)?.cpus ?? this.#expected.get(fullName)?.cpus ?? null;
   }
 
@@ -305,32 +313,29 @@ export class HostVms implements VmHost {
     return { heardUs: sample.arrivalUs, listedUs, missedInfos };
   }
 
-  /** `unlistedAtUs`: when unikernel info stopped to list those that are gone, where that is what makes them so. */
-  #dropGone(nowUs: number, unlistedAtUs = 0): void {
-    for (const [fullName, { vm }] of this.#vms) {
-      const goneAtUs = this.#goneSince(this.#signsOf(vm), nowUs);
-      if (goneAtUs === null) continue;
+  /**
+   * Lets go of those of `vms` that are gone, and of the expected ones. `unlistedAtUs`: when unikernel info stopped to list
+   * them, where that is what makes them gone.
+   */
+  #dropGone(vms: readonly Vm[], nowUs: number, unlistedAtUs = 0): void {
+    const gone = new Set<string>();
+    for (const { fullName } of vms) {
+      const vm = this.#vms.find(fullName);
+      const goneAtUs = vm === undefined ? null : this.#goneSince(this.#signsOf(vm), nowUs);
+      if (vm === undefined || goneAtUs === null) continue;
       this.#remember(vm, Math.max(goneAtUs, unlistedAtUs));
-      this.#vms.delete(fullName);
+      gone.add(fullName);
     }
-    if (this.#vms.size < this.#order.length) {
-      this.#order = this.#order.filter(({ vm }) => this.#vms.has(vm.fullName));
-    }
+    this.#vms.remove(gone);
     for (const [fullName, vm] of this.#expected) {
       if (this.#goneSince(vm, nowUs) !== null) this.#expected.delete(fullName);
     }
   }
 
-  #add(vm: Vm): void {
-    const place = { vm };
-    this.#vms.set(vm.fullName, place);
-    this.#order.push(place);
-    if (++this.#unsorted >= SORT_AT) this.#sort();
-  }
-
-  #sort(): void {
-    if (this.#unsorted > 0) this.#order.sort(compareVms);
-    this.#unsorted = 0;
+  /** Puts a newer record of a VM in the place of the one that is there. */
+  #replace(vm: Vm): void {
+    this.#vms.put(vm);
+    this.#checkAssumedCpus(vm);
   }
 
   #stateOf(silenceUs: number, staleUs: number, hasGauge: boolean): MemberState {
@@ -355,13 +360,4 @@ export class HostVms implements VmHost {
 function identify(host: string, path: string, vm: string, fullName: string): VmIdentity {
   const { primary, cloneId } = splitCloneName(vm);
   return { host, path, vm, fullName, primary, cloneId };
-}
-
-function compareVms({ vm: a }: Place, { vm: b }: Place): number {
-  return compareText(a.path, b.path) || compareText(a.primary, b.primary) || a.cloneId - b.cloneId;
-}
-
-function compareText(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }

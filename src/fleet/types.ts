@@ -178,7 +178,12 @@ export interface FleetSnapshot {
 
 /** The lists of a snapshot while it is put together, host by host. */
 export type SnapshotParts = {
-  readonly [L in "vms" | "states" | "served" | "policies" | "unheard"]: FleetSnapshot[L][number][];
+  readonly [L in "vms" | "states" | "policies" | "unheard"]: FleetSnapshot[L][number][];
+} & {
+  /** null as long as every VM is served: most of the time, and then `vms` is that list already */
+  served: VmRecord[] | null;
+  /** indices into `vms` at which a group begins */
+  readonly groupStarts: number[];
 };
 
 export interface SnapshotOptions {

@@ -68,7 +68,12 @@ export function firstSample(
 ): Vm {
   const point = cpuPoint(sample);
   const first: Mutable<Vm> = {
-    ...identity,
+    host: identity.host,
+    path: identity.path,
+    vm: identity.vm,
+    fullName: identity.fullName,
+    primary: identity.primary,
+    cloneId: identity.cloneId,
     identity,
     sample,
     cpuUs: point?.cpuUs ?? null,

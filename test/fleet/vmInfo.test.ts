@@ -102,6 +102,46 @@ describe("a policy", () => {
   });
 });
 
+describe("info of thousands of VMs", () => {
+  const names = Array.from({ length: 2_000 }, (_, i) => `:vm${i}`);
+  const entriesOf = (listed: readonly string[]) =>
+    listed.map((name) => ({ name: parseName(name), info: makeInfo({ numcpus: 2 }) }));
+  const heard = () => {
+    const fleet = new TestFleet();
+    for (const name of names) fleet.sample(name, 0);
+    return fleet.at(10);
+  };
+
+  test("is taken in in steps, between which samples are recorded and snapshots taken", () => {
+    const fleet = heard();
+    let steps = 0;
+    for (const _ of fleet.fleet.infoSteps("h", entriesOf(names.slice(1)), 10e6)) {
+      steps += 1;
+      fleet.sample(`:vm${steps}`, 5).sample(`:new${steps}`, 0);
+      expect(fleet.snapshot().vms).toHaveLength(names.length + steps);
+    }
+    expect(steps).toBeGreaterThan(10);
+    expect(fleet.vm(":vm1")).toMatchObject({ cpus: 2, usagePercent: 25, listed: true });
+    expect(fleet.vm(":vm0")).toMatchObject({ listed: false, missedInfos: 1 });
+  });
+
+  test("counts once for each VM that it leaves out, however many come meanwhile", () => {
+    const fleet = heard();
+    for (const _ of fleet.fleet.infoSteps("h", [], 10e6)) fleet.sample(":a", 0).sample(":z", 0).snapshot();
+    const { vms } = fleet.snapshot();
+    expect(vms.filter(({ missedInfos }) => missedInfos === 1)).toHaveLength(names.length);
+  });
+
+  test("gives way to an answer to a later question, whichever is taken in first", () => {
+    const fleet = heard();
+    const older = fleet.fleet.infoSteps("h", entriesOf(names), 8e6);
+    for (let i = 0; i < 3; i++) older.next();
+    fleet.info({}, 9);
+    for (const _ of older);
+    expect(fleet.vm(":vm5")).toMatchObject({ listed: false, info: null });
+  });
+});
+
 describe("info is needed at once", () => {
   test("for a VM that the last one does not list, at its first sample only", () => {
     const fleet = new TestFleet().info({ ":web": {} });
