@@ -26,7 +26,7 @@ export function loadConfigFile(file: string): ConfigResult {
 export function loadConfig(file: string, text: string, machine: Machine = thisMachine()): ConfigResult {
   const checked = checkYaml(file, text, configFile(() => machine).schema);
   if (!checked.ok) return checked;
-  const warnings = findWarnings(checked.value, checked.document);
+  const warnings = findWarnings(checked.value, checked.document, machine);
   return { ok: true, config: checked.value, warnings: inFileOrder(warnings) };
 }
 
@@ -55,14 +55,13 @@ export function loadSettings(
   { isReload = false }: { isReload?: boolean } = {},
 ): ConfigResult & { readonly file: string | null } {
   const file = flags.configFile ?? usualFile();
-  if (file === null) return { ok: true, config: override(defaultConfig(), flags), warnings: [], file };
-  const read = readTextFile(file);
+  const read = file === null ? { ok: true as const, text: "" } : readTextFile(file);
   if (!read.ok) return { ...read, file };
-  if (isReload && read.text.trim() === "") {
+  if (file !== null && isReload && read.text.trim() === "") {
     const text = "is empty; allowed on a reload: a file with settings, or a comment for all the defaults";
     return { ok: false, problems: [{ file, position: null, path: "", text }], file };
   }
-  const result = loadConfig(file, read.text);
+  const result = loadConfig(file ?? "no configuration file", read.text);
   return result.ok ? { ...result, config: override(result.config, flags), file } : { ...result, file };
 }
 

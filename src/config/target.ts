@@ -1,4 +1,6 @@
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { WireError } from "../wire/errors.ts";
@@ -13,6 +15,10 @@ export type TargetOs = keyof typeof SOCKET_DIRS;
 
 /** What a target's settings default to: this machine, for its sockets are usually this machine's. */
 export interface Machine {
+  /** its hostname */
+  readonly name: string;
+  /** Docker and Podman leave a file that says so; each new container of theirs has another hostname. */
+  readonly isContainer: boolean;
   readonly os: TargetOs;
   readonly pageSizeBytes: number;
 }
@@ -21,7 +27,12 @@ let known: Machine | undefined;
 
 /** The machine this runs on. Asks the system once. */
 export function thisMachine(): Machine {
-  known ??= { os: process.platform === "freebsd" ? "freebsd" : "linux", pageSizeBytes: systemPageSize() };
+  known ??= {
+    name: hostname() || "local",
+    isContainer: existsSync("/.dockerenv") || existsSync("/run/.containerenv"),
+    os: process.platform === "freebsd" ? "freebsd" : "linux",
+    pageSizeBytes: systemPageSize(),
+  };
   return known;
 }
 
@@ -78,7 +89,11 @@ function targetSection(machine: () => Machine) {
   const section = sectionOf(
     {
       /** Value of the label `host`; unique among the targets. */
-      name: key("name", text({ what: "a name for the label host, unique among the targets" })),
+      name: key(
+        "name",
+        text({ what: "a name for the label host, unique among the targets" }),
+        () => machine().name,
+      ),
       /** Directory that holds stat.sock and vmmd.sock. By default the packages' own for the operating system. */
       socketDir: key<string | null>(
         "socket_dir",
@@ -143,7 +158,7 @@ export function targetsKey(machine: () => Machine): Key<readonly TargetConfig[]>
       { when: ({ value }) => Array.isArray(value) && value.every((entry) => typeof entry === "object") },
     ),
   );
-  return key("targets", { ...targets, schema }, () => [target.schema.parse({ name: "local" })]);
+  return key("targets", { ...targets, schema }, () => [target.schema.parse({})]);
 }
 
 function checkNames(entries: readonly Partial<TargetConfig>[], report: Report): void {

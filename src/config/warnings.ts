@@ -1,6 +1,6 @@
-import { parseName } from "../wire/names.ts";
+import { formatName, parseName } from "../wire/names.ts";
 import { formatPath, type Path, type Problem, type YamlFile } from "./checkedYaml.ts";
-import { globCovers, parseGlob } from "./glob.ts";
+import { globCovers, matchesGlob, parseGlob } from "./glob.ts";
 import {
   defaultPolicySettings,
   type PolicySettings,
@@ -8,6 +8,7 @@ import {
   type ScalerPolicy,
 } from "./scaler.ts";
 import type { Config, ExporterConfig } from "./sections.ts";
+import type { Machine } from "./target.ts";
 import { formatDuration } from "./units.ts";
 
 interface Warning {
@@ -16,17 +17,27 @@ interface Warning {
 }
 
 /** Settings of a correct file that have no effect, or another one than was meant. Defaults are never warned about. */
-export function findWarnings(config: Config, file: YamlFile): readonly Problem[] {
+export function findWarnings(config: Config, file: YamlFile, machine: Machine): readonly Problem[] {
   return [
-    ...targetWarnings(config, file),
+    ...targetWarnings(config, file, machine),
     ...exporterWarnings(config),
     ...timingWarnings(config, file),
     ...scalerWarnings(config.scaler, file),
+    ...subscriptionWarnings(config),
   ].map(({ path, text }) => file.problem(path, text));
 }
 
-function* targetWarnings({ targets, exporter }: Config, file: YamlFile): Generator<Warning> {
+function* targetWarnings(
+  { targets, exporter }: Config,
+  file: YamlFile,
+  machine: Machine,
+): Generator<Warning> {
   for (const [index, { subscribe, allowUncheckedPath }] of targets.entries()) {
+    const name = ["targets", index, "name"];
+    if (machine.isContainer && /^[0-9a-f]{12}$/.test(machine.name) && !file.has(name)) {
+      const text = `is not set, and "${machine.name}" is the name of this container: the next one has another; give the host a name`;
+      yield { path: name, text };
+    }
     const isPath = (slot: string) => slot.endsWith(":") && parseName(slot).path.length > 0;
     if (allowUncheckedPath && !subscribe.some(isPath)) {
       const text = 'has no effect: no slot of this target is a path such as "user:"';
@@ -119,6 +130,21 @@ function* scalerWarnings({ defaults, policies }: ScalerConfig, file: YamlFile): 
     if (!policy.enabled && policy.paused && file.has([...path, "paused"]))
       yield { path: [...path, "paused"], text: "has no effect: enabled is false" };
     yield* thresholdWarnings(policy, path, file);
+  }
+}
+
+/** A subscription of one unikernel delivers no others, so none of its clones. */
+function* subscriptionWarnings({ targets, scaler: { policies } }: Config): Generator<Warning> {
+  for (const { name, subscribe } of targets) {
+    for (const unikernel of subscribe.filter((text) => !text.endsWith(":"))) {
+      const index = policies.findIndex(
+        ({ match, host }) =>
+          (host === null || host === name) && matchesGlob(parseGlob(match), formatName(parseName(unikernel))),
+      );
+      if (!policies[index]?.enabled) continue;
+      const text = `matches ${unikernel}, to which alone ${name} is subscribed: its clones are never seen; subscribe to its path`;
+      yield { path: ["scaler", "policies", index, "match"], text };
+    }
   }
 }
 

@@ -5,10 +5,10 @@ import { defaultConfig, loadConfig } from "../../src/config/load.ts";
 import { configFile } from "../../src/config/sections.ts";
 import type { Machine } from "../../src/config/target.ts";
 
-const machine: Machine = { os: "linux", pageSizeBytes: 4096 };
+const machine: Machine = { name: "box1", isContainer: false, os: "linux", pageSizeBytes: 4096 };
 const text = readFileSync(`${import.meta.dirname}/../../config.yaml`, "utf8");
 /** The file with the keys that depend on the machine no longer commented out. */
-const complete = text.replace(/^( *)# (?=(?:socket_dir|os|page_size): )/gm, "$1");
+const complete = text.replace(/^( *)# (?=(?:name|socket_dir|os|page_size): )/gm, "$1");
 
 test("config.yaml sets exactly the defaults and has nothing to warn of", () => {
   expect(loadConfig("config.yaml", text, machine)).toEqual({

@@ -4,7 +4,7 @@ import { formatProblem, type Problem } from "../../src/config/checkedYaml.ts";
 import { configToYaml, loadConfig } from "../../src/config/load.ts";
 import type { Machine } from "../../src/config/target.ts";
 
-const machine: Machine = { os: "linux", pageSizeBytes: 4096 };
+const machine: Machine = { name: "local", isContainer: false, os: "linux", pageSizeBytes: 4096 };
 const here = import.meta.dirname;
 
 function yamlFiles(folder: string): string[] {

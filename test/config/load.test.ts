@@ -9,7 +9,7 @@ import { formatProblem, readTextFile } from "../../src/config/checkedYaml.ts";
 import { defaultConfig, loadConfig, loadConfigFile, override, statePath } from "../../src/config/load.ts";
 import { type Machine, thisMachine } from "../../src/config/target.ts";
 
-const freebsd: Machine = { os: "freebsd", pageSizeBytes: 16_384 };
+const freebsd: Machine = { name: "local", isContainer: false, os: "freebsd", pageSizeBytes: 16_384 };
 
 describe("what a target leaves out", () => {
   test("is as on this machine", () => {
@@ -20,6 +20,34 @@ describe("what a target leaves out", () => {
       pageSizeBytes: 16_384,
       socketDir: "/var/run/albatross/util",
     });
+  });
+
+  const container: Machine = { ...freebsd, name: "3f2a5b6c7d8e", isContainer: true };
+
+  test.each<[string, string, Machine, string[]]>([
+    ["a container's hostname is told", "", container, ["f:1:1"]],
+    ["for a target without a name too", "targets: [{ os: linux }]", container, ["f:1:11"]],
+    ["but not one that is given", "targets: [{ name: 3f2a5b6c7d8e }]", container, []],
+    ["nor one that somebody chose", "", { ...container, name: "web-1" }, []],
+    ["nor a machine's that looks like it", "", { ...container, isContainer: false }, []],
+  ])("%s", (_, text, machine, places) => {
+    const result = loadConfig("f", text, machine);
+    if (!result.ok) expect.fail("refused");
+    expect(result.warnings.map(formatProblem)).toEqual(
+      places.map(
+        (place) =>
+          `${place}: targets[0].name: is not set, and "3f2a5b6c7d8e" is the name of this container: the next one has another; give the host a name`,
+      ),
+    );
+  });
+
+  test("is named after this machine, so two such targets are one too many", () => {
+    const text = "targets: [{ os: linux }, { socket_dir: /run/other }]";
+    const result = loadConfig("f", text, freebsd);
+    if (result.ok) expect.fail("accepted");
+    expect(result.problems.map(formatProblem)).toEqual([
+      'f:1:26: targets[1].name: "local" is also the name of targets[0]; allowed: a name of its own',
+    ]);
   });
 
   test("goes by the target's own operating system where that is named", () => {

@@ -5,7 +5,7 @@ import { MINUTE } from "./rules.ts";
 import { Scenario } from "./scenario.ts";
 
 function lookup(policies: string) {
-  const text = `scaler:\n  defaults: { max_clones: 9, death_timeout: 20m }\n  policies:\n${policies}`;
+  const text = `targets: [{ name: local }]\nscaler:\n  defaults: { max_clones: 9, death_timeout: 20m }\n  policies:\n${policies}`;
   const result = loadConfig("test.yaml", text);
   if (!result.ok) throw new Error(JSON.stringify(result.problems));
   const policyOf = policyLookup(result.config.scaler);

@@ -33,7 +33,7 @@ export type FinishedScrape = ScrapeResult & RenderTally;
 
 /** The default configuration of a Linux host, but for these settings of `web`. */
 export function webConfig(web: Partial<WebConfig> = {}): Config {
-  const config = defaultConfig({ os: "linux", pageSizeBytes: 4096 });
+  const config = defaultConfig({ name: "local", isContainer: false, os: "linux", pageSizeBytes: 4096 });
   return { ...config, web: { ...config.web, ...web } };
 }
 

@@ -67,7 +67,7 @@ class Way {
   async scrape(format: "text" | "openmetrics"): Promise<Scrape> {
     const snapshot = this.#fleet.snapshot({ staleAfterUs: () => 60_000_000 });
     const counts = { vmsDropped: () => undefined, duplicateSeries: () => undefined };
-    const config = defaultConfig({ os: "linux", pageSizeBytes: 4096 });
+    const config = defaultConfig({ name: "local", isContainer: false, os: "linux", pageSizeBytes: 4096 });
     const unfilled = { ...config, exporter: { ...config.exporter, unfilledFields: true } };
     const families = collectFamilies({ snapshot, targets: [], config: unfilled, counts });
     const chunks = await collect(renderExposition(families, format));

@@ -65,7 +65,12 @@ export class Lab {
     const web = `{ listen_addresses: ["127.0.0.1:0"], disable_exporter_metrics: ${!runtime} }`;
     const scaler = `{ state_file: ${join(this.folder, "state.json")}, decision_log: ${join(this.folder, "decisions.log")}, ${keys} }`;
     const yaml = `targets:\n${lines.join("\n")}\nweb: ${web}\nscaler: ${scaler}\n`;
-    const loaded = loadConfig("lab.yaml", yaml, { os: "linux", pageSizeBytes: 4096 });
+    const loaded = loadConfig("lab.yaml", yaml, {
+      name: "local",
+      isContainer: false,
+      os: "linux",
+      pageSizeBytes: 4096,
+    });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
     const write = (line: string) => void this.log.push(JSON.parse(line));
     this.#exporter = new Exporter({
