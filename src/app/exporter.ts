@@ -15,7 +15,7 @@ import type { Logger } from "../log.ts";
 import { filesOnDisk, Scaler } from "../scaler/scaler.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
 import { Broadcast } from "../trace/broadcast.ts";
-import { TraceLines } from "../trace/lines.ts";
+import { TraceLines, type TraceMessage } from "../trace/lines.ts";
 import type { BuildInfo } from "../version.ts";
 import { createApp, type LastReload } from "../web/app.ts";
 import { Listeners } from "../web/server.ts";
@@ -38,7 +38,7 @@ export class Exporter {
   readonly #log: Logger;
   readonly #fleet: Fleet;
   readonly #listeners: Listeners;
-  readonly #stream: Broadcast<string>;
+  readonly #stream: Broadcast<TraceMessage>;
   readonly #lines: TraceLines;
   readonly #metrics: SelfMetrics;
   readonly #scaler: Scaler;
@@ -93,7 +93,7 @@ export class Exporter {
       snapshot: () => this.#snapshot(),
       collect: () => this.#collect(),
     });
-    this.#listeners = new Listeners({ app, clock, log });
+    this.#listeners = new Listeners({ app, clock, log, metrics: this.#metrics, config: () => this.#config });
   }
 
   /** Listens and begins to read the targets. Throws a ListenError, nothing begun, when an address cannot be had. */

@@ -65,6 +65,13 @@ export const selfRows = {
     unit: "clients",
     runtime: true,
   },
+  responsesCut: {
+    name: "albatross_exporter_responses_cut_total",
+    help: "Responses cut because their client did not take them within `web.write_timeout` (Prometheus' scrape timeout if shorter), or asked for too much at once on one connection; `route` is `/metrics` wherever the metrics are, `other` where there is nothing.",
+    labels: ["route"],
+    unit: "responses",
+    runtime: true,
+  },
 } satisfies Record<string, SelfRow>;
 
 /** Gauges of prom-client's default set whose names end in `_total`, which `promtool check metrics` refuses. */
@@ -108,6 +115,7 @@ export class SelfMetrics implements CollectCounts {
   readonly #scrapeSeries = new Gauge(this.#about(selfRows.scrapeSeries));
   readonly #scrapes = new Counter(this.#about(selfRows.scrapes));
   readonly #streamClientsDropped = new Counter(this.#about(selfRows.streamClientsDropped));
+  readonly #responsesCut = new Counter(this.#about(selfRows.responsesCut));
   #loopDelays: readonly Family[] = [];
 
   /** A revision that is not known is an empty label. */
@@ -144,6 +152,11 @@ export class SelfMetrics implements CollectCounts {
   /** A client of the stream did not keep up. */
   streamDropped(): void {
     this.#streamClientsDropped.inc();
+  }
+
+  /** So many more responses were cut: what clients asked for of this route and did not take. */
+  responsesCut(route: string, responses: number): void {
+    this.#responsesCut.inc({ route }, responses);
   }
 
   /** The families as they stand. `runtime: false` is `web.disable_exporter_metrics`. */

@@ -6,8 +6,17 @@ import { messageToJson, type NamedInfo, statsMessage } from "../wire/messages.ts
 import { formatName } from "../wire/names.ts";
 import type { Broadcast, Published } from "./broadcast.ts";
 
-/** Who takes the lines of a trace, each without its end; topics are hosts. */
-export type TraceListener = Pick<Broadcast<string>, "hasSubscribers" | "publish">;
+/**
+ * A line of a trace without its end, or several that belong together and are long: made as they are taken. Other lines may
+ * come between those, but none of another list of the same host.
+ */
+export type TraceMessage = string | (() => Iterable<string>);
+
+/** Who takes the lines of a trace; topics are hosts. */
+export type TraceListener = Pick<Broadcast<TraceMessage>, "hasSubscribers" | "publish">;
+
+/** VMs that one line of an info lists at most; all but the last line of a list say that more follow. */
+const MAX_LISTED = 1_000;
 
 /**
  * Turns what arrives into the lines of a trace, for as long as somebody listens: samples as `decode` prints them with
@@ -22,7 +31,7 @@ export class TraceLines {
   readonly #offsetMs: number;
   /** hosts whose statistics have stopped to arrive */
   readonly #lost = new Set<string>();
-  #tickMs = Number.NEGATIVE_INFINITY;
+  #leastMs = Number.NEGATIVE_INFINITY;
 
   constructor(listener: TraceListener, clock: Clock) {
     this.#listener = listener;
@@ -39,8 +48,10 @@ export class TraceLines {
   /** An answer of albatrossd to unikernel info, with full names. */
   info(host: string, entries: readonly NamedInfo[]): void {
     if (!this.#listener.hasSubscribers) return;
-    const vms = entries.map(({ name, info }) => listed(formatName(name), vmInfoFrom(info)));
-    this.#listener.publish(this.#infoLine(host, vms), host);
+    const vms = function* () {
+      for (const { name, info } of entries) yield listed(formatName(name), vmInfoFrom(info));
+    };
+    this.#listener.publish(() => this.#infoLines(host, vms()), host);
   }
 
   /** A host's statistics no longer arrive, or do again. That they begin to is seen from the first of them. */
@@ -54,10 +65,12 @@ export class TraceLines {
   }
 
   /** What somebody who begins to listen now has to know first: what unikernel info listed last. */
-  *known(lists: Iterable<ListedVms>): Generator<Published<string>> {
+  *known(lists: Iterable<ListedVms>): Generator<Published<TraceMessage>> {
     for (const { host, vms } of lists) {
-      const entries = Array.from(vms, ([name, info]) => listed(name, info));
-      yield { message: this.#infoLine(host, entries), topic: host };
+      const entries = function* () {
+        for (const [name, info] of vms) yield listed(name, info);
+      };
+      yield { message: () => this.#infoLines(host, entries()), topic: host };
     }
   }
 
@@ -65,20 +78,27 @@ export class TraceLines {
   tick(atUs: number): void {
     if (!this.#listener.hasSubscribers) return;
     this.#listener.publish(JSON.stringify({ time: this.#time(atUs), event: "tick" }));
-    this.#tickMs = this.#ms(atUs);
+    this.#leastMs++;
   }
 
-  #infoLine(host: string, vms: readonly ReturnType<typeof listed>[]): string {
-    return JSON.stringify({ time: this.#time(this.#clock.nowUs()), host, event: "info", vms });
+  *#infoLines(host: string, all: Iterable<ReturnType<typeof listed>>): Generator<string> {
+    const line = (fields: object) =>
+      JSON.stringify({ time: this.#time(this.#clock.nowUs()), host, event: "info", ...fields });
+    let vms = [];
+    for (const vm of all) {
+      if (vms.length === MAX_LISTED) {
+        yield line({ vms, more: true });
+        vms = [];
+      }
+      vms.push(vm);
+    }
+    yield line({ vms });
   }
 
+  /** In whole milliseconds, rounded down; never before a line that was made earlier, whatever was measured first. */
   #time(us: number): string {
-    return rfc3339(Math.max(this.#ms(us), this.#tickMs + 1));
-  }
-
-  /** Whole milliseconds, rounded down. */
-  #ms(us: number): number {
-    return this.#offsetMs + Math.floor(us / 1000);
+    this.#leastMs = Math.max(this.#offsetMs + Math.floor(us / 1000), this.#leastMs);
+    return rfc3339(this.#leastMs);
   }
 }
 

@@ -336,9 +336,9 @@ export async function* subscribedLines({ config, clock, log, signal }: TargetSou
   const trace = new TraceLines(
     {
       hasSubscribers: true,
-      publish(line) {
+      publish(message) {
         if (signal.aborted) return;
-        waiting.push(`${line}\n`);
+        for (const line of typeof message === "string" ? [message] : message()) waiting.push(`${line}\n`);
         if (waiting.readableLength <= MAX_WAITING_CHARACTERS) return;
         waiting.destroy(new RecordError("the output does not take the lines as fast as they arrive"));
       },

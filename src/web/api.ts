@@ -10,6 +10,7 @@ import { MAX_RECENT, type RecentQuery } from "../scaler/report/log.ts";
 import type { Scaler } from "../scaler/scaler.ts";
 import type { WebDeps } from "./app.ts";
 import { ConcurrencyLimit, deliver, JSON_TYPE, sendData, sendError, toJson } from "./responses.ts";
+import { knownParameters, quoted } from "./routes.ts";
 import { streamHandler } from "./stream.ts";
 
 const DEFAULT_DECISIONS = 100;
@@ -21,30 +22,30 @@ export function apiRouter(deps: WebDeps): Router {
 
   /** Answers with a list that may be long, made as fast as the client takes it. */
   async function sendList(response: Response, items: () => Iterable<unknown>): Promise<void> {
-    const { maxRequests, writeTimeoutMs } = deps.config().web;
+    const { maxRequests } = deps.config().web;
     response.setHeader("Content-Type", JSON_TYPE);
     const end = limit.begin(response, maxRequests, () =>
       sendError(response, 503, "unavailable", "too many requests at once, try again later"),
     );
     if (end === null) return;
     try {
-      const pieces = (signal: AbortSignal) => jsonPieces(items(), { signal, clock });
-      await deliver(response, pieces, { clock, timeoutMs: writeTimeoutMs });
+      await deliver(response, (signal) => jsonPieces(items(), { signal, clock }));
     } finally {
       end();
     }
   }
 
   return Router({ caseSensitive: true, strict: true })
+    .use(knownParameters)
     .get("/targets", (_request, response) => sendData(response, targetsJson(deps.targets())))
     .get("/vms", (_request, response) => sendList(response, () => vmsJson(deps.snapshot(), deps.config())))
     .get("/groups", (_request, response) =>
       sendList(response, () => groupsJson(deps.snapshot(), deps.scaler)),
     )
-    .get("/decisions", ({ query }, response) => {
+    .get("/decisions", async ({ query }, response) => {
       const wanted = decisionsQuery(query);
       if (typeof wanted === "string") sendError(response, 400, "bad_data", wanted);
-      else sendData(response, deps.scaler.decisions(wanted));
+      else await sendList(response, () => deps.scaler.decisions(wanted));
     })
     .get("/stream", streamHandler(deps))
     .get("/status/config", (_request, response) => {
@@ -80,10 +81,6 @@ function decisionsQuery(parameters: Readonly<Record<string, unknown>>): RecentQu
     ...(group === undefined ? {} : { group: group.toLowerCase() }),
     ...(host === undefined ? {} : { host }),
   };
-}
-
-function quoted(value: unknown): string {
-  return JSON.stringify(value).slice(0, 100);
 }
 
 /** Every VM that is not gone, whether `/metrics` serves it or not; filters do not apply. Integers may be bigints. */

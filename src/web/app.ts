@@ -8,11 +8,13 @@ import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logger } from "../log.ts";
 import type { Scaler } from "../scaler/scaler.ts";
 import type { Broadcast } from "../trace/broadcast.ts";
+import type { TraceMessage } from "../trace/lines.ts";
 import type { BuildInfo } from "../version.ts";
 import { apiRouter } from "./api.ts";
 import { metricsHandler } from "./metrics.ts";
 import { CONTENT_SECURITY_POLICY, landingPage, notFoundPage } from "./page.ts";
 import { send, sendError, sendText } from "./responses.ts";
+import { Deadline, ROUTE_LABELS } from "./routes.ts";
 
 /** When the configuration was last read, and why it was refused then: empty when it was taken. */
 export interface LastReload {
@@ -25,10 +27,10 @@ export interface WebDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly build: Pick<BuildInfo, "version" | "revision">;
-  readonly metrics: Pick<SelfMetrics, "finished" | "streamDropped">;
+  readonly metrics: Pick<SelfMetrics, "finished" | "streamDropped" | "responsesCut">;
   readonly scaler: Pick<Scaler, "decisions" | "explain" | "summary">;
   /** JSON lines, each published under its host's name, or under none where it concerns all. */
-  readonly stream: Broadcast<string>;
+  readonly stream: Broadcast<TraceMessage>;
   /** How many clients the stream may have at once, and what may wait for one of them before it is dropped. */
   readonly streamLimits?: { readonly maxClients: number; readonly maxBacklogBytes: number };
   /** The configuration in force. */
@@ -52,6 +54,12 @@ export function createApp(deps: WebDeps): express.Express {
   app.enable("case sensitive routing");
   app.enable("strict routing");
   app.set("query parser", "simple");
+  for (const route of ROUTE_LABELS) deps.metrics.responsesCut(route, 0);
+  app.use((request, response, next) => {
+    response.locals["deadline"] = new Deadline(deps, request, response);
+    response.locals["deadline"].start();
+    next();
+  });
   app.use(commonHeaders, readOnly);
   // Compared with each request, because a reload of the configuration may change it.
   app.use((request, response, next) =>

@@ -5,9 +5,6 @@ import { type RenderTally, renderExposition } from "../exposition/writer.ts";
 import type { WebDeps } from "./app.ts";
 import { ConcurrencyLimit, deliver, sendText } from "./responses.ts";
 
-/** Prometheus says with this header how long it will wait, in seconds. */
-const SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds";
-
 /** Answers scrapes: negotiated format and compression, rendered as fast as the client takes it. */
 export function metricsHandler(deps: WebDeps): RequestHandler {
   const { clock } = deps;
@@ -16,7 +13,7 @@ export function metricsHandler(deps: WebDeps): RequestHandler {
     const format = negotiateFormat(request.get("Accept"));
     response.setHeader("Content-Type", CONTENT_TYPES[format]);
     response.setHeader("Vary", "Accept, Accept-Encoding");
-    const { maxRequests, writeTimeoutMs } = deps.config().web;
+    const { maxRequests } = deps.config().web;
     const startUs = clock.nowUs();
     const tally: RenderTally = { series: 0, bytes: 0 };
     const finished = (outcome: ScrapeResult["outcome"]) =>
@@ -30,15 +27,7 @@ export function metricsHandler(deps: WebDeps): RequestHandler {
       yield* renderExposition(await deps.collect(), format, { signal, tally, clock });
     };
     try {
-      const allowedMs = Number(request.get(SCRAPE_TIMEOUT_HEADER)) * 1000;
-      const outcome = await deliver(response, pieces, {
-        clock,
-        timeoutMs: allowedMs > 0 ? Math.min(allowedMs, writeTimeoutMs) : writeTimeoutMs,
-        gzip: acceptsGzip(request.get("Accept-Encoding")),
-      });
-      if (outcome === "timeout")
-        deps.log.warn({ client: request.ip, ...tally }, "scrape cut: not taken in time");
-      finished(outcome);
+      finished(await deliver(response, pieces, { gzip: acceptsGzip(request.get("Accept-Encoding")) }));
     } catch (error) {
       deps.log.error({ err: error, client: request.ip }, "scrape failed");
       const reason = error instanceof Error ? error.message : String(error);

@@ -3,6 +3,7 @@ import type { SubscriptionSnapshot, SubscriptionState } from "../client/subscrip
 import type { TargetSnapshot } from "../client/target.ts";
 import type { ScalerSummary } from "../scaler/scaler.ts";
 import type { LastReload, WebDeps } from "./app.ts";
+import { ROUTES } from "./routes.ts";
 
 /** Text that is HTML already: what is put into other HTML as it stands. */
 export interface Html {
@@ -126,18 +127,6 @@ const SUBSCRIPTION_STATES: Readonly<
   stopped: { mood: "idle", words: "stopped" },
 };
 
-const LINKS: readonly { readonly path: string; readonly what: string }[] = [
-  { path: "/api/v1/targets", what: "the hosts and their subscriptions" },
-  { path: "/api/v1/vms", what: "every unikernel and VM as it is known now" },
-  { path: "/api/v1/groups", what: "primaries and their clones, and why the scaler does what it does" },
-  { path: "/api/v1/decisions", what: "what the scaler decided, newest first" },
-  { path: "/api/v1/stream", what: "samples as they arrive, one JSON object a line" },
-  { path: "/api/v1/status/config", what: "the configuration in force" },
-  { path: "/api/v1/status/buildinfo", what: "version and build" },
-  { path: "/-/healthy", what: "answers while the process runs" },
-  { path: "/-/ready", what: "answers once the configuration is loaded" },
-];
-
 /** The front page: what this is, where the metrics are, and how each host is doing, in words. */
 export function landingPage(deps: WebDeps): Html {
   const targets = deps.targets();
@@ -156,7 +145,7 @@ ${targets.map((target) => targetCard(target, nowMs))}
 <p>${scalerWords(deps.scaler.summary(), nowMs)}</p>
 <h2>Also here</h2>
 <div class="wide"><table>
-${LINKS.map(({ path, what }) => html`<tr><td><a href="${path}"><code>${path}</code></a></td><td>${what}</td></tr>\n`)}
+${ROUTES.map(({ path, what }) => html`<tr><td><a href="${path}"><code>${path}</code></a></td><td>${what}</td></tr>\n`)}
 </table></div>
 <p class="soft">As of ${new Date(nowMs).toISOString().slice(0, 19).replace("T", " ")} UTC.</p>`,
   );

@@ -1,8 +1,7 @@
-import type { ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { constants, createGzip } from "node:zlib";
 import type { Response } from "express";
-import type { Clock } from "../clock.ts";
+import type { Deadline } from "./routes.ts";
 
 const GZIP = { level: constants.Z_BEST_SPEED, chunkSize: 64 * 1024 };
 
@@ -66,48 +65,35 @@ export function toJson(value: unknown): string {
 /** How far the client got: `ok` all of it is handed to its connection; `timeout` cut by us; `aborted` it went away. */
 export type Delivered = "ok" | "timeout" | "aborted";
 
-export interface DeliveryOptions {
-  readonly clock: Clock;
-  readonly timeoutMs: number;
-  readonly gzip?: boolean;
-}
-
 /**
- * Sends a response that is made in pieces, as fast as its client takes them, and says how that ended. It ends early, its
- * connection cut, when it is not taken within `timeoutMs` of now, and when the client goes away; `signal` tells the
- * maker of the pieces. Throws what making a piece throws: before anything is sent where it is the first
- * (`response.headersSent` is false then), else with the connection cut.
+ * Sends a response that is made in pieces, as fast as its client takes them, and says how that ended. It ends early when
+ * it is cut (see Deadline) and when the client goes away; `signal` tells the maker of the pieces. Throws what making a
+ * piece throws: before anything is sent where it is the first (`response.headersSent` is false then), else with the
+ * connection cut.
  */
 export async function deliver(
-  response: ServerResponse,
+  response: Response,
   makePieces: (signal: AbortSignal) => AsyncGenerator<Buffer, void, void>,
-  { clock, timeoutMs, gzip = false }: DeliveryOptions,
+  { gzip = false } = {},
 ): Promise<Delivered> {
+  const deadline: Deadline = response.locals["deadline"];
   const stop = new AbortController();
-  let outcome = "ok" as Delivered;
-  const end = (how: Delivered) => {
-    if (outcome === "ok") outcome = how;
-    stopTimer();
-    stop.abort();
-  };
-  const stopTimer = clock.after(timeoutMs, () => {
-    end("timeout");
-    // What is not whole cannot be taken for it when the connection ends.
-    response.destroy();
-  });
-  response.once("close", () => {
-    if (response.writableFinished) stopTimer();
-    else end("aborted");
-  });
+  let isWhole = true;
+  const outcome = (): Delivered => (isWhole ? "ok" : deadline.isOver ? "timeout" : "aborted");
   const ended = new Promise<null>((resolve) => {
-    stop.signal.addEventListener("abort", () => resolve(null));
+    response.once("close", () => {
+      // Looked at now: later the pieces end early and it seems finished.
+      isWhole = response.writableFinished;
+      stop.abort();
+      resolve(null);
+    });
   });
   const pieces = makePieces(stop.signal);
   // Making the first may take for ever (or fail): nobody waits for it once the client is gone.
   const first = await Promise.race([pieces.next(), ended]);
   if (first === null || stop.signal.aborted) {
     void pieces.return();
-    return outcome;
+    return outcome();
   }
   const failures: unknown[] = [];
   const guarded = async function* () {
@@ -127,10 +113,8 @@ export async function deliver(
     else await pipeline(guarded, response);
   } catch {
     // What the connection complains about is that the client is gone; what the pieces threw is told apart below.
-    if (failures.length === 0 && outcome === "ok") outcome = "aborted";
+    isWhole = false;
   }
-  stopTimer();
-  // A failure closes the connection too, on some versions of Node before this is reached: not the client's doing.
-  if (failures.length > 0 && outcome !== "timeout") throw failures[0];
-  return outcome;
+  if (failures.length > 0 && !deadline.isOver) throw failures[0];
+  return outcome();
 }

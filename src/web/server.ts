@@ -4,18 +4,21 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Clock } from "../clock.ts";
 import type { ListenAddress } from "../config/sections.ts";
 import { formatListenAddress } from "../config/sections.ts";
-import type { Logger } from "../log.ts";
+import { type CutDeps, cutter } from "./routes.ts";
 
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 /** Longer than usual scrape intervals, so that Prometheus keeps its connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 125_000;
 const STOP_DEADLINE_MS = 4_000;
+/** How often Node looks for connections that take longer for a request. */
+const CHECK_MS = 1_000;
+/** Requests that a connection may have waiting behind the response that it is given: no client that pipelines needs more. */
+const MAX_PIPELINED = 32;
 
-export interface ServerOptions {
+export interface ServerOptions extends CutDeps {
   readonly app: RequestListener;
   readonly clock: Clock;
-  readonly log: Logger;
 }
 
 /** An address with its real port, also where the system chose it. */
@@ -95,31 +98,40 @@ export class Listeners {
  * answered: Node's own closing of idle ones passes over those on which nothing was ever asked, which browsers open ahead
  * of need.
  */
-async function listen(asked: ListenAddress, { app, clock, log }: ServerOptions, port = asked.port) {
+async function listen(asked: ListenAddress, options: ServerOptions, port = asked.port) {
+  const { app, clock, log } = options;
   const http = createServer({
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECK_MS,
   });
-  /** Responses under way on each open connection. */
-  const underWay = new Map<Socket, number>();
+  /** Of each open connection the requests that are not answered yet. One is answered at a time, each in a turn of its own. */
+  const unanswered = new Map<Socket, (() => void)[]>();
   let isStopping = false;
-  const count = (socket: Socket, change: number) => {
-    const responses = underWay.get(socket);
-    if (responses === undefined) return;
-    underWay.set(socket, responses + change);
-    if (isStopping && responses + change === 0) socket.destroySoon();
-  };
   http.on("connection", (socket) => {
-    underWay.set(socket, 0);
-    socket.once("close", () => underWay.delete(socket));
+    unanswered.set(socket, []);
+    socket.once("close", () => unanswered.delete(socket));
   });
   http.on("request", (request, response) => {
     const { socket } = request;
-    count(socket, 1);
-    response.once("close", () => count(socket, -1));
-    if (isStopping) response.setHeader("Connection", "close");
-    app(request, response);
+    const requests = unanswered.get(socket);
+    if (requests === undefined || socket.destroyed) return;
+    if (requests.length > MAX_PIPELINED) {
+      cutter(options, request)(`more than ${MAX_PIPELINED} requests wait on its connection`);
+      return;
+    }
+    const answer = () => {
+      if (socket.destroyed) return;
+      if (isStopping) response.setHeader("Connection", "close");
+      app(request, response);
+    };
+    response.once("close", () => {
+      requests.shift();
+      if (isStopping) socket.destroySoon();
+      else if (requests[0] !== undefined) setImmediate(requests[0]);
+    });
+    if (requests.push(answer) === 1) answer();
   });
   const bound = await bind(http, { host: asked.host, port });
   // Raised for a connection that cannot be accepted (no file descriptor left): the others go on.
@@ -128,9 +140,9 @@ async function listen(asked: ListenAddress, { app, clock, log }: ServerOptions, 
   const stop = async (deadlineMs = STOP_DEADLINE_MS): Promise<void> => {
     isStopping = true;
     const closed = new Promise<void>((resolve) => http.close(() => resolve()));
-    for (const [socket, responses] of underWay) if (responses === 0) socket.destroySoon();
+    for (const [socket, { length }] of unanswered) if (length === 0) socket.destroySoon();
     const cancel = clock.after(deadlineMs, () => {
-      for (const socket of underWay.keys()) socket.destroy();
+      for (const socket of unanswered.keys()) socket.destroy();
     });
     await closed;
     cancel();

@@ -1,20 +1,29 @@
 import type { RequestHandler, Response } from "express";
-import type { Cancel } from "../clock.ts";
+import { type Cancel, yieldToEventLoop } from "../clock.ts";
 import type { WebDeps } from "./app.ts";
 import { ConcurrencyLimit, sendError } from "./responses.ts";
+import { type Deadline, quoted } from "./routes.ts";
 
 const DEFAULT_LIMITS = { maxClients: 8, maxBacklogBytes: 8 * 1024 * 1024 };
 /** How long a dropped client may take to read what was already on its way, and why it was dropped. */
 const LAST_WORDS_MS = 5_000;
+/** What is made of a long list before others have their turn. */
+const TURN_CHARACTERS = 64 * 1024;
 
 /**
  * Serves what the broadcast publishes as newline-delimited JSON until the client goes or the broadcast ends. `?host=`
- * (repeatable) leaves out other hosts' lines. A client that does not keep up is dropped with a last line saying so.
+ * (repeatable) leaves out other hosts' lines. A client that does not keep up is dropped with a last line saying so, one
+ * that takes nothing for as long as a response may take is cut.
  */
 export function streamHandler(deps: WebDeps): RequestHandler {
   const { maxClients, maxBacklogBytes } = deps.streamLimits ?? DEFAULT_LIMITS;
   const limit = new ConcurrencyLimit();
   return (request, response) => {
+    const { host } = request.query;
+    if (host === "" || (Array.isArray(host) && host.includes(""))) {
+      sendError(response, 400, "bad_data", `host ${quoted(host)}: names of targets are allowed`);
+      return;
+    }
     response.setHeader("Content-Type", "application/x-ndjson; charset=utf-8");
     // Proxies that hold responses back would turn a live stream into bursts.
     response.setHeader("X-Accel-Buffering", "no");
@@ -24,7 +33,6 @@ export function streamHandler(deps: WebDeps): RequestHandler {
     );
     if (end === null) return;
     response.flushHeaders();
-    const { host } = request.query;
     const hosts = host === undefined ? null : new Set([host].flat().map(String));
     const unsubscribe = subscribe(deps, response, { hosts, maxBacklogBytes });
     response.once("close", () => {
@@ -36,39 +44,79 @@ export function streamHandler(deps: WebDeps): RequestHandler {
 
 /** Writes what is published of these hosts (null is all) to the response, until the returned function is called. */
 function subscribe(
-  { stream, clock, log, metrics }: WebDeps,
+  { stream, log, metrics }: WebDeps,
   response: Response,
   { hosts, maxBacklogBytes }: { hosts: ReadonlySet<string> | null; maxBacklogBytes: number },
 ): Cancel {
+  const deadline: Deadline = response.locals["deadline"];
+  deadline.stop();
   let waiting = "";
+  let untaken = 0;
   let isOpen = true;
+  /** The newest list of each host that is still to be told. */
+  const lists = new Map<string | undefined, () => Iterable<string>>();
+  let isTelling = false;
+  let goOn = () => {};
+  response.on("drain", () => goOn());
   const close = () => {
     isOpen = false;
     waiting = "";
+    goOn();
   };
   const flush = () => {
-    if (waiting !== "") response.write(waiting);
+    if (waiting === "") return;
+    if (untaken++ === 0) deadline.start();
+    response.write(waiting, () => {
+      untaken--;
+      if (!isOpen) return;
+      if (untaken > 0) deadline.start();
+      else deadline.stop();
+    });
     waiting = "";
   };
   const drop = () => {
     close();
     const backlogBytes = response.writableLength;
     response.end(`{"event":"dropped","reason":"slow client","backlog_bytes":${backlogBytes}}\n`);
-    const stopTimer = clock.after(LAST_WORDS_MS, () => response.destroy());
-    response.once("close", stopTimer);
+    deadline.start(LAST_WORDS_MS);
     log.warn({ client: response.req.ip, backlogBytes }, "stream client dropped: it does not keep up");
     metrics.streamDropped();
   };
-  const unsubscribe = stream.subscribe({
-    next(line, host) {
-      if (!isOpen || (host !== undefined && hosts?.has(host) === false)) return;
-      if (response.writableLength + waiting.length + line.length > maxBacklogBytes) {
-        drop();
-        return;
+  const add = (line: string) => {
+    if (response.writableLength + waiting.length + line.length > maxBacklogBytes) return drop();
+    // The lines of one burst are written together: one write each would hold the event loop up.
+    if (waiting === "") setImmediate(flush);
+    waiting += `${line}\n`;
+  };
+  /** One list after the other, in turns, no faster than the client takes them. Other lines go in between. */
+  const tellLists = async () => {
+    isTelling = true;
+    let made = 0;
+    for (const [host, lines] of lists) {
+      lists.delete(host);
+      for (const line of lines()) {
+        add(line);
+        made += line.length;
+        if (made >= TURN_CHARACTERS) {
+          made = 0;
+          await yieldToEventLoop();
+          if (isOpen && response.writableNeedDrain) {
+            await new Promise<void>((resolve) => {
+              goOn = resolve;
+            });
+          }
+        }
+        if (!isOpen) return;
       }
-      // The lines of one burst are written together: one write each would hold the event loop up.
-      if (waiting === "") setImmediate(flush);
-      waiting += `${line}\n`;
+    }
+    isTelling = false;
+  };
+  const unsubscribe = stream.subscribe({
+    next(message, host) {
+      if (!isOpen || (host !== undefined && hosts?.has(host) === false)) return;
+      if (typeof message === "string") return add(message);
+      lists.set(host, message);
+      if (!isTelling) void tellLists();
     },
     end() {
       if (isOpen) response.end(waiting);

@@ -10,6 +10,7 @@ import type { ScrapeResult } from "../../src/exporter/selfMetrics.ts";
 import type { RenderTally } from "../../src/exposition/writer.ts";
 import { createLogger } from "../../src/log.ts";
 import { Broadcast } from "../../src/trace/broadcast.ts";
+import type { TraceMessage } from "../../src/trace/lines.ts";
 import { createApp, type WebDeps } from "../../src/web/app.ts";
 import { Listeners } from "../../src/web/server.ts";
 import { snapshot } from "../exporter/records.ts";
@@ -20,10 +21,12 @@ export interface RunningWeb {
   readonly port: number;
   readonly url: string;
   readonly clock: FakeClock;
-  readonly stream: Broadcast<string>;
+  readonly stream: Broadcast<TraceMessage>;
   readonly scrapes: FinishedScrape[];
   /** Lines of the log. */
   readonly log: string[];
+  /** Responses cut, by route. */
+  readonly cut: Readonly<Record<string, number>>;
   streamsDropped(): number;
   stop(): Promise<void>;
 }
@@ -43,23 +46,26 @@ export const SCALER: WebDeps["scaler"] = {
   summary: () => ({ mode: "dry_run", pollIntervalMs: 60_000, groups: 0, lastTickMs: null }),
 };
 
-export async function startWeb(overrides: Partial<WebDeps> = {}): Promise<RunningWeb> {
-  const clock = new FakeClock();
-  const stream = new Broadcast<string>();
+/** What the web side is given, its clock standing still, and what it tells its observers. */
+export function webDeps(overrides: Partial<WebDeps> = {}) {
   const scrapes: FinishedScrape[] = [];
   const lines: string[] = [];
-  let dropped = 0;
+  const cut: Record<string, number> = {};
+  const dropped = { streams: 0 };
   const log = createLogger({ level: "debug", format: "logfmt" }, { write: (line) => void lines.push(line) });
   const deps: WebDeps = {
-    clock,
+    clock: new FakeClock(),
     log,
     build: { version: "1.2.3", revision: null },
     metrics: {
       finished: (scrape: FinishedScrape) => void scrapes.push(scrape),
-      streamDropped: () => void dropped++,
+      streamDropped: () => void dropped.streams++,
+      responsesCut(route: string, responses: number) {
+        cut[route] = (cut[route] ?? 0) + responses;
+      },
     },
     scaler: SCALER,
-    stream,
+    stream: new Broadcast<TraceMessage>(),
     config: webConfig,
     lastReload: () => ({ timeMs: 0, problems: [] }),
     isReady: () => true,
@@ -68,7 +74,14 @@ export async function startWeb(overrides: Partial<WebDeps> = {}): Promise<Runnin
     collect: async () => [],
     ...overrides,
   };
-  const server = new Listeners({ app: createApp(deps), clock, log });
+  return { deps, scrapes, cut, dropped, log: lines };
+}
+
+export async function startWeb(overrides: Partial<WebDeps> = {}): Promise<RunningWeb> {
+  const clock = new FakeClock();
+  const stream = new Broadcast<TraceMessage>();
+  const { deps, scrapes, cut, dropped, log } = webDeps({ clock, stream, ...overrides });
+  const server = new Listeners({ ...deps, app: createApp(deps) });
   await server.apply([{ host: "127.0.0.1", port: 0 }]);
   const port = server.addresses[0]?.port ?? 0;
   return {
@@ -77,8 +90,9 @@ export async function startWeb(overrides: Partial<WebDeps> = {}): Promise<Runnin
     clock,
     stream,
     scrapes,
-    log: lines,
-    streamsDropped: () => dropped,
+    log,
+    cut,
+    streamsDropped: () => dropped.streams,
     stop: async () => {
       stream.close();
       const stopped = server.stop();

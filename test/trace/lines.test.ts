@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Fleet } from "../../src/fleet/fleet.ts";
-import { TraceLines, type TraceListener } from "../../src/trace/lines.ts";
+import { TraceLines, type TraceListener, type TraceMessage } from "../../src/trace/lines.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { makeInfo, makeSample, makeStats } from "../support/stats.ts";
@@ -10,12 +10,16 @@ import { readTrace } from "../support/trace.ts";
 const REAL = new URL("../fixtures/wire/traces/real-web.ndjson", import.meta.url);
 const START = Date.parse("2026-01-01T00:00:00Z");
 
+function linesOf(message: TraceMessage): string[] {
+  return typeof message === "string" ? [message] : [...message()];
+}
+
 class Listener implements TraceListener {
   hasSubscribers = true;
   readonly lines: string[] = [];
   readonly hosts: (string | undefined)[] = [];
-  publish(line: string, host?: string): void {
-    this.lines.push(line);
+  publish(message: TraceMessage, host?: string): void {
+    this.lines.push(...linesOf(message));
     this.hosts.push(host);
   }
 }
@@ -80,7 +84,37 @@ describe("the lines of a trace", () => {
     fleet.recordInfo("local", entries, clock.nowUs());
     clock.advance(9_000);
     trace.info("local", entries);
-    expect([...trace.known(fleet.listedVms())]).toEqual([{ message: listener.lines[0], topic: "local" }]);
+    const greeting = [...trace.known(fleet.listedVms())];
+    expect(greeting.map(({ topic }) => topic)).toEqual(["local"]);
+    expect(greeting.flatMap(({ message }) => linesOf(message))).toEqual(listener.lines);
+  });
+
+  it("list a thousand VMs a line, and say on all but the last that more follow", () => {
+    const { listener, trace } = setUp();
+    const info = makeInfo();
+    const entries = Array.from({ length: 2_001 }, (_, n) => ({ name: parseName(`load:vm-${n}`), info }));
+    trace.info("local", entries);
+    const lines = listener.lines.map((line) => JSON.parse(line));
+    expect(lines.map(({ vms, more }) => [vms.length, more])).toEqual([
+      [1_000, true],
+      [1_000, true],
+      [1, undefined],
+    ]);
+    expect(lines.flatMap(({ vms }) => vms.map(({ name }: { name: string }) => name))).toEqual(
+      entries.map((_, n) => `load:vm-${n}`),
+    );
+    trace.info("local", entries.slice(0, 1_000));
+    expect(JSON.parse(listener.lines[3] ?? "")).not.toHaveProperty("more");
+  });
+
+  it("never go back in time, though a long list was made after a sample had arrived", () => {
+    const { clock, listener, trace } = setUp();
+    const arrivalUs = clock.nowUs();
+    clock.advance(20);
+    trace.info("local", []);
+    trace.sample(makeSample({ arrivalUs }));
+    const [info, sample] = listener.lines.map((line) => JSON.parse(line).time);
+    expect(sample).toBe(info);
   });
 
   it("are as far apart, in milliseconds, as on the clock of the scaler", () => {

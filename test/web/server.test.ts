@@ -7,10 +7,12 @@ import { createLogger } from "../../src/log.ts";
 import { ListenError, Listeners } from "../../src/web/server.ts";
 import { eventually } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
-import { ask, connectWithoutReading } from "../support/web.ts";
+import { ask, connectWithoutReading, webConfig } from "../support/web.ts";
 
 const log = createLogger({ level: "error", format: "logfmt" }, { write: () => {} });
 const hello: RequestListener = (_request, response) => response.end("hello");
+const cut: string[] = [];
+const metrics = { responsesCut: (route: string) => void cut.push(route) };
 const servers: { server: Listeners; clock: FakeClock }[] = [];
 
 afterEach(async () => {
@@ -26,7 +28,7 @@ async function start(
   listenAddresses: ListenAddress[] = [{ host: "127.0.0.1", port: 0 }],
 ) {
   const clock = new FakeClock();
-  const server = new Listeners({ app, clock, log });
+  const server = new Listeners({ app, clock, log, metrics, config: webConfig });
   await server.apply(listenAddresses);
   servers.push({ server, clock });
   const address = server.addresses[0] ?? { host: null, port: 0, url: "" };
@@ -75,6 +77,53 @@ describe("listening", () => {
     await expect(start(hello, [{ host: "192.0.2.1", port: 10_042 }])).rejects.toThrow(
       "cannot listen on 192.0.2.1:10042: this machine does not have that address",
     );
+  });
+});
+
+describe("a connection on which much is asked at once", () => {
+  /** Sends so many requests in one go and takes the answers. */
+  async function pipelined(port: number, requests: number): Promise<string> {
+    const socket = connect({ host: "127.0.0.1", port });
+    socket.on("error", () => undefined);
+    let text = "";
+    socket.setEncoding("latin1").on("data", (piece: string) => {
+      text += piece;
+    });
+    const all = Array.from({ length: requests }, (_, n) => `GET /${n} HTTP/1.1\r\nHost: test\r\n\r\n`);
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.write(all.join(""));
+    const isAnswered = () =>
+      text.split("HTTP/1.1 200").length > requests && text.endsWith(`/${requests - 1}`);
+    await Promise.race([closed, eventually("all answers", () => isAnswered())]);
+    socket.destroy();
+    return text;
+  }
+
+  test("is answered one request after the other, others in between", async () => {
+    let running = 0;
+    const order: string[] = [];
+    const { port } = await start((incoming, response) => {
+      expect(++running).toBe(1);
+      order.push(incoming.url ?? "");
+      setTimeout(() => response.end(incoming.url), 1);
+      response.once("close", () => running--);
+    });
+    await pipelined(port, 20);
+    expect(order).toEqual(Array.from({ length: 20 }, (_, n) => `/${n}`));
+  });
+
+  test("is cut and counted once when more waits than any client needs", async () => {
+    cut.length = 0;
+    let asked = 0;
+    const { port, url } = await start((_request, response) => {
+      asked++;
+      setTimeout(() => response.end("late"), 50);
+    });
+    const text = await pipelined(port, 1_000);
+    expect(text).toBe("");
+    expect(cut).toEqual(["other"]);
+    expect(asked).toBe(1);
+    expect((await ask(url)).body.toString()).toBe("late");
   });
 });
 

@@ -76,8 +76,8 @@ export const losses = graph(
   {
     title: "Left out and cut off",
     means:
-      "Series per second that were left out because an equal one came first, and clients of the stream that were cut because they did not keep up.",
-    todo: "Series: two devices of a VM have one name. Clients: `record` runs on a machine that is too slow.",
+      "Series per second that were left out because an equal one came first, responses that were cut because nobody took them, and clients of the stream that did not keep up.",
+    todo: "Series: two devices of a VM have one name. Responses: the log names the client. Clients: `record` runs on a machine that is too slow.",
     unit: "cps",
     decimals: 2,
     colours: ["green"],
@@ -85,6 +85,10 @@ export const losses = graph(
       [
         `rate(albatross_exporter_duplicate_series_total{${EXPORTERS}}${RATE})`,
         "{{instance}} series left out",
+      ],
+      [
+        `sum by (${BY_EXPORTER}, route) (rate(albatross_exporter_responses_cut_total{${EXPORTERS}}${RATE})) > 0`,
+        "{{instance}} responses cut of {{route}}",
       ],
       [
         `rate(albatross_exporter_stream_clients_dropped_total{${EXPORTERS}}${RATE})`,

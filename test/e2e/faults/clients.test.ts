@@ -43,9 +43,10 @@ function scrapes(serving: Serving, outcome: string): Promise<number | undefined>
   return serving.metric(`albatross_exporter_scrapes_total{outcome="${outcome}"}`);
 }
 
-/** A client that has asked for the metrics and takes nothing. */
-async function stuckClient(port: number): Promise<Socket> {
-  const socket = await connectWithoutReading(port, "/metrics");
+/** A client that has asked and takes nothing. */
+async function stuckClient(port: number, path = "/metrics"): Promise<Socket> {
+  const socket = await connectWithoutReading(port, path);
+  socket.on("error", () => undefined);
   onTestFinished(() => void socket.destroy());
   return socket;
 }
@@ -68,7 +69,6 @@ test("a client that reads one byte a second is cut by write_timeout and counted,
   socket.once("close", () => {
     closed = true;
   });
-  socket.on("error", () => undefined);
   const reading = setInterval(() => socket.read(1), SECOND_MS);
   onTestFinished(() => clearInterval(reading));
 
@@ -80,7 +80,7 @@ test("a client that reads one byte a second is cut by write_timeout and counted,
     () => scrapes(serving, "timeout"),
     (count) => count === 1,
   );
-  await serving.logged("scrape cut: not taken in time");
+  await serving.logged("response cut: not taken in time");
   socket.resume();
   await until(
     "the client's end of it",
@@ -138,3 +138,20 @@ function lastBytesOf(socket: Socket): Promise<string> {
     });
   });
 }
+
+test("SIGTERM ends it in time, however many clients are stuck", async () => {
+  const { serving, port } = await busyProgram("write_timeout: 30s");
+  for (let i = 0; i < 5; i++) {
+    await stuckClient(port);
+    const [asksAll, asksSlowly] = [
+      await stuckClient(port, "/api/v1/stream"),
+      await stuckClient(port, "/api/v1/vms"),
+    ];
+    asksAll.write("GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(20));
+    asksSlowly.write("GET / HTTP/1.1\r\nHo");
+  }
+  const startedMs = performance.now();
+  serving.signal("SIGTERM");
+  expect(await serving.exited).toBe(0);
+  expect(performance.now() - startedMs).toBeLessThan(5_000);
+}, 40_000);
