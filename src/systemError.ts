@@ -3,10 +3,13 @@ const WORDS: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
   ECONNREFUSED: "connection refused",
   ECONNRESET: "connection lost",
+  EIO: "the device reports an error",
   EISDIR: "it is a directory",
   ENOENT: "no such file or directory",
   ENOSPC: "no space left",
   ENOTFOUND: "no such host",
+  EPIPE: "nobody reads it",
+  EROFS: "the file system is read-only",
 };
 
 /** What an error says, without the system call and path that Node puts around it. */

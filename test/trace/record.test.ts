@@ -10,6 +10,7 @@ import { gunzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { formatProblem } from "../../src/config/checkedYaml.ts";
+import { lockFile } from "../../src/fileLock.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { loadScenario } from "../../src/simulator/scenarioFile.ts";
 import { openTraceFile, RecordError } from "../../src/trace/file.ts";
@@ -415,6 +416,15 @@ describe("the command", () => {
     const { code, stderr } = await runHere(["record", "--target", "none", "--take-slot"]);
     expect(stderr).toMatch(/has no target called none \(it has: /);
     expect(code).toBe(1);
+  });
+
+  it("leaves a file alone that another recorder writes to", async () => {
+    const file = join(dir, "trace.ndjson");
+    const unlock = await lockFile(file);
+    const { code, stderr } = await runHere(["record", "-o", file]);
+    await unlock?.();
+    expect(stderr).toBe(`albatross-exporter: another recorder writes to ${file}\n`);
+    expect([code, existsSync(file)]).toEqual([1, false]);
   });
 
   it("says when there is no exporter", { tags: ["process"] }, async () => {
