@@ -3,6 +3,7 @@ import { get as httpGet, type IncomingMessage } from "node:http";
 import { get as httpsGet } from "node:https";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { z } from "zod";
 import { Target } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
 import { formatProblem } from "../config/checkedYaml.ts";
@@ -206,23 +207,15 @@ function broken(url: string, error: unknown): RecordError {
 /** A host that is no target would be recorded as silence. */
 async function checkHost(url: string, host: string, signal: AbortSignal): Promise<void> {
   const body = await bodyOf(url, await ask(url, "api/v1/targets", "application/json", signal));
-  const names = targetNames(body);
+  const answer = TARGETS.safeParse(parsed(body));
   const where = withoutPassword(url);
-  if (names === null) throw new RecordError(`${where} is no albatross-exporter: it lists no targets`);
+  if (!answer.success) throw new RecordError(`${where} is no albatross-exporter: it lists no targets`);
+  const names = answer.data.data.map(({ name }) => name);
   if (!names.includes(host)) throw noTarget(where, host, names);
 }
 
-/** The names in an answer to the question for targets; null for another answer. */
-function targetNames(body: string): string[] | null {
-  const answer = parsed(body);
-  if (!isObject(answer) || !Array.isArray(answer["data"])) return null;
-  const names = answer["data"].map((target: unknown) => (isObject(target) ? target["name"] : null));
-  return names.every((name) => typeof name === "string") ? names : null;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null;
-}
+const TARGETS = z.object({ data: z.array(z.object({ name: z.string() })) });
+const REFUSAL = z.object({ error: z.string() });
 
 /** Null for what is no JSON. */
 function parsed(body: string): unknown {
@@ -268,9 +261,7 @@ async function refused(url: string, path: string, response: IncomingMessage): Pr
     return new RecordError(`${where} redirects /${path} to ${headers.location}: is that where it is?`);
   }
   const body = await bodyOf(url, response);
-  const answer = parsed(body);
-  // the API's answers say why in a field
-  const why = isObject(answer) && "error" in answer ? String(answer["error"]) : body;
+  const why = REFUSAL.safeParse(parsed(body)).data?.error ?? body;
   return new RecordError(`${where} answered ${statusCode} to /${path}: ${firstLine(why)}`);
 }
 
