@@ -10,6 +10,7 @@ import { collectFamilies } from "../exporter/collect.ts";
 import { SelfMetrics } from "../exporter/selfMetrics.ts";
 import type { Family } from "../exposition/family.ts";
 import { Fleet } from "../fleet/fleet.ts";
+import type { VmWarning } from "../fleet/hostVms.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logger } from "../log.ts";
 import { filesOnDisk, Scaler } from "../scaler/scaler.ts";
@@ -59,13 +60,7 @@ export class Exporter {
       clock,
       deathTimeoutMs: config.scaler.defaults.deathTimeoutMs,
       hostCpus: cpus().length,
-      onImplausible: (warning) =>
-        log.warn(
-          { ...warning },
-          "a VM's counters went where they cannot; such steps are only counted from now on",
-        ),
-      onAssumedCpu: (warning) =>
-        log.warn({ ...warning }, "a VM taken to have one CPU uses more: is unikernel info out of reach?"),
+      onWarning: (warning) => log.warn({ ...warning }, VM_WARNINGS[warning.kind]),
       needsInfo: (host) => this.#running.find(({ config }) => config.name === host)?.target.askInfoSoon(),
     });
     const observed = new FleetSource(this.#fleet);
@@ -213,6 +208,12 @@ export class Exporter {
     });
   }
 }
+
+const VM_WARNINGS: Readonly<Record<VmWarning["kind"], string>> = {
+  assumed_cpu: "a VM taken to have one CPU uses more: is unikernel info out of reach?",
+  usage: "a VM's counters say that it used more CPU than it has: such steps count as no measurement",
+  decrease: "a VM's counters went back though it was not restarted: such steps count as no measurement",
+};
 
 /** Whether what is known of a host's VMs stays true under changed settings. */
 function readsTheSame(before: TargetConfig, after: TargetConfig): boolean {

@@ -3,7 +3,7 @@ import type { Clock } from "../clock.ts";
 import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 import { deriveGroups } from "./groups.ts";
-import { type AssumedCpuWarning, HostVms, type HostVmsOptions, type ImplausibleWarning } from "./hostVms.ts";
+import { type HostOptions, HostVms } from "./hostVms.ts";
 import type {
   ExpectedVm,
   FleetSnapshot,
@@ -17,24 +17,11 @@ import type {
 /** Gone VMs are looked for this many times per `death_timeout`, as samples arrive and snapshots are taken. */
 const SWEEPS_PER_DEATH_TIMEOUT = 8;
 const MIN_SWEEP_GAP_US = 1_000_000;
-const DEFAULT_INFO_POLL_MS = 30_000;
-/** What a host that nobody describes is taken to have at most. */
-const MOST_HOST_CPUS = 1_024;
 
-export interface FleetOptions {
+export interface FleetOptions extends HostOptions {
   readonly clock: Clock;
   /** silence after which a VM is gone, and how long its restart count is remembered then */
   readonly deathTimeoutMs: number;
-  /** how often unikernel info is asked for; default 30 s */
-  readonly infoPollMs?: number;
-  /** how many CPUs the hosts have, where that is known: no VM uses more */
-  readonly hostCpus?: number;
-  /** told at most once per host that a VM which was taken to have one CPU uses more */
-  readonly onAssumedCpu?: (warning: AssumedCpuWarning) => void;
-  /** told when only an answer to unikernel info that is asked for now can say what a sample of the host means */
-  readonly needsInfo?: (host: string) => void;
-  /** told at most once per host that counters of a VM went where they cannot */
-  readonly onImplausible?: (warning: ImplausibleWarning) => void;
 }
 
 /**
@@ -43,7 +30,7 @@ export interface FleetOptions {
  */
 export class Fleet {
   readonly #clock: Clock;
-  readonly #options: HostVmsOptions;
+  readonly #options: HostOptions;
   readonly #hosts = new Map<string, HostVms>();
   #deathTimeoutUs: number;
   #sweptAtUs: number;
@@ -51,13 +38,7 @@ export class Fleet {
   constructor(options: FleetOptions) {
     this.#clock = options.clock;
     this.#deathTimeoutUs = options.deathTimeoutMs * 1000;
-    this.#options = {
-      infoPollUs: (options.infoPollMs ?? DEFAULT_INFO_POLL_MS) * 1000,
-      hostCpus: options.hostCpus ?? MOST_HOST_CPUS,
-      onAssumedCpu: options.onAssumedCpu ?? (() => undefined),
-      onImplausible: options.onImplausible ?? (() => undefined),
-      needsInfo: options.needsInfo ?? (() => undefined),
-    };
+    this.#options = options;
     this.#sweptAtUs = this.#clock.nowUs();
   }
 

@@ -3,18 +3,17 @@ import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
 import { formatName, type Name, pathText } from "../wire/names.ts";
 import { measuredPercent } from "./counters.ts";
 import { splitCloneName } from "./groups.ts";
-import {
-  type ExpectedVm,
-  IMPLAUSIBLE_KINDS,
-  type ImplausibleKind,
-  type MemberState,
-  type PolicyRecord,
-  type SnapshotOptions,
-  type SnapshotParts,
-  type UnheardVm,
-  type VmIdentity,
-  type VmInfo,
-  type VmRecord,
+import type {
+  ExpectedVm,
+  ImplausibleKind,
+  MemberState,
+  PolicyRecord,
+  SnapshotOptions,
+  SnapshotParts,
+  UnheardVm,
+  VmIdentity,
+  VmInfo,
+  VmRecord,
 } from "./types.ts";
 import {
   afterListing,
@@ -38,29 +37,26 @@ const SILENT_INTERVALS = 3;
 /** After so many stats intervals every VM of a host that is alive has been heard. */
 export const INTERVALS_UNTIL_ALL_HEARD = 1.5;
 
-/** Said once per host: a VM that was taken to have one CPU uses more. */
-export interface AssumedCpuWarning {
-  readonly host: string;
-  /** full name of the VM that proved it */
-  readonly vm: string;
-  /** the rate before it was clamped, for one CPU */
-  readonly percent: number;
-}
+/** What a host that nobody describes is taken to have at most. */
+const MOST_HOST_CPUS = 1_024;
 
-/** Said once per host: a VM's counters went where they cannot. */
-export interface ImplausibleWarning {
+/**
+ * Said once per host and kind: a VM that was taken to have one CPU uses more (`assumed_cpu`, with the rate for one before it
+ * was clamped), or its counters went where they cannot.
+ */
+export interface VmWarning {
   readonly host: string;
   readonly vm: string;
-  readonly kind: ImplausibleKind;
+  readonly kind: "assumed_cpu" | ImplausibleKind;
+  readonly percent?: number;
 }
 
-export interface HostVmsOptions {
-  readonly infoPollUs: number;
-  /** how many CPUs the hosts have */
-  readonly hostCpus: number;
-  readonly onAssumedCpu: (warning: AssumedCpuWarning) => void;
-  readonly onImplausible: (warning: ImplausibleWarning) => void;
-  readonly needsInfo: (host: string) => void;
+export interface HostOptions {
+  /** how many CPUs the hosts have, where that is known: no VM uses more */
+  readonly hostCpus?: number;
+  readonly onWarning?: (warning: VmWarning) => void;
+  /** told when only an answer to unikernel info that is asked for now can say what a sample of the host means */
+  readonly needsInfo?: (host: string) => void;
 }
 
 /** What outlives a VM for `death_timeout`. */
@@ -85,7 +81,8 @@ export class HostVms implements VmHost {
   readonly host: string;
   deathTimeoutUs: number;
   readonly implausible: Record<ImplausibleKind, number> = { usage: 0, decrease: 0 };
-  readonly #options: HostVmsOptions;
+  readonly hostCpus: number;
+  readonly #options: HostOptions;
   readonly #vms = new VmIndex();
   readonly #departed = new Map<string, DepartedVm>();
   readonly #expected = new Map<string, Expected>();
@@ -99,20 +96,13 @@ export class HostVms implements VmHost {
   /** the stats interval as the last sample knew it */
   #intervalUs = 0;
   #infoAnsweredBefore = false;
-  #warnedOfCpus = false;
+  readonly #warned = new Set<VmWarning["kind"]>();
 
-  constructor(host: string, deathTimeoutUs: number, options: HostVmsOptions) {
+  constructor(host: string, deathTimeoutUs: number, options: HostOptions) {
     this.host = host;
     this.deathTimeoutUs = deathTimeoutUs;
+    this.hostCpus = options.hostCpus ?? MOST_HOST_CPUS;
     this.#options = options;
-  }
-
-  get infoPollUs(): number {
-    return this.#options.infoPollUs;
-  }
-
-  get hostCpus(): number {
-    return this.#options.hostCpus;
   }
 
   /** The host's statistics are arriving: as was said last, else whether any ever did. */
@@ -258,13 +248,12 @@ export class HostVms implements VmHost {
   }
 
   onImplausible(vm: string, kind: ImplausibleKind, count: number): void {
-    const isFirst = IMPLAUSIBLE_KINDS.every((known) => this.implausible[known] === 0);
     this.implausible[kind] += count;
-    if (isFirst) this.#options.onImplausible({ host: this.host, vm, kind });
+    this.#warn({ host: this.host, vm, kind });
   }
 
   needsInfo(): void {
-    this.#options.needsInfo(this.host);
+    this.#options.needsInfo?.(this.host);
   }
 
   /** How many VMs are held, how many are only remembered, and how many have not been heard since the program started. */
@@ -349,11 +338,16 @@ export class HostVms implements VmHost {
   }
 
   #checkAssumedCpus(vm: Vm): void {
-    if (this.#warnedOfCpus || vm.info !== null || vm.usagePercent !== 100 || vm.window === null) return;
+    if (vm.info !== null || vm.usagePercent !== 100 || vm.window === null) return;
     const percent = measuredPercent(vm.window, 1);
     if (percent === null || percent <= PROOF_OF_MORE_CPUS_PERCENT) return;
-    this.#warnedOfCpus = true;
-    this.#options.onAssumedCpu({ host: this.host, vm: vm.fullName, percent });
+    this.#warn({ host: this.host, vm: vm.fullName, kind: "assumed_cpu", percent });
+  }
+
+  #warn(warning: VmWarning): void {
+    if (this.#warned.has(warning.kind)) return;
+    this.#warned.add(warning.kind);
+    this.#options.onWarning?.(warning);
   }
 }
 

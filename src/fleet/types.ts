@@ -138,8 +138,7 @@ export interface Group {
  * Why a step of a VM's counters counts as no measurement: `usage`, more CPU than the VM has; `decrease`, counters that went
  * down although info shows that the VM was not restarted.
  */
-export const IMPLAUSIBLE_KINDS = ["usage", "decrease"] as const;
-export type ImplausibleKind = (typeof IMPLAUSIBLE_KINDS)[number];
+export type ImplausibleKind = "usage" | "decrease";
 
 /** What the fleet knows about a host as a whole. */
 export interface HostRecord {

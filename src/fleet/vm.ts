@@ -13,8 +13,8 @@ import type { CpuPoint, ExpectedVm, ImplausibleKind, VmIdentity, VmInfo, VmRecor
 
 /** For how many polls a VM waits for unikernel info to list it, before it is taken to have one CPU. */
 const WARMING_POLLS = 2;
-/** The same as a time, for a vmmd that answered once and has stopped: two polls, and one for the second to fail. */
-const WARMING_POLL_INTERVALS = WARMING_POLLS + 1;
+/** The same as a time, for a vmmd that answered once and has stopped: two polls of 30 s, and one for the second to fail. */
+const INFO_PATIENCE_US = 90_000_000;
 
 /** No VM takes more of what it has, however unevenly its samples arrive. */
 const MAX_USAGE_PERCENT = 200;
@@ -26,7 +26,6 @@ const SMALL_DECREASE_US = 1_000_000;
 export interface VmHost {
   /** vmmd has answered at least once: a VM that it has not listed yet will be listed soon */
   readonly infoAnswered: boolean;
-  readonly infoPollUs: number;
   /** how many CPUs the host has: no VM uses more */
   readonly hostCpus: number;
   /** how many CPUs info last gave the VM of this full name, in this run or before; null where it never did */
@@ -111,7 +110,7 @@ export function nextSample(vm: Vm, arrived: Sample, host: VmHost): Vm {
     startSeen: vm.startSeen,
     arrivalUs: sample.arrivalUs,
     intervalUs: sample.intervalUs,
-    patienceUs: WARMING_POLL_INTERVALS * host.infoPollUs,
+    patienceUs: INFO_PATIENCE_US,
   });
   if (decreased && evidence.kind === "doubtful") host.needsInfo();
   const next = copyOf(vm);
@@ -220,9 +219,7 @@ function knownCpus(vm: Vm, nowUs: number, host: VmHost): number | null {
   const given = cpusGiven(vm);
   if (given !== null) return given;
   const isWaiting =
-    host.infoAnswered &&
-    vm.unlistedPolls < WARMING_POLLS &&
-    nowUs - vm.firstSeenUs < WARMING_POLL_INTERVALS * host.infoPollUs;
+    host.infoAnswered && vm.unlistedPolls < WARMING_POLLS && nowUs - vm.firstSeenUs < INFO_PATIENCE_US;
   if (isWaiting) return null;
   return (vm.cloneId > 0 ? host.cpusGiven(`${vm.path}:${vm.primary}`) : null) ?? 1;
 }

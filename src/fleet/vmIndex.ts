@@ -42,8 +42,8 @@ export class VmIndex {
   }
 
   find(fullName: string): Vm | undefined {
-    const place = this.#places.get(fullName);
-    return place === undefined ? undefined : this.#vms[place.at];
+    const at = this.#places.get(fullName)?.at;
+    return at === undefined ? undefined : this.#vms[at];
   }
 
   /** Takes in a VM, or a newer record of one that is here. */

@@ -27,7 +27,7 @@ describe("more CPU than a VM has", () => {
     const fleet = new TestFleet();
     gauges(fleet, [...years, 2e9, 2.1e9]);
     expect(fleet.implausibleSteps()).toEqual({ usage: 3, decrease: 0 });
-    expect(fleet.implausible).toEqual([{ host: "h", vm: ":web", kind: "usage" }]);
+    expect(fleet.warnings).toEqual([{ host: "h", vm: ":web", kind: "usage" }]);
   });
 
   test("is also what follows one sample of zeros", () => {
@@ -91,7 +91,7 @@ describe("a decrease of a VM that info knows", () => {
     const fleet = steppedBack().at(25).info(info(1));
     expect(fleet.vm(":web")).toMatchObject({ restarts: 0, firstSeenUs: 0, startSeen: false });
     expect(fleet.implausibleSteps()).toEqual({ usage: 0, decrease: 1 });
-    expect(fleet.implausible).toEqual([{ host: "h", vm: ":web", kind: "decrease" }]);
+    expect(fleet.warnings).toEqual([{ host: "h", vm: ":web", kind: "decrease" }]);
     expect(fleet.at(30).sample(":web", 11.95).gauge(":web")).toBe(10);
   });
 

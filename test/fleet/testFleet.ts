@@ -1,5 +1,5 @@
 import { Fleet } from "../../src/fleet/fleet.ts";
-import type { AssumedCpuWarning, ImplausibleWarning } from "../../src/fleet/hostVms.ts";
+import type { VmWarning } from "../../src/fleet/hostVms.ts";
 import type { FleetSnapshot, Group, MemberState, VmRecord } from "../../src/fleet/types.ts";
 import type { Policy, Rusage, UnikernelInfo } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
@@ -11,10 +11,9 @@ const HOST = "h";
 /** A fleet with the design's defaults (interval 10 s, stale after 35 s, dead after 15 min), driven in seconds. */
 export class TestFleet {
   readonly clock = new FakeClock();
-  readonly warnings: AssumedCpuWarning[] = [];
+  readonly warnings: VmWarning[] = [];
   /** hosts whose info was asked for, in order */
   readonly infoNeeded: string[] = [];
-  readonly implausible: ImplausibleWarning[] = [];
   readonly fleet: Fleet;
   intervalUs = 10e6;
   staleAfterS = 35;
@@ -24,9 +23,8 @@ export class TestFleet {
       clock: this.clock,
       deathTimeoutMs: deathTimeoutS * 1000,
       ...(hostCpus !== undefined && { hostCpus }),
-      onAssumedCpu: (warning) => this.warnings.push(warning),
+      onWarning: (warning) => this.warnings.push(warning),
       needsInfo: (host) => this.infoNeeded.push(host),
-      onImplausible: (warning) => this.implausible.push(warning),
     });
   }
 

@@ -231,7 +231,7 @@ describe("the number of CPUs", () => {
     fleet.at(10).sample(":a", 11).sample(":b", 10.9);
     expect(fleet.warnings).toEqual([]);
     fleet.at(20).sample(":a", 26).sample(":b", 30).at(30).sample(":a", 60);
-    expect(fleet.warnings).toEqual([{ host: "h", vm: ":a", percent: 150 }]);
+    expect(fleet.warnings).toEqual([{ host: "h", vm: ":a", kind: "assumed_cpu", percent: 150 }]);
     fleet.sample(":c", 0, {}, "other").at(40).sample(":c", 20, {}, "other");
     expect(fleet.warnings.map(({ host }) => host)).toEqual(["h", "other"]);
   });
