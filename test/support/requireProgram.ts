@@ -1,8 +1,8 @@
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
-/** The Debian package that each program comes in. */
-const PACKAGES = {
+/** The programs that tests start beside ours, with the Debian package that each comes in. */
+export const PACKAGES = {
   prometheus: "prometheus",
   promtool: "prometheus",
   "prometheus-alertmanager": "prometheus-alertmanager",
@@ -22,7 +22,7 @@ export function requireProgram(program: keyof typeof PACKAGES): boolean {
   return false;
 }
 
-function isInstalled(program: string): boolean {
+export function isInstalled(program: string): boolean {
   return (process.env["PATH"] ?? "").split(delimiter).some((folder) => {
     try {
       accessSync(join(folder, program), constants.X_OK);
