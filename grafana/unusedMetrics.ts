@@ -26,4 +26,5 @@ export const unusedMetrics: Readonly<Record<string, string>> = {
   nodejs_heap_space_size_used_bytes: HEAP_SPACES,
   nodejs_heap_space_size_available_bytes: HEAP_SPACES,
   nodejs_version_info: "The version of Node is a label of albatross_exporter_build_info, which is shown.",
+  albatross_exporter_log_lines_lost_total: "For whoever looks for a line that the log should have.",
 };

@@ -1,4 +1,6 @@
-import { type DestinationStream, destination, type Logger as PinoLogger, pino, stdTimeFunctions } from "pino";
+import { writeSync } from "node:fs";
+import { type DestinationStream, type Logger as PinoLogger, pino, stdTimeFunctions } from "pino";
+import { type Clock, systemClock } from "./clock.ts";
 import type { LogConfig } from "./config/sections.ts";
 
 /** A structured logger: `log.info({ host }, "connected")`. */
@@ -24,9 +26,20 @@ export function withFields(log: Log, fields: object): Log {
 
 const STDERR_FD = 2;
 
+/** Where whole lines go. */
+export interface LogOutput {
+  write(line: string): void;
+  /** Lines that were lost so far. */
+  readonly lost?: number;
+  /** Called with the lines that were lost when lines can be written again. */
+  onLost?: (lines: number) => void;
+}
+
 /** A logger, and the way to change how it logs while it is in use. */
 export interface Logging {
   readonly log: Logger;
+  /** Lines that were lost so far, because whoever reads the log did not. */
+  readonly lostLines: number;
   change(config: LogConfig): void;
 }
 
@@ -34,7 +47,7 @@ export interface Logging {
  * Makes the program's logger. Every event is one line on stderr (or on `out`) with `time` (RFC 3339), `level`, `msg`
  * and the event's fields, as JSON or as logfmt.
  */
-export function createLogging(config: LogConfig, out: DestinationStream = stderr()): Logging {
+export function createLogging(config: LogConfig, out: LogOutput = stderr()): Logging {
   let { format } = config;
   const formatted: DestinationStream = {
     write: (line) => out.write(format === "json" ? line : `${toLogfmt(JSON.parse(line))}\n`),
@@ -46,8 +59,12 @@ export function createLogging(config: LogConfig, out: DestinationStream = stderr
     formatters: { level: (label: string) => ({ level: label }) },
   };
   const log = pino(options, formatted);
+  out.onLost = (lines) => log.error({ lines }, "log lines were lost: nobody read the log, or it had no room");
   return {
     log,
+    get lostLines() {
+      return out.lost ?? 0;
+    },
     change(next) {
       log.level = next.level;
       format = next.format;
@@ -56,15 +73,86 @@ export function createLogging(config: LogConfig, out: DestinationStream = stderr
 }
 
 /** A logger that goes on as it began. */
-export function createLogger(config: LogConfig, out?: DestinationStream): Logger {
+export function createLogger(config: LogConfig, out?: LogOutput): Logger {
   return createLogging(config, out).log;
 }
 
-function stderr(): DestinationStream {
-  const stream = destination({ fd: STDERR_FD, sync: true });
-  // Whoever read stderr is gone. There is no place left to say so, and serving metrics goes on.
-  stream.on("error", () => undefined);
-  return stream;
+/** What may wait for a reader of the log that stands still; what comes then is lost. Hours of an ordinary log. */
+const MAX_WAITING_BYTES = 2 ** 20;
+const RETRY_MS = 100;
+
+export interface LineOutputOptions {
+  /** Writes what it can of the bytes and returns how many those are; throws where it would have to wait. */
+  readonly write: (bytes: Uint8Array) => number;
+  readonly clock: Pick<Clock, "after">;
+}
+
+/**
+ * Lines to a reader that is never waited for. While they cannot be written, because a pipe or terminal is not read, a
+ * disk is full or nobody is there, up to 1 MiB of them is kept.
+ */
+export class LineOutput implements LogOutput {
+  readonly #options: LineOutputOptions;
+  readonly #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #isPutOff = false;
+  #untold = 0;
+  lost = 0;
+  onLost: (lines: number) => void = () => undefined;
+
+  constructor(options: LineOutputOptions) {
+    this.#options = options;
+  }
+
+  write(line: string): void {
+    const bytes = Buffer.from(line);
+    if (this.#waitingBytes + bytes.length > MAX_WAITING_BYTES) {
+      this.lost++;
+      this.#untold++;
+      return;
+    }
+    this.#waiting.push(bytes);
+    this.#waitingBytes += bytes.length;
+    if (!this.#isPutOff) this.writeWaiting();
+  }
+
+  /** Writes what can be written now. The rest is tried again. */
+  writeWaiting(): void {
+    try {
+      for (let [bytes] = this.#waiting; bytes !== undefined; [bytes] = this.#waiting) {
+        const written = this.#options.write(bytes);
+        this.#waitingBytes -= written;
+        if (written < bytes.length) this.#waiting[0] = bytes.subarray(written);
+        else this.#waiting.shift();
+      }
+    } catch {
+      // Whatever it is, the log is no place to tell it now.
+      if (!this.#isPutOff) this.#putOff();
+      return;
+    }
+    const lines = this.#untold;
+    this.#untold = 0;
+    if (lines > 0) this.onLost(lines);
+  }
+
+  #putOff(): void {
+    this.#isPutOff = true;
+    this.#options.clock.after(RETRY_MS, () => {
+      this.#isPutOff = false;
+      this.writeWaiting();
+    });
+  }
+}
+
+/** stderr, whatever it is: written to at once where that works without waiting. */
+function stderr(): LineOutput {
+  const { _handle: handle } = process.stderr as { _handle?: { setBlocking?(on: boolean): void } };
+  // Node has a terminal wait for whoever has stopped it (Ctrl-S). To ask for stderr makes a pipe one that does not wait.
+  handle?.setBlocking?.(false);
+  const clock = systemClock({ unref: true });
+  const output = new LineOutput({ write: (bytes) => writeSync(STDERR_FD, bytes), clock });
+  process.on("exit", () => output.writeWaiting());
+  return output;
 }
 
 /**

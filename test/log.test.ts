@@ -1,5 +1,6 @@
-import { expect, test } from "vitest";
-import { createLogger, createLogging, toLogfmt } from "../src/log.ts";
+import { describe, expect, test } from "vitest";
+import { createLogger, createLogging, LineOutput, toLogfmt } from "../src/log.ts";
+import { FakeClock } from "./support/fakeClock.ts";
 
 function capture(format: "logfmt" | "json", level: "debug" | "info" = "info") {
   const lines: string[] = [];
@@ -62,4 +63,71 @@ test("level and format change while it is in use", () => {
   change({ level: "warn", format: "json" });
   log.info("hidden");
   expect(lines.map((line) => JSON.parse(line).msg)).toEqual(["now"]);
+});
+
+describe("the output of the log", () => {
+  /** A reader that takes `room` bytes, and then throws what the system says. */
+  function reader(code = "EAGAIN") {
+    const clock = new FakeClock();
+    const taken: string[] = [];
+    let room = Number.POSITIVE_INFINITY;
+    const output = new LineOutput({
+      clock,
+      write: (bytes) => {
+        const part = bytes.subarray(0, room);
+        if (part.length === 0) throw Object.assign(new Error(code), { code });
+        room -= part.length;
+        taken.push(Buffer.from(part).toString());
+        return part.length;
+      },
+    });
+    const setRoom = (bytes: number) => {
+      room = bytes;
+      clock.advance(1000);
+    };
+    return { output, clock, setRoom, text: () => taken.join("") };
+  }
+
+  test("is written to at once", () => {
+    const { output, text, clock } = reader();
+    output.write("one\n");
+    expect(text()).toBe("one\n");
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  test.each(["EAGAIN", "ENOSPC", "EPIPE", "EIO", "EBADF"])(
+    "keeps lines while there is %s, and gives all of them in order and whole afterwards",
+    (code) => {
+      const { output, setRoom, text, clock } = reader(code);
+      const lines = Array.from({ length: 50 }, (_, index) => `line ${index} grün\n`);
+      setRoom(7);
+      for (const line of lines) output.write(line);
+      expect(text()).toBe("line 0 ");
+      setRoom(20);
+      setRoom(Number.POSITIVE_INFINITY);
+      expect(text()).toBe(lines.join(""));
+      expect([output.lost, clock.pendingTimers]).toEqual([0, 0]);
+    },
+  );
+
+  test("keeps no more than 1 MiB, and what is lost is counted, and told once there is room again", () => {
+    const { output, setRoom, text } = reader();
+    const logging = createLogging({ level: "error", format: "json" }, output);
+    setRoom(0);
+    const line = `${"x".repeat(1023)}\n`;
+    for (let i = 0; i < 3000; i++) output.write(line);
+    expect(logging.lostLines).toBe(3000 - 1024);
+    setRoom(Number.POSITIVE_INFINITY);
+    output.write("after\n");
+    const [told, after] = text()
+      .slice(1024 * 1024)
+      .trimEnd()
+      .split("\n");
+    expect(JSON.parse(told ?? "")).toMatchObject({ level: "error", lines: 3000 - 1024 });
+    expect(after).toBe("after");
+    setRoom(0);
+    setRoom(Number.POSITIVE_INFINITY);
+    expect(text().match(/were lost/g)).toHaveLength(1);
+    expect(logging.lostLines).toBe(3000 - 1024);
+  });
 });

@@ -12,7 +12,7 @@ import type { Family } from "../exposition/family.ts";
 import { Fleet } from "../fleet/fleet.ts";
 import type { VmWarning } from "../fleet/hostVms.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
-import type { Logger } from "../log.ts";
+import type { Logger, Logging } from "../log.ts";
 import { filesOnDisk, Scaler } from "../scaler/scaler.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
 import { Broadcast } from "../trace/broadcast.ts";
@@ -24,7 +24,7 @@ import { Listeners } from "../web/server.ts";
 export interface ExporterOptions {
   readonly config: Config;
   readonly clock: Clock;
-  readonly log: Logger;
+  readonly logging: Logging;
   readonly build: BuildInfo;
 }
 
@@ -36,6 +36,7 @@ interface Running {
 /** The whole running program: targets into the fleet, the fleet onto the web and to the scaler. */
 export class Exporter {
   readonly #clock: Clock;
+  readonly #logging: Logging;
   readonly #log: Logger;
   readonly #fleet: Fleet;
   readonly #listeners: Listeners;
@@ -49,9 +50,11 @@ export class Exporter {
   #ready = false;
   #lastReload: LastReload = { timeMs: 0, problems: [] };
 
-  constructor({ config, clock, log, build }: ExporterOptions) {
+  constructor({ config, clock, logging, build }: ExporterOptions) {
+    const { log } = logging;
     this.#config = config;
     this.#clock = clock;
+    this.#logging = logging;
     this.#log = log;
     this.#metrics = new SelfMetrics(build);
     this.#stream = new Broadcast(() => this.#lines.known(this.#fleet.listedVms()));
@@ -196,6 +199,7 @@ export class Exporter {
       config: this.#config,
       counts: this.#metrics,
     });
+    this.#metrics.logLinesLost(this.#logging.lostLines);
     const own = await this.#metrics.families({ runtime: !this.#config.web.disableExporterMetrics });
     return [...own, ...families, ...(await this.#scaler.families())];
   }

@@ -42,7 +42,7 @@ export async function serve({ flags, stop }: ServeOptions): Promise<number> {
   warn(logging, settings.warnings);
 
   const clock = systemClock();
-  const exporter = new Exporter({ config: settings.config, clock, log, build });
+  const exporter = new Exporter({ config: settings.config, clock, logging, build });
   // What was started from a file is reloaded from that file or not at all.
   let configFile = settings.file;
   const reloads = new Reloads(async () => {

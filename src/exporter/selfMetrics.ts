@@ -39,6 +39,12 @@ export const selfRows = {
     help: "Series left out of scrapes because a device or stat before them on the same VM has an equal label.",
     unit: "series",
   },
+  logLinesLost: {
+    name: "albatross_exporter_log_lines_lost_total",
+    help: "Lines of the log that were lost because nobody read it, or because it had no room.",
+    unit: "lines",
+    runtime: true,
+  },
   scrapeSeconds: {
     name: "albatross_exporter_scrape_duration_seconds",
     type: "histogram",
@@ -108,6 +114,7 @@ export class SelfMetrics implements CollectCounts {
   readonly #reloadSuccessTime = new Gauge(this.#about(selfRows.reloadSuccessTime));
   readonly #vmsDropped = new Gauge(this.#about(selfRows.vmsDropped));
   readonly #duplicateSeries = new Counter(this.#about(selfRows.duplicateSeries));
+  readonly #logLinesLost = new Counter(this.#about(selfRows.logLinesLost));
   readonly #scrapeSeconds = new Histogram({
     ...this.#about(selfRows.scrapeSeconds),
     buckets: SCRAPE_SECONDS_BUCKETS,
@@ -139,6 +146,12 @@ export class SelfMetrics implements CollectCounts {
 
   duplicateSeries(series: number): void {
     this.#duplicateSeries.inc(series);
+  }
+
+  /** So many lines of the log were lost since the start. */
+  logLinesLost(lines: number): void {
+    this.#logLinesLost.reset();
+    this.#logLinesLost.inc(lines);
   }
 
   /** A scrape is over. */

@@ -229,3 +229,40 @@ test("an error that nothing was there to handle is one event and exit code 1", a
   expect(await serving.exited).toBe(1);
   expect(serving.otherLines.at(-1)).toMatch(/level=fatal msg="unexpected error" err="bo\\nom"$/);
 });
+
+describe("a log that nobody reads", () => {
+  const WRONG = Array.from({ length: 3000 }, (_, index) => `key_${index}: 1\n`).join("");
+
+  /** A program that has written 1 MiB and more of log since its log was last read. */
+  async function withoutReader() {
+    const folder = await temporaryFolder();
+    const serving = await Serving.start(folder, configFor(`${folder}/none`));
+    serving.readLog(false);
+    await writeFile(serving.configFile, WRONG);
+    const lost = "albatross_exporter_log_lines_lost_total";
+    await until(
+      "lost lines",
+      async () => {
+        serving.signal("SIGHUP");
+        return await serving.metric(lost);
+      },
+      (lines) => Number(lines) > 0,
+    );
+    return serving;
+  }
+
+  test("stops nothing, SIGTERM included", async () => {
+    const serving = await withoutReader();
+    expect(await serving.get("/-/ready")).toContain("is ready");
+    serving.signal("SIGTERM");
+    expect(await serving.exited).toBe(0);
+  });
+
+  test("is told once it is read again", async () => {
+    const serving = await withoutReader();
+    serving.readLog(true);
+    const [told] = await serving.logged("log lines were lost: nobody read the log, or it had no room");
+    expect(told?.["lines"]).toBeGreaterThan(0);
+    expect(serving.otherLines).toEqual([]);
+  });
+});

@@ -184,6 +184,12 @@ export class Serving {
     return line === undefined ? undefined : Number(line.slice(series.length + 1));
   }
 
+  /** Whether what it logs is read, which it is until told otherwise. */
+  readLog(isRead: boolean): void {
+    if (isRead) this.#child.stderr?.resume();
+    else this.#child.stderr?.pause();
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { Exporter } from "../../../src/app/exporter.ts";
 import { loadConfig } from "../../../src/config/load.ts";
-import { createLogger } from "../../../src/log.ts";
+import { createLogging } from "../../../src/log.ts";
 import { SimulatedHost } from "../../../src/simulator/host.ts";
 import type { Scenario } from "../../../src/simulator/model.ts";
 import { scenarioOf } from "../../../src/simulator/model.ts";
@@ -76,7 +76,7 @@ export class Lab {
     this.#exporter = new Exporter({
       config: loaded.config,
       clock: this.clock,
-      log: createLogger({ level: "info", format: "json" }, { write }),
+      logging: createLogging({ level: "info", format: "json" }, { write }),
       build: { name: "albatross-exporter", version: "1.2.3", revision: "abc", nodeVersion: "20" },
     });
     await this.#exporter.start();
