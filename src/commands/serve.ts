@@ -2,7 +2,14 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { oneOf, type Reader, Refused } from "../config/fields.ts";
 import type { ServeFlags } from "../config/load.ts";
 import type { ListenAddress, LogConfig, WebConfig } from "../config/sections.ts";
-import { LOG_FORMATS, LOG_LEVELS, listenAddress, maxRequests, telemetryPath } from "../config/sections.ts";
+import {
+  LOG_FORMATS,
+  LOG_LEVELS,
+  listenAddress,
+  listenProblems,
+  maxRequests,
+  telemetryPath,
+} from "../config/sections.ts";
 import { untilSignal } from "../signals.ts";
 
 const HELP = `
@@ -88,6 +95,8 @@ function serveFlags(program: Command, serve: Command): ServeFlags {
       "--web.config.file is not built yet: there is no TLS or authentication; listen on 127.0.0.1 behind a reverse proxy instead",
     );
   }
+  const [problem] = listenProblems(flags["web.listenAddress"] ?? []);
+  if (problem !== undefined) program.error(`--web.listen-address: ${problem[1]}`);
   const configFile = flags["config.file"];
   return {
     ...(configFile === undefined ? {} : { configFile }),

@@ -81,7 +81,9 @@ export function text({ what, maxLength = 255 }: { what: string; maxLength?: numb
     if (typeof value !== "string" || value.length === 0 || value.length > maxLength) {
       return new Refused(`${what}, 1 to ${maxLength} characters`);
     }
-    return /\p{Cc}/u.test(value) ? new Refused(what, "control characters are not allowed") : value;
+    if (/\p{Cc}/u.test(value)) return new Refused(what, "control characters are not allowed");
+    // Written out it would be U+FFFD, and two such texts the same.
+    return /\p{Cs}/u.test(value) ? new Refused(what, "half a surrogate pair is not allowed") : value;
   };
 }
 

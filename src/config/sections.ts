@@ -42,14 +42,57 @@ export function formatListenAddress({ host, port }: ListenAddress): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** An address written in one way: letters small, IPv6 as short as it can be. */
+function canonical({ host }: ListenAddress): string | null {
+  if (host === null || isIP(host) !== 6) return host?.toLowerCase() ?? null;
+  const short = `http://[${host}]`;
+  return URL.canParse(short) ? new URL(short).hostname.slice(1, -1) : host.toLowerCase();
+}
+
+/** Whether `[::]` is to leave out IPv4, which it would take otherwise, because another of the addresses is for that. */
+export function leavesOutIPv4({ host, port }: ListenAddress, addresses: readonly ListenAddress[]): boolean {
+  const isOther = (other: ListenAddress) =>
+    other.port === port && other.host !== null && isIP(other.host) !== 6;
+  return host !== null && canonical({ host, port }) === "::" && addresses.some(isOther);
+}
+
+/** Why an address cannot be listened on while another is; null where both can be, as far as their texts tell. */
+function exclusion(address: ListenAddress, other: ListenAddress): string | null {
+  const [host, otherHost] = [canonical(address), canonical(other)];
+  if (address.port !== other.port || address.port === 0) return null;
+  const [text, otherText] = [formatListenAddress(address), formatListenAddress(other)];
+  if (host === otherHost) return `"${text}" is there twice; allowed: each address once`;
+  const family = isIP(host ?? "") === isIP(otherHost ?? "") ? isIP(host ?? "") : 0;
+  const all = { 4: "0.0.0.0", 6: "::" }[family];
+  const widest = [host, otherHost].find((one) => one === null || one === all);
+  if (widest === undefined) return null;
+  const [wide, narrow] = widest === host ? [text, otherText] : [otherText, text];
+  return `"${wide}" has "${narrow}" in it: only one of them can be listened on; allowed: one of them`;
+}
+
+/** What is wrong with the addresses as a whole: each index and what to say about it. */
+export function listenProblems(
+  addresses: readonly ListenAddress[],
+): readonly [index: number, text: string][] {
+  return addresses.flatMap((address, index) => {
+    const texts = addresses.slice(0, index).map((earlier) => exclusion(address, earlier));
+    const text = texts.find((one) => one !== null);
+    return text ? [[index, text]] : [];
+  });
+}
+
 /** Routes that the program keeps for itself. */
 const KEPT_ROUTES = /^\/(?:-|api)(?:\/|$)/;
 
 /** The path of the metrics: plain characters, no query, and none of the program's other routes. */
 export const telemetryPath: Reader<string> = (value) => {
   const allowed =
-    "a path such as /metrics, of letters, digits and ._~-/, not / itself and not below /api or /-";
-  if (typeof value !== "string" || !/^(?:\/[\w.~-]+)+$/.test(value) || KEPT_ROUTES.test(value))
+    "a path such as /metrics, of letters, digits and ._~-/, not / itself, not below /api or /-, and without . or .. as a step";
+  if (
+    typeof value !== "string" ||
+    !/^(?:\/(?!\.{1,2}(?:\/|$))[\w.~-]+)+$/.test(value) ||
+    KEPT_ROUTES.test(value)
+  )
     return new Refused(allowed);
   return value;
 };
@@ -119,12 +162,8 @@ const webSection = sectionOf(webKeys, {
       of: ["listenAddresses"],
       check: ({ listenAddresses }, report) => {
         const at = ["listenAddresses"];
-        const texts = listenAddresses.map(formatListenAddress);
-        if (texts.length === 0) report(at, "names no address; allowed: one or more");
-        for (const [index, text] of texts.entries()) {
-          if (text.endsWith(":0") || texts.indexOf(text) === index) continue;
-          report([...at, index], `"${text}" is there twice; allowed: each address once`);
-        }
+        if (listenAddresses.length === 0) report(at, "names no address; allowed: one or more");
+        for (const [index, text] of listenProblems(listenAddresses)) report([...at, index], text);
       },
     },
   ],

@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../clock.ts";
 import type { ListenAddress } from "../config/sections.ts";
-import { formatListenAddress } from "../config/sections.ts";
+import { formatListenAddress, leavesOutIPv4 } from "../config/sections.ts";
 import { type CutDeps, cutter } from "./routes.ts";
 
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -41,6 +42,10 @@ export class ListenError extends Error {
   }
 }
 
+interface AskedAddress extends ListenAddress {
+  readonly ipv6Only: boolean;
+}
+
 type Listening = Awaited<ReturnType<typeof listen>>;
 
 /** The addresses that are listened on now, each with a server of its own so that a reload may change some of them. */
@@ -57,11 +62,10 @@ export class Listeners {
    * the addresses as they were before. Responses on the way over an address that is given up are finished.
    */
   async apply(addresses: readonly ListenAddress[]): Promise<void> {
-    const wanted = addresses.map(formatListenAddress);
-    const kept = this.#listening.filter(({ asked }) => wanted.includes(formatListenAddress(asked)));
+    const wanted = addresses.map((address) => ({ ...address, ipv6Only: leavesOutIPv4(address, addresses) }));
+    const kept = this.#listening.filter(({ asked }) => wanted.some((one) => isDeepStrictEqual(one, asked)));
     const given = this.#listening.filter((server) => !kept.includes(server));
-    const held = kept.map(({ asked }) => formatListenAddress(asked));
-    const added = addresses.filter((address) => !held.includes(formatListenAddress(address)));
+    const added = wanted.filter((one) => !kept.some(({ asked }) => isDeepStrictEqual(one, asked)));
     // `127.0.0.1:80` cannot be had while `:80` is held: what is in the way goes first, and comes back on failure.
     const inTheWay = given.filter(({ bound }) => added.some(({ port }) => port === bound.port));
     for (const server of inTheWay) void server.stop();
@@ -98,7 +102,7 @@ export class Listeners {
  * answered: Node's own closing of idle ones passes over those on which nothing was ever asked, which browsers open ahead
  * of need.
  */
-async function listen(asked: ListenAddress, options: ServerOptions, port = asked.port) {
+async function listen(asked: AskedAddress, options: ServerOptions, port = asked.port) {
   const { app, clock, log } = options;
   const http = createServer({
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -133,7 +137,7 @@ async function listen(asked: ListenAddress, options: ServerOptions, port = asked
     });
     if (requests.push(answer) === 1) answer();
   });
-  const bound = await bind(http, { host: asked.host, port });
+  const bound = await bind(http, { ...asked, port });
   // Raised for a connection that cannot be accepted (no file descriptor left): the others go on.
   http.on("error", (error) => log.error({ err: error }, "web server"));
   /** Resolves when the last connection is closed, by us at `deadlineMs`. */
@@ -150,8 +154,8 @@ async function listen(asked: ListenAddress, options: ServerOptions, port = asked
   return { asked, bound, stop };
 }
 
-async function bind(server: Server, { host, port }: ListenAddress): Promise<BoundAddress> {
-  server.listen({ host: host ?? undefined, port });
+async function bind(server: Server, { host, port, ipv6Only }: AskedAddress): Promise<BoundAddress> {
+  server.listen({ host: host ?? undefined, port, ipv6Only });
   await once(server, "listening").catch((error) => {
     throw new ListenError({ host, port }, error);
   });
@@ -167,7 +171,7 @@ function explain({ code, message }: NodeJS.ErrnoException): string {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  EADDRINUSE: "another program listens there already (a second albatross-exporter?); stop it or",
+  EADDRINUSE: "something listens there already; stop it or",
   EACCES: "not permitted (ports below 1024 need CAP_NET_BIND_SERVICE);",
   EADDRNOTAVAIL: "this machine does not have that address;",
   ENOTFOUND: "that host name has no address;",

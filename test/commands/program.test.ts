@@ -18,6 +18,10 @@ describe("wrong usage is one line on stderr and exit code 2", () => {
       ["--web.listen-address", "10042"],
       '"10042" is not allowed; allowed: an address to listen on such as :10042',
     ],
+    [
+      ["--web.listen-address", ":1", "--web.listen-address", "127.0.0.1:1"],
+      '--web.listen-address: ":1" has "127.0.0.1:1" in it',
+    ],
     [["--web.telemetry-path", "metrics"], '"metrics" is not allowed; allowed: a path such as /metrics'],
     [["--web.max-requests", "-1"], '"-1" is not allowed; allowed: a whole number from 0'],
     [["--config.file"], "option '--config.file <file>' argument missing"],

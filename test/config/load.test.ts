@@ -146,3 +146,26 @@ test.each([
 ])("the state file %s with STATE_DIRECTORY %s is %s", (path, directory, expected) => {
   expect(statePath(path, { STATE_DIRECTORY: directory })).toBe(expected);
 });
+
+test.each([
+  "/../metrics",
+  "/metrics/..",
+  "/./metrics",
+  "/metrics/.",
+  "//metrics",
+  "/metrics//",
+  "/metrics/",
+  "/%2e%2e/metrics",
+  "/metrics?a=b",
+  "/metrics#a",
+  "/a b",
+  "/metrics\\",
+  "/-/metrics",
+  "/api",
+  "/",
+  "metrics",
+  "",
+])("the telemetry path %j is refused: no client would ask for it in that form, or it is taken", (path) => {
+  const result = loadConfig("f", `web: { telemetry_path: ${JSON.stringify(path)} }`);
+  expect(result).toMatchObject({ ok: false, problems: [{ path: "web.telemetry_path" }] });
+});

@@ -1,6 +1,7 @@
 import type { RequestListener, ServerResponse } from "node:http";
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
+import { networkInterfaces } from "node:os";
 import { afterEach, describe, expect, test } from "vitest";
 import type { ListenAddress } from "../../src/config/sections.ts";
 import { createLogger } from "../../src/log.ts";
@@ -9,6 +10,9 @@ import { eventually } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { ask, connectWithoutReading, webConfig } from "../support/web.ts";
 
+const hasIPv6 = Object.values(networkInterfaces()).some((list) =>
+  list?.some(({ address }) => address === "::1"),
+);
 const log = createLogger({ level: "error", format: "logfmt" }, { write: () => {} });
 const hello: RequestListener = (_request, response) => response.end("hello");
 const cut: string[] = [];
@@ -55,6 +59,25 @@ describe("listening", () => {
     expect((await ask(`http://127.0.0.2:${port}`)).body.toString()).toBe("hello");
   });
 
+  test.runIf(hasIPv6)(
+    "on all IPv4 and all IPv6 addresses of one port is possible, one after the other too",
+    async () => {
+      const { port, server } = await start(hello, [{ host: "0.0.0.0", port: 0 }]);
+      const both = ["0.0.0.0", "::"].map((host) => ({ host, port }));
+      await server.apply(both);
+      const answers = async () => [
+        (await ask(`http://127.0.0.1:${port}`)).body.toString(),
+        (await ask(`http://[::1]:${port}`)).body.toString(),
+      ];
+      expect(await answers()).toEqual(["hello", "hello"]);
+      // alone it takes IPv4 as well, so it cannot stay as it was
+      await server.apply([{ host: "::", port }]);
+      expect(await answers()).toEqual(["hello", "hello"]);
+      await server.apply(both.toReversed());
+      expect(await answers()).toEqual(["hello", "hello"]);
+    },
+  );
+
   test("on an address in use fails with its name and a way out, and leaves no other address open", async () => {
     const { port } = await start(hello);
     const wanted = await start(hello);
@@ -67,7 +90,7 @@ describe("listening", () => {
     expect(error).toBeInstanceOf(ListenError);
     expect(error).toMatchObject({ code: "EADDRINUSE", address: `127.0.0.1:${port}` });
     expect(String(error)).toContain(
-      `cannot listen on 127.0.0.1:${port}: another program listens there already`,
+      `cannot listen on 127.0.0.1:${port}: something listens there already; stop it or choose`,
     );
     expect(String(error)).toContain("--web.listen-address");
     await start(hello, [{ host: "127.0.0.1", port: wanted.port }]);
