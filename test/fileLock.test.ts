@@ -11,7 +11,7 @@ import {
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { lockFile } from "../src/fileLock.ts";
 
 let dir: string;
@@ -70,6 +70,29 @@ test("a path longer than an address of a socket may be is locked all the same", 
   expect(unlock).not.toBeNull();
   expect(await lockFile(join(long, "trace"))).toBeNull();
   await unlock?.();
+});
+
+test.each([
+  { bytes: 100, got: true },
+  { bytes: 101, got: false },
+])("refused rather than elsewhere beyond 100 bytes: $bytes", async ({ bytes, got }) => {
+  const there = join(dir, "s".repeat(bytes - join(dir, "//x.lock").length - 1), "x");
+  mkdirSync(join(there, ".."));
+  const unlock = await lockFile(there, "refuse").catch((error) => error.message);
+  if (typeof unlock === "function") await unlock();
+  expect(typeof unlock === "function").toBe(got);
+  if (!got) expect(unlock).toBe(`the path of the lock ${there}.lock has 101 bytes; allowed: at most 100`);
+});
+
+test("who finds another's socket in place of its own a little later has lost, and takes nothing away", async () => {
+  const unlocking = lockFile(file);
+  await vi.waitUntil(() => existsSync(`${file}.lock`), { interval: 1 });
+  rmSync(`${file}.lock`);
+  const winner = createServer();
+  await new Promise<void>((resolve) => winner.listen(`${file}.lock`, resolve));
+  expect(await unlocking).toBeNull();
+  expect(existsSync(`${file}.lock`)).toBe(true);
+  winner.close();
 });
 
 test("a file that is no lock is left where it is", async () => {

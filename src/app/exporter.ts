@@ -1,5 +1,5 @@
 import { cpus } from "node:os";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { Target, type TargetSink, type TargetSnapshot } from "../client/target.ts";
 import { type Clock, inTurns } from "../clock.ts";
@@ -15,17 +15,29 @@ import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logger, Logging } from "../log.ts";
 import { filesOnDisk, Scaler } from "../scaler/scaler.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
+import { lockStateFolder, StateFolderError } from "../scaler/state/stateFile.ts";
 import { Broadcast } from "../trace/broadcast.ts";
 import { TraceLines, type TraceMessage } from "../trace/lines.ts";
 import type { BuildInfo } from "../version.ts";
 import { createApp, type LastReload } from "../web/app.ts";
-import { Listeners } from "../web/server.ts";
+import { ListenError, Listeners } from "../web/server.ts";
 
 export interface ExporterOptions {
   readonly config: Config;
   readonly clock: Clock;
   readonly logging: Logging;
   readonly build: BuildInfo;
+}
+
+/** The folder of the state file, kept from other programs. */
+interface StateLock {
+  readonly folder: string;
+  readonly release: () => Promise<void>;
+}
+
+/** Whether an error is one of those that a configuration is refused with when it is put in force. */
+export function isRefusal(error: unknown): error is Error {
+  return error instanceof ListenError || error instanceof StateFolderError;
 }
 
 interface Running {
@@ -45,6 +57,7 @@ export class Exporter {
   readonly #metrics: SelfMetrics;
   readonly #scaler: Scaler;
   #config: Config;
+  #stateLock: StateLock | null = null;
   /** the targets that are read, in the order of the configuration */
   #running: readonly Running[] = [];
   #ready = false;
@@ -94,9 +107,12 @@ export class Exporter {
     this.#listeners = new Listeners({ app, clock, log, metrics: this.#metrics, config: () => this.#config });
   }
 
-  /** Listens and begins to read the targets. Throws a ListenError, nothing begun, when an address cannot be had. */
+  /**
+   * Listens and begins to read the targets. Throws, nothing begun, a ListenError when an address cannot be had, or a
+   * StateFolderError when another program has the state's folder.
+   */
   async start(): Promise<void> {
-    await this.#listeners.apply(this.#config.web.listenAddresses);
+    await this.#take(this.#config);
     this.#scaler.start();
     await this.#read(this.#config.targets);
     this.#configRead([]);
@@ -111,9 +127,9 @@ export class Exporter {
     return this.#listeners.addresses.map(({ url }) => url);
   }
 
-  /** Puts another configuration in force. Throws a ListenError, with the one before in force, when an address cannot be had. */
+  /** Puts another configuration in force. Throws as `start` does, with the one before in force. */
   async change(config: Config): Promise<void> {
-    await this.#listeners.apply(config.web.listenAddresses);
+    await this.#take(config);
     this.#config = config;
     this.#fleet.setDeathTimeout(config.scaler.defaults.deathTimeoutMs);
     await this.#read(config.targets);
@@ -137,6 +153,27 @@ export class Exporter {
     this.#stream.close();
     await Promise.all([this.keepState(), this.#listeners.stop()]);
     await Promise.all(this.#running.map(({ target }) => target.stop()));
+    await this.#stateLock?.release();
+  }
+
+  /** Takes the addresses and the state's folder that a configuration names and gives up those of before: all or nothing. */
+  async #take({ web, scaler }: Config): Promise<void> {
+    const before = this.#stateLock;
+    const path = scaler.policies.length === 0 ? null : statePath(scaler.stateFile);
+    const isKept = path !== null && before !== null && dirname(path) === before.folder;
+    const next =
+      path === null || isKept
+        ? null
+        : { folder: dirname(path), release: await lockStateFolder(path, this.#log) };
+    try {
+      await this.#listeners.apply(web.listenAddresses);
+    } catch (error) {
+      await next?.release();
+      throw error;
+    }
+    if (isKept) return;
+    this.#stateLock = next;
+    await before?.release();
   }
 
   /**

@@ -4,8 +4,7 @@ import { loadSettings, type ServeFlags, usualFile } from "../config/load.ts";
 import { createLogging, type Logging } from "../log.ts";
 import { endBy, onHangup, onHurry } from "../signals.ts";
 import { buildInfo } from "../version.ts";
-import { ListenError } from "../web/server.ts";
-import { Exporter } from "./exporter.ts";
+import { Exporter, isRefusal } from "./exporter.ts";
 
 /** Longer than the web server gives responses on the way, shorter than what is promised to whoever stops it. */
 const STOP_DEADLINE_MS = 4_800;
@@ -53,7 +52,7 @@ export async function serve({ flags, stop }: ServeOptions): Promise<number> {
   try {
     await exporter.start();
   } catch (error) {
-    if (!(error instanceof ListenError)) throw error;
+    if (!isRefusal(error)) throw error;
     log.error({}, error.message);
     return 1;
   }
@@ -87,7 +86,7 @@ async function reload(exporter: Exporter, logging: Logging, flags: ServeFlags): 
   try {
     await exporter.change(settings.config);
   } catch (error) {
-    if (!(error instanceof ListenError)) throw error;
+    if (!isRefusal(error)) throw error;
     return refuse([error.message], { reason: error.message });
   }
   logging.change(settings.config.log);

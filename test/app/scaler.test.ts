@@ -147,3 +147,38 @@ test("a state file that cannot be read is set aside, and the program runs", asyn
   );
   expect(JSON.parse(readFileSync(`${folder}/broken.json`, "utf8")).version).toBe(1);
 });
+
+test("a second program on the folder of the state does not start; after the first was killed one does", async () => {
+  const folder = await temporaryFolder();
+  await startSimulatedHost(folder, 1);
+  const config = configFor(folder);
+  const first = await Serving.start(folder, config);
+  const second = await Serving.launch(folder, config);
+  expect(await second.exited).toBe(1);
+  expect(second.events).toContainEqual(
+    expect.objectContaining({
+      level: "error",
+      msg: expect.stringContaining(`another albatross-exporter keeps its state in ${folder}/state`),
+    }),
+  );
+  first.signal("SIGKILL");
+  await first.exited;
+  const third = await Serving.start(folder, config);
+  third.signal("SIGTERM");
+  expect(await third.exited).toBe(0);
+});
+
+test("a reload that moves the state into a folder in use is refused, and the one before goes on", async () => {
+  const folder = await temporaryFolder();
+  await startSimulatedHost(folder, 1);
+  await Serving.start(folder, configFor(folder));
+  const other = await temporaryFolder();
+  const serving = await Serving.start(
+    other,
+    configFor(folder).replaceAll(`${folder}/state`, `${other}/state`),
+  );
+  await writeFile(serving.configFile, configFor(folder));
+  serving.signal("SIGHUP");
+  await serving.logged("configuration not reloaded: the one before stays in force");
+  expect(await serving.metric("albatross_exporter_config_last_reload_successful")).toBe(0);
+});

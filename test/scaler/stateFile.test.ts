@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { createLogger } from "../../src/log.ts";
 import { UnreadableState } from "../../src/scaler/state/savedState.ts";
-import { StateFile } from "../../src/scaler/state/stateFile.ts";
+import { lockStateFolder, StateFile } from "../../src/scaler/state/stateFile.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 
 /** What the system answers to the next attempts; null is what it does anyway. */
@@ -327,6 +327,51 @@ describe("writing", () => {
     file.save(() => [EMPTY]);
     await file.flush();
     expect(counts.failed).toBe(1);
+  });
+});
+
+describe("the state's folder", () => {
+  const log = createLogger({ level: "error", format: "json" }, { write: () => undefined });
+
+  test("is one program's, whatever the files are called and by whatever link they are reached", async () => {
+    const path = join(await folder(), "deep", "state.json");
+    const unlock = await lockStateFolder(path, log);
+    const link = join(await folder(), "state.json");
+    symlinkSync(path, link);
+    for (const other of [path, join(path, "..", "other.json"), link]) {
+      await expect(lockStateFolder(other, log)).rejects.toThrow(
+        `another albatross-exporter keeps its state in ${join(path, "..")}: give each a state_file in a folder of its own`,
+      );
+    }
+    await unlock();
+    await (await lockStateFolder(path, log))();
+  });
+
+  test("with too long a path is refused with its number of bytes", async () => {
+    const path = join(await folder(), "a".repeat(100), "state.json");
+    const bytes = Buffer.byteLength(join(path, "..", "albatross-exporter.lock"));
+    await expect(lockStateFolder(path, log)).rejects.toThrow(
+      `has ${bytes} bytes; allowed: at most 100: choose a state_file in a folder with a shorter path`,
+    );
+  });
+
+  test("that cannot be written is told with its absolute path, and nobody is kept off", async () => {
+    const path = join(await folder(), "file", "state.json");
+    writeFileSync(join(path, ".."), "in the way");
+    const said: Record<string, unknown>[] = [];
+    const told = createLogger(
+      { level: "info", format: "json" },
+      { write: (line) => void said.push(JSON.parse(line)) },
+    );
+    await (await lockStateFolder(path, told))();
+    expect(said).toMatchObject([
+      {
+        level: "error",
+        msg: "scaler state's folder cannot be written: a restart will begin afresh",
+        folder: join(path, ".."),
+        err: { code: "EEXIST" },
+      },
+    ]);
   });
 });
 

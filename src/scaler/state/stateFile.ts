@@ -2,6 +2,7 @@ import { readFileSync, realpathSync, renameSync, statSync } from "node:fs";
 import { copyFile, type FileHandle, mkdir, open, readdir, readlink, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Clock } from "../../clock.ts";
+import { LongAddress, lockFile } from "../../fileLock.ts";
 import type { Logger } from "../../log.ts";
 import { isErrno } from "../../systemError.ts";
 import { parseState, type SavedState, StateError, UnreadableState } from "./savedState.ts";
@@ -131,6 +132,36 @@ export class StateFile {
       this.#options.log.warn({ folder, err: error }, "old damaged scaler states cannot be removed");
     }
   }
+}
+
+/** The state's folder is not to be had; the message says why and what to do. */
+export class StateFolderError extends Error {
+  override readonly name = "StateFolderError";
+}
+
+/** In the folder, with `.lock` behind it. */
+const LOCK_NAME = "albatross-exporter";
+
+/**
+ * Keeps a second program off the folder of this state file; resolves to what lets it. A folder that cannot be written is
+ * told and not locked: there is nothing in it to be spoilt. Throws a StateFolderError.
+ */
+export async function lockStateFolder(path: string, log: Logger): Promise<() => Promise<void>> {
+  const folder = dirname(await linkedFile(path));
+  try {
+    await mkdir(folder, { recursive: true });
+    const unlock = await lockFile(join(folder, LOCK_NAME), "refuse");
+    if (unlock !== null) return unlock;
+  } catch (error) {
+    if (error instanceof LongAddress) {
+      throw new StateFolderError(`${error.message}: choose a state_file in a folder with a shorter path`);
+    }
+    log.error({ folder, err: error }, "scaler state's folder cannot be written: a restart will begin afresh");
+    return () => Promise.resolve();
+  }
+  throw new StateFolderError(
+    `another albatross-exporter keeps its state in ${folder}: give each a state_file in a folder of its own`,
+  );
 }
 
 /** A file's text; null when neither the file nor, perhaps, its folder is there. Throws an UnreadableState. */
