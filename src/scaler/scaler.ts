@@ -41,7 +41,7 @@ import { Ticker } from "./ticker.ts";
 /** What the scaler writes to. Asked for anew when the configuration names other files. */
 export interface ScalerFiles {
   state(config: ScalerConfig, onOutcome: (outcome: StateFileOutcome) => void): StateStore;
-  decisions(config: ScalerConfig): LineLog;
+  decisions(config: ScalerConfig, onFailure: () => void): LineLog;
 }
 
 /** The files that the configuration names, where `resolvePath` places them. */
@@ -53,8 +53,8 @@ export function filesOnDisk({
   return {
     state: ({ stateFile }, onOutcome) =>
       new StateFile({ path: resolvePath(stateFile), clock, log, onOutcome }),
-    decisions: ({ decisionLog, decisionLogMaxBytes: maxBytes, decisionLogFiles: files }) =>
-      new DecisionLog({ path: resolvePath(decisionLog), maxBytes, files, log }),
+    decisions: ({ decisionLog, decisionLogMaxBytes: maxBytes, decisionLogFiles: files }, onFailure) =>
+      new DecisionLog({ path: resolvePath(decisionLog), maxBytes, files, log, onFailure }),
   };
 }
 
@@ -109,12 +109,12 @@ export class Scaler {
   #last: LastTick | null = null;
 
   constructor(options: ScalerOptions) {
-    const { config, files } = options;
+    const { config } = options;
     this.#options = options;
     this.#config = config;
     this.#rules = new Rules(config);
     this.#stateFile = this.#openStateFile();
-    this.#decisionLog = files.decisions(config);
+    this.#decisionLog = this.#openDecisionLog();
   }
 
   /**
@@ -164,12 +164,11 @@ export class Scaler {
   /** Another configuration from the next tick on; what is remembered stays. */
   reconfigure(config: ScalerConfig): void {
     const before = this.#config;
-    const { files } = this.#options;
     this.#config = config;
     this.#rules.reconfigure(config);
     this.#ticker?.setInterval(config.pollIntervalMs);
     if (config.stateFile !== before.stateFile) this.#stateFile = this.#openStateFile();
-    if (config.decisionLog !== before.decisionLog) this.#decisionLog = files.decisions(config);
+    if (config.decisionLog !== before.decisionLog) this.#decisionLog = this.#openDecisionLog();
     this.#decisionLog.setLimits({ maxBytes: config.decisionLogMaxBytes, files: config.decisionLogFiles });
   }
 
@@ -288,6 +287,10 @@ export class Scaler {
 
   #openStateFile(): StateStore {
     return this.#options.files.state(this.#config, (outcome) => this.#instruments.stateFile(outcome));
+  }
+
+  #openDecisionLog(): LineLog {
+    return this.#options.files.decisions(this.#config, () => this.#instruments.decisionLogFailed());
   }
 
   #restore(): Restored {

@@ -1,17 +1,59 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { type FileHandle, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { createLogger } from "../../src/log.ts";
 import { DecisionLog } from "../../src/scaler/report/log.ts";
+
+interface Fault {
+  /** bytes that the disk still has */
+  room: number | null;
+  /** which files cannot be renamed */
+  rename: ((from: string) => boolean) | null;
+}
+const fault = vi.hoisted((): Fault => ({ room: null, rename: null }));
+
+afterEach(() => {
+  fault.room = null;
+  fault.rename = null;
+});
+
+vi.mock("node:fs/promises", async (original) => {
+  const fs = await original<typeof import("node:fs/promises")>();
+  const open = async (path: string, flags: string): Promise<FileHandle> => {
+    const file = await fs.open(path, flags);
+    const append = file.appendFile.bind(file);
+    file.appendFile = async (data) => {
+      if (fault.room === null) return append(data);
+      const text = String(data).slice(0, fault.room);
+      fault.room -= text.length;
+      await append(text);
+      if (text.length < String(data).length) throw new Error("ENOSPC: no space left on device, write");
+    };
+    return file;
+  };
+  const rename = (from: string, to: string) =>
+    fault.rename?.(from) ? Promise.reject(new Error("EBUSY: resource busy")) : fs.rename(from, to);
+  return { ...fs, open, rename };
+});
 
 async function opened({ maxBytes = 1_000, files = 3 } = {}) {
   const folder = await mkdtemp(join(tmpdir(), "decisions-"));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const path = join(folder, "decisions.ndjson");
   const said: Record<string, unknown>[] = [];
+  let failed = 0;
   const log = new DecisionLog({
+    onFailure: () => void failed++,
     path,
     maxBytes,
     files,
@@ -25,7 +67,7 @@ async function opened({ maxBytes = 1_000, files = 3 } = {}) {
     await log.flush();
   };
   const read = (number = 0) => readFileSync(number === 0 ? path : `${path}.${number}`, "utf8");
-  return { folder, path, log, said, write, read };
+  return { folder, path, log, said, write, read, failures: () => failed };
 }
 
 /** A line of 100 bytes with its end. */
@@ -48,11 +90,64 @@ test("lines of an earlier run stay", async () => {
   expect(read()).toBe("before\nafter\n");
 });
 
-test("half a line of a process that was killed is ended", async () => {
+test.each([
+  ["half a line of a process that was killed is cut off", 'a\n{"time":"2026', "a\nafter\n"],
+  ["the beginning of one as well", 'a\n{"t', "a\nafter\n"],
+  ["half a line of something else is ended", "a\nsomething", "a\nsomething\nafter\n"],
+  ["a file of half a line begins anew", '{"time":"2026-é', "after\n"],
+])("%s", async (_, before, after) => {
   const { path, write, read } = await opened();
-  writeFileSync(path, '{"time":');
+  writeFileSync(path, before);
   await write("after");
-  expect(read()).toBe('{"time":\nafter\n');
+  expect(read()).toBe(after);
+});
+
+describe("a disk that is full in the middle of a line", () => {
+  test.each([0, 1, 99, 100, 101, 199, 200, 250])(
+    "leaves whole lines only: room for %i bytes",
+    async (room) => {
+      const { write, read, said, failures } = await opened({ maxBytes: 10_000 });
+      await write(line("0"));
+      fault.room = room;
+      await write(line("1"), line("2"), line("3"));
+      fault.room = null;
+      const whole = Math.floor(room / 100);
+      await write(line("4"));
+      const kept = ["0", ...["1", "2", "3"].slice(0, whole), "4"];
+      expect(read()).toBe(kept.map((text) => `${line(text)}\n`).join(""));
+      expect(failures()).toBe(1);
+      expect(said).toMatchObject([
+        { level: "error", msg: "decision log cannot be written" },
+        { level: "warn", lost: 3 - whole },
+      ]);
+    },
+  );
+});
+
+describe("a file that cannot be rotated", () => {
+  test("grows, loses nothing, and says so once until it can", async () => {
+    const { folder, write, read, said, failures } = await opened({ maxBytes: 100, files: 4 });
+    for (const text of ["1", "2", "3"]) await write(line(text));
+    fault.rename = (from) => from.endsWith("ndjson");
+    for (const text of ["4", "5", "6"]) await write(line(text));
+    expect(read()).toBe(["3", "4", "5", "6"].map((text) => `${line(text)}\n`).join(""));
+    expect(failures()).toBe(3);
+    expect(said).toMatchObject([{ level: "error", msg: "decision log cannot be rotated: it grows" }]);
+    fault.rename = null;
+    await write(line("7"));
+    expect(readdirSync(folder)).toHaveLength(4);
+    expect([read(), read(2), read(3)].map((text) => text[0])).toEqual(["7", "2", "1"]);
+    expect(said).toHaveLength(1);
+  });
+});
+
+test("a symbolic link stays one, and what it stands for is rotated", async () => {
+  const { path, folder, write } = await opened({ maxBytes: 100 });
+  const target = join(folder, "elsewhere.ndjson");
+  symlinkSync(target, path);
+  for (const text of ["1", "2"]) await write(line(text));
+  expect(readlinkSync(path)).toBe(target);
+  expect([target, `${target}.1`].map((file) => readFileSync(file, "utf8")[0])).toEqual(["2", "1"]);
 });
 
 test("nothing is written in the turn of whoever tells of it", async () => {
@@ -66,7 +161,7 @@ test("the folder is made", async () => {
   const { folder } = await opened();
   const path = join(folder, "a", "b.ndjson");
   const silent = createLogger({ level: "error", format: "json" });
-  const log = new DecisionLog({ path, maxBytes: 1_000, files: 2, log: silent });
+  const log = new DecisionLog({ path, maxBytes: 1_000, files: 2, log: silent, onFailure: () => undefined });
   log.append(["a"]);
   await log.flush();
   expect(readFileSync(path, "utf8")).toBe("a\n");

@@ -55,7 +55,7 @@ export const stateFile = graph(
   {
     title: "State file",
     means:
-      "Writes of the scaler's state file per minute, those that failed, and files found damaged or unreadable at a start.",
+      "Writes of the scaler's state file per minute, those that failed, files found damaged or unreadable at a start, and failures of the decision log.",
     todo: "Failures: disk full or the directory is not the service's. Until it is written, a restart would begin from an older state.",
     unit: "cpm",
     decimals: 1,
@@ -65,6 +65,10 @@ export const stateFile = graph(
       [`60 * rate(albatross_scaler_state_write_failures_total{${EXPORTERS}}[5m])`, "{{instance}} failed"],
       [`albatross_scaler_state_damaged_total{${EXPORTERS}}`, "{{instance}} found damaged"],
       [`1 - albatross_scaler_state_ok{${EXPORTERS}}`, "{{instance}} cannot be read"],
+      [
+        `60 * rate(albatross_scaler_decision_log_write_failures_total{${EXPORTERS}}[5m])`,
+        "{{instance}} decision log failed",
+      ],
     ],
   },
   { min: 0 },

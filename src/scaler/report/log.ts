@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { policyNumbers } from "../../config/scaler.ts";
 import type { Logger } from "../../log.ts";
 import type { Evaluation, GroupKey, GroupName, Scale } from "../rules/types.ts";
+import { linkedFile } from "../state/stateFile.ts";
 import type { DecisionJson } from "./json.ts";
 
 /** What may wait for a disk that does not keep up; beyond it lines are lost, and that is said. */
@@ -17,6 +18,8 @@ export interface DecisionLogOptions {
   /** How many files are kept, the current one included; the older ones are `path.1` (the newest of them), `path.2`... */
   readonly files: number;
   readonly log: Logger;
+  /** told of each append and rotation that failed */
+  readonly onFailure: () => void;
 }
 
 /** What the scaler needs of its decision log. */
@@ -29,6 +32,7 @@ export class DecisionLog {
   #waitingCharacters = 0;
   #writing: Promise<void> | null = null;
   #isFailing = false;
+  #isStuck = false;
   #lost = 0;
 
   constructor(options: DecisionLogOptions) {
@@ -44,7 +48,7 @@ export class DecisionLog {
   append(lines: readonly string[]): void {
     for (const line of lines) {
       if (this.#waitingCharacters + line.length > MAX_WAITING_CHARACTERS) {
-        this.#lost++;
+        if (this.#lost++ === 0) this.#options.onFailure();
         continue;
       }
       this.#waiting.push(line);
@@ -71,11 +75,12 @@ export class DecisionLog {
   }
 
   async #write(lines: readonly string[]): Promise<void> {
-    const { path: file, log } = this.#options;
+    const { path: file, log, onFailure } = this.#options;
     let written = 0;
     try {
       while (written < lines.length) written += await this.#writeToOneFile(lines.slice(written));
     } catch (err) {
+      onFailure();
       this.#lost += lines.length - written;
       if (!this.#isFailing) log.error({ file, err }, "decision log cannot be written");
       this.#isFailing = true;
@@ -90,41 +95,72 @@ export class DecisionLog {
 
   /** Writes as many of the lines as the current file has room for, at least one; returns how many. */
   async #writeToOneFile(lines: readonly string[]): Promise<number> {
-    const { path, maxBytes, files } = this.#options;
+    const { maxBytes } = this.#options;
+    const path = await linkedFile(this.#options.path);
     await mkdir(dirname(path), { recursive: true });
     let file = await openForAppending(path);
     try {
       let { size } = await file.stat();
       const [first = ""] = lines;
-      if (size > 0 && size + byteLength(first) > maxBytes) {
+      if (size > 0 && size + byteLength(first) > maxBytes && (await this.#rotate(path))) {
         await file.close();
-        await rotate(path, files);
         file = await openForAppending(path);
         size = 0;
       }
-      let count = 0;
-      let text = "";
-      for (const line of lines) {
-        size += byteLength(line);
-        if (count > 0 && size > maxBytes) break;
-        text += `${line}\n`;
-        count++;
-      }
-      await file.appendFile(text);
-      return count;
+      let end = size;
+      const fitting = lines.filter((line, index) => {
+        end += byteLength(line);
+        return index === 0 || end <= maxBytes;
+      });
+      return await appendWhole(file, size, fitting);
     } finally {
       await file.close();
     }
   }
+
+  /** Whether the file has been put aside. Where that fails it goes on to grow, which is better than losing lines. */
+  async #rotate(path: string): Promise<boolean> {
+    const { files, log, onFailure } = this.#options;
+    try {
+      await rotate(path, files);
+      this.#isStuck = false;
+      return true;
+    } catch (err) {
+      onFailure();
+      if (!this.#isStuck) log.error({ file: path, err }, "decision log cannot be rotated: it grows");
+      this.#isStuck = true;
+      return false;
+    }
+  }
 }
 
-/** `path.1` becomes `path.2` and so on, `path` becomes `path.1`; beyond `files` in all they are removed. */
+/** Appends whole lines to a file of this size, all of them or, on a disk that is full, some; returns how many. */
+async function appendWhole(file: FileHandle, size: number, lines: readonly string[]): Promise<number> {
+  try {
+    await file.appendFile(lines.map((line) => `${line}\n`).join(""));
+    return lines.length;
+  } catch (error) {
+    const { size: reached } = await file.stat();
+    let end = size;
+    let count = 0;
+    for (const line of lines) {
+      if (end + byteLength(line) > reached) break;
+      end += byteLength(line);
+      count++;
+    }
+    await file.truncate(end);
+    if (count === 0) throw error;
+    return count;
+  }
+}
+
+/** `path.1` becomes `path.2` and so on up to the first number that is free, `path` becomes `path.1`; beyond `files` in all they go. */
 async function rotate(path: string, files: number): Promise<void> {
   const numbered = (number: number) => (number === 0 ? path : `${path}.${number}`);
-  await rm(numbered(files - 1), { force: true });
-  for (let number = files - 2; number >= 0; number--) {
-    if (existsSync(numbered(number))) await rename(numbered(number), numbered(number + 1));
-  }
+  let free = 1;
+  while (free < files && existsSync(numbered(free))) free++;
+  if (free === files) await rm(numbered(--free));
+  while (free > 0) await rename(numbered(free - 1), numbered(free--));
   // fewer files than before the last reload of the configuration
   for (let number = files; existsSync(numbered(number)); number++) await rm(numbered(number));
 }
@@ -134,16 +170,23 @@ function byteLength(line: string): number {
   return Buffer.byteLength(line) + 1;
 }
 
-/** Opens a file at its end. A last line without an end, of a process that was killed, is ended. */
+/** How a line begins. */
+const LINE_START = '{"time":"';
+/** More than a line has. */
+const LONGEST_LINE = 64 * 1024;
+
+/** Opens a file at its end. Half a line, of a process that was killed, is cut off; half of something else is ended. */
 async function openForAppending(path: string): Promise<FileHandle> {
   const file = await open(path, "a+");
   try {
     const { size } = await file.stat();
-    if (size > 0) {
-      const last = Buffer.alloc(1);
-      await file.read(last, 0, 1, size - 1);
-      if (last[0] !== NEWLINE) await file.appendFile("\n");
-    }
+    const tail = Buffer.alloc(Math.min(size, LONGEST_LINE));
+    const { bytesRead } = await file.read(tail, 0, tail.length, size - tail.length);
+    const rest = tail.subarray(tail.lastIndexOf(NEWLINE, bytesRead - 1) + 1, bytesRead).toString();
+    if (rest === "") return file;
+    if (rest.startsWith(LINE_START.slice(0, rest.length)))
+      await file.truncate(size - Buffer.byteLength(rest));
+    else await file.appendFile("\n");
     return file;
   } catch (error) {
     await file.close();

@@ -268,6 +268,12 @@ export const instrumentRows = {
     source: "the state file",
     unit: "files",
   },
+  decisionLogFailures: {
+    name: "albatross_scaler_decision_log_write_failures_total",
+    help: "Appends to the decision log and rotations of it that failed. Lines that could not be appended are lost.",
+    source: "the decision log",
+    unit: "1",
+  },
 } satisfies Record<string, RowHead>;
 
 /** From a few groups' tenth of a millisecond to a machine that is short of everything. */
@@ -280,6 +286,7 @@ export class Instruments {
   readonly #tickLag = new Gauge(this.#about("tickLag"));
   readonly #lastTick = new Gauge(this.#about("lastTick"));
   readonly #stateOk = new Gauge(this.#about("stateOk"));
+  readonly #decisionLogFailures = new Counter(this.#about("decisionLogFailures"));
   readonly #stateFiles = {
     written: new Counter(this.#about("written")),
     failed: new Counter(this.#about("failed")),
@@ -295,6 +302,10 @@ export class Instruments {
     this.#tickSeconds.observe(seconds);
     this.#tickLag.set(lagSeconds);
     this.#lastTick.set(wallMs / 1000);
+  }
+
+  decisionLogFailed(): void {
+    this.#decisionLogFailures.inc();
   }
 
   stateFile(outcome: StateFileOutcome): void {

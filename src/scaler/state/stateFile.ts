@@ -219,7 +219,7 @@ async function synced(
 const MAX_LINKS = 40;
 
 /** The file that a path stands for once symbolic links are followed, whether it is there or not. */
-async function linkedFile(path: string): Promise<string> {
+export async function linkedFile(path: string): Promise<string> {
   let file = resolve(path);
   for (let links = 0; links < MAX_LINKS; links++) {
     try {
