@@ -1,6 +1,9 @@
 import { isValidLabel } from "../wire/names.ts";
 import type { Group, GroupMember, SnapshotParts, VmRecord } from "./types.ts";
 
+/** Ids have at most nine digits. */
+export const MAX_CLONE_ID = 999_999_999;
+
 /** `PRIMARY-clone-N`, N of 1 to 9 digits without a leading zero. */
 const CLONE_NAME = /^(.+)-clone-([1-9][0-9]{0,8})$/;
 

@@ -2,7 +2,6 @@ import type { Sample } from "../client/receiver.ts";
 import type { Cancel, Clock } from "../clock.ts";
 import type { ScalerConfig } from "../config/scaler.ts";
 import type { Family } from "../exposition/family.ts";
-import { LABELLED, tableFamily } from "../exposition/row.ts";
 import type { Logger } from "../log.ts";
 import { ACTIONS, type Action } from "./actions/action.ts";
 import { decisionJson, explain, type TickFacts } from "./report/json.ts";
@@ -15,7 +14,7 @@ import {
   type RecentQuery,
   Transitions,
 } from "./report/log.ts";
-import { GroupItems, Instruments, scalerGroupRows } from "./report/metrics.ts";
+import { GroupItems, Instruments } from "./report/metrics.ts";
 import { Rules } from "./rules/tick.ts";
 import {
   type Evaluation,
@@ -189,8 +188,10 @@ export class Scaler {
 
   /** The metrics as of the last tick. */
   async families(): Promise<Family[]> {
-    const { items } = this.#items;
-    const groups = scalerGroupRows.map((row): Family => tableFamily(row, items, LABELLED));
+    const newcomers = this.#options.fleet
+      .newGroups()
+      .filter((name) => this.#rules.groupOf(name).policy !== null);
+    const groups = this.#items.families(newcomers, this.#action.name);
     return [...groups, ...(await this.#instruments.families())];
   }
 

@@ -24,9 +24,14 @@ describe("which VMs are a group", () => {
     expect(scenario.evaluation("user:web").clones).toBe(0);
   });
 
+  test("a group whose clones would not be read back as its own is never scaled up", () => {
+    const scenario = new Scenario().start("user:web-clone-1-clone-2", 95);
+    expect(scenario.next(3, "user:web-clone-1-clone-2").at(-1)).toBe("hold no_clone_name");
+  });
+
   test.each([
     { primary: "w".repeat(55), decides: `scale_up overloaded ${"w".repeat(55)}-clone-1`, of: 63 },
-    { primary: "w".repeat(56), decides: "hold name_too_long", of: 64 },
+    { primary: "w".repeat(56), decides: "hold no_clone_name", of: 64 },
   ])("a clone name of $of characters: $decides", ({ primary, decides }) => {
     const scenario = new Scenario().start(`user:${primary}`, 95);
     expect(scenario.next(3, `user:${primary}`).at(-1)).toBe(decides);

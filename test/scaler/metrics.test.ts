@@ -177,3 +177,20 @@ describe.skipIf(!requireProgram("promtool"))("promtool check metrics", { tags: [
     expect([status, stdout, stderr]).toEqual([0, "", ""]);
   });
 });
+
+describe("the clones that are wanted", () => {
+  const asked = { lowTicks: 4, outstanding: outstanding("scale_down underloaded", 1) };
+
+  test.each([
+    { name: "one less while a clone is to go", given: { members: { 0: 5, 1: 5 } }, wanted: ["0"] },
+    { name: "never less than none", given: { members: { 0: "missing" as const } }, wanted: ["0"] },
+    {
+      name: "not known while no statistics arrive",
+      given: { members: { 0: 5 }, facts: { hostLive: false } },
+      wanted: [],
+    },
+  ])("$name", async ({ given, wanted }) => {
+    const told = await series(itemsAfter([{ state: asked, ...given }]), "desired_clones");
+    expect(told.map((line) => line.split(" ").at(-1))).toEqual(wanted);
+  });
+});

@@ -165,3 +165,21 @@ describe("the explanation", () => {
     expect(evaluation.averages).toEqual({ fresh: null, forUp: null, forDown: null, members: 0 });
   });
 });
+
+describe("where nothing may be decided", () => {
+  const state = { outstanding: outstanding("scale_up overloaded", 1) };
+  test.each([
+    {
+      name: "a policy that is switched off ends what is outstanding",
+      given: { policy: { enabled: false } },
+      ends: true,
+    },
+    { name: "so does one that no longer matches", given: { policy: null }, ends: true },
+    { name: "so does a primary that is gone", given: { members: { 2: 95 } }, ends: true },
+    { name: "members without data do not", given: { members: { 0: "missing" as const } }, ends: false },
+    { name: "a host without data does not", given: { facts: { hostLive: false } }, ends: false },
+  ])("$name", ({ given, ends }) => {
+    const { state: after } = run({ members: { 0: 95 }, state, ...given });
+    expect(after.outstanding).toEqual(ends ? null : state.outstanding);
+  });
+});

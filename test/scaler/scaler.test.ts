@@ -241,6 +241,35 @@ describe("what is told", () => {
   });
 });
 
+describe("a group that has not been evaluated yet", () => {
+  const counted = async (running: Running, group = "web") =>
+    (await running.series("decisions_total")).filter((line) => line.includes(`group="${group}"`));
+  const zeros = (group: string) =>
+    [
+      'decision="scale_up",reason="overloaded"',
+      'decision="scale_up",reason="below_min"',
+      'decision="scale_down",reason="underloaded"',
+      'decision="scale_down",reason="above_max"',
+    ].map(
+      (labels) =>
+        `albatross_scaler_decisions_total{host="h",path="user",group="${group}",${labels},mode="dry_run"} 0`,
+    );
+
+  test("has its scale decisions at 0 from the first scrape on, so that the first of them is an increase", async () => {
+    const running = await new Running(scalerConfig({ scaleUpTriggerTicks: 1 }))
+      .start("user:web", 95)
+      .passAndSettle(20);
+    running.start(":other", 95);
+    expect(await running.series("decisions_total")).toEqual(zeros("web"));
+    await running.passAndSettle(50);
+    expect(running.decision).toBe("scale_up overloaded");
+    expect((await counted(running))[0]).toMatch(/reason="overloaded",mode="dry_run"} 1$/);
+    await running.start("user:late", 95).passAndSettle(20);
+    expect(await counted(running, "late")).toEqual(zeros("late"));
+    expect(await counted(running)).toHaveLength(4);
+  });
+});
+
 describe("without any policy", () => {
   test("groups are looked at, and no file is written", async () => {
     const running = await new Running(scalerConfig({}, { policies: [] }))

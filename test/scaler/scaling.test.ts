@@ -26,11 +26,11 @@ describe("8. scaling up", () => {
     so is that of a tombstone                                          | 0:95 1:95           | scale_up overloaded web-clone-6  | 0 0 | ${{ state: { ...state, tombstones: [{ cloneId: 5, untilMs: 60 * MINUTE + 1 }] } }}
     until the tombstone is over                                        | 0:95 1:95           | scale_up overloaded web-clone-2  | 0 0 | ${{ state: { ...state, tombstones: [{ cloneId: 5, untilMs: 60 * MINUTE }] } }}
     a name of 63 characters is one                                     | 0:95                | scale_up overloaded ${w55}-clone-1 | 0 0 | ${{ facts: called(w55, 0), state }}
-    one of 64 is too long                                              | 0:95                | hold name_too_long               | 3 0 | ${{ facts: called(w56, 0), state }}
-    the id makes the difference, too                                   | 0:95 9:95           | hold name_too_long               | 3 0 | ${{ facts: called(w55, 0, 9), state: { ...state, knownClones: [9] } }}
-    after id 999999999 there is no name that is read back as a clone's | 0:95 999999999:95   | hold name_too_long               | 3 0 | ${{ state }}
+    one of 64 is too long                                              | 0:95                | hold no_clone_name               | 3 0 | ${{ facts: called(w56, 0), state }}
+    the id makes the difference, too                                   | 0:95 9:95           | hold no_clone_name               | 3 0 | ${{ facts: called(w55, 0, 9), state: { ...state, knownClones: [9] } }}
+    after id 999999999 there is no name that is read back as a clone's | 0:95 999999999:95   | hold no_clone_name               | 3 0 | ${{ state }}
     the host's scale-ups of this tick are used up                      | 0:95                | hold host_limit                  | 3 0 | ${{ state, scaleUpAllowed: false }}
-    a name that is too long comes before the host's limit              | 0:95                | hold name_too_long               | 3 0 | ${{ facts: called(w56, 0), state, scaleUpAllowed: false }}
+    a name that is too long comes before the host's limit              | 0:95                | hold no_clone_name               | 3 0 | ${{ facts: called(w56, 0), state, scaleUpAllowed: false }}
   `;
 });
 

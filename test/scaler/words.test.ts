@@ -65,9 +65,19 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
     "The decision to remove web-clone-1 has been taken already and waits to be carried out.",
   ],
   [
-    "name_too_long",
+    "no_clone_name",
     { members: { 0: 95 }, state: busy, facts: { group: "w".repeat(60) } },
     `A clone is called for, but the name of ${"w".repeat(60)}'s next clone would be longer than Albatross' 63 characters.`,
+  ],
+  [
+    "no_clone_name",
+    { members: { 0: 95, 999999999: 95 }, state: busy },
+    "A clone is called for, but the ids of web's clones are used up: 999999999 is the last.",
+  ],
+  [
+    "no_clone_name",
+    { members: { 0: 95 }, state: busy, facts: { group: "web-clone-1-clone-2" } },
+    "A clone is called for, but web-clone-1-clone-2-clone-1 would not be read as a clone of web-clone-1-clone-2, whose own name ends as that of a clone.",
   ],
   [
     "host_limit",
@@ -78,6 +88,11 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
     "would_overload",
     { members: { 0: 39, 1: 39 }, state: idle, policy: { scaleUpThresholdPercent: 60 } },
     "A clone could go (an average of 39 %, below 40 %), but the others would then be above 60 %.",
+  ],
+  [
+    "would_overload",
+    { members: { 0: 95, 1: 95 }, policy: { maxClones: 0 }, state: { outOfBounds: "above" } },
+    "It has 1 clone and max_clones is 0, but without one of them the others would be above 90 %.",
   ],
   [
     "not_ours",

@@ -29,7 +29,7 @@ const REASONS: States<Scale["reason"] | Exclude<HoldReason, "no_policy">> = {
   would_overload: { words: "idle, one less would overload", colour: "super-light-blue" },
   not_ours: { words: "idle, clones not ours", colour: "super-light-purple" },
   host_limit: { words: "busy, host's limit per tick", colour: "super-light-red" },
-  name_too_long: { words: "busy, name too long", colour: "light-red" },
+  no_clone_name: { words: "busy, no name for a clone", colour: "light-red" },
   paused: { words: "paused, would scale", colour: "super-light-orange" },
   incomplete_data: { words: "incomplete data", colour: "orange" },
   no_data: { words: "no data", colour: "dark-yellow" },

@@ -87,8 +87,8 @@ export function explain({ evaluation, tick, nowMs }: ExplainInput) {
   };
 }
 
-/** One clone more or less than there are while a decision is outstanding. */
+/** One clone more or less than there are while a decision is outstanding; in an outage there may be none to be one less. */
 export function desiredClones({ clones, state: { outstanding } }: Evaluation): number {
   if (outstanding === null) return clones;
-  return outstanding.decision === "scale_up" ? clones + 1 : clones - 1;
+  return outstanding.decision === "scale_up" ? clones + 1 : Math.max(0, clones - 1);
 }

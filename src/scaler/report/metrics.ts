@@ -2,11 +2,13 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { type Family, labelPairs } from "../../exposition/family.ts";
 import { promClientFamilies } from "../../exposition/promClient.ts";
 import {
+  LABELLED,
   type LabelDoc,
   labelList,
   ownLabels,
   type RowHead,
   type TableRow,
+  tableFamily,
   tableLine,
   typeOf,
 } from "../../exposition/row.ts";
@@ -16,33 +18,38 @@ import {
   type Decision,
   type Evaluation,
   type GroupKey,
+  type GroupName,
   type GroupPolicy,
+  groupKey,
   SCALE_REASONS,
 } from "../rules/types.ts";
 import type { StateFileOutcome } from "../state/stateFile.ts";
 import { desiredClones, type TickFacts } from "./json.ts";
 
+/** The one that a group has before its first evaluation, too: what appears at 1 has not increased. */
+const decisionsRow: TableRow<CountedGroup> = {
+  name: "albatross_scaler_decisions_total",
+  help: "Evaluations by what was decided and why, holds included. Those that scale stand at 0 from the group's first scrape.",
+  source: "the rules",
+  unit: "evaluations",
+  labels: [
+    { name: "decision", holds: "scale_up, scale_down, hold" },
+    { name: "reason", holds: "why, such as overloaded, cooldown, normal" },
+    {
+      name: "mode",
+      holds: Object.values(ACTIONS)
+        .map(({ name, does }) => `${name}: ${does}`)
+        .join(", "),
+    },
+  ],
+  emit: ({ labels, counts }, out) => {
+    for (const [decision, count] of Object.entries(counts)) out.series(labels, count, decision);
+  },
+};
+
 /** What the scaler says of each group that a policy matches: one table, as of the last tick. */
 export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
-  {
-    name: "albatross_scaler_decisions_total",
-    help: "Evaluations by what was decided and why, holds included. Those that scale start at 0.",
-    source: "the rules",
-    unit: "evaluations",
-    labels: [
-      { name: "decision", holds: "scale_up, scale_down, hold" },
-      { name: "reason", holds: "why, such as overloaded, cooldown, normal" },
-      {
-        name: "mode",
-        holds: Object.values(ACTIONS)
-          .map(({ name, does }) => `${name}: ${does}`)
-          .join(", "),
-      },
-    ],
-    emit: ({ labels, counts }, out) => {
-      for (const [decision, count] of Object.entries(counts)) out.series(labels, count, decision);
-    },
-  },
+  decisionsRow,
   {
     name: "albatross_scaler_average_percent",
     help: "Average CPU usage of the members since the previous evaluation: of the measured ones (fresh), with those not measured as 0 (for_up) and as 100 (for_down). The first is absent while nothing is measured.",
@@ -104,10 +111,10 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_desired_clones",
-    help: "Clones alive, and one more or less while a decision waits to be carried out.",
+    help: "Clones alive, and one more or less while a decision waits to be carried out. Absent while no statistics arrive from the host.",
     source: "the rules",
     unit: "clones",
-    value: ({ evaluation }) => desiredClones(evaluation),
+    value: ({ evaluation }) => (evaluation.observation.hostLive ? desiredClones(evaluation) : null),
   },
   {
     name: "albatross_scaler_group_state",
@@ -145,13 +152,17 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
 ];
 
-/** A group as the metric rows see it. Immutable: a scrape that is being written is not touched by the next tick. */
-export interface GroupItem {
+/** A group and how often what was decided about it. */
+interface CountedGroup {
   readonly labels: string;
-  readonly evaluation: Evaluation;
-  readonly policy: GroupPolicy;
   /** evaluations by the labels that say what was decided, the scale decisions first, see `decisionLabels` */
   readonly counts: Readonly<Record<string, number>>;
+}
+
+/** A group as the metric rows see it. Immutable: a scrape that is being written is not touched by the next tick. */
+export interface GroupItem extends CountedGroup {
+  readonly evaluation: Evaluation;
+  readonly policy: GroupPolicy;
   /** wall time, in seconds; null while there has been no scale decision */
   readonly cooldownUntilSeconds: number | null;
   /** wall times of the last decisions, in seconds; null for none */
@@ -174,6 +185,18 @@ export class GroupItems {
     return [...this.#items.values()];
   }
 
+  /** Families of the groups, and of those among `newcomers` that have not been evaluated yet. */
+  families(newcomers: readonly GroupName[], mode: string): Family[] {
+    const { items } = this;
+    const uncounted = newcomers
+      .filter((name) => !this.#items.has(groupKey(name)))
+      .map((name) => countedAnew(name, mode));
+    const decisions = tableFamily(decisionsRow, [...items, ...uncounted], LABELLED);
+    return scalerGroupRows.map(
+      (row): Family => (row === decisionsRow ? decisions : tableFamily(row, items, LABELLED)),
+    );
+  }
+
   /** Takes in the evaluations of one tick. Groups that are not among them go. */
   update(evaluations: readonly Evaluation[], facts: TickFacts): void {
     const items = new Map<GroupKey, GroupItem>();
@@ -186,6 +209,11 @@ export class GroupItems {
   }
 }
 
+function countedAnew({ host, path, group }: GroupName, mode: string): CountedGroup {
+  const counts = Object.fromEntries(SCALES.map((scale) => [decisionLabels(scale, mode), 0]));
+  return { labels: labelPairs({ host, path, group }), counts };
+}
+
 function itemAfter(
   before: GroupItem | undefined,
   evaluation: Evaluation,
@@ -193,17 +221,15 @@ function itemAfter(
   { nowMs, wallMs, mode }: TickFacts,
 ): GroupItem {
   const { observation, decision, state } = evaluation;
-  const { host, path, group } = observation;
   const wallSeconds = (atMs: number | null, published: number | null = null) =>
     atMs === null ? null : steady(published, (wallMs + atMs - nowMs) / 1000);
-  const counts =
-    before?.counts ?? Object.fromEntries(SCALES.map((scale) => [decisionLabels(scale, mode), 0]));
-  const labels = decisionLabels(decision, mode);
+  const { labels, counts } = before ?? countedAnew(observation, mode);
+  const decided = decisionLabels(decision, mode);
   return {
-    labels: before?.labels ?? labelPairs({ host, path, group }),
+    labels,
     evaluation,
     policy,
-    counts: { ...counts, [labels]: (counts[labels] ?? 0) + 1 },
+    counts: { ...counts, [decided]: (counts[decided] ?? 0) + 1 },
     cooldownUntilSeconds: wallSeconds(cooldownUntilMs(evaluation), before?.cooldownUntilSeconds),
     lastSeconds: {
       scale_up: wallSeconds(state.lastScaleUpMs, before?.lastSeconds.scale_up),

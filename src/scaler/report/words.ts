@@ -1,4 +1,7 @@
 /** Why a decision was taken, in words: what was measured, against which bound, why this and not that. */
+import { MAX_CLONE_ID } from "../../fleet/groups.ts";
+import { isValidLabel } from "../../wire/names.ts";
+import { nextCloneId } from "../rules/evaluate.ts";
 import {
   type Averages,
   cooldownUntilMs,
@@ -58,12 +61,14 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
     outstanding === null
       ? "The decision has been taken already and waits to be carried out."
       : `The decision to ${outstanding.decision === "scale_up" ? "create" : "remove"} ${outstanding.clone} has been taken already and waits to be carried out.`,
-  name_too_long: ({ observation }) =>
-    `A clone is called for, but the name of ${observation.group}'s next clone would be longer than Albatross' 63 characters.`,
+  no_clone_name: ({ observation, state }) =>
+    `A clone is called for, but ${whyNoName(observation.group, nextCloneId(state.knownClones ?? [], state))}.`,
   host_limit: ({ observation }) =>
     `A clone is called for, but ${observation.host} has had its max_scale_ups_per_tick for this evaluation; more overloaded groups go first.`,
-  would_overload: ({ averages }, policy) =>
-    `A clone could go (${below(averages, policy)}), but the others would then be above ${percent(policy.scaleUpThresholdPercent)}.`,
+  would_overload: ({ averages, clones }, policy) =>
+    clones > policy.maxClones
+      ? `It has ${clonesText(clones)} and max_clones is ${policy.maxClones}, but without one of them the others would be above ${percent(policy.scaleUpThresholdPercent)}.`
+      : `A clone could go (${below(averages, policy)}), but the others would then be above ${percent(policy.scaleUpThresholdPercent)}.`,
   not_ours: () =>
     "A clone could go, but none of them was made by this scaler, and its policy says adopt_clones: false.",
   incomplete_data: ({ averages }) =>
@@ -77,6 +82,15 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
       ? `The average of ${percent(averages.forUp)} is not above ${percent(policy.scaleUpThresholdPercent)}, and there is no clone to give up.`
       : `The average of ${percent(averages.fresh)} is between ${percent(policy.scaleDownThresholdPercent)} and ${percent(policy.scaleUpThresholdPercent)}.`,
 };
+
+function whyNoName(primary: string, cloneId: number): string {
+  const name = `${primary}-clone-${cloneId}`;
+  if (!isValidLabel(name))
+    return `the name of ${primary}'s next clone would be longer than Albatross' 63 characters`;
+  if (cloneId > MAX_CLONE_ID)
+    return `the ids of ${primary}'s clones are used up: ${MAX_CLONE_ID} is the last`;
+  return `${name} would not be read as a clone of ${primary}, whose own name ends as that of a clone`;
+}
 
 function above({ forUp }: Averages, policy: GroupPolicy): string {
   return `an average of ${percent(forUp)}, above ${percent(policy.scaleUpThresholdPercent)}`;

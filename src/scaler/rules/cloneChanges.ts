@@ -66,6 +66,11 @@ export function outOfBounds(clones: number, policy: GroupPolicy): "above" | "bel
   return clones < policy.minClones ? "below" : null;
 }
 
+/** The state without an outstanding decision; itself when there is none. */
+export function withoutOutstanding(state: GroupState): GroupState {
+  return state.outstanding === null ? state : { ...state, outstanding: null };
+}
+
 /** Step 4: an outstanding decision ends when it has happened or when nobody needs it any more. */
 export function settleOutstanding(
   state: GroupState,
@@ -85,7 +90,7 @@ export function settleOutstanding(
       madeHere: outstanding.decision === "scale_up" ? [...state.madeHere, cloneId] : state.madeHere,
     };
   }
-  return isStillWanted(outstanding, now) ? state : { ...state, outstanding: null };
+  return isStillWanted(outstanding, now) ? state : withoutOutstanding(state);
 }
 
 function isStillWanted(

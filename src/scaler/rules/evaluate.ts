@@ -3,9 +3,17 @@
  * Pure: no clock, no I/O, and no knowledge of where the numbers came from. The numbers in the comments are the
  * design's steps under "Deciding"; they run in that order.
  */
+import { splitCloneName } from "../../fleet/groups.ts";
 import { isValidLabel } from "../../wire/names.ts";
 import { average, averageWithoutOne, isIncomplete } from "./averages.ts";
-import { idsOfClones, outOfBounds, rememberClones, settleOutstanding, withTicks } from "./cloneChanges.ts";
+import {
+  idsOfClones,
+  outOfBounds,
+  rememberClones,
+  settleOutstanding,
+  withoutOutstanding,
+  withTicks,
+} from "./cloneChanges.ts";
 import {
   type Averages,
   cooldownUntilMs,
@@ -42,7 +50,9 @@ export function evaluate(input: EvaluateInput): Evaluation {
   // 1. nothing may be decided at all
   const barred = whyBarred(policy, observation, averages);
   if (policy === null || barred !== null) {
-    return outcome(withTicks(remembered, 0, 0), hold(barred ?? "no_policy"));
+    // an outage leaves it outstanding; where nothing is scaled nobody is to carry it out
+    const state = barred === "no_data" ? remembered : withoutOutstanding(remembered);
+    return outcome(withTicks(state, 0, 0), hold(barred ?? "no_policy"));
   }
 
   // 2., 3.
@@ -133,9 +143,8 @@ function chooseClone(
   state: GroupState,
   reason: "overloaded" | "below_min",
 ): Decision {
-  const highest = Math.max(0, ...cloneIds, ...state.tombstones.map((t) => t.cloneId));
-  const clone = cloneName(input.observation.group, highest + 1);
-  if (clone === null) return hold("name_too_long");
+  const clone = cloneName(input.observation.group, nextCloneId(cloneIds, state));
+  if (clone === null) return hold("no_clone_name");
   // a paused group acts on nothing, so it takes no part in the host's limit
   if (!input.scaleUpAllowed && input.policy?.paused !== true) return hold("host_limit");
   return { decision: "scale_up", reason, clone };
@@ -188,11 +197,17 @@ function hold(reason: Exclude<HoldReason, "paused">): Decision {
   return { decision: "hold", reason };
 }
 
-/** Ids have at most nine digits, so that every clone's name is read back as one. */
-const MAX_CLONE_ID = 999_999_999;
+/** The id of the next clone: one more than the highest that is there or was decided to go. */
+export function nextCloneId(cloneIds: readonly number[], { tombstones }: GroupState): number {
+  return 1 + Math.max(0, ...cloneIds, ...tombstones.map((t) => t.cloneId));
+}
 
-/** The name of a group's clone with this id; null when Albatross would not take it (a label has 63 characters at most). */
+/**
+ * The name of a group's clone with this id; null when Albatross would not take it (a label has 63 characters at most), or
+ * when it would not be read back as this group's clone.
+ */
 export function cloneName(primary: string, cloneId: number): string | null {
   const name = `${primary}-clone-${cloneId}`;
-  return cloneId <= MAX_CLONE_ID && isValidLabel(name) ? name : null;
+  const read = splitCloneName(name);
+  return isValidLabel(name) && read.primary === primary && read.cloneId === cloneId ? name : null;
 }

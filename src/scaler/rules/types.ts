@@ -47,7 +47,7 @@ export const HOLD_REASONS = [
   "at_max",
   "at_min",
   "outstanding",
-  "name_too_long",
+  "no_clone_name",
   "host_limit",
   "would_overload",
   "not_ours",

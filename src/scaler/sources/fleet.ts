@@ -91,6 +91,12 @@ export class FleetSource implements Source {
     this.#snapshot = this.#now();
   }
 
+  /** All groups, where VMs have come since the last tick; none otherwise. */
+  newGroups(): readonly GroupName[] {
+    if (this.#fleet.sizes.vms === this.#snapshot.vms.length) return [];
+    return this.#now().groups();
+  }
+
   /** How many of the expected VMs have neither been heard nor been found gone. */
   get unheard(): number {
     return this.#fleet.sizes.unheard;

@@ -4,7 +4,7 @@
  * spelt as in the API: `highTicks` is `high_ticks`.
  */
 import { z } from "zod";
-import { splitCloneName } from "../../fleet/groups.ts";
+import { MAX_CLONE_ID, splitCloneName } from "../../fleet/groups.ts";
 import type { FleetSnapshot, UnheardVm, VmRecord } from "../../fleet/types.ts";
 import { formatName, pathText, tryParseName } from "../../wire/names.ts";
 import {
@@ -31,7 +31,7 @@ const FRESH_INTERVALS = 2;
 /** From 1843 on: so many microseconds ago are a safe integer. */
 const wallMs = z.number().min(-4e12).max(8.64e15);
 const count = z.int().min(0);
-const cloneId = z.int().min(1).max(999_999_999);
+const cloneId = z.int().min(1).max(MAX_CLONE_ID);
 const label = z.string().min(1).max(63);
 
 function scaleSchema<D extends keyof typeof SCALE_REASONS>(decision: D) {
