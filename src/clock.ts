@@ -53,9 +53,14 @@ export function yieldToEventLoop(): Promise<void> {
 /** How long steps go on before others get their turn of the event loop. */
 const SLICE_MS = 5;
 
-/** Runs the steps of long work to their end, the first few milliseconds of them at once. Throws what a step throws. */
-export async function inTurns(steps: Iterator<unknown>): Promise<void> {
-  for (let endMs = performance.now() + SLICE_MS; !steps.next().done; ) {
+/**
+ * Runs the steps of long work to their end, the first few milliseconds of them at once. Resolves to what the work
+ * returns; throws what a step throws.
+ */
+export async function inTurns<T>(steps: Iterator<unknown, T>): Promise<T> {
+  for (let endMs = performance.now() + SLICE_MS; ; ) {
+    const step = steps.next();
+    if (step.done) return step.value;
     if (performance.now() < endMs) continue;
     await yieldToEventLoop();
     endMs = performance.now() + SLICE_MS;

@@ -217,8 +217,8 @@ export class Exporter {
         this.#lines.sample(sample);
         this.#scaler.sampleArrived(sample);
       },
-      info: (entries, askedAtUs) => {
-        void inTurns(this.#fleet.infoSteps(host, entries, askedAtUs));
+      info: async (entries, askedAtUs) => {
+        await inTurns(this.#fleet.infoSteps(host, entries, askedAtUs));
         this.#lines.info(host, entries);
       },
       policies: (entries) => this.#fleet.recordPolicies(host, entries),

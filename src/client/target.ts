@@ -6,7 +6,13 @@ import { formatName, parseName } from "../wire/names.ts";
 import { SocketDirectory } from "./endpoint.ts";
 import { type Sample, zeroCounts } from "./receiver.ts";
 import { Subscription, type SubscriptionOptions, type SubscriptionSnapshot } from "./subscription.ts";
-import { VMMD_ERROR_REASONS, VmmdClient, VmmdError, type VmmdErrorReason } from "./vmmd.ts";
+import {
+  type SubscriptionInfo,
+  VMMD_ERROR_REASONS,
+  VmmdClient,
+  VmmdError,
+  type VmmdErrorReason,
+} from "./vmmd.ts";
 
 /** How often albatrossd is asked, from question to question; and how soon where somebody waits for the answer. */
 const POLL_US = 30_000_000;
@@ -24,8 +30,11 @@ type Question = keyof typeof QUESTIONS;
 /** Who is told what a host says. What it throws is logged and costs no more than that one message. */
 export interface TargetSink {
   onSample(sample: Sample): void;
-  /** Every unikernel subscribed to, without arguments, as albatrossd knew them at `askedAtUs` (monotonic) or later. */
-  info(entries: readonly NamedInfo[], askedAtUs: number): void;
+  /**
+   * Every unikernel subscribed to, without arguments, as albatrossd knew them at `askedAtUs` (monotonic) or later. It is
+   * not asked again before these are taken in.
+   */
+  info(entries: readonly NamedInfo[], askedAtUs: number): Promise<void> | void;
   /** Every policy that holds for one of them, named by full path. */
   policies(entries: readonly NamedPolicy[]): void;
   /** Whether at least one subscription is acknowledged, its connection open; called when that changes. */
@@ -156,18 +165,18 @@ export class Target {
     const isHopeless =
       infos instanceof VmmdError && ["unreachable", "timeout", "stopped"].includes(infos.reason);
     const policies = isHopeless ? null : await this.#vmmd.policiesOf(names).catch(orThrow);
-    this.#asking = null;
     if (this.#stopped) return;
+    this.#infoReadable = !(infos instanceof VmmdError);
+    const tellInfos = (all: readonly SubscriptionInfo[]) => {
+      const entries = all.flatMap((info) => info.entries);
+      return this.#sink.info(entries, askedAtUs);
+    };
+    await this.#take("info", infos, tellInfos);
+    if (policies !== null) await this.#take("policies", policies, (all) => this.#sink.policies(all));
+    if (this.#stopped) return;
+    this.#asking = null;
     this.#answeredAtUs = this.#clock.nowUs();
     this.#askLater();
-    this.#infoReadable = !(infos instanceof VmmdError);
-    this.#take("info", infos, (all) => {
-      this.#sink.info(
-        all.flatMap(({ entries }) => entries),
-        askedAtUs,
-      );
-    });
-    if (policies !== null) this.#take("policies", policies, (all) => this.#sink.policies(all));
     for (const [i, subscription] of this.#subscriptions.entries()) {
       const info = infos instanceof VmmdError ? infos : infos[i];
       if (info !== undefined) subscription.infoAnswered(info, askedAtUs);
@@ -175,7 +184,11 @@ export class Target {
   }
 
   /** Takes an answer, or why there is none: says so when it is not the reason of the last time. */
-  #take<T>(what: Question, answer: T | VmmdError, tell: (answer: T) => void): void {
+  async #take<T>(
+    what: Question,
+    answer: T | VmmdError,
+    tell: (answer: T) => Promise<void> | void,
+  ): Promise<void> {
     const [unreadable, readableAgain] = QUESTIONS[what];
     const before = this.#errors[what];
     this.#errors[what] = answer instanceof VmmdError ? answer : null;
@@ -186,7 +199,7 @@ export class Target {
     }
     if (before !== null) this.#log.info({}, readableAgain);
     try {
-      tell(answer);
+      await tell(answer);
     } catch (error) {
       // What came from a peer must not end the process, whatever the sink makes of it.
       this.#log.error({ err: error }, "an answer of albatrossd could not be taken");

@@ -1,4 +1,4 @@
-import type { Cancel, Clock } from "../clock.ts";
+import { type Cancel, type Clock, inTurns } from "../clock.ts";
 import { copyOf } from "../wire/der.ts";
 import {
   decodeInSteps,
@@ -12,10 +12,6 @@ import { Connection, type ConnectionEnd, infoRequest, policyRequest, type Reques
 import type { Endpoint } from "./endpoint.ts";
 
 const REPLY_TIMEOUT_MS = 10_000;
-/** How long a reply is decoded before others get their turn of the event loop. */
-const SLICE_US = 5_000;
-/** How many unikernels are looked at in about as long, on a slow machine. */
-const ENTRIES_PER_SLICE = 4_096;
 /** Albatross 2.6's info command, and that of 2.4 and 2.5. */
 const OLD_COMMANDS: readonly InfoCommand[] = ["old_info5", "old_info4"];
 /** A second close without a reply, so long after the first, is no accident of a daemon that just stopped. */
@@ -118,14 +114,7 @@ export class VmmdClient {
   async infosOf(subscriptions: readonly Name[]): Promise<readonly SubscriptionInfo[]> {
     const infos: SubscriptionInfo[] = [];
     for (const asked of subscriptions) {
-      const entries: NamedInfo[] = [];
-      for (const [i, entry] of (await this.unikernels(asked)).entries()) {
-        if (i % ENTRIES_PER_SLICE === ENTRIES_PER_SLICE - 1) await this.#pause(0);
-        // albatrossd names the answers to a path query relative to the path, others in full.
-        const name = asked.label === null ? resolveName(asked, entry.name) : entry.name;
-        if (name.label === null || !subscriptionCovers(asked, name)) continue;
-        entries.push(name === entry.name ? entry : { ...entry, name });
-      }
+      const entries = await this.#inTurns(entriesOf(asked, await this.unikernels(asked)));
       const namesake = namesakeOf(asked);
       infos.push({ entries, namesakeRuns: namesake !== null && (await this.#runs(namesake)) });
     }
@@ -245,16 +234,9 @@ export class VmmdClient {
   }
 
   async #decode(reply: Uint8Array): Promise<Payload> {
-    const { clock } = this.#options;
     try {
       const steps = decodeInSteps(reply, { dropArguments: true, dropDevices: true });
-      for (let sliceEndUs = clock.nowUs() + SLICE_US; ; ) {
-        const step = steps.next();
-        if (step.done) return step.value.payload;
-        if (clock.nowUs() < sliceEndUs) continue;
-        await this.#pause(0);
-        sliceEndUs = clock.nowUs() + SLICE_US;
-      }
+      return (await this.#inTurns(steps)).payload;
     } catch (error) {
       if (error instanceof VmmdError) throw error;
       // Whatever it is, a peer's bytes brought it about, and they must not end the process.
@@ -275,6 +257,16 @@ export class VmmdClient {
         if (end.midFrame) return new VmmdError("undecodable", "the reply of albatrossd ends inside a frame");
         return new VmmdError("no_reply", "albatrossd closes the connection without a reply");
     }
+  }
+
+  /** As `inTurns`, until `stop`. */
+  #inTurns<T>(steps: Iterator<unknown, T>): Promise<T> {
+    return inTurns({
+      next: () => {
+        if (this.#stopping.signal.aborted) throw new VmmdError("stopped", "stopped");
+        return steps.next();
+      },
+    });
   }
 
   #pause(ms: number): Promise<void> {
@@ -303,6 +295,24 @@ export class VmmdClient {
 /** A daemon's own words, short enough for a log line and a page: a reply may be as long as a frame. */
 export function excerpt(message: string): string {
   return message.length <= 300 ? message : `${message.slice(0, 300)}...`;
+}
+
+/** Looks at so many unikernels, then says so. */
+const ENTRIES_PER_STEP = 512;
+
+/**
+ * What the answer to `asked` says about unikernels below it, with full names: albatrossd names those of a path relative
+ * to it, others in full.
+ */
+function* entriesOf(asked: Name, found: readonly NamedInfo[]): Generator<void, readonly NamedInfo[]> {
+  const entries: NamedInfo[] = [];
+  for (const [i, entry] of found.entries()) {
+    if (i % ENTRIES_PER_STEP === 0) yield;
+    const name = asked.label === null ? resolveName(asked, entry.name) : entry.name;
+    if (name.label === null || !subscriptionCovers(asked, name)) continue;
+    entries.push(name === entry.name ? entry : { ...entry, name });
+  }
+  return entries;
 }
 
 /** A policy belongs to a path, however its name is written: `user` means `user:`. */

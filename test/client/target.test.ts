@@ -176,6 +176,24 @@ describe("unikernel info that something just heard waits for", () => {
     await host.passUntil("the next question", () => host.sink.infos.length === 3, 1_000);
   });
 
+  test("is not asked again before the last one is taken in, however long that takes", async () => {
+    testHost();
+    let taken = () => {};
+    host.sink.info = () =>
+      new Promise<void>((resolve) => {
+        taken = resolve;
+      });
+    await host.start("stat", "vmmd");
+    await eventually("the first answer", () => host.target.snapshot().infoReadable === true);
+    host.target.askInfoSoon();
+    await host.pass(90_000);
+    expect(questions()).toBe(1);
+    host.sink.info = () => undefined;
+    taken();
+    await eventually("the first answer taken in", () => host.clock.pendingTimers > 0);
+    await host.passUntil("the next question", () => questions() === 2, 2_000);
+  });
+
   test("is not asked sooner where it cannot be read", async () => {
     testHost();
     await host.start("stat");

@@ -1,5 +1,5 @@
 import { createServer } from "node:net";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { SocketDirectory } from "../../src/client/endpoint.ts";
 import { VmmdClient, VmmdError, type VmmdErrorReason } from "../../src/client/vmmd.ts";
 import { failureReply, successEmpty, unikernelInfoReply } from "../../src/simulator/messages.ts";
@@ -217,51 +217,31 @@ describe("a question to albatrossd", () => {
   });
 
   describe("whose answer takes long to decode", () => {
-    const pauses: (() => void)[] = [];
-    let slow: VmmdClient;
-
     beforeEach(async () => {
-      pauses.length = 0;
-      let nowUs = 0;
-      slow = new VmmdClient({
-        endpoint: new SocketDirectory({ socketDir: host.socketDir, os: "linux" }),
-        maxFrameBytes: 64 * 1024 * 1024,
-        clock: {
-          // each look at it finds that 3 ms have passed
-          nowUs: () => (nowUs += 3_000),
-          wallMs: () => 0,
-          after: (delayMs, callback) => {
-            if (delayMs === 0) pauses.push(callback);
-            return () => undefined;
-          },
-        },
-      });
+      let nowMs = 0;
+      // each look at it finds that 3 ms have passed
+      vi.spyOn(performance, "now").mockImplementation(() => (nowMs += 3));
       await albatrossd();
       host.running = running(...Array.from({ length: 1_000 }, (_, i) => `user:vm-${i}`));
       host.vmmd.onRequest = (peer, message) => peer.send(answerAsAlbatrossd(message, host.running));
     });
 
+    afterEach(() => vi.restoreAllMocks());
+
     test("is decoded in turns of the event loop", async () => {
-      let found: readonly NamedInfo[] | null = null;
-      void slow.unikernels(ROOT).then((unikernels) => {
-        found = unikernels;
-      });
-      let turns = 0;
-      while (found === null) {
-        await eventually("a pause, or the end", () => pauses.length > 0 || found !== null);
-        pauses.shift()?.();
-        turns++;
-      }
-      expect(turns).toBeGreaterThan(5);
+      const turns = vi.spyOn(globalThis, "setImmediate");
+      const found = await vmmd.unikernels(ROOT);
+      expect(turns.mock.calls.length).toBeGreaterThan(5);
       expect(namesOf(found)).toEqual(namesOf(host.running));
     });
 
     test("ends when it is stopped in the middle", async () => {
-      const asked = slow.unikernels(ROOT);
-      const refused = expect(asked).rejects.toMatchObject({ reason: "stopped" });
-      await eventually("the first pause", () => pauses.length > 0);
-      slow.stop();
-      await refused;
+      const nextTurn = setImmediate;
+      vi.spyOn(globalThis, "setImmediate").mockImplementation((callback) => {
+        vmmd.stop();
+        return nextTurn(callback);
+      });
+      await expect(vmmd.unikernels(ROOT)).rejects.toMatchObject({ reason: "stopped" });
     });
   });
 
