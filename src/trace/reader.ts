@@ -4,7 +4,7 @@ import { pipeline, type Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { createGunzip } from "node:zlib";
 import { infoOfKnown, type NamedInfo, type Stats } from "../wire/messages.ts";
-import { type Name, parseName } from "../wire/names.ts";
+import { type Name, tryParseName } from "../wire/names.ts";
 import { statsOfUsage } from "../wire/stats.ts";
 
 /** A trace that cannot be replayed; the message names the file and, where there is one, the line. */
@@ -163,17 +163,14 @@ async function* batchesOfLines(raw: Readable): AsyncGenerator<readonly string[],
   yield [rest + utf8.end()];
 }
 
-/** What files of other kinds begin with, in hex. */
-const OTHER_KINDS: readonly (readonly [beginning: RegExp, kind: string])[] = [
-  [
-    /^(fffe|feff|(?!00)..00(?!00)..00|00(?!00)..00(?!00)..)/,
-    "is text in UTF-16: a trace is UTF-8 (try iconv)",
-  ],
-  [/^28b52ffd/, "is packed by zstd: unpack it first, or pack it by gzip"],
-  [/^fd377a58/, "is packed by xz: unpack it first, or pack it by gzip"],
-  [/^425a68/, "is packed by bzip2: unpack it first, or pack it by gzip"],
-  [/^504b0304/, "is a zip archive: unpack it first, or pack what is in it by gzip"],
-];
+const UTF16 = /^(fffe|feff|(?!00)..00(?!00)..00|00(?!00)..00(?!00)..)/;
+/** What files of other packers begin with, in hex. */
+const PACKERS: Readonly<Record<string, string>> = {
+  "28b52ffd": "zstd",
+  fd377a58: "xz",
+  "425a6839": "bzip2",
+  "504b0304": "zip",
+};
 const KIND_BYTES = 4;
 
 /** The bytes of a file, unpacked where they are gzip's. Throws a TraceError for a kind of file that is no trace. */
@@ -185,8 +182,9 @@ async function unpacked(raw: Readable): Promise<AsyncIterable<Buffer>> {
     if (head.length >= KIND_BYTES) break;
   }
   const beginning = head.toString("hex", 0, KIND_BYTES);
-  const other = OTHER_KINDS.find(([pattern]) => pattern.test(beginning));
-  if (other !== undefined) throw new TraceError(other[1]);
+  if (UTF16.test(beginning)) throw new TraceError("is text in UTF-16: a trace is UTF-8 (try iconv)");
+  const packer = PACKERS[beginning];
+  if (packer !== undefined) throw new TraceError(`is packed by ${packer}: unpack it, or pack it by gzip`);
   async function* whole() {
     yield head;
     yield* { [Symbol.asyncIterator]: () => chunks };
@@ -248,11 +246,11 @@ function readLine(line: string): TraceEvent | null {
   return name === null || stats === null ? null : { kind: "sample", timeMs, host, name, stats };
 }
 
-function parseJson(line: string): unknown {
+/** Null for what is no JSON: the caller says what it is instead. */
+export function parseJson(text: string): unknown {
   try {
-    return JSON.parse(line);
+    return JSON.parse(text);
   } catch {
-    // a line that is no JSON is no sample; the caller counts it
     return null;
   }
 }
@@ -296,12 +294,6 @@ function integer(value: unknown): number | null {
 
 /** The unikernel of this name; null for a path or for what is no name. */
 function unikernelName(value: unknown): Name | null {
-  if (typeof value !== "string") return null;
-  try {
-    const name = parseName(value);
-    return name.label === null ? null : name;
-  } catch {
-    // a line whose name Albatross would not take is no sample
-    return null;
-  }
+  const name = typeof value === "string" ? tryParseName(value) : null;
+  return name === null || name.label === null ? null : name;
 }

@@ -14,6 +14,7 @@ import type { Log } from "../log.ts";
 import { isErrno, plainMessage } from "../systemError.ts";
 import { RecordError, type TraceOutput } from "./file.ts";
 import { TraceLines } from "./lines.ts";
+import { parseJson } from "./reader.ts";
 
 export interface Recording {
   /** Whole lines as they arrive; ends when the recording is to end, throws a RecordError when it ends before. */
@@ -207,7 +208,7 @@ function broken(url: string, error: unknown): RecordError {
 /** A host that is no target would be recorded as silence. */
 async function checkHost(url: string, host: string, signal: AbortSignal): Promise<void> {
   const body = await bodyOf(url, await ask(url, "api/v1/targets", "application/json", signal));
-  const answer = TARGETS.safeParse(parsed(body));
+  const answer = TARGETS.safeParse(parseJson(body));
   const where = withoutPassword(url);
   if (!answer.success) throw new RecordError(`${where} is no albatross-exporter: it lists no targets`);
   const names = answer.data.data.map(({ name }) => name);
@@ -216,16 +217,6 @@ async function checkHost(url: string, host: string, signal: AbortSignal): Promis
 
 const TARGETS = z.object({ data: z.array(z.object({ name: z.string() })) });
 const REFUSAL = z.object({ error: z.string() });
-
-/** Null for what is no JSON. */
-function parsed(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    // the caller says what it is instead
-    return null;
-  }
-}
 
 /** The response to a GET, once its headers are there, say 200 and are of this type. */
 function ask(url: string, path: string, type: string, signal: AbortSignal): Promise<IncomingMessage> {
@@ -261,7 +252,7 @@ async function refused(url: string, path: string, response: IncomingMessage): Pr
     return new RecordError(`${where} redirects /${path} to ${headers.location}: is that where it is?`);
   }
   const body = await bodyOf(url, response);
-  const why = REFUSAL.safeParse(parsed(body)).data?.error ?? body;
+  const why = REFUSAL.safeParse(parseJson(body)).data?.error ?? body;
   return new RecordError(`${where} answered ${statusCode} to /${path}: ${firstLine(why)}`);
 }
 

@@ -285,7 +285,7 @@ describe("input of another kind is an error that says what was found", () => {
     [
       "another packer's",
       Buffer.from("28b52ffd0000", "hex"),
-      "standard input is packed by zstd: unpack it first, or pack it by gzip",
+      "standard input is packed by zstd: unpack it, or pack it by gzip",
     ],
     [
       "half a header of gzip",
