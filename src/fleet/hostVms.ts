@@ -142,19 +142,16 @@ export class HostVms implements VmHost {
     this.#heardUs = sample.arrivalUs;
     this.#intervalUs = sample.intervalUs;
     const fullName = formatName(name);
-    const vm = this.#vms.find(fullName);
-    if (vm === undefined) {
-      const identity = identify(this.host, pathText(name.path), name.label, fullName);
-      this.#vms.put(this.#welcome(identity, sample));
+    const index = this.#vms.indexOf(fullName);
+    const vm = this.#vms.at(index);
+    const goneAtUs = vm === undefined ? null : this.#goneSince(this.#signsOf(vm), sample.arrivalUs);
+    if (vm !== undefined && goneAtUs === null) {
+      this.#replace(nextSample(vm, sample, this), index);
       return;
     }
-    const goneAtUs = this.#goneSince(this.#signsOf(vm), sample.arrivalUs);
-    if (goneAtUs === null) {
-      this.#replace(nextSample(vm, sample, this));
-    } else {
-      this.#remember(vm, goneAtUs);
-      this.#vms.put(this.#welcome(vm.identity, sample));
-    }
+    if (vm !== undefined && goneAtUs !== null) this.#remember(vm, goneAtUs);
+    const identity = vm?.identity ?? identify(this.host, pathText(name.path), name.label, fullName);
+    this.#vms.put(this.#welcome(identity, sample), index);
   }
 
   /**
@@ -177,14 +174,15 @@ export class HostVms implements VmHost {
       if (i % VMS_PER_STEP === 0) yield;
       // a later answer has overtaken this one
       if (this.#lastInfo.vms !== infos) return;
-      const before = this.#vms.find(fullName);
+      const index = this.#vms.indexOf(fullName);
+      const before = this.#vms.at(index);
       if (before === undefined) continue;
       const info = infos.get(fullName);
       const vm =
         info === undefined
           ? afterOmission(before, askedAtUs, nowUs, this)
           : afterListing(before, info, askedAtUs, this);
-      if (vm !== before) this.#replace(vm);
+      if (vm !== before) this.#replace(vm, index);
       if (this.#goneSince(this.#signsOf(vm), nowUs) !== null) gone.push(vm);
     }
     for (const [fullName, vm] of this.#expected) {
@@ -322,8 +320,8 @@ export class HostVms implements VmHost {
   }
 
   /** Puts a newer record of a VM in the place of the one that is there. */
-  #replace(vm: Vm): void {
-    this.#vms.put(vm);
+  #replace(vm: Vm, index: number): void {
+    this.#vms.put(vm, index);
     this.#checkAssumedCpus(vm);
   }
 

@@ -42,13 +42,21 @@ export class VmIndex {
   }
 
   find(fullName: string): Vm | undefined {
-    const at = this.#places.get(fullName)?.at;
-    return at === undefined ? undefined : this.#vms[at];
+    return this.at(this.indexOf(fullName));
   }
 
-  /** Takes in a VM, or a newer record of one that is here. */
-  put(vm: Vm): void {
-    const { at } = this.#places.get(vm.fullName) ?? this.#add(vm);
+  /** Good until the next VM comes or goes; -1 for none of this name. */
+  indexOf(fullName: string): number {
+    return this.#places.get(fullName)?.at ?? -1;
+  }
+
+  at(index: number): Vm | undefined {
+    return index < 0 ? undefined : this.#vms[index];
+  }
+
+  /** Takes in a newer record of the VM at `index`, or a VM that is not here yet (-1). */
+  put(vm: Vm, index: number): void {
+    const at = index >= 0 ? index : this.#add(vm);
     this.#vms[at] = vm;
     this.#heardUs[at] = vm.sample.arrivalUs;
     this.#hasGauge[at] = vm.usagePercent === null ? 0 : 1;
@@ -72,7 +80,7 @@ export class VmIndex {
     return { vms: this.#vms, heardUs: this.#heardUs, hasGauge: this.#hasGauge, group: this.#group };
   }
 
-  #add(vm: Vm): Place {
+  #add(vm: Vm): number {
     const at = this.#vms.length;
     if (at === this.#heardUs.length) this.#arrange(upTo(at), 2 * at);
     const key = `${vm.path}:${vm.primary}`;
@@ -83,7 +91,7 @@ export class VmIndex {
     const place = { at, group };
     this.#placeAt.push(place);
     this.#places.set(vm.fullName, place);
-    return place;
+    return at;
   }
 
   /**

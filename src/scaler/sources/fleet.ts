@@ -184,7 +184,8 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
       if (!gone) members.push(member);
     }
     readings.set(key, after);
-    if (members.length > 0) observations.push({ key, ...name, hostLive: live.has(name.host), members });
+    const { host, path, group } = name;
+    if (members.length > 0) observations.push({ key, host, path, group, hostLive: live.has(host), members });
   };
 
   const unheard = byGroup(snapshot.unheard);
