@@ -174,7 +174,8 @@ describe("SIGTERM", () => {
     const startedAt = performance.now();
     serving.signal("SIGTERM");
     expect(await serving.exited).toBe(0);
-    expect(performance.now() - startedAt).toBeLessThan(5000);
+    // of which a busy machine may make three times as many; the client's own limit would be 30 s
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
   });
 });
 
