@@ -87,7 +87,7 @@ export const losses = graph(
         "{{instance}} series left out",
       ],
       [
-        `sum by (${BY_EXPORTER}, route) (rate(albatross_exporter_responses_cut_total{${EXPORTERS}}${RATE})) > 0`,
+        `sum by (${BY_EXPORTER}, route) (rate(albatross_exporter_responses_cut_total{${EXPORTERS}}${RATE}))`,
         "{{instance}} responses cut of {{route}}",
       ],
       [

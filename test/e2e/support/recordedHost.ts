@@ -85,7 +85,7 @@ export function expectRecorded(
   expect(take("albatross_stats_connects_total", subscription)).toBe(1);
   const intervalMeasured = take("albatross_stats_interval_seconds", subscription);
   expect(Math.abs(intervalMeasured / intervalSeconds - 1)).toBeLessThan(tolerance);
-  const troubles = takeAll(/^albatross_(info_errors|stats_decode_errors|stats_disconnects)_total\{/);
+  const troubles = takeAll(/^albatross_(info_errors|stats_(decode_errors|disconnects|implausible))_total\{/);
   expect(Object.values(troubles).length).toBeGreaterThan(10);
   expect(Object.values(troubles).every((count) => count === 0)).toBe(true);
   const states = takeAll(/^albatross_stats_subscription_state\{/);
