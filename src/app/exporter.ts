@@ -195,7 +195,9 @@ export class Exporter {
     this.#running = configs.map((config) => {
       const running = kept.find((one) => isDeepStrictEqual(one.config, config));
       if (running !== undefined) return running;
-      const target = new Target(config, this.#sinkOf(config.name), this.#clock, this.#log);
+      const target = new Target(config, this.#sinkOf(config.name), this.#clock, this.#log, {
+        forgetAfterUs: () => this.#config.scaler.defaults.deathTimeoutMs * 1000,
+      });
       target.start();
       return { config, target };
     });

@@ -42,6 +42,8 @@ export interface ReceiverOptions {
   readonly log: Log;
   /** How much the last messages of the subscription's VMs may come to. */
   readonly sampleBudgetBytes?: number | undefined;
+  /** How long a silent VM is remembered elsewhere, in µs; default 15 minutes. It may change. */
+  readonly forgetAfterUs?: (() => number) | undefined;
 }
 
 /** Turns the frames of one subscription into samples, and counts what cannot be one. */
@@ -58,7 +60,7 @@ export class StatsReceiver {
   constructor(options: ReceiverOptions, interval: StatsInterval) {
     this.#options = options;
     this.#interval = interval;
-    this.#budget = new SampleBudget(options.sampleBudgetBytes);
+    this.#budget = new SampleBudget(options.sampleBudgetBytes, options.forgetAfterUs);
   }
 
   /** Delivers the sample in `frame`, if it is one. Returns an answer to the subscription. Never throws. */
@@ -124,8 +126,8 @@ export function zeroCounts<R extends string>(reasons: readonly R[]): Record<R, n
   return Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<R, number>;
 }
 
-/** How long a VM may be silent and still count; the default of `death_timeout`, after which the fleet forgets it. */
-const GENERATION_US = 15 * 60 * 1_000_000;
+/** The default of `death_timeout`, after which the fleet forgets a silent VM. */
+const FORGET_AFTER_US = 15 * 60 * 1_000_000;
 /** What a VM costs at least, however short its message. */
 const MIN_COST_BYTES = 1_024;
 /** Room for more than 130,000 VMs with messages of usual size. */
@@ -134,23 +136,25 @@ const DEFAULT_SAMPLE_BUDGET_BYTES = 128 * 1024 * 1024;
 /**
  * Bounds what one subscription can make the fleet remember. The last sample of every VM is kept, so a peer that invents names
  * or sends huge samples would otherwise take all memory. Costs are bytes on the wire of each VM's last message; a VM
- * stops counting after 15 to 30 minutes of silence.
+ * stops counting when it has been silent for once to twice as long as the fleet remembers it.
  */
 export class SampleBudget {
   readonly #limitBytes: number;
+  readonly #forgetAfterUs: () => number;
   /** VMs heard in this generation, and those last heard in the one before, with what they cost; a VM is in one of them */
   #young = new Map<string, number>();
   #old = new Map<string, number>();
   #bytes = 0;
   #generationStartUs = 0;
 
-  constructor(limitBytes = DEFAULT_SAMPLE_BUDGET_BYTES) {
+  constructor(limitBytes = DEFAULT_SAMPLE_BUDGET_BYTES, forgetAfterUs = () => FORGET_AFTER_US) {
     this.#limitBytes = limitBytes;
+    this.#forgetAfterUs = forgetAfterUs;
   }
 
   /** Whether there is room for a message of `bytes` about `vm`. False: drop it. */
   admit(vm: string, bytes: number, nowUs: number): boolean {
-    if (nowUs - this.#generationStartUs >= GENERATION_US) this.#age(nowUs);
+    if (nowUs - this.#generationStartUs >= this.#forgetAfterUs()) this.#age(nowUs);
     const cost = Math.max(bytes, MIN_COST_BYTES);
     const young = this.#young.get(vm);
     if (young === cost) return true;

@@ -54,7 +54,7 @@ export interface TargetSnapshot {
   readonly subscriptions: readonly SubscriptionSnapshot[];
 }
 
-export type TargetOptions = Pick<SubscriptionOptions, "random" | "sampleBudgetBytes">;
+export type TargetOptions = Pick<SubscriptionOptions, "random" | "sampleBudgetBytes" | "forgetAfterUs">;
 
 /** One Albatross host: its subscriptions, and what albatrossd says about the unikernels in them. */
 export class Target {

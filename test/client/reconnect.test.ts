@@ -84,6 +84,20 @@ describe("what a peer can make the fleet remember", () => {
     expect(budget.admit("web", 500, MINUTE)).toBe(true);
   });
 
+  test("counts for as long as the fleet remembers a silent VM, however long that is now", () => {
+    let hours = 2;
+    const budget = new SampleBudget(10 * 1024, () => hours * 60 * MINUTE);
+    let admitted = 0;
+    // names that never repeat, one a minute
+    for (let minute = 0; minute < 4 * 60; minute++)
+      if (budget.admit(`vm-${minute}`, 300, minute * MINUTE)) admitted++;
+    expect(admitted).toBe(10);
+    hours = 0.1;
+    for (let minute = 240; minute < 300; minute++)
+      if (budget.admit(`vm-${minute}`, 300, minute * MINUTE)) admitted++;
+    expect(admitted).toBeGreaterThan(40);
+  });
+
   test("has room again half an hour after VMs fell silent, not for those that speak", () => {
     const budget = new SampleBudget(2 * 1024);
     budget.admit("web", 400, 0);
