@@ -1,7 +1,7 @@
 /** Writes a trace: from a running exporter's stream, or from a subscription of its own. */
 import { get as httpGet, type IncomingMessage } from "node:http";
 import { get as httpsGet } from "node:https";
-import { Readable, type Writable } from "node:stream";
+import { PassThrough, Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { Target } from "../client/target.ts";
@@ -80,6 +80,9 @@ function refuseEarlier(lines: string, lastMs: number | null): void {
 
 const EVENT = /^\{"time":"[^"]*",(?:"host":"(?:[^"\\]|\\.)*",)?"event":"(\w+)"/;
 
+/** The end of a line of a list that goes on in another. */
+const MORE = ',"more":true}';
+
 /** What has been recorded so far. */
 class Tally {
   readonly #counts = new Map([["sample", 0]]);
@@ -94,7 +97,8 @@ class Tally {
     for (let start = 0; start < lines.length; ) {
       const end = lines.indexOf("\n", start);
       const kind = EVENT.exec(lines.slice(start, Math.min(end, start + 1_000)))?.[1] ?? "sample";
-      this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
+      const isWhole = !lines.startsWith(MORE, end - MORE.length);
+      if (isWhole) this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
       start = end + 1;
     }
   }
@@ -168,14 +172,27 @@ export async function openStream({ url, host, signal }: StreamSource): Promise<A
   const query = host === null ? "" : `?host=${encodeURIComponent(host)}`;
   const response = await ask(url, `api/v1/stream${query}`, "application/x-ndjson", signal);
   response.setTimeout(0);
-  return linesOf(response, withoutPassword(url), signal);
+  return linesOf(arriving(response), withoutPassword(url), signal);
 }
 
-async function* linesOf(response: IncomingMessage, url: string, signal: AbortSignal): AsyncGenerator<string> {
-  response.setEncoding("utf8");
+/** What arrives. A connection that breaks is told after all that came before. */
+function arriving(response: IncomingMessage): { readonly text: PassThrough; failure: unknown } {
+  const arrived = { text: response.pipe(new PassThrough({ encoding: "utf8" })), failure: null as unknown };
+  response.on("error", (error) => {
+    arrived.failure = error;
+    arrived.text.end();
+  });
+  return arrived;
+}
+
+async function* linesOf(
+  arrived: ReturnType<typeof arriving>,
+  url: string,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
   let rest = "";
   try {
-    for await (const chunk of response) {
+    for await (const chunk of arrived.text) {
       rest += chunk;
       if (!LINE.test(rest) && rest.includes("\n")) {
         throw new RecordError(`${url} sends what is no line of a trace: ${firstLine(rest)}`);
@@ -193,6 +210,7 @@ async function* linesOf(response: IncomingMessage, url: string, signal: AbortSig
       if (dropped !== -1)
         throw new RecordError(`${url} dropped this recording: it did not take the lines fast enough`);
     }
+    if (arrived.failure !== null) throw arrived.failure;
   } catch (error) {
     if (signal.aborted) return;
     throw broken(url, error);

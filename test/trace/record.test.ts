@@ -75,6 +75,12 @@ describe("a trace", () => {
     expect(exitCode).toBe(0);
   });
 
+  it("has one info for a list of several lines", async () => {
+    const first = INFO.replace(/}$/, ',"more":true}');
+    const { said } = await record(from(`${first}\n${first}\n${INFO}\n${INFO}\n`));
+    expect(said[0]).toContain("recorded 0 samples, 2 infos");
+  });
+
   it("is appended to a file that is there", async () => {
     await record(from(`${SAMPLE}\n`));
     const { file } = await record(from(`${TICK}\n`));
@@ -301,11 +307,17 @@ describe("a server that is no exporter, or fails", () => {
   });
 
   it("that cuts the connection ends the recording after the last whole line", async () => {
-    const url = await serve((_, response) => response.write(`${SAMPLE}\n${SAMPLE.slice(0, 20)}`));
-    const recording = record(await stream(url));
-    await eventually("the line is written", () => statSize(join(dir, "trace.ndjson")) > 0);
-    server?.closeAllConnections();
-    const { exitCode, said, file } = await recording;
+    let isGone = false;
+    const url = await serve((_, response) => {
+      response.write(`${SAMPLE}\n${SAMPLE.slice(0, 20)}`);
+      response.on("close", () => {
+        isGone = true;
+      });
+      setTimeout(() => response.destroy(), 20);
+    });
+    const lines = await stream(url);
+    await eventually("the connection is closed", () => isGone);
+    const { exitCode, said, file } = await record(lines);
     expect(readFileSync(file, "utf8")).toBe(`${SAMPLE}\n`);
     expect(said[0]).toBe(
       `albatross-exporter: ended early, after 0s: the connection to ${url} broke: connection lost`,
