@@ -1,5 +1,5 @@
 import type { Sample } from "../client/receiver.ts";
-import type { Cancel, Clock } from "../clock.ts";
+import { type Cancel, type Clock, yieldToEventLoop } from "../clock.ts";
 import type { ScalerConfig } from "../config/scaler.ts";
 import type { Family } from "../exposition/family.ts";
 import type { Logger } from "../log.ts";
@@ -71,6 +71,9 @@ export interface ScalerOptions {
   /** All groups are evaluated as they are at this monotonic time. */
   readonly onTick?: (atUs: number) => void;
 }
+
+/** At the first tick every group has something to tell: so many are told of before others have their turn. */
+const LINES_AT_ONCE = 250;
 
 /** How often a state file that could not be read is tried again. */
 const RETRY_MS = 60_000;
@@ -249,21 +252,22 @@ export class Scaler {
     const facts = { nowMs: Math.floor(nowUs / 1000), wallMs, mode: this.#action.name };
     this.#items.update(evaluations, facts);
     this.#last = { ...facts, evaluations: new Map(evaluations.map((e) => [e.observation.key, e])) };
-    this.#report(evaluations, wallMs);
+    const seconds = (clock.nowUs() - nowUs) / 1e6;
+    this.#instruments.ticked({ seconds, lagSeconds: lagUs / 1e6, wallMs });
+    await this.#report(evaluations, wallMs);
     for (const evaluation of evaluations) {
       if (evaluation.decision.decision !== "hold") this.#action.begin(evaluation);
     }
     this.#save(fleet.memory);
-    const seconds = (clock.nowUs() - nowUs) / 1e6;
-    this.#instruments.ticked({ seconds, lagSeconds: lagUs / 1e6, wallMs });
     log.debug({ groups: evaluations.length, seconds, lagSeconds: lagUs / 1e6 }, "groups evaluated");
   }
 
   /** Log, decision log and memory get the same decisions: all but plain repeats of a hold. */
-  #report(evaluations: readonly Evaluation[], wallMs: number): void {
+  async #report(evaluations: readonly Evaluation[], wallMs: number): Promise<void> {
     const lines: string[] = [];
     for (const evaluation of evaluations) {
       if (!this.#transitions.isTransition(evaluation)) continue;
+      if (lines.length % LINES_AT_ONCE === LINES_AT_ONCE - 1) await yieldToEventLoop();
       const decision = { ...decisionJson(evaluation, wallMs), mode: this.#action.name };
       this.#recent.add(decision);
       lines.push(JSON.stringify(decision));

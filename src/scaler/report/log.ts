@@ -233,15 +233,16 @@ export type LoggedDecision = DecisionJson & { readonly mode: string };
 
 /** One line of the program's log with the decision's numbers; a group that no policy matches is worth one at debug only. */
 export function logDecision(log: Logger, { policy }: Evaluation, logged: LoggedDecision): void {
+  const level = logged.decision === "hold" && policy === null ? "debug" : "info";
+  // at the first tick of many groups the event costs more than the decision
+  if (!log.isLevelEnabled(level)) return;
   const { time: _, would, ...fields } = logged;
   const event = {
     ...Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, rounded(value)])),
     ...(would && { would: would.decision, would_reason: would.reason, would_clone: would.clone }),
     ...(policy && policyNumbers(policy)),
   };
-  if (logged.decision !== "hold") log.info(event, "scale decision");
-  else if (policy === null) log.debug(event, "scaler holds");
-  else log.info(event, "scaler holds");
+  log[level](event, logged.decision === "hold" ? "scaler holds" : "scale decision");
 }
 
 /** To a hundredth: the decision log has every digit. */

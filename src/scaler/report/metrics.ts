@@ -21,6 +21,7 @@ import {
   type GroupName,
   type GroupPolicy,
   groupKey,
+  HOLD_REASONS,
   SCALE_REASONS,
 } from "../rules/types.ts";
 import type { StateFileOutcome } from "../state/stateFile.ts";
@@ -155,7 +156,7 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
 /** A group and how often what was decided about it. */
 interface CountedGroup {
   readonly labels: string;
-  /** evaluations by the labels that say what was decided, the scale decisions first, see `decisionLabels` */
+  /** evaluations by the labels that say what was decided, the scale decisions first, see DECISION_LABELS */
   readonly counts: Readonly<Record<string, number>>;
 }
 
@@ -172,8 +173,30 @@ export interface GroupItem extends CountedGroup {
 /** Corrections of the wall clock below this are ignored: a published time does not jitter. */
 const SAME_TIME_SECONDS = 1;
 
-const SCALES = Object.entries(SCALE_REASONS).flatMap(([decision, reasons]) =>
-  reasons.map((reason) => ({ decision, reason })),
+/** What stands behind a group's labels, by mode and reason: `,decision="hold",reason="normal",mode="dry_run"`. */
+const DECISION_LABELS = new Map(
+  Object.values(ACTIONS).map(({ name }) => {
+    const decisions = Object.entries({ ...SCALE_REASONS, hold: HOLD_REASONS });
+    const texts = decisions.flatMap(([decision, reasons]) =>
+      reasons.map((reason): [string, string] => [
+        reason,
+        `,decision="${decision}",reason="${reason}",mode="${name}"`,
+      ]),
+    );
+    return [name, new Map(texts)];
+  }),
+);
+
+function decisionLabels({ reason }: Pick<Decision, "reason">, mode: string): string {
+  return DECISION_LABELS.get(mode)?.get(reason) ?? "";
+}
+
+/** What all groups begin with, by mode: every scale decision at 0. */
+const NO_SCALES = new Map(
+  Array.from(DECISION_LABELS, ([mode, labels]) => {
+    const scales = Object.values(SCALE_REASONS).flat();
+    return [mode, Object.fromEntries(scales.map((reason) => [labels.get(reason), 0]))];
+  }),
 );
 
 /** What the metrics say of each group that a policy matches, made anew at every tick from what they said before. */
@@ -210,43 +233,43 @@ export class GroupItems {
 }
 
 function countedAnew({ host, path, group }: GroupName, mode: string): CountedGroup {
-  const counts = Object.fromEntries(SCALES.map((scale) => [decisionLabels(scale, mode), 0]));
-  return { labels: labelPairs({ host, path, group }), counts };
+  return { labels: labelPairs({ host, path, group }), counts: NO_SCALES.get(mode) ?? {} };
 }
 
 function itemAfter(
   before: GroupItem | undefined,
   evaluation: Evaluation,
   policy: GroupPolicy,
-  { nowMs, wallMs, mode }: TickFacts,
+  facts: TickFacts,
 ): GroupItem {
   const { observation, decision, state } = evaluation;
-  const wallSeconds = (atMs: number | null, published: number | null = null) =>
-    atMs === null ? null : steady(published, (wallMs + atMs - nowMs) / 1000);
-  const { labels, counts } = before ?? countedAnew(observation, mode);
-  const decided = decisionLabels(decision, mode);
+  const { labels, counts } = before ?? countedAnew(observation, facts.mode);
+  const decided = decisionLabels(decision, facts.mode);
+  const last = before?.lastSeconds;
+  const hold = decision.decision === "hold" ? facts.wallMs / 1000 : (last?.hold ?? null);
   return {
     labels,
     evaluation,
     policy,
     counts: { ...counts, [decided]: (counts[decided] ?? 0) + 1 },
-    cooldownUntilSeconds: wallSeconds(cooldownUntilMs(evaluation), before?.cooldownUntilSeconds),
+    cooldownUntilSeconds: wallSeconds(cooldownUntilMs(evaluation), facts, before?.cooldownUntilSeconds),
     lastSeconds: {
-      scale_up: wallSeconds(state.lastScaleUpMs, before?.lastSeconds.scale_up),
-      scale_down: wallSeconds(state.lastScaleDownMs, before?.lastSeconds.scale_down),
-      hold: decision.decision === "hold" ? wallMs / 1000 : (before?.lastSeconds.hold ?? null),
+      scale_up: wallSeconds(state.lastScaleUpMs, facts, last?.scale_up),
+      scale_down: wallSeconds(state.lastScaleDownMs, facts, last?.scale_down),
+      hold,
     },
   };
 }
 
-/** What stands behind the group's labels: `,decision="hold",reason="normal",mode="dry_run"`. */
-function decisionLabels({ decision, reason }: { decision: string; reason: string }, mode: string): string {
-  return `,decision="${decision}",reason="${reason}",mode="${mode}"`;
-}
-
-/** The time as it was published before, unless it is another one. */
-function steady(before: number | null, now: number): number {
-  return before !== null && Math.abs(before - now) < SAME_TIME_SECONDS ? before : now;
+/** A time as wall time: as it was published before, unless it is another one. */
+function wallSeconds(
+  atMs: number | null,
+  { nowMs, wallMs }: TickFacts,
+  before: number | null = null,
+): number | null {
+  if (atMs === null) return null;
+  const seconds = (wallMs + atMs - nowMs) / 1000;
+  return before !== null && Math.abs(before - seconds) < SAME_TIME_SECONDS ? before : seconds;
 }
 
 /** What the scaler says about itself as a whole; prom-client holds the figures. */

@@ -43,16 +43,14 @@ export function evaluate(input: EvaluateInput): Evaluation {
   const averages = average(observation);
   const cloneIds = idsOfClones(observation.members, input.state.knownClones);
   const remembered = rememberClones(input.state, cloneIds, policy, nowMs);
-  const outcome = (state: GroupState, decision: Decision): Evaluation => {
-    return { observation, policy, decision, averages, clones: cloneIds.length, state };
-  };
+  const measured = { observation, policy, averages, clones: cloneIds.length };
 
   // 1. nothing may be decided at all
   const barred = whyBarred(policy, observation, averages);
   if (policy === null || barred !== null) {
     // an outage leaves it outstanding; where nothing is scaled nobody is to carry it out
     const state = barred === "no_data" ? remembered : withoutOutstanding(remembered);
-    return outcome(withTicks(state, 0, 0), hold(barred ?? "no_policy"));
+    return outcome(measured, withTicks(state, 0, 0), hold(barred ?? "no_policy"));
   }
 
   // 2., 3.
@@ -67,18 +65,26 @@ export function evaluate(input: EvaluateInput): Evaluation {
   // 5.
   const coolUntilMs = cooldownUntilMs({ policy, state: settled });
   if (coolUntilMs !== null && nowMs < coolUntilMs) {
-    return outcome(withTicks(settled, 0, 0), hold("cooldown"));
+    return outcome(measured, withTicks(settled, 0, 0), hold("cooldown"));
   }
 
   // 6.
   const counted = withTicks(settled, high ? settled.highTicks + 1 : 0, low ? settled.lowTicks + 1 : 0);
 
   const wanted = decide(input, policy, averages, cloneIds, counted, bounds);
-  if (wanted.decision === "hold") return outcome(counted, wanted);
+  if (wanted.decision === "hold") return outcome(measured, counted, wanted);
 
   // 11. a paused group keeps its counters; nothing begins
-  if (policy.paused) return outcome(counted, { decision: "hold", reason: "paused", would: wanted });
-  return outcome(act(counted, wanted, observation.group, policy, nowMs), wanted);
+  if (policy.paused) return outcome(measured, counted, { decision: "hold", reason: "paused", would: wanted });
+  return outcome(measured, act(counted, wanted, observation.group, policy, nowMs), wanted);
+}
+
+function outcome(
+  { observation, policy, averages, clones }: Omit<Evaluation, "decision" | "state">,
+  state: GroupState,
+  decision: Decision,
+): Evaluation {
+  return { observation, policy, decision, averages, clones, state };
 }
 
 /** Steps 7 to 10. */

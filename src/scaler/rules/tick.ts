@@ -43,8 +43,7 @@ export class Rules {
   }
 
   /** A group as the next evaluation will find it: one that is not known yet has a fresh state. */
-  groupOf({ host, path, group }: GroupName): Group {
-    const key = groupKey({ host, path, group });
+  groupOf({ host, path, group }: GroupName, key = groupKey({ host, path, group })): Group {
     const known = this.#groups.get(key) ?? this.#newcomers.get(key);
     if (known !== undefined) return known;
     const policy = this.#policyOf({ host, path, group });
@@ -60,7 +59,7 @@ export class Rules {
   tick(observations: readonly Observation[], nowUs: number): readonly Evaluation[] {
     const nowMs = Math.floor(nowUs / 1000);
     const evaluateOne = (observation: Observation, scaleUpAllowed: boolean) => {
-      const { policy, state } = this.groupOf(observation);
+      const { policy, state } = this.groupOf(observation, observation.key);
       return evaluate({ policy, state, observation, nowMs, scaleUpAllowed });
     };
     const wanted = observations.map((observation) => evaluateOne(observation, true));
@@ -70,7 +69,7 @@ export class Rules {
     );
     const groups = new Map<GroupKey, Group>();
     for (const { observation, state } of evaluations) {
-      const group = this.groupOf(observation);
+      const group = this.groupOf(observation, observation.key);
       groups.set(group.key, group.state === state ? group : { ...group, state });
     }
     for (const [key, group] of this.#groups) {
