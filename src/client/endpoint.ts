@@ -22,6 +22,9 @@ export interface ProcessUser {
   readonly gids: readonly number[];
 }
 
+/** Of a user's groups. Some directories give people hundreds. */
+const GROUPS_TOLD = 16;
+
 /** A directory of unix sockets, one of each daemon: `stat.sock` and `vmmd.sock`. */
 export class SocketDirectory implements Endpoint {
   readonly #config: Pick<TargetConfig, "socketDir" | "os">;
@@ -69,10 +72,12 @@ export class SocketDirectory implements Endpoint {
       const rights = isOwner ? mode >> 6 : isMember ? mode >> 3 : mode;
       if (user.uid === 0 || (rights & need) !== 0) continue;
 
-      const group = nameOf("group", gid);
-      const owner = `${nameOf("passwd", uid)}:${group}`;
-      const groups = user.gids.map((id) => nameOf("group", id)).join(", ");
-      const fault = `${place} (${owner}, mode ${octal(mode)}) keeps out ${user.name} with the groups ${groups}`;
+      const groupName = namesIn("group");
+      const group = groupName(gid);
+      const owner = `${namesIn("passwd")(uid)}:${group}`;
+      const groups = user.gids.slice(0, GROUPS_TOLD).map(groupName);
+      if (user.gids.length > GROUPS_TOLD) groups.push("...");
+      const fault = `${place} (${owner}, mode ${octal(mode)}) keeps out ${user.name} with the groups ${groups.join(", ")}`;
       if (isOwner) return `${fault}, its owner: chmod u+${letter} ${place}`;
       const isGroupLetIn = (mode & (need << 3)) !== 0;
       const open = isGroupLetIn ? [] : [`chmod g+${letter} ${place}`];
@@ -110,15 +115,21 @@ function octal(mode: number): string {
   return (mode & 0o7777).toString(8).padStart(4, "0");
 }
 
-/** The name that the system's own file has for a user or a group; the number where it has none. */
-function nameOf(file: "passwd" | "group", id: number): string {
+/** By id the first name that the system's own file has for a user or a group; the number where it has none. */
+function namesIn(file: "passwd" | "group"): (id: number) => string {
+  let lines: readonly string[] = [];
   try {
-    const lines = readFileSync(`/etc/${file}`, "utf8").split("\n");
-    const fields = lines.map((line) => line.split(":")).find(([, , number]) => number === String(id));
-    return fields?.[0] || String(id);
+    lines = readFileSync(`/etc/${file}`, "utf8").split("\n");
   } catch {
-    return String(id);
+    // Numbers have to do.
   }
+  const names = new Map(
+    lines
+      .map((line) => line.split(":"))
+      .map(([name, , id]) => [id, name] as const)
+      .reverse(),
+  );
+  return (id) => names.get(String(id)) || String(id);
 }
 
 function userOfProcess(): ProcessUser {

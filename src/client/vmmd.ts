@@ -1,4 +1,4 @@
-import { type Cancel, type Clock, inTurns } from "../clock.ts";
+import { type Cancel, inTurns } from "../clock.ts";
 import { copyOf } from "../wire/der.ts";
 import {
   decodeInSteps,
@@ -7,9 +7,15 @@ import {
   type NamedPolicy,
   type Payload,
 } from "../wire/messages.ts";
-import { formatName, type Name, pathText, resolveName, subscriptionCovers } from "../wire/names.ts";
-import { Connection, type ConnectionEnd, infoRequest, policyRequest, type Request } from "./connection.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { type Name, pathText, resolveName, subscriptionCovers } from "../wire/names.ts";
+import {
+  Connection,
+  type ConnectionEnd,
+  type ConnectionOptions,
+  infoRequest,
+  policyRequest,
+  type Request,
+} from "./connection.ts";
 
 const REPLY_TIMEOUT_MS = 10_000;
 /** Albatross 2.6's info command, and that of 2.4 and 2.5. */
@@ -72,12 +78,6 @@ export interface KeptInfo {
   readonly listedSinceUs: number | null;
 }
 
-export interface VmmdClientOptions {
-  readonly endpoint: Endpoint;
-  readonly maxFrameBytes: number;
-  readonly clock: Clock;
-}
-
 /**
  * Asks an albatrossd of any version for unikernel info and policies: one connection per question, one reply on it.
  *
@@ -88,7 +88,7 @@ export interface VmmdClientOptions {
  * once the present one was answered: who goes back to an old albatrossd restarts the exporter.
  */
 export class VmmdClient {
-  readonly #options: VmmdClientOptions;
+  readonly #options: Pick<ConnectionOptions, "endpoint" | "maxFrameBytes" | "clock">;
   readonly #stopping = new AbortController();
   #knowsPresent = false;
   /** The old command that was answered last time; null when none was. */
@@ -96,7 +96,7 @@ export class VmmdClient {
   /** The command that was answered in this round. */
   #agreed: InfoCommand | null = null;
 
-  constructor(options: VmmdClientOptions) {
+  constructor(options: Pick<ConnectionOptions, "endpoint" | "maxFrameBytes" | "clock">) {
     this.#options = options;
   }
 
@@ -112,11 +112,12 @@ export class VmmdClient {
 
   /** What unikernel info says about each of the subscriptions. Throws a VmmdError. */
   async infosOf(subscriptions: readonly Name[]): Promise<readonly SubscriptionInfo[]> {
+    const listed = async (asked: Name) => this.#inTurns(entriesOf(asked, await this.unikernels(asked)));
     const infos: SubscriptionInfo[] = [];
     for (const asked of subscriptions) {
-      const entries = await this.#inTurns(entriesOf(asked, await this.unikernels(asked)));
+      const entries = await listed(asked);
       const namesake = namesakeOf(asked);
-      infos.push({ entries, namesakeRuns: namesake !== null && (await this.#runs(namesake)) });
+      infos.push({ entries, namesakeRuns: namesake !== null && (await listed(namesake)).length > 0 });
     }
     return infos;
   }
@@ -151,8 +152,11 @@ export class VmmdClient {
     for (const command of ["info", ...(old === null ? OLD_COMMANDS : [old])] as const) {
       if (command !== "info") this.#old = null;
       try {
-        const isEnough = command === "info" && old !== null;
-        const found = await (isEnough ? this.#askInfo(name, command) : this.#askTwice(name, command));
+        const found = await this.#askInfo(name, command).catch(async (error) => {
+          if (!isNoReply(error) || (command === "info" && old !== null)) throw error;
+          await this.#pause(CONFIRM_AFTER_MS);
+          return this.#askInfo(name, command);
+        });
         if (command !== "info") this.#old = command;
         return found;
       } catch (error) {
@@ -168,22 +172,6 @@ export class VmmdClient {
     const payload = await this.#ask(policyRequest(path));
     if (payload.type === "success" && payload.result === "policies") return payload.policies;
     throw new VmmdError("unexpected", `albatrossd answers the question for policies with ${payload.type}`);
-  }
-
-  async #runs(name: Name): Promise<boolean> {
-    const text = formatName(name);
-    return (await this.unikernels(name)).some((entry) => formatName(entry.name) === text);
-  }
-
-  /** Asks again when the first question was closed without a reply. */
-  async #askTwice(name: Name, command: InfoCommand): Promise<readonly NamedInfo[]> {
-    try {
-      return await this.#askInfo(name, command);
-    } catch (error) {
-      if (!isNoReply(error)) throw error;
-    }
-    await this.#pause(CONFIRM_AFTER_MS);
-    return this.#askInfo(name, command);
   }
 
   async #askInfo(name: Name, command: InfoCommand): Promise<readonly NamedInfo[]> {

@@ -162,6 +162,13 @@ describe("a socket that cannot be opened", () => {
       );
     });
 
+    test("who is in hundreds of groups is told of the first", () => {
+      const gids = Array.from({ length: 500 }, (_, i) => 4_000_100 + i);
+      const text = advice(0o750, 0o660, { ...stranger, gids });
+      expect(text).toContain("the groups 4000100, 4000101,");
+      expect(text).toContain("4000115, ...: usermod");
+    });
+
     test("who is in the group already, or whom it would not help, is told to let the group in", () => {
       expect(advice(0o755, 0o600, { ...stranger, gids: [gid] })).toMatch(/: chmod g\+w \S+stat\.sock$/);
       expect(advice(0o700, 0o666, stranger)).toMatch(/: chmod g\+x \S+ and usermod -aG \S+ metrics, then/);
