@@ -38,7 +38,7 @@ const SILENT_INTERVALS = 3;
 export const INTERVALS_UNTIL_ALL_HEARD = 1.5;
 
 /** What a host that nobody describes is taken to have at most. */
-const MOST_HOST_CPUS = 1_024;
+export const MOST_HOST_CPUS = 1_024;
 
 /**
  * Said once per host and kind: a VM that was taken to have one CPU uses more (`assumed_cpu`, with the rate for one before it
@@ -250,10 +250,6 @@ export class HostVms implements VmHost {
     this.#warn({ host: this.host, vm, kind });
   }
 
-  needsInfo(): void {
-    this.#options.needsInfo?.(this.host);
-  }
-
   /** How many VMs are held, how many are only remembered, and how many have not been heard since the program started. */
   get sizes(): { readonly vms: number; readonly departed: number; readonly unheard: number } {
     return { vms: this.#vms.size, departed: this.#departed.size, unheard: this.#expected.size };
@@ -270,7 +266,7 @@ export class HostVms implements VmHost {
     // What a vmmd that has stopped answering once said may be about an earlier VM of this name.
     const isCurrent = lastInfo !== null && sample.arrivalUs - lastInfo.askedAtUs < this.deathTimeoutUs;
     const info = isCurrent ? (lastInfo.vms.get(identity.fullName) ?? null) : null;
-    if (info === null) this.needsInfo();
+    if (info === null) this.#options.needsInfo?.(this.host);
     return firstSample(
       identity,
       sample,

@@ -1,8 +1,3 @@
-import type { VmRecord } from "./types.ts";
-
-/** What a decrease makes one believe of a VM: that it has just begun. */
-export type Age = Pick<VmRecord, "firstSeenUs" | "startSeen">;
-
 /**
  * A restart shows twice: counters go down in a sample, and `started` changes in unikernel info. Either may come first,
  * either may be missing (no info on this host; counters that overtook their old values between two samples), and counters
@@ -12,7 +7,7 @@ export type Age = Pick<VmRecord, "firstSeenUs" | "startSeen">;
 export type RestartEvidence =
   | { readonly kind: "none" }
   /** not counted: the next info asked for after the last of so many decreases tells whether they were restarts */
-  | { readonly kind: "doubtful"; readonly count: number; readonly arrivalUs: number; readonly before: Age }
+  | { readonly kind: "doubtful"; readonly count: number; readonly arrivalUs: number }
   /** counted from a decrease, at this arrival; no info asked for later has been compared with it */
   | { readonly kind: "decrease"; readonly arrivalUs: number }
   /** counted from info; the decrease may still come */
@@ -34,7 +29,7 @@ export interface RestartVerdict {
 export const NO_EVIDENCE: RestartEvidence = { kind: "none" };
 
 /** What tells how a sample is to be judged. */
-export interface SampleSigns extends Age {
+export interface SampleSigns {
   /** its counters are below those of the sample before */
   readonly decreased: boolean;
   /** what the decrease was is for the next info to tell: it may be no restart */
@@ -54,9 +49,7 @@ export function judgeSample(evidence: RestartEvidence, sample: SampleSigns): Res
   }
   const doubtful = evidence.kind === "doubtful" ? evidence : null;
   if (decreased && sample.isDoubtful) {
-    const before = doubtful?.before ?? { firstSeenUs: sample.firstSeenUs, startSeen: sample.startSeen };
-    const count = (doubtful?.count ?? 0) + 1;
-    return { counted: 0, evidence: { kind: "doubtful", count, arrivalUs, before } };
+    return { counted: 0, evidence: { kind: "doubtful", count: (doubtful?.count ?? 0) + 1, arrivalUs } };
   }
   if (decreased) {
     return { counted: (doubtful?.count ?? 0) + 1, evidence: { kind: "decrease", arrivalUs } };

@@ -32,8 +32,6 @@ export interface VmHost {
   cpusGiven(fullName: string): number | null;
   /** a step of the VM's counters cannot be, so that nothing is measured by it */
   onImplausible(vm: string, kind: ImplausibleKind, count: number): void;
-  /** only an info that is asked for now can say what a sample means */
-  needsInfo(): void;
 }
 
 /** What a VM brings along that comes back: after it was gone, or after the program was. */
@@ -106,13 +104,10 @@ export function nextSample(vm: Vm, arrived: Sample, host: VmHost): Vm {
   const { counted, evidence } = judgeSample(vm.evidence, {
     decreased,
     isDoubtful: isDoubtful(vm, point),
-    firstSeenUs: vm.firstSeenUs,
-    startSeen: vm.startSeen,
     arrivalUs: sample.arrivalUs,
     intervalUs: sample.intervalUs,
     patienceUs: INFO_PATIENCE_US,
   });
-  if (decreased && evidence.kind === "doubtful") host.needsInfo();
   const next = copyOf(vm);
   next.sample = sample;
   next.cpuUs = point?.cpuUs ?? null;
@@ -121,8 +116,10 @@ export function nextSample(vm: Vm, arrived: Sample, host: VmHost): Vm {
   next.awaitsFirstSample = false;
   next.restarts += counted;
   next.window = nextWindow(decreased ? null : vm.window, point, sample.intervalUs);
-  if (decreased || vm.awaitsFirstSample) {
-    next.firstSeenUs = sample.arrivalUs;
+  if (counted > 0 || (decreased && evidence.kind !== "doubtful") || vm.awaitsFirstSample) {
+    // where a decrease was in doubt and info does not come, the incarnation began with it
+    next.firstSeenUs =
+      decreased || vm.evidence.kind !== "doubtful" ? sample.arrivalUs : vm.evidence.arrivalUs;
     next.startSeen = true;
   }
   next.isImplausible = next.window !== null && !isPlausible(next, next.window, host);
@@ -149,9 +146,10 @@ export function afterListing(vm: Vm, info: VmInfo, askedAtUs: number, host: VmHo
   next.restarts += counted;
   if (doubt.kind === "doubtful" && denied) {
     host.onImplausible(vm.fullName, "decrease", doubt.count);
-    next.firstSeenUs = doubt.before.firstSeenUs;
-    next.startSeen = doubt.before.startSeen;
-  } else if (doubt.kind !== "doubtful" && counted > 0) {
+  } else if (doubt.kind === "doubtful" && counted > 0) {
+    next.firstSeenUs = doubt.arrivalUs;
+    next.startSeen = true;
+  } else if (counted > 0) {
     // The samples so far may be of the process before: only the next one is known to be of the new incarnation.
     next.rateStart = null;
     next.isResumed = false;

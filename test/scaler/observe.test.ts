@@ -230,6 +230,16 @@ describe("a reading from the state file", () => {
     expect(observer.tick()).toEqual(["web 100"]);
   });
 
+  test("is not, when nothing can have used so much CPU since then", () => {
+    const fleet = expecting(":web")
+      .sample(":web", 1e9)
+      .at(30)
+      .sample(":web", 1e9 + 15);
+    const observer = new Observer(fleet);
+    observer.bases = saved();
+    expect(observer.tick()).toEqual(["web 50"]);
+  });
+
   test("is not, when a step since cannot be", () => {
     const fleet = expecting(":web").sample(":web", 110).at(10).sample(":web", 1e9);
     fleet.at(40).sample(":web", 1e9 + 15);

@@ -3,6 +3,7 @@
  * counters. What it remembers of a tick is one counter reading per VM.
  */
 import type { Fleet } from "../../fleet/fleet.ts";
+import { MOST_HOST_CPUS } from "../../fleet/hostVms.ts";
 import type {
   CpuPoint,
   ExpectedVm,
@@ -13,6 +14,7 @@ import type {
   VmIdentity,
   VmRecord,
 } from "../../fleet/types.ts";
+import { cpusGiven } from "../../fleet/vm.ts";
 import type { Name } from "../../wire/names.ts";
 import {
   type GroupKey,
@@ -270,8 +272,15 @@ export function windowStart(record: VmRecord, base: Base | undefined): CpuPoint 
   const isOfNow =
     startedMs === undefined
       ? base.arrivalUs >= rateStart.arrivalUs
-      : record.isResumed && rateStart.cpuUs >= base.cpuUs && !isOtherStart(record, startedMs);
+      : record.isResumed && canFollow(base, rateStart, cpusGiven(record)) && !isOtherStart(record, startedMs);
   return isOfNow ? base : rateStart;
+}
+
+/** Whether one VM of so many CPUs, if that is known, can have got from one reading to the next; samples come unevenly. */
+function canFollow(base: CpuPoint, next: CpuPoint, cpus: number | null): boolean {
+  const usedUs = next.cpuUs - base.cpuUs;
+  const most = cpus === null ? MOST_HOST_CPUS : 2 * cpus;
+  return usedUs >= 0 && usedUs <= most * (next.arrivalUs - base.arrivalUs);
 }
 
 /** Whether info shows that the VM was started at another time than the one of the state file. */
