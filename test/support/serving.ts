@@ -209,7 +209,7 @@ export async function bigScrape(
   more = "",
 ): Promise<{ readonly serving: Serving; readonly socket: Socket }> {
   await startSimulatedHost(folder, 4_000, 2_000);
-  const config = `targets: [{ name: demo, socket_dir: ${folder} }]\nweb: { listen_addresses: ["127.0.0.1:0"] }\n${more}`;
+  const config = `targets: [{ name: demo, socket_dir: ${folder} }]\nexporter: { stale_after: 1m }\nweb: { listen_addresses: ["127.0.0.1:0"] }\n${more}`;
   const serving = await Serving.start(folder, config);
   await until(
     "all VMs",

@@ -19,7 +19,7 @@ interface Busy {
 async function busyProgram(web: string): Promise<Busy> {
   const folder = await temporaryFolder();
   await startSimulatedHost(folder, VMS, SECOND_MS);
-  const config = `targets: [{ name: sim, socket_dir: ${folder} }]\nweb: { listen_addresses: ["127.0.0.1:0"], ${web} }\n`;
+  const config = `targets: [{ name: sim, socket_dir: ${folder} }]\nexporter: { stale_after: 1m }\nweb: { listen_addresses: ["127.0.0.1:0"], ${web} }\n`;
   const serving = await Serving.start(folder, config, [], { program: "built" });
   const busy = { serving, port: Number(new URL(serving.url).port) };
   await until(
