@@ -2,6 +2,7 @@ import { type Command, Option } from "commander";
 import type { BacktestFlags } from "../backtest/backtest.ts";
 import { SETTABLE_KEYS } from "../backtest/variants.ts";
 import { usualFile } from "../config/load.ts";
+import { path } from "./shared.ts";
 
 /** `backtest TRACE...`: what would the scaler have done? */
 export function register(program: Command): void {
@@ -12,7 +13,11 @@ export function register(program: Command): void {
       "<trace...>",
       "trace files as `record` writes them, merged by time; `-` is stdin, gzip is unpacked",
     )
-    .option("--config.file <file>", "configuration with the policies (default: config.yaml if it is there)")
+    .option(
+      "--config.file <file>",
+      "configuration with the policies (default: config.yaml if it is there)",
+      path,
+    )
     .addOption(new Option("--format <format>", "how to print").choices(["table", "json"]).default("table"))
     .option("--all", "print every evaluation, not only scale decisions and changes of hold", false)
     .addOption(

@@ -1,12 +1,13 @@
 // biome-ignore lint/style/useFilenamingConvention: each command has the file of its name
 import type { Command } from "commander";
+import { path } from "./shared.ts";
 
 /** `check-config FILE`: is a configuration file right, and does every setting in it have an effect? */
 export function register(program: Command): void {
   program
     .command("check-config")
     .description("check a configuration file: errors and warnings on stderr, exit 1 when there is an error")
-    .argument("<file>", "the file to check")
+    .argument("<file>", "the file to check", path)
     .addHelpText(
       "after",
       `

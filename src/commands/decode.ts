@@ -6,6 +6,7 @@ import { isErrno, plainMessage } from "../systemError.ts";
 import { WireError } from "../wire/errors.ts";
 import { FrameReader } from "../wire/framing.ts";
 import { decodeMessage, messageToJson } from "../wire/messages.ts";
+import { path } from "./shared.ts";
 
 /** albatrossd's longest replies are images. */
 const MAX_FRAME_BYTES = 64 * 1024 * 1024;
@@ -18,6 +19,7 @@ export function register(program: Command): void {
     .argument(
       "[file]",
       "frames as they came over the socket, length prefixes included (default, and `-`: stdin)",
+      path,
     )
     .addHelpText(
       "after",

@@ -3,7 +3,7 @@ import { systemClock } from "../clock.ts";
 import { formatDuration, parseDuration } from "../config/units.ts";
 import { createLogger } from "../log.ts";
 import { untilSignal } from "../signals.ts";
-import { flagValue } from "./shared.ts";
+import { flagValue, path } from "./shared.ts";
 
 const DEFAULT_URL = "http://127.0.0.1:10042";
 const DEFAULT_DURATION_MS = 3_600_000;
@@ -39,6 +39,7 @@ export function register(program: Command): void {
     .option(
       "-o, --output <file>",
       "append to this file, compressed if it ends in .gz (default: print the trace)",
+      path,
     )
     .addOption(
       new Option(
@@ -50,6 +51,7 @@ export function register(program: Command): void {
     .option(
       "--config.file <file>",
       "configuration that has the target (default: config.yaml here, if there is one)",
+      path,
     )
     .addHelpText(
       "after",

@@ -11,6 +11,7 @@ import {
   telemetryPath,
 } from "../config/sections.ts";
 import { untilSignal } from "../signals.ts";
+import { path } from "./shared.ts";
 
 const HELP = `
 Without a configuration file: one target, this machine's own Albatross, served on :10042. A flag wins over the file.
@@ -61,7 +62,7 @@ function addFlags(command: Command): Command {
   const requests = (text: string) => read(maxRequests)(/^\d+$/.test(text) ? Number(text) : text);
   const [levels, formats] = [LOG_LEVELS.join(", "), LOG_FORMATS.join(", ")];
   return command
-    .option("--config.file <file>", "configuration file (default: config.yaml here, if there is one)")
+    .option("--config.file <file>", "configuration file (default: config.yaml here, if there is one)", path)
     .option(
       "--web.listen-address <address>",
       "address to listen on such as :10042, may be repeated",

@@ -14,3 +14,6 @@ export function wholeNumber(text: string, max: number): number | null {
   const isShort = text.length <= String(max).length;
   return /^\d+$/.test(text) && isShort && Number(text) <= max ? Number(text) : null;
 }
+
+/** The path of a file or directory; what is at it shows when it is used. */
+export const path = flagValue("a path", (text) => (text === "" ? null : text));

@@ -6,7 +6,8 @@ import { untilSignal } from "../signals.ts";
 import { BUILTIN_SCENARIOS } from "../simulator/builtin.ts";
 import { elapsed } from "../simulator/elapsed.ts";
 import type { Scenario } from "../simulator/model.ts";
-import { flagValue, wholeNumber } from "./shared.ts";
+import { plainMessage } from "../systemError.ts";
+import { flagValue, path, wholeNumber } from "./shared.ts";
 
 const DEFAULT_SCENARIO = "demo";
 
@@ -27,7 +28,7 @@ export function register(program: Command): void {
         "policy info as the real daemons do, for VMs that follow a scenario. What happens is told on stderr; Ctrl-C ends it.",
     )
     .argument("[scenario]", "a scenario file, or the name of a built-in scenario", DEFAULT_SCENARIO)
-    .option("--socket-dir <dir>", "where to make the sockets; created if it does not exist")
+    .option("--socket-dir <dir>", "where to make the sockets; created if it does not exist", path)
     .option(
       "--interval <duration>",
       "time between two samples of a VM, instead of the scenario's",
@@ -88,7 +89,9 @@ async function simulate(source: string, options: SimulateOptions, command: Comma
       onEvent: (text) => console.error(`${elapsed(clock.nowUs() - startedUs)} ${text}`),
     },
   );
-  await host.start();
+  await host.start().catch((error) => {
+    throw new Error(`cannot make the sockets in ${socketDir}: ${plainMessage(error)}`);
+  });
   const { length } = host.vmNames;
   console.error(
     `${socketDir}: stat.sock and vmmd.sock are ready (${length} VM${length === 1 ? "" : "s"}, a sample every ${formatDuration(intervalMs)})`,

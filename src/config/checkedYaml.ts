@@ -13,6 +13,7 @@ import {
   type YAMLError,
 } from "yaml";
 import type { z } from "zod";
+import { plainMessage } from "../systemError.ts";
 
 /** A way into the file: `["targets", 0, "name"]`. */
 export type Path = readonly (string | number)[];
@@ -37,7 +38,8 @@ export interface Problem {
 
 /** `file:line:column: path: what and what is allowed`, on one line. */
 export function formatProblem({ file, position, path, text }: Problem): string {
-  const where = position === null ? file : `${file}:${position.line}:${position.column}`;
+  const name = /^$|\p{Cc}/u.test(file) ? JSON.stringify(file) : file;
+  const where = position === null ? name : `${name}:${position.line}:${position.column}`;
   return path === "" ? `${where}: ${text}` : `${where}: ${path}: ${text}`;
 }
 
@@ -77,9 +79,8 @@ export function readTextFile(file: string): Checked<{ readonly text: string }> {
       return unreadable(`is larger than allowed: at most ${MAX_FILE_BYTES} bytes`);
     return { ok: true, text: new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, length)) };
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "ERR_ENCODING_INVALID_ENCODED_DATA") return unreadable("is not text in UTF-8");
-    return unreadable(READ_ERRORS[code ?? ""] ?? `cannot be read: ${message}`);
+    const { code = "" } = error as NodeJS.ErrnoException;
+    return unreadable(READ_ERRORS[code] ?? `cannot be read: ${plainMessage(error)}`);
   } finally {
     if (fd !== null) closeSync(fd);
   }
@@ -94,6 +95,7 @@ const READ_ERRORS: Readonly<Record<string, string>> = {
   ENOENT: "no such file",
   ENXIO: "is a socket or a device that is not there, not a file",
   EACCES: "may not be read: permission denied",
+  ERR_ENCODING_INVALID_ENCODED_DATA: "is not text in UTF-8",
 };
 
 /** Checks the text of a YAML file against a schema: the value, or all that is wrong with it in the order of the file. */

@@ -1,5 +1,5 @@
 /** The file that a trace is written to: one writer at a time, and whole lines before what is appended. */
-import { createReadStream, createWriteStream } from "node:fs";
+import { createReadStream, createWriteStream, constants as fileConstants } from "node:fs";
 import { type FileHandle, open, realpath, rename, rm, stat } from "node:fs/promises";
 import { pipeline } from "node:stream";
 import { pipeline as pipelined } from "node:stream/promises";
@@ -54,7 +54,10 @@ export async function openTraceFile(file: string, { clock, report }: TraceFileOp
     );
     if (isFile) unlock = await locked(file, report);
     const lastMs = isFile ? await mend(file, report) : null;
+    // a FIFO that nobody reads would be waited for, and no signal would end that; held until it is open, lest its reader end
+    const probe = isFile ? null : await open(file, fileConstants.O_WRONLY | fileConstants.O_NONBLOCK);
     const handle = await open(file, "a");
+    await probe?.close();
     return {
       name: file,
       lastMs,

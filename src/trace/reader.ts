@@ -3,6 +3,7 @@ import { createReadStream, ReadStream } from "node:fs";
 import { pipeline, type Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { createGunzip } from "node:zlib";
+import { plainMessage } from "../systemError.ts";
 import { infoOfKnown, type NamedInfo, type Stats } from "../wire/messages.ts";
 import { type Name, tryParseName } from "../wire/names.ts";
 import { statsOfUsage } from "../wire/stats.ts";
@@ -205,7 +206,7 @@ function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const code = "code" in error ? String(error.code) : "";
   if (code === "Z_DATA_ERROR") return `is damaged (${error.message})`;
-  return REASONS[code] ?? `cannot be read: ${error.message}`;
+  return REASONS[code] ?? `cannot be read: ${plainMessage(error)}`;
 }
 
 /** The events of several traces, merged by time; of equal times those of the first file come first. Throws TraceError. */

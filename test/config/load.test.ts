@@ -88,8 +88,8 @@ describe("a file that cannot be read is one clear line", () => {
     ["../../dev/null", "is a device, not a file"],
     ["socket", "is a socket or a device that is not there, not a file"],
     ["dangling.yaml", "no such file"],
-    ["loop.yaml", "cannot be read: ELOOP"],
-    ["latin1.yaml/x", "cannot be read: ENOTDIR: not a directory"],
+    ["loop.yaml", "cannot be read: its symbolic links go round in circles"],
+    ["latin1.yaml/x", "cannot be read: a part of its path is no directory"],
   ])("%j: %s", (name, text) => {
     const file = join(folder, name);
     const result = loadConfigFile(file);
@@ -110,6 +110,14 @@ describe("a file that cannot be read is one clear line", () => {
       expect(readTextFile(join(folder, name))).toEqual({ ok: true, text: expect.stringMatching(/\n$/) });
     },
   );
+
+  test.each([
+    ["", '"": no such file'],
+    ["two\nlines", '"two\\nlines": no such file'],
+  ])("the odd name %j takes one line as well", (file, text) => {
+    const result = loadConfigFile(file);
+    expect(result.ok ? [] : result.problems.map(formatProblem)).toEqual([text]);
+  });
 
   test("a byte order mark is no part of the file", () => {
     expect(loadConfigFile(join(folder, "bom.yaml"))).toMatchObject({

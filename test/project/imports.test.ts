@@ -14,7 +14,7 @@ const SIMULATED = [...CORE, "wire", "config", "version.ts"];
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   wire: [],
   exposition: ["clock.ts"],
-  config: ["wire"],
+  config: ["wire", "systemError.ts"],
   client: [...CORE, "wire"],
   fleet: [...CORE, "wire", "client"],
   exporter: [...CORE, ...HOSTS, "config/glob.ts", "config/units.ts", "version.ts"],
