@@ -256,6 +256,7 @@ function ask(url: string, path: string, type: string, signal: AbortSignal): Prom
     });
     request.on("timeout", () => request.destroy(new Error(`no answer within ${ANSWER_MS / 1000} s`)));
     request.on("error", (error) => {
+      if (signal.aborted) return reject(new RecordError("stopped before the recording began"));
       const hint = isErrno(error, "ECONNREFUSED") ? " (is the exporter running there?)" : "";
       reject(new RecordError(`cannot reach ${where}: ${plainMessage(error)}${hint}`));
     });

@@ -286,6 +286,13 @@ describe("a server that is no exporter, or fails", () => {
     await expect(opened).rejects.toThrow(new RecordError(says.replace("URL", url)));
   });
 
+  it("that has not answered when the recording is stopped is not waited for", async () => {
+    const stop = new AbortController();
+    const url = await serve(() => stop.abort());
+    const opened = openStream({ url, host: null, signal: stop.signal });
+    await expect(opened).rejects.toThrow(new RecordError("stopped before the recording began"));
+  });
+
   it("that sends other lines under the same type ends the recording before the first of them", async () => {
     const url = await serve((_, response) => response.end(`{"level":"info"}\n`));
     const { exitCode, said, file } = await record(await stream(url));
