@@ -60,9 +60,8 @@ export class DerReader {
 
   /** Steps into a constructed element; the result belongs into `leave`. */
   enter(tag: number, what: string): number {
-    const length = this.header(tag, what);
     const outer = this.end;
-    this.end = this.pos + length;
+    this.end = this.header(tag, what) + this.pos;
     return outer;
   }
 
@@ -85,26 +84,23 @@ export class DerReader {
     if (tag < 0 || (tag & CLASS_AND_FORM) !== CONTEXT_CONSTRUCTED) {
       throw this.unexpected(what, "a constructed context tag");
     }
-    const number = tag === (CONTEXT_CONSTRUCTED | HIGH_TAG) ? this.highTag(what) : tag & HIGH_TAG;
-    if (number < HIGH_TAG) this.pos++;
-    const length = this.length(what);
+    this.pos++;
+    const low = tag & HIGH_TAG;
+    const number = low === HIGH_TAG ? this.highTag(what) : low;
     const outer = this.end;
-    this.end = this.pos + length;
+    this.end = this.length(what) + this.pos;
     return { number, outer };
   }
 
   /** Reads an identifier of several bytes: a tag number of 31 and more. */
   private highTag(what: string): number {
-    const at = this.pos++;
+    const at = this.pos - 1;
     let number = 0;
     for (let i = 0; i < 4; i++) {
       const byte = this.byte(what);
       number = (number << 7) | (byte & 0x7f);
-      if (number === 0) break;
-      if (byte < 0x80) {
-        if (number < HIGH_TAG) break;
-        return number;
-      }
+      if (byte < 0x80 && number >= HIGH_TAG) return number;
+      if (byte < 0x80 || number === 0) break;
     }
     throw damage(at, `${what}: tag number not in its shortest form, or above 28 bits`);
   }
@@ -172,9 +168,7 @@ export class DerReader {
   /** A big-endian 64-bit integer in an OCTET STRING of exactly 8 bytes. */
   int64(what: string): Int64 {
     const length = this.header(Tag.octetString, what);
-    if (length !== 8) {
-      throw damage(this.pos, `${what}: expected 8 bytes, found ${length}`);
-    }
+    if (length !== 8) throw damage(this.pos, `${what}: expected 8 bytes, found ${length}`);
     const at = this.pos;
     this.pos += 8;
     const high = this.bytes.readInt32BE(at);
@@ -233,12 +227,9 @@ export class DerReader {
   skip(what: string): number {
     const tag = this.peek();
     if (tag < 0) throw new WireError("message", this.pos, `${what}: expected an element, found the end`);
-    if ((tag & HIGH_TAG) === HIGH_TAG) {
-      throw damage(this.pos, `${what}: found a tag number above 30`);
-    }
+    if ((tag & HIGH_TAG) === HIGH_TAG) throw damage(this.pos, `${what}: found a tag number above 30`);
     this.pos++;
-    const length = this.length(what);
-    this.pos += length;
+    this.pos = this.length(what) + this.pos;
     return tag;
   }
 
@@ -286,9 +277,7 @@ export function element(tag: number, ...contents: readonly Uint8Array[]): Buffer
   let length = 0;
   for (const content of contents) length += content.length;
   let lengthBytes = 0;
-  if (length >= 0x80)
-    do lengthBytes++;
-    while (length >= 256 ** lengthBytes);
+  while (length >= 0x80 && length >= 256 ** lengthBytes) lengthBytes++;
   const bytes = Buffer.allocUnsafe(2 + lengthBytes + length);
   bytes[0] = tag;
   bytes[1] = lengthBytes === 0 ? length : 0x80 | lengthBytes;
