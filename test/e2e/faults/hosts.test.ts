@@ -1,12 +1,17 @@
 import { describe, expect, test } from "vitest";
+import { vmSpec } from "../../../src/simulator/model.ts";
+import { parseName } from "../../../src/wire/names.ts";
+import { Lab } from "../support/lab.ts";
 import {
   expectRecovered,
   expectRight,
+  HOST,
   INTERVAL_MS,
   quietScene,
   slotState,
   statsCount,
   usageOf,
+  vmLabels,
 } from "../support/scene.ts";
 
 const MINUTE_MS = 60_000;
@@ -250,5 +255,26 @@ describe("a VM that is new", () => {
     host.addVm({ name: "user:late", load: 30 });
     await lab.pass(2 * INTERVAL_MS);
     expect(usageOf(await lab.scrape(), "user:late")).toBe(30);
+  });
+
+  test("and sends once before the interval is learnt is served for 3.5 intervals, not for 35 s", async () => {
+    const lab = await Lab.make();
+    const load = { type: "constant", percent: 10 } as const;
+    await lab.simulate(HOST, {
+      intervalMs: 2_000,
+      vms: [
+        vmSpec({ name: parseName("user:brief"), load, stopAtMs: 3_000 }),
+        vmSpec({ name: parseName("user:web"), load }),
+      ],
+    });
+    await lab.serve([{ name: HOST }]);
+    await lab.pass(2_000, 100);
+    const sample = "albatross_vm_last_sample_timestamp_seconds";
+    const isServed = async () => (await lab.scrape()).value(sample, vmLabels("user:brief")) !== undefined;
+    expect(await isServed()).toBe(true);
+    await lab.pass(6_800, 100);
+    expect(await isServed()).toBe(true);
+    await lab.pass(400, 100);
+    expect(await isServed()).toBe(false);
   });
 });
