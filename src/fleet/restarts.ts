@@ -23,6 +23,8 @@ export type RestartEvidence =
 export interface RestartVerdict {
   /** so many more restarts */
   readonly counted: number;
+  /** arrival of the first sample of another incarnation; null where this one goes on, or its first sample is still to come */
+  readonly beganUs: number | null;
   readonly evidence: RestartEvidence;
 }
 
@@ -36,9 +38,10 @@ export interface SampleSigns {
   readonly isDoubtful: boolean;
   readonly arrivalUs: number;
   readonly intervalUs: number;
-  /** how long info may be silent before a decrease is a restart without it */
-  readonly patienceUs: number;
 }
+
+/** How long info is waited for: two polls of 30 s, and one for the second to fail. */
+export const INFO_PATIENCE_US = 90_000_000;
 
 /** What a sample says about restarts. */
 export function judgeSample(evidence: RestartEvidence, sample: SampleSigns): RestartVerdict {
@@ -48,54 +51,59 @@ export function judgeSample(evidence: RestartEvidence, sample: SampleSigns): Res
     return judgeSample(NO_EVIDENCE, sample);
   }
   const doubtful = evidence.kind === "doubtful" ? evidence : null;
+  const doubts = doubtful?.count ?? 0;
   if (decreased && sample.isDoubtful) {
-    return { counted: 0, evidence: { kind: "doubtful", count: (doubtful?.count ?? 0) + 1, arrivalUs } };
+    return { counted: 0, beganUs: null, evidence: { kind: "doubtful", count: doubts + 1, arrivalUs } };
   }
   if (decreased) {
-    return { counted: (doubtful?.count ?? 0) + 1, evidence: { kind: "decrease", arrivalUs } };
+    return { counted: doubts + 1, beganUs: arrivalUs, evidence: { kind: "decrease", arrivalUs } };
   }
-  if (doubtful === null || arrivalUs - doubtful.arrivalUs < sample.patienceUs)
-    return { counted: 0, evidence };
-  return { counted: doubtful.count, evidence: { kind: "decrease", arrivalUs: doubtful.arrivalUs } };
+  if (doubtful === null || arrivalUs - doubtful.arrivalUs < INFO_PATIENCE_US) {
+    return { counted: 0, beganUs: null, evidence };
+  }
+  const beganUs = doubtful.arrivalUs;
+  return { counted: doubts, beganUs, evidence: { kind: "decrease", arrivalUs: beganUs } };
 }
 
 function announced(
   evidence: RestartEvidence & { readonly kind: "announced" },
   { decreased, arrivalUs, intervalUs }: SampleSigns,
 ): RestartVerdict {
+  const beganUs = decreased ? arrivalUs : null;
   const count = decreased ? evidence.count - 1 : evidence.count;
-  if (count === 0) return { counted: 0, evidence: NO_EVIDENCE };
+  if (count === 0) return { counted: 0, beganUs, evidence: NO_EVIDENCE };
   // Samples measured before the restart may arrive after the info: one under way, or a queue after a stall. All of
   // them arrive within one interval of asking, or in the burst of the first sample after it.
   const untilUs =
     evidence.untilUs ?? Math.max(evidence.askedAtUs + intervalUs * 1.5, arrivalUs + intervalUs / 2);
-  return { counted: 0, evidence: { ...evidence, count, untilUs } };
+  return { counted: 0, beganUs, evidence: { ...evidence, count, untilUs } };
 }
 
 /**
  * What unikernel info says about restarts. `changed`: its `started` differs from that of the info before. Doubtful
- * decreases are settled by an info asked for after them: restarts if `started` has changed, else `denied`.
+ * decreases are settled by an info asked for after them: restarts if `started` has changed, else so many are `denied`.
  */
 export function judgeInfo(
   evidence: RestartEvidence,
   changed: boolean,
   askedAtUs: number,
-): RestartVerdict & { readonly denied: boolean } {
+): RestartVerdict & { readonly denied: number } {
+  const asBefore = { counted: 0, beganUs: null, evidence, denied: 0 };
+  const settled = { ...asBefore, evidence: NO_EVIDENCE };
   switch (evidence.kind) {
     case "none":
     case "announced": {
-      if (!changed) return { counted: 0, evidence, denied: false };
+      if (!changed) return asBefore;
       const count = evidence.kind === "none" ? 1 : evidence.count + 1;
-      return { counted: 1, evidence: { kind: "announced", count, askedAtUs, untilUs: null }, denied: false };
+      return { ...asBefore, counted: 1, evidence: { kind: "announced", count, askedAtUs, untilUs: null } };
     }
-    case "doubtful":
-      if (changed) return { counted: evidence.count, evidence: NO_EVIDENCE, denied: false };
-      if (askedAtUs <= evidence.arrivalUs) return { counted: 0, evidence, denied: false };
-      return { counted: 0, evidence: NO_EVIDENCE, denied: true };
-    case "decrease": {
+    case "doubtful": {
+      const { count, arrivalUs } = evidence;
+      if (changed) return { ...settled, counted: count, beganUs: arrivalUs };
+      return askedAtUs > arrivalUs ? { ...settled, denied: count } : asBefore;
+    }
+    case "decrease":
       // An info asked for after the decrease knows of that restart: a change that only a later one shows is another.
-      const confirmed = changed || askedAtUs > evidence.arrivalUs;
-      return { counted: 0, evidence: confirmed ? NO_EVIDENCE : evidence, denied: false };
-    }
+      return changed || askedAtUs > evidence.arrivalUs ? settled : asBefore;
   }
 }

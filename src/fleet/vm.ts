@@ -8,13 +8,11 @@ import {
   type RateWindow,
   startWindow,
 } from "./counters.ts";
-import { judgeInfo, judgeSample, NO_EVIDENCE, type RestartEvidence } from "./restarts.ts";
+import { INFO_PATIENCE_US, judgeInfo, judgeSample, NO_EVIDENCE, type RestartEvidence } from "./restarts.ts";
 import type { CpuPoint, ExpectedVm, ImplausibleKind, VmIdentity, VmInfo, VmRecord } from "./types.ts";
 
 /** For how many polls a VM waits for unikernel info to list it, before it is taken to have one CPU. */
 const WARMING_POLLS = 2;
-/** The same as a time, for a vmmd that answered once and has stopped: two polls of 30 s, and one for the second to fail. */
-const INFO_PATIENCE_US = 90_000_000;
 
 /** No VM takes more of what it has, however unevenly its samples arrive. */
 const MAX_USAGE_PERCENT = 200;
@@ -91,8 +89,8 @@ export function firstSample(
     unlistedPolls: 0,
     cpusBefore: expected?.cpus ?? null,
   };
-  // of the shape that all later ones have; age does not count yet
-  return measured(copyOf(first), first.firstSeenUs, host);
+  // age does not count yet
+  return measured(first, first.firstSeenUs, host);
 }
 
 /** The VM one sample later. An arrival before the last one counts as simultaneous with it. */
@@ -101,12 +99,11 @@ export function nextSample(vm: Vm, arrived: Sample, host: VmHost): Vm {
   const sample = isLate ? { ...arrived, arrivalUs: vm.sample.arrivalUs } : arrived;
   const decreased = hasReset(vm.sample.stats, sample.stats);
   const point = cpuPoint(sample);
-  const { counted, evidence } = judgeSample(vm.evidence, {
+  const { counted, beganUs, evidence } = judgeSample(vm.evidence, {
     decreased,
     isDoubtful: isDoubtful(vm, point),
     arrivalUs: sample.arrivalUs,
     intervalUs: sample.intervalUs,
-    patienceUs: INFO_PATIENCE_US,
   });
   const next = copyOf(vm);
   next.sample = sample;
@@ -116,10 +113,8 @@ export function nextSample(vm: Vm, arrived: Sample, host: VmHost): Vm {
   next.awaitsFirstSample = false;
   next.restarts += counted;
   next.window = nextWindow(decreased ? null : vm.window, point, sample.intervalUs);
-  if (counted > 0 || (decreased && evidence.kind !== "doubtful") || vm.awaitsFirstSample) {
-    // where a decrease was in doubt and info does not come, the incarnation began with it
-    next.firstSeenUs =
-      decreased || vm.evidence.kind !== "doubtful" ? sample.arrivalUs : vm.evidence.arrivalUs;
+  if (beganUs !== null || vm.awaitsFirstSample) {
+    next.firstSeenUs = beganUs ?? sample.arrivalUs;
     next.startSeen = true;
   }
   next.isImplausible = next.window !== null && !isPlausible(next, next.window, host);
@@ -135,19 +130,18 @@ export function nextSample(vm: Vm, arrived: Sample, host: VmHost): Vm {
 
 /** The VM after unikernel info listed it. */
 export function afterListing(vm: Vm, info: VmInfo, askedAtUs: number, host: VmHost): Vm {
-  const { evidence: doubt } = vm;
-  const { counted, denied, evidence } = judgeInfo(doubt, hasStartedAnew(vm.info, info), askedAtUs);
-  if (info === vm.info && vm.listed && vm.missedInfos === 0 && evidence === doubt) return vm;
+  const startedAnew = hasStartedAnew(vm.info, info);
+  const { counted, beganUs, denied, evidence } = judgeInfo(vm.evidence, startedAnew, askedAtUs);
+  if (info === vm.info && vm.listed && vm.missedInfos === 0 && evidence === vm.evidence) return vm;
   const next = copyOf(vm);
   next.info = info;
   next.listed = true;
   next.missedInfos = 0;
   next.evidence = evidence;
   next.restarts += counted;
-  if (doubt.kind === "doubtful" && denied) {
-    host.onImplausible(vm.fullName, "decrease", doubt.count);
-  } else if (doubt.kind === "doubtful" && counted > 0) {
-    next.firstSeenUs = doubt.arrivalUs;
+  if (denied > 0) host.onImplausible(vm.fullName, "decrease", denied);
+  if (beganUs !== null) {
+    next.firstSeenUs = beganUs;
     next.startSeen = true;
   } else if (counted > 0) {
     // The samples so far may be of the process before: only the next one is known to be of the new incarnation.
