@@ -86,7 +86,9 @@ export class Exporter {
       fleet: observed,
       sources: [observed],
       config: config.scaler,
-      targets: () => new Map(this.#config.targets.map(({ name, socketDir }) => [name, resolve(socketDir)])),
+      // those that are read: while a reload stops one, what is remembered is still of where it was
+      targets: () =>
+        new Map(this.#running.map(({ config: { name, socketDir } }) => [name, resolve(socketDir)])),
       files: filesOnDisk({ clock, log, resolvePath: statePath }),
       onTick: (atUs) => this.#lines.tick(atUs),
     });
@@ -113,8 +115,8 @@ export class Exporter {
    */
   async start(): Promise<void> {
     await this.#take(this.#config);
-    this.#scaler.start();
     await this.#read(this.#config.targets);
+    this.#scaler.start();
     this.#configRead([]);
     this.#ready = true;
     for (const { url } of this.#listeners.addresses) {

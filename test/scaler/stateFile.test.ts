@@ -126,6 +126,11 @@ describe("reading", () => {
       ok.replace('"version":1', '"version":1.5'),
       "version 1.5 where this program reads 1",
     ],
+    [
+      "brackets without end",
+      ok.replace('"gone":false', `"more":${"[".repeat(1e5)}${"]".repeat(1e5)}`),
+      "nested too deeply",
+    ],
     ["no version", ok.replace('"version":1,', ""), "version undefined"],
     ["no groups", ok.replace(/"groups":\[.*\],"m/, '"m'), "groups"],
     ["a counter that is text", ok.replace('"high_ticks":0', '"high_ticks":"0"'), "groups.0.high_ticks"],

@@ -127,11 +127,21 @@ export function parseState(text: string): SavedState {
   if (version !== VERSION) {
     throw new StateError(`version ${JSON.stringify(version)} where this program reads ${VERSION}`);
   }
-  const result = fileSchema.safeParse(renameKeys(json, camelCase));
+  const result = fileSchema.safeParse(renamedKeys(json));
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const place = issue?.path.map((step) => snakeCase(String(step))).join(".");
   throw new StateError(`${place || "the whole"}: ${issue?.message ?? "unreadable"}`);
+}
+
+/** Throws StateError where there is no end of brackets. */
+function renamedKeys(json: unknown): unknown {
+  try {
+    return renameKeys(json, camelCase);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new StateError("nested too deeply");
+  }
 }
 
 function renameKeys(value: unknown, rename: (key: string) => string): unknown {
