@@ -1,10 +1,13 @@
 /**
  * Runs a simulated host of many VMs and an exporter that reads it, scrapes it as Prometheus does, and looks whether it
  * stays as it is: `npm run soak -- --minutes 10 --vms 2000 --every 5` (seconds between scrapes). Prints a table and a
- * verdict; exits 1 when something that is promised does not hold.
+ * verdict; exits 1 when something that is promised does not hold. With `--chaos --seed N` everything else happens meanwhile
+ * (see soak/chaos.ts), with a real Prometheus; `--build DIR` runs another build than this one.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { chaos } from "./soak/chaos.ts";
 import { type LoopDelays, Programs } from "./soak/programs.ts";
 import { type Reading, readingFrom } from "./soak/readings.ts";
 import { judge, WARM_UP_SHARE } from "./soak/verdict.ts";
@@ -14,19 +17,26 @@ const MB = 1024 * 1024;
 
 const { values } = parseArgs({
   options: {
-    minutes: { type: "string", default: "10" },
+    minutes: { type: "string" },
     vms: { type: "string", default: "2000" },
     every: { type: "string", default: "5" },
+    chaos: { type: "boolean", default: false },
+    seed: { type: "string", default: "1" },
+    build: { type: "string", default: fileURLToPath(new URL("../dist", import.meta.url)) },
   },
 });
-const runMs = Number(values.minutes) * 60_000;
+const minutes = Number(values.minutes ?? (values.chaos ? "20" : "10"));
+const runMs = minutes * 60_000;
+const seed = Number(values.seed);
 const scrapeIntervalMs = Number(values.every) * 1_000;
 const vms = Number(values.vms);
-if (!(runMs > 0 && scrapeIntervalMs > 0 && Number.isInteger(vms) && vms > 0)) {
-  console.error("usage: npm run soak -- [--minutes 10] [--vms 2000] [--every 5]");
+if (!(runMs > 0 && scrapeIntervalMs > 0 && Number.isInteger(vms) && vms > 0 && Number.isInteger(seed))) {
+  console.error(
+    "usage: npm run soak -- [--minutes 10] [--vms 2000] [--every 5 | --chaos [--seed 1] [--build dist]]",
+  );
   process.exit(2);
 }
-process.exitCode = await soak();
+process.exitCode = values.chaos ? await chaos({ seed, minutes, vms, build: values.build }) : await soak();
 
 async function soak(): Promise<number> {
   const programs = await Programs.start(vms, WARM_UP_SHARE * runMs);

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer, type RequestListener, type Server, STATUS_CODES } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../clock.ts";
@@ -136,6 +136,15 @@ async function listen(asked: AskedAddress, options: ServerOptions, port = asked.
       else if (requests[0] !== undefined) setImmediate(requests[0]);
     });
     if (requests.push(answer) === 1) answer();
+  });
+  http.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    const isLate = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
+    if (isLate) log.warn({ client: (socket as Socket).remoteAddress }, "request cut: not sent in time");
+    const isTooLarge = error.code === "HPE_HEADER_OVERFLOW";
+    const status = isLate ? 408 : isTooLarge ? 431 : 400;
+    if (socket.writable)
+      socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`);
+    socket.destroy();
   });
   const bound = await bind(http, { ...asked, port });
   // Raised for a connection that cannot be accepted (no file descriptor left): the others go on.
