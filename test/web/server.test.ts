@@ -150,6 +150,29 @@ describe("a connection on which much is asked at once", () => {
   });
 });
 
+describe("what is no request is answered", () => {
+  test.each([
+    { what: "of another protocol", sent: "hello\r\n\r\n", status: "400 Bad Request" },
+    {
+      what: "with more headers than anybody sends",
+      sent: `GET / HTTP/1.1\r\nX: ${"x".repeat(20_000)}\r\n\r\n`,
+      status: "431 Request Header Fields Too Large",
+    },
+  ])("$what with $status, and the connection closed", async ({ sent, status }) => {
+    const { port } = await start(hello);
+    const socket = connect({ host: "127.0.0.1", port });
+    let text = "";
+    socket.setEncoding("latin1").on("data", (piece: string) => {
+      text += piece;
+    });
+    socket.on("error", () => undefined);
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.write(sent);
+    await closed;
+    expect(text).toBe(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
+  });
+});
+
 describe("stopping", () => {
   /** Answers the first half at once and leaves the rest to the test. */
   function halfway() {

@@ -139,6 +139,19 @@ function lastBytesOf(socket: Socket): Promise<string> {
   });
 }
 
+test("a connection on which headers come slowly is cut and told", async () => {
+  const folder = await temporaryFolder();
+  const config = `targets: [{ name: none, socket_dir: ${folder} }]\nweb: { listen_addresses: ["127.0.0.1:0"] }\n`;
+  const serving = await Serving.start(folder, config, [], { program: "built" });
+  const socket = await stuckClient(Number(new URL(serving.url).port), "/-/healthy");
+  socket.write("GET /metrics HTTP/1.1\r\nX-Slow: ");
+  const drip = setInterval(() => socket.write("x"), SECOND_MS);
+  onTestFinished(() => clearInterval(drip));
+  const closed = new Promise((resolve) => socket.resume().once("close", resolve));
+  await serving.logged("request cut: not sent in time");
+  await closed;
+}, 40_000);
+
 test("SIGTERM ends it in time, however many clients are stuck", async () => {
   const { serving, port } = await busyProgram("write_timeout: 30s");
   for (let i = 0; i < 5; i++) {
