@@ -129,15 +129,19 @@ export class VmmdClient {
   async policiesOf(subscriptions: readonly Name[]): Promise<readonly NamedPolicy[]> {
     const answers = new Map<string, readonly NamedPolicy[]>();
     const policies = new Map<string, NamedPolicy>();
-    for (const { path, label } of subscriptions) {
-      const key = pathText(path);
-      const answer = answers.get(key) ?? (await this.policies({ path, label: null }));
-      answers.set(key, answer);
-      for (const { name, policy } of answer) {
+    function* take({ path, label }: Name, answer: readonly NamedPolicy[]): Generator<void> {
+      for (const [i, { name, policy }] of answer.entries()) {
+        if (i % ENTRIES_PER_STEP === 0) yield;
         const full = asPath(resolveName({ path, label: null }, name));
         const holds = label === null || full.path.length === path.length;
         if (holds) policies.set(pathText(full.path), { name: full, policy });
       }
+    }
+    for (const asked of subscriptions) {
+      const key = pathText(asked.path);
+      const answer = answers.get(key) ?? (await this.policies({ path: asked.path, label: null }));
+      answers.set(key, answer);
+      await this.#inTurns(take(asked, answer));
     }
     return [...policies.values()];
   }

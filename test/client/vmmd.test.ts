@@ -2,7 +2,12 @@ import { createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { SocketDirectory } from "../../src/client/endpoint.ts";
 import { VmmdClient, VmmdError, type VmmdErrorReason } from "../../src/client/vmmd.ts";
-import { failureReply, successEmpty, unikernelInfoReply } from "../../src/simulator/messages.ts";
+import {
+  failureReply,
+  policiesReply,
+  successEmpty,
+  unikernelInfoReply,
+} from "../../src/simulator/messages.ts";
 import type { InfoCommand, Message, NamedInfo } from "../../src/wire/messages.ts";
 import { formatName, parseName, ROOT } from "../../src/wire/names.ts";
 import { eventually, settle } from "../support/eventually.ts";
@@ -233,6 +238,15 @@ describe("a question to albatrossd", () => {
       const found = await vmmd.unikernels(ROOT);
       expect(turns.mock.calls.length).toBeGreaterThan(5);
       expect(namesOf(found)).toEqual(namesOf(host.running));
+    });
+
+    test("is decoded and looked at in turns where it is one about policies, too", async () => {
+      const policy = { cpuids: [], unikernels: 1, memory: 2, block: null, bridges: [] };
+      const policies = Array.from({ length: 4_000 }, (_, i) => ({ name: parseName(`path-${i}:`), policy }));
+      host.vmmd.onRequest = (peer, { header }) => peer.send(policiesReply(header, policies));
+      const turns = vi.spyOn(globalThis, "setImmediate");
+      expect(await vmmd.policiesOf([ROOT])).toEqual(policies);
+      expect(turns.mock.calls.length).toBeGreaterThan(5);
     });
 
     test("ends when it is stopped in the middle", async () => {
