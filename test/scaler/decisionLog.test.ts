@@ -1,11 +1,18 @@
+import { execFileSync } from "node:child_process";
 import {
+  closeSync,
+  constants,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  readSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { type FileHandle, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -29,7 +36,7 @@ afterEach(() => {
 
 vi.mock("node:fs/promises", async (original) => {
   const fs = await original<typeof import("node:fs/promises")>();
-  const open = async (path: string, flags: string): Promise<FileHandle> => {
+  const open = async (path: string, flags: string | number): Promise<FileHandle> => {
     const file = await fs.open(path, flags);
     const append = file.appendFile.bind(file);
     file.appendFile = async (data) => {
@@ -148,6 +155,46 @@ test("a symbolic link stays one, and what it stands for is rotated", async () =>
   for (const text of ["1", "2"]) await write(line(text));
   expect(readlinkSync(path)).toBe(target);
   expect([target, `${target}.1`].map((file) => readFileSync(file, "utf8")[0])).toEqual(["2", "1"]);
+});
+
+describe("a pipe in place of the file", { tags: ["process"] }, () => {
+  async function piped() {
+    const { folder, path, ...rest } = await opened();
+    execFileSync("mkfifo", [path]);
+    const pipe = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+    onTestFinished(() => closeSync(pipe));
+    return { folder, path, pipe, ...rest };
+  }
+
+  test("gets the lines", async () => {
+    const { pipe, write } = await piped();
+    await write("one", "two");
+    const bytes = Buffer.alloc(100);
+    expect(bytes.toString("utf8", 0, readSync(pipe, bytes))).toBe("one\ntwo\n");
+  });
+
+  test("is not waited for while nobody reads it", async () => {
+    const { pipe, write, said, failures } = await piped();
+    expect(() => {
+      for (;;) writeSync(pipe, Buffer.alloc(4_096));
+    }).toThrow("EAGAIN");
+    await write("one");
+    expect(failures()).toBe(1);
+    expect(said).toMatchObject([{ msg: "decision log cannot be written" }]);
+    expect(JSON.stringify(said)).toContain("EAGAIN");
+  });
+
+  test("may be one without a name, as behind /dev/stdout", async () => {
+    const { folder, pipe, write, path, failures } = await piped();
+    const bytes = Buffer.alloc(100);
+    const link = join(folder, "stdout");
+    symlinkSync(`/proc/self/fd/${pipe}`, link);
+    unlinkSync(path);
+    symlinkSync(link, path);
+    await write("one");
+    expect(failures()).toBe(0);
+    expect(bytes.toString("utf8", 0, readSync(pipe, bytes))).toBe("one\n");
+  });
 });
 
 test("nothing is written in the turn of whoever tells of it", async () => {

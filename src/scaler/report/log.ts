@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { constants, existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { policyNumbers } from "../../config/scaler.ts";
@@ -148,7 +148,7 @@ async function appendWhole(file: FileHandle, size: number, lines: readonly strin
       end += byteLength(line);
       count++;
     }
-    await file.truncate(end);
+    if (reached > end) await file.truncate(end);
     if (count === 0) throw error;
     return count;
   }
@@ -175,9 +175,12 @@ const LINE_START = '{"time":"';
 /** More than a line has. */
 const LONGEST_LINE = 64 * 1024;
 
+/** As `a+`, but a pipe that is not read takes nothing: whoever waits for it could not be stopped. */
+const APPEND = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+
 /** Opens a file at its end. Half a line, of a process that was killed, is cut off; half of something else is ended. */
 async function openForAppending(path: string): Promise<FileHandle> {
-  const file = await open(path, "a+");
+  const file = await open(path, APPEND);
   try {
     const { size } = await file.stat();
     const tail = Buffer.alloc(Math.min(size, LONGEST_LINE));

@@ -1,5 +1,15 @@
 import { readFileSync, realpathSync, renameSync, statSync } from "node:fs";
-import { copyFile, type FileHandle, mkdir, open, readdir, readlink, rename, rm } from "node:fs/promises";
+import {
+  copyFile,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Clock } from "../../clock.ts";
 import { LongAddress, lockFile } from "../../fileLock.ts";
@@ -218,9 +228,14 @@ async function synced(
 /** Links that are followed before they are taken for a circle, as in Linux. */
 const MAX_LINKS = 40;
 
-/** The file that a path stands for once symbolic links are followed, whether it is there or not. */
+/**
+ * The file that a path stands for once symbolic links are followed, whether it is there or not. What is no file, such as
+ * the pipe behind /dev/stdout, may have no other name.
+ */
 export async function linkedFile(path: string): Promise<string> {
   let file = resolve(path);
+  const found = await stat(file).catch(() => null);
+  if (found?.isFile() === false) return file;
   for (let links = 0; links < MAX_LINKS; links++) {
     try {
       file = resolve(dirname(file), await readlink(file));
