@@ -313,6 +313,12 @@ describe("VMs", () => {
     expect(restored(saved({ vms: [unasked] })).expected).toMatchObject([{ before: { cpus: 4 } }]);
   });
 
+  test.each(["0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])("may have been started in %s", (started) => {
+    const info = infoOf(2, Date.parse(started));
+    const text = saved({ vms: [running("web", { arrivalUs: NOW_US, firstSeenUs: 1, info })] });
+    expect(parseState(text).members).toMatchObject([{ startedMs: Date.parse(started) }]);
+  });
+
   test("of hosts that are no targets any more are not expected", () => {
     const other = record("elsewhere", "user", "web", { cpuUs: 1, arrivalUs: NOW_US });
     expect(restored(saved({ vms: [web, other] })).expected.map(({ host }) => host)).toEqual(["h"]);

@@ -28,8 +28,8 @@ const VERSION = 1;
 /** A file of this many poll intervals is too old for what has to happen in a row: counters, and windows of rates. */
 const FRESH_INTERVALS = 2;
 
-/** From 1843 on: so many microseconds ago are a safe integer. */
-const wallMs = z.number().min(-4e12).max(8.64e15);
+/** From the year 0 on, as a host may say that it started a VM. */
+const wallMs = z.number().min(-6.22e13).max(8.64e15);
 const count = z.int().min(0);
 const cloneId = z.int().min(1).max(MAX_CLONE_ID);
 const label = z.string().min(1).max(63);
