@@ -161,7 +161,7 @@ export class Exporter {
   /** Takes the addresses and the state's folder that a configuration names and gives up those of before: all or nothing. */
   async #take({ web, scaler }: Config): Promise<void> {
     const before = this.#stateLock;
-    const path = scaler.policies.length === 0 ? null : statePath(scaler.stateFile);
+    const path = scaler.policies.length === 0 ? null : resolve(statePath(scaler.stateFile));
     const isKept = path !== null && before !== null && dirname(path) === before.folder;
     const next =
       path === null || isKept

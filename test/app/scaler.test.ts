@@ -173,12 +173,14 @@ test("a reload that moves the state into a folder in use is refused, and the one
   await startSimulatedHost(folder, 1);
   await Serving.start(folder, configFor(folder));
   const other = await temporaryFolder();
-  const serving = await Serving.start(
-    other,
-    configFor(folder).replaceAll(`${folder}/state`, `${other}/state`),
-  );
+  const config = configFor(folder).replaceAll(`${folder}/state`, `${other}/state`);
+  const serving = await Serving.start(other, config);
   await writeFile(serving.configFile, configFor(folder));
   serving.signal("SIGHUP");
   await serving.logged("configuration not reloaded: the one before stays in force");
   expect(await serving.metric("albatross_exporter_config_last_reload_successful")).toBe(0);
+  // its own folder by another name is not in use
+  await writeFile(serving.configFile, config.replaceAll("/state/", "/./state/"));
+  serving.signal("SIGHUP");
+  await serving.logged("configuration reloaded");
 });
