@@ -27,6 +27,7 @@ export function register(program: Command): void {
       "\nExample: albatross-exporter demo, then http://127.0.0.1:10042/metrics in a browser",
     )
     .action(async (options: { readonly port: number }) => {
+      const until = untilSignal();
       const { loadScenario } = await import("../simulator/scenarioFile.ts");
       const { runDemo } = await import("../demo/demo.ts");
       const loaded = loadScenario("demo", BUILTIN_SCENARIOS["demo"]?.yaml ?? "");
@@ -36,7 +37,7 @@ export function register(program: Command): void {
         port: options.port,
         clock: systemClock(),
         say: (line) => console.log(line),
-        until: untilSignal(),
+        until,
       });
     });
 }

@@ -74,13 +74,13 @@ async function record(flags: RecordFlags, command: Command): Promise<void> {
     );
   }
   if (flags.takeSlot && flags.target === undefined) command.error("error: --take-slot needs --target");
-  const { openTraceFile } = await import("../trace/file.ts");
-  const trace = await import("../trace/record.ts");
   const stop = new AbortController();
   const { signal } = stop;
+  untilSignal().then(() => stop.abort());
+  const { openTraceFile } = await import("../trace/file.ts");
+  const trace = await import("../trace/record.ts");
   const clock = systemClock({ unref: true });
   const report = (line: string) => console.error(line);
-  untilSignal().then(() => stop.abort());
   const { output: file, duration } = flags;
   const output =
     file === undefined
@@ -105,6 +105,9 @@ async function record(flags: RecordFlags, command: Command): Promise<void> {
       progress: process.stderr.isTTY ? process.stderr : null,
       report,
     });
+  } catch (error) {
+    // asked to end before it began
+    if (!signal.aborted) throw error;
   } finally {
     stop.abort();
     await output.close();

@@ -73,6 +73,7 @@ async function simulate(source: string, options: SimulateOptions, command: Comma
   }
   const { socketDir } = options;
   if (socketDir === undefined) command.error("error: required option '--socket-dir <dir>' not specified");
+  const stop = untilSignal();
   const scenario = await readScenario(source);
   process.exitCode = scenario === null ? 1 : 0;
   if (scenario === null) return;
@@ -96,7 +97,7 @@ async function simulate(source: string, options: SimulateOptions, command: Comma
   console.error(
     `${socketDir}: stat.sock and vmmd.sock are ready (${length} VM${length === 1 ? "" : "s"}, a sample every ${formatDuration(intervalMs)})`,
   );
-  await untilSignal();
+  await stop;
   await host.stop();
 }
 

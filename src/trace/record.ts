@@ -333,6 +333,7 @@ export interface TargetSource {
  * they arrive until `signal` is aborted. Throws a RecordError when the lines are not taken fast enough.
  */
 export async function* subscribedLines({ config, clock, log, signal }: TargetSource): AsyncGenerator<string> {
+  if (signal.aborted) return;
   const waiting = new Readable({ encoding: "utf8", read: () => undefined });
   const trace = new TraceLines(
     {

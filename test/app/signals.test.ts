@@ -1,9 +1,14 @@
 /** @module-tag process */
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { fileURLToPath } from "node:url";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { bigScrape, Serving, temporaryFolder, until } from "../support/serving.ts";
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 type Signal = NodeJS.Signals;
 
@@ -95,5 +100,64 @@ describe("asks for the end", () => {
     serving.signal(signal);
     expect([await serving.exited, serving.endedBy]).toEqual([0, null]);
     expect(serving.events).toContainEqual(expect.objectContaining({ msg: "stopping", reason: signal }));
+  });
+});
+
+/** The other commands: how they are started in `folder`, and what they say as soon as they say anything. */
+const COMMANDS = {
+  decode: { args: () => ["decode"], says: "guarded" },
+  backtest: { args: () => ["backtest", "-"], says: "no policy in the configuration" },
+  simulate: { args: (folder: string) => ["simulate", "--socket-dir", folder], says: "are ready" },
+  record: {
+    args: (folder: string) => ["record", "--target", "a", "--take-slot", "-o", `${folder}/trace.ndjson`],
+    says: "guarded",
+  },
+  demo: { args: () => ["demo", "--port", "0"], says: "Ctrl-C ends it" },
+} as const;
+const TO_THEIR_END: readonly string[] = ["decode", "backtest"];
+
+describe.each(Object.keys(COMMANDS) as (keyof typeof COMMANDS)[])("%s", (command) => {
+  /** Ends with the test; what it has to read never comes. */
+  async function launch() {
+    const folder = await temporaryFolder();
+    writeFileSync(`${folder}/config.yaml`, `targets: [{ name: a, socket_dir: ${folder} }]\n`);
+    const { args, says } = COMMANDS[command];
+    const program = ["--import", import.meta.resolve("tsx"), MAIN, ...args(folder)];
+    const child = spawn(process.execPath, program, {
+      cwd: folder,
+      env: { ...process.env, ...env, TMPDIR: folder },
+    });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    const ended = once(child, "close");
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+      });
+    }
+    const hasSaid = (text: string) =>
+      until(
+        text,
+        async () => said,
+        (all) => all.includes(text) || child.exitCode !== null,
+      );
+    await hasSaid("guarded");
+    return { child, ended, runs: () => hasSaid(says), said: () => said };
+  }
+
+  test("is not ended by signals that ask for nothing, at the start or while it runs", async () => {
+    const { child, ended, runs, said } = await launch();
+    for (const signal of harmless) child.kill(signal);
+    await runs();
+    for (const signal of harmless) child.kill(signal);
+    child.kill("SIGTERM");
+    expect(await ended).toEqual(TO_THEIR_END.includes(command) ? [null, "SIGTERM"] : [0, null]);
+    expect(said()).not.toContain("Debugger");
+  });
+
+  test.each(["SIGINT", "SIGHUP"] as const)("is ended by %s at the start", async (signal) => {
+    const { child, ended } = await launch();
+    child.kill(signal);
+    expect(await ended).toEqual(TO_THEIR_END.includes(command) ? [null, signal] : [0, null]);
   });
 });
