@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { commandBegun, guardSignals } from "./signals.ts";
+import { commandBegun, commandEnded, guardSignals } from "./signals.ts";
 
 // Everything else is imported when this much is done: signals may come from now on, and what follows needs a Node that
 // can read it. This file and signals.ts keep to syntax that old versions know, such as no `await` out here.
@@ -28,6 +28,7 @@ async function run(): Promise<void> {
   const code = runCommandLine(process.argv.slice(2));
   setImmediate(commandBegun);
   process.exitCode = await code;
+  commandEnded();
 }
 
 const { node } = process.versions;

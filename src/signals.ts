@@ -53,6 +53,12 @@ export function commandBegun(): void {
   else if (firstStop !== null && onStop === null) endBy(firstStop);
 }
 
+/** A command has done what it does: what is left, such as output that nobody reads, does not outlast a signal. */
+export function commandEnded(): void {
+  onStop = null;
+  firstStop = null;
+}
+
 /** Resolves with the first signal that asks for the end, which may have come already. */
 export function untilSignal({ hangup = true }: { hangup?: boolean } = {}): Promise<NodeJS.Signals> {
   hangupStops = hangup;

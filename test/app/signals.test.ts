@@ -103,6 +103,15 @@ describe("asks for the end", () => {
   });
 });
 
+test("when nobody reads why it did not start, it can be ended all the same", async () => {
+  const wrong = Array.from({ length: 3000 }, (_, index) => `key_${index}: 1\n`).join("");
+  const serving = await Serving.launch(await temporaryFolder(), wrong, [], { env });
+  await serving.said("unknown key");
+  serving.readLog(false);
+  serving.signal("SIGTERM");
+  expect([await serving.exited, serving.endedBy]).toEqual([null, "SIGTERM"]);
+});
+
 /** The other commands: how they are started in `folder`, and what they say as soon as they say anything. */
 const COMMANDS = {
   decode: { args: () => ["decode"], says: "guarded" },
