@@ -141,7 +141,7 @@ unread_answers() {
   done
   after=$(resident); kill $reader
   echo "$before MB, then $after MB; slowest scrape ${slowest} s; $(metric 'albatross_exporter_responses_cut_total' | awk '{ n += $2 } END { print n + 0 }') cut"
-  [ $((after - before)) -lt 100 ] && [ "${slowest%.*}" -lt 5 ] && metric 'albatross_exporter_responses_cut_total.* [1-9]' >/dev/null
+  [ $((after - before)) -lt 100 ] && [ "${slowest%.*}" -lt 10 ] && metric 'albatross_exporter_responses_cut_total.* [1-9]' >/dev/null
 }
 play() { # SCRIPT in place of the host's statistics, beside its unikernel info
   mkdir "$W/mixed"; ln -s "$W/sock/vmmd.sock" "$W/mixed/vmmd.sock"
