@@ -83,7 +83,7 @@ export type ScalerSummary = Readonly<ReturnType<Scaler["summary"]>>;
 
 /** The last tick, for whoever asks about it. */
 interface LastTick extends TickFacts {
-  readonly evaluations: ReadonlyMap<GroupKey, Evaluation>;
+  readonly evaluations: Map<GroupKey, Evaluation>;
 }
 
 /**
@@ -178,6 +178,10 @@ export class Scaler {
   forgetHost(host: string): void {
     this.#rules.forgetHost(host);
     this.#options.fleet.forgetHost(host);
+    this.#items.keepOnly(this.#rules.groups);
+    for (const key of this.#last?.evaluations.keys() ?? []) {
+      if (!this.#rules.groups.has(key)) this.#last?.evaluations.delete(key);
+    }
   }
 
   /** No more ticks; resolves when the state and the decision log are on the disk. */

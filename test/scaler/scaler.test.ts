@@ -351,6 +351,15 @@ describe("another host under the name of a target", () => {
     expect(await running.next(3)).toEqual(["-", "hold pending_up", "hold pending_up"]);
   });
 
+  test("is not told with what was said of the one before", async () => {
+    const running = await steered();
+    expect(await running.series("ticks")).toHaveLength(2);
+    running.process.fleet.removeHost("h");
+    running.process.scaler.forgetHost("h");
+    expect(running.group).toBeNull();
+    expect(await running.series("ticks")).toEqual([]);
+  });
+
   test("is not told as one that the program before had heard", async () => {
     const running = await steered();
     running.process.fleet.removeHost("h");

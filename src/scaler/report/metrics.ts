@@ -230,6 +230,11 @@ export class GroupItems {
     }
     this.#items = items;
   }
+
+  /** Groups that are not among these go. */
+  keepOnly(groups: ReadonlyMap<GroupKey, unknown>): void {
+    this.#items = new Map([...this.#items].filter(([key]) => groups.has(key)));
+  }
 }
 
 function countedAnew({ host, path, group }: GroupName, mode: string): CountedGroup {
