@@ -1,5 +1,5 @@
 /** `--set key=value`: the configuration with other values, several of one key to compare them. */
-import { parseDocument, stringify } from "yaml";
+import { stringify } from "yaml";
 import { YamlFile } from "../config/checkedYaml.ts";
 import { loadConfig } from "../config/load.ts";
 import type { ScalerConfig } from "../config/scaler.ts";
@@ -74,7 +74,9 @@ export function settingsOf(set: Variant["set"]): string[] {
 function configWith(file: string, text: string, set: Variant["set"]): ScalerConfig {
   const content = (new YamlFile(file, text).content?.value ?? {}) as { scaler?: GivenScaler };
   const scaler = { ...content.scaler };
-  const own = Object.entries(set).map(([key, value]) => [key, parseDocument(value).toJS()] as const);
+  const own = Object.entries(set).map(
+    ([key, value]) => [key, new YamlFile(key, value).content?.value ?? null] as const,
+  );
   for (const [key, value] of own) {
     if (SCALER_KEYS.includes(key)) scaler[key] = value;
     else scaler.defaults = { ...scaler.defaults, [key]: value };

@@ -74,6 +74,7 @@ scaler:
     { set: ["=1"], says: /^--set =1: expected KEY=VALUE / },
     { set: ["max_clones=many"], says: /^--set max_clones=many: scaler\.defaults\.max_clones: / },
     { set: ["max_clones="], says: /^--set max_clones=: scaler\.defaults\.max_clones: / },
+    { set: ["max_clones=*x"], says: /^--set max_clones=\*x: scaler\.defaults\.max_clones: / },
     { set: ["max_clones=[1"], says: /^--set max_clones=\[1: / },
     { set: ["min_clones=3"], says: /^--set min_clones=3: .*max_clones/ },
     {
