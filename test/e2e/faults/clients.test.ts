@@ -23,16 +23,18 @@ async function busyProgram(web: string): Promise<Busy> {
   const serving = await Serving.start(folder, config, [], { program: "built" });
   const busy = { serving, port: Number(new URL(serving.url).port) };
   await until(
-    "CPU usage of all VMs",
+    "all VMs",
     () => usages(serving),
     (count) => count === VMS,
   );
   return { ...busy, descriptors: descriptorsOf(serving) };
 }
 
-/** How many VMs a scrape gives the CPU usage of, from a text too long to be read strictly each time. */
+/** How many VMs a scrape gives the last sample of, from a text too long to be read strictly each time. */
 async function usages(serving: Serving): Promise<number> {
-  return (await serving.get("/metrics")).match(/^albatross_vm_cpu_usage_percent\{/gm)?.length ?? 0;
+  return (
+    (await serving.get("/metrics")).match(/^albatross_vm_last_sample_timestamp_seconds\{/gm)?.length ?? 0
+  );
 }
 
 function descriptorsOf({ pid }: Serving): number {

@@ -16,20 +16,25 @@ vms:
   - { name: ":hello", load: 5 }
 `;
 
-/** Restarts, connections lost, and what cannot be decoded. */
+/** Seconds from `first` on, so far apart, for as long as a busy machine takes to start Prometheus and look. */
+function times(first: number, apart: number): number[] {
+  return Array.from({ length: Math.ceil((120 - first) / apart) }, (_, index) => first + index * apart);
+}
+
+const crashes = times(3, 2).map((at) => `${at}s`);
+const undecodable = times(3, 4).map((at) => `  - { at: ${at}s, misbehave: { type: undecodable } }`);
+// a third would look like a rival that keeps the subscription
+const closes = [6, 30].map((at) => `  - { at: ${at}s, misbehave: { type: close } }`);
+
+/** Restarts, connections lost, and what cannot be decoded, again and again. */
 export const TROUBLED = `
 interval: 300ms
 vms:
   - { name: user:web, load: 50 }
   - { name: user:idle, load: 1 }
-  - { name: user:cron, load: 5, crashes: [3s, 5s, 7s, 9s, 11s, 13s, 15s, 17s, 19s, 21s, 23s, 25s] }
+  - { name: user:cron, load: 5, crashes: [${crashes.join(", ")}] }
 events:
-  - { at: 3s, misbehave: { type: undecodable } }
-  - { at: 4s, misbehave: { type: close } }
-  - { at: 7s, misbehave: { type: undecodable } }
-  - { at: 8s, misbehave: { type: close } }
-  - { at: 11s, misbehave: { type: undecodable } }
-  - { at: 12s, misbehave: { type: close } }
+${[...undecodable, ...closes].join("\n")}
 `;
 
 /** Another client takes the subscription and keeps it. */
