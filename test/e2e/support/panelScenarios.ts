@@ -26,13 +26,13 @@ const undecodable = times(3, 4).map((at) => `  - { at: ${at}s, misbehave: { type
 // a third would look like a rival that keeps the subscription
 const closes = [6, 30].map((at) => `  - { at: ${at}s, misbehave: { type: close } }`);
 
-/** Restarts, connections lost, and what cannot be decoded, again and again. */
+/** Restarts (of more than a second of CPU time: smaller ones wait for unikernel info), connections lost, and what cannot be decoded, again and again. */
 export const TROUBLED = `
 interval: 300ms
 vms:
   - { name: user:web, load: 50 }
   - { name: user:idle, load: 1 }
-  - { name: user:cron, load: 5, crashes: [${crashes.join(", ")}] }
+  - { name: user:cron, load: 97, crashes: [${crashes.join(", ")}] }
 events:
 ${[...undecodable, ...closes].join("\n")}
 `;
