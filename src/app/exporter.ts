@@ -10,7 +10,7 @@ import { collectFamilies } from "../exporter/collect.ts";
 import { SelfMetrics } from "../exporter/selfMetrics.ts";
 import type { Family } from "../exposition/family.ts";
 import { Fleet } from "../fleet/fleet.ts";
-import type { VmWarning } from "../fleet/hostVms.ts";
+import { MOST_HOST_CPUS, type VmWarning } from "../fleet/hostVms.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logger, Logging } from "../log.ts";
 import { filesOnDisk, Scaler } from "../scaler/scaler.ts";
@@ -75,7 +75,8 @@ export class Exporter {
     this.#fleet = new Fleet({
       clock,
       deathTimeoutMs: config.scaler.defaults.deathTimeoutMs,
-      hostCpus: cpus().length,
+      // none where a container hides them
+      hostCpus: cpus().length || MOST_HOST_CPUS,
       onWarning: (warning) => log.warn({ ...warning }, VM_WARNINGS[warning.kind]),
       needsInfo: (host) => this.#running.find(({ config }) => config.name === host)?.target.askInfoSoon(),
     });

@@ -57,12 +57,17 @@ export function loadSettings(
   const file = flags.configFile ?? usualFile();
   const read = file === null ? { ok: true as const, text: "" } : readTextFile(file);
   if (!read.ok) return { ...read, file };
-  if (file !== null && isReload && read.text.trim() === "") {
+  if (file !== null && isReload && saysNothing(read.text)) {
     const text = "is empty; allowed on a reload: a file with settings, or a comment for all the defaults";
     return { ok: false, problems: [{ file, position: null, path: "", text }], file };
   }
   const result = loadConfig(file ?? "no configuration file", read.text);
   return result.ok ? { ...result, config: override(result.config, flags), file } : { ...result, file };
+}
+
+/** What is left of a file when writing it went wrong, or whatever fills in a template had nothing to fill in. */
+function saysNothing(text: string): boolean {
+  return /^(?:\s|---|null\b|~)*$/.test(text);
 }
 
 /** config.yaml if there is one here, be it one that cannot be read; else null. */

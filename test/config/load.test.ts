@@ -6,7 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { formatProblem, readTextFile } from "../../src/config/checkedYaml.ts";
-import { defaultConfig, loadConfig, loadConfigFile, override, statePath } from "../../src/config/load.ts";
+import {
+  defaultConfig,
+  loadConfig,
+  loadConfigFile,
+  loadSettings,
+  override,
+  statePath,
+} from "../../src/config/load.ts";
 import { type Machine, thisMachine } from "../../src/config/target.ts";
 
 const freebsd: Machine = { name: "local", isContainer: false, os: "freebsd", pageSizeBytes: 16_384 };
@@ -96,6 +103,23 @@ describe("a file that cannot be read is one clear line", () => {
     if (result.ok) expect.fail("was read");
     expect(result.problems.map(formatProblem).join("\n")).toContain(`${file}: ${text}`);
     expect(result.problems).toHaveLength(1);
+  });
+
+  test.each([
+    ["", false],
+    ["\n \n", false],
+    ["---\n", false],
+    ["---\nnull\n", false],
+    ["~", false],
+    ["# all the defaults\n", true],
+    ["{}\n", true],
+    ["--- # all the defaults\n", true],
+    ["scaler: {}\n", true],
+  ])("a reload of %j says something: %s", (text, taken) => {
+    const configFile = join(folder, "reloaded.yaml");
+    writeFileSync(configFile, text);
+    expect(loadSettings({ configFile }, { isReload: true }).ok).toBe(taken);
+    expect(loadSettings({ configFile }).ok).toBe(true);
   });
 
   test("a FIFO is told as such, without waiting for who writes to it", { tags: ["process"] }, () => {
