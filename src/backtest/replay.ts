@@ -181,9 +181,11 @@ class HostIntervals {
 
   /** Takes note of a sample. What comes back is the interval to judge it by, in µs. */
   sample(host: string, name: Name, arrivalUs: number): number {
-    const begun = { interval: new StatsInterval("auto"), atUs: Number.NEGATIVE_INFINITY, us: 0 };
-    const known = this.#hosts.get(host) ?? begun;
-    if (known === begun) this.#hosts.set(host, begun);
+    let known = this.#hosts.get(host);
+    if (known === undefined) {
+      known = { interval: new StatsInterval("auto"), atUs: Number.NEGATIVE_INFINITY, us: 0 };
+      this.#hosts.set(host, known);
+    }
     known.interval.message(formatName(name), arrivalUs);
     // samples of one time are of one burst: the first of them ends the burst before
     if (known.atUs !== arrivalUs) {
