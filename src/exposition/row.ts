@@ -114,13 +114,3 @@ function writeSample(out: SeriesSink, labels: Labels, more: string, sample: Samp
   if (typeof sample === "string") out.text(labels, sample, more);
   else out.series(labels, sample, more);
 }
-
-/** Labels and what they hold. */
-export function labelList(labels: readonly LabelDoc[]): string {
-  return labels.map(({ name, holds }) => `\`${name}\` (${holds})`).join(", ");
-}
-
-/** One line of a Markdown table. */
-export function tableLine(cells: readonly string[]): string {
-  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
-}

@@ -2,9 +2,10 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { parse } from "yaml";
 import { metricTables } from "../../src/exporter/collect.ts";
+import { groupTable } from "../../src/exporter/hostTables.ts";
 import { type SelfRow, selfRows } from "../../src/exporter/selfMetrics.ts";
 import { ownLabels, type RowHead, type TableRow, typeOf } from "../../src/exposition/row.ts";
-import { GROUP_LABELS, instrumentRows, scalerGroupRows } from "../../src/scaler/report/metrics.ts";
+import { instrumentRows, scalerGroupRows } from "../../src/scaler/report/metrics.ts";
 import { type KnownMetrics, type MetricLabels, type RecordingRule, withRecorded } from "./promqlCheck.ts";
 
 const RULES = new URL("../../alerts/", import.meta.url);
@@ -30,7 +31,7 @@ interface Documented {
 /** The metrics in the tables: what `/metrics` may serve, apart from what prom-client tells of the process. */
 export function tabledMetrics(): Documented[] {
   const sections = metricTables.flatMap(({ labels, rows }) => rows.map((row) => documented(labels, row)));
-  const scaler = scalerGroupRows.map((row) => documented(GROUP_LABELS, row));
+  const scaler = scalerGroupRows.map((row) => documented(groupTable.labels, row));
   const instruments = Object.values<RowHead>(instrumentRows).map((row) => documented([], row));
   const self = Object.values<SelfRow>(selfRows).map((row) => ({
     name: row.name,

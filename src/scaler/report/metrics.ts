@@ -1,17 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { type Family, labelPairs } from "../../exposition/family.ts";
 import { promClientFamilies } from "../../exposition/promClient.ts";
-import {
-  LABELLED,
-  type LabelDoc,
-  labelList,
-  ownLabels,
-  type RowHead,
-  type TableRow,
-  tableFamily,
-  tableLine,
-  typeOf,
-} from "../../exposition/row.ts";
+import { LABELLED, type RowHead, type TableRow, tableFamily } from "../../exposition/row.ts";
 import { ACTIONS } from "../actions/action.ts";
 import {
   cooldownUntilMs,
@@ -374,29 +364,4 @@ export class Instruments {
     const { name, help } = instrumentRows[row];
     return { name, help, registers: [this.#registry] };
   }
-}
-
-/** The labels that every series about a group has. */
-export const GROUP_LABELS: readonly LabelDoc[] = [
-  { name: "host", holds: "name of the target" },
-  { name: "path", holds: "`user`, `user:sub`; empty at the root" },
-  { name: "group", holds: "name of the group's primary" },
-];
-
-/** The scaler's sections of docs/metrics.md. */
-export function scalerSections(): string[] {
-  const groups = `For each group that a policy matches, as of the scaler's last evaluation; gone when the group is. Labels: ${labelList(GROUP_LABELS)}.`;
-  return [
-    section("Scaler: groups", groups, scalerGroupRows),
-    section("Scaler: as a whole", "No labels.", Object.values(instrumentRows)),
-  ];
-}
-
-function section(title: string, text: string, rows: readonly (RowHead | TableRow<GroupItem>)[]): string {
-  const lines = rows.map((row) => {
-    const labels = labelList(ownLabels(row));
-    return tableLine([`\`${row.name}\``, typeOf(row), row.unit, labels, row.source, row.help]);
-  });
-  const head = ["| metric | type | unit | more labels | from | |", "|---|---|---|---|---|---|"];
-  return [`## ${title}\n\n${text}\n`, ...head, ...lines, ""].join("\n");
 }
