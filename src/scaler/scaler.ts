@@ -104,6 +104,8 @@ export class Scaler {
   #config: ScalerConfig;
   #stateFile: StateStore;
   #decisionLog: LineLog;
+  /** files that another configuration named: something may still be on its way to them */
+  readonly #left: (StateStore | LineLog)[] = [];
   /** the state file could not be read so far */
   #isOff = false;
   /** the tick whose sources have not all answered yet */
@@ -169,8 +171,14 @@ export class Scaler {
     this.#config = config;
     this.#rules.reconfigure(config);
     this.#ticker?.setInterval(config.pollIntervalMs);
-    if (config.stateFile !== before.stateFile) this.#stateFile = this.#openStateFile();
-    if (config.decisionLog !== before.decisionLog) this.#decisionLog = this.#openDecisionLog();
+    if (config.stateFile !== before.stateFile) {
+      this.#left.push(this.#stateFile);
+      this.#stateFile = this.#openStateFile();
+    }
+    if (config.decisionLog !== before.decisionLog) {
+      this.#left.push(this.#decisionLog);
+      this.#decisionLog = this.#openDecisionLog();
+    }
     this.#decisionLog.setLimits({ maxBytes: config.decisionLogMaxBytes, files: config.decisionLogFiles });
   }
 
@@ -190,7 +198,7 @@ export class Scaler {
     this.#ticker?.stop();
     if (this.#ticking !== null) await this.#ticking;
     this.#save(this.#options.fleet.newestMemory);
-    await Promise.all([this.#stateFile.flush(), this.#decisionLog.flush()]);
+    await Promise.all([...this.#left, this.#stateFile, this.#decisionLog].map((file) => file.flush()));
   }
 
   /** The metrics as of the last tick. */

@@ -60,6 +60,8 @@ export class Disk implements ScalerFiles {
 
   /** paths of the state files asked for */
   readonly opened: string[] = [];
+  /** those that were waited for until they were on the disk */
+  readonly flushed: string[] = [];
 
   state({ stateFile }: ScalerConfig): StateStore {
     this.opened.push(stateFile);
@@ -72,7 +74,7 @@ export class Disk implements ScalerFiles {
       save: (pieces) => {
         this.text = [...pieces()].join("");
       },
-      flush: () => Promise.resolve(),
+      flush: async () => void this.flushed.push(stateFile),
     };
   }
 

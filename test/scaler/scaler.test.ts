@@ -409,6 +409,9 @@ describe("another configuration", () => {
     running.disk.text = null;
     await running.passAndSettle(60);
     expect(running.disk.text).not.toBeNull();
+    // a write to the one before may have been on its way
+    await running.process.scaler.stop();
+    expect(running.disk.flushed.sort()).toEqual(["other.json", "state.json"]);
   });
 });
 
