@@ -360,9 +360,24 @@ describe("the state's folder", () => {
     );
   });
 
-  test("that cannot be written is told with its absolute path, and nobody is kept off", async () => {
-    const path = join(await folder(), "file", "state.json");
-    writeFileSync(join(path, ".."), "in the way");
+  test.each([
+    [
+      "cannot be written is told with its absolute path",
+      "file",
+      "file",
+      "cannot be written: a restart will begin afresh",
+    ],
+    [
+      "cannot be locked is told",
+      "state",
+      "state/albatross-exporter.lock",
+      "cannot be locked: keep other programs off it",
+    ],
+  ])("that %s, and nobody is kept off", async (_, name, inTheWay, message) => {
+    const parent = await folder();
+    const path = join(parent, name, "state.json");
+    mkdirSync(join(parent, inTheWay, ".."), { recursive: true });
+    writeFileSync(join(parent, inTheWay), "in the way");
     const said: Record<string, unknown>[] = [];
     const told = createLogger(
       { level: "info", format: "json" },
@@ -370,12 +385,7 @@ describe("the state's folder", () => {
     );
     await (await lockStateFolder(path, told))();
     expect(said).toMatchObject([
-      {
-        level: "error",
-        msg: "scaler state's folder cannot be written: a restart will begin afresh",
-        folder: join(path, ".."),
-        err: { code: "EEXIST" },
-      },
+      { level: "error", msg: `scaler state's folder ${message}`, folder: join(parent, name) },
     ]);
   });
 });

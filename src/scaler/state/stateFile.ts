@@ -1,5 +1,6 @@
-import { readFileSync, realpathSync, renameSync, statSync } from "node:fs";
+import { constants, readFileSync, realpathSync, renameSync, statSync } from "node:fs";
 import {
+  access,
   copyFile,
   type FileHandle,
   mkdir,
@@ -153,22 +154,30 @@ export class StateFolderError extends Error {
 const LOCK_NAME = "albatross-exporter";
 
 /**
- * Keeps a second program off the folder of this state file; resolves to what lets it. A folder that cannot be written is
- * told and not locked: there is nothing in it to be spoilt. Throws a StateFolderError.
+ * Keeps a second program off the folder of this state file; resolves to what lets it. A folder that cannot be written, or
+ * in which no lock can be, is told and not locked. Throws a StateFolderError.
  */
 export async function lockStateFolder(path: string, log: Logger): Promise<() => Promise<void>> {
   const folder = dirname(await linkedFile(path));
+  const unlocked = () => Promise.resolve();
   try {
     await mkdir(folder, { recursive: true });
-    const unlock = await lockFile(join(folder, LOCK_NAME), "refuse");
-    if (unlock !== null) return unlock;
+    await access(folder, constants.W_OK);
+  } catch (error) {
+    log.error({ folder, err: error }, "scaler state's folder cannot be written: a restart will begin afresh");
+    return unlocked;
+  }
+  let unlock: (() => Promise<void>) | null;
+  try {
+    unlock = await lockFile(join(folder, LOCK_NAME), "refuse");
   } catch (error) {
     if (error instanceof LongAddress) {
       throw new StateFolderError(`${error.message}: choose a state_file in a folder with a shorter path`);
     }
-    log.error({ folder, err: error }, "scaler state's folder cannot be written: a restart will begin afresh");
-    return () => Promise.resolve();
+    log.error({ folder, err: error }, "scaler state's folder cannot be locked: keep other programs off it");
+    return unlocked;
   }
+  if (unlock !== null) return unlock;
   throw new StateFolderError(
     `another albatross-exporter keeps its state in ${folder}: give each a state_file in a folder of its own`,
   );
