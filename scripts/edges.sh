@@ -33,7 +33,8 @@ start() { # ARGUMENTS of serve
 }
 serve() { start --config.file "$W/c.yaml"; await is_healthy; }
 await() { # COMMAND that is to succeed within 15 s
-  for _ in $(seq 75); do "$@" && return; sleep 0.2; done
+  local end=$((SECONDS + 15))
+  while [ $SECONDS -lt $end ]; do "$@" && return; sleep 0.2; done
   return 1
 }
 is_healthy() { [ "$(curl -s -o "$W/health" -w '%{http_code}' --max-time 3 "127.0.0.1:$port/-/healthy")" = 200 ]; }
