@@ -130,7 +130,6 @@ export class SelfMetrics implements CollectCounts {
     const build = { version, revision: revision ?? "", nodeversion: process.versions.node };
     new Gauge(this.#about(selfRows.buildInfo)).set(build, 1);
     for (const outcome of SCRAPE_OUTCOMES) this.#scrapes.inc({ outcome }, 0);
-    this.#responsesCut.inc({ route: "/metrics" }, 0);
     collectDefaultMetrics({ register: this.#runtime });
     for (const name of BADLY_NAMED) this.#runtime.removeSingleMetric(name);
   }

@@ -464,8 +464,8 @@ describe("the command", () => {
       ["--target", "local", "--take-slot", "--host", "x"],
       /'--target <name>' cannot be used with option '--host <name>'/,
     ],
-    [["--duration", "0s"], /allowed: a duration such as 10m or 1h30m, up to 24d/],
-    [["--duration", "30d"], /allowed: a duration/],
+    [["--duration", "0s"], /allowed: a duration such as 10m or 1h30m/],
+    [["--duration", "10 minutes"], /allowed: a duration/],
     [["--url", "127.0.0.1:10042"], /allowed: an http or https URL/],
   ])("refuses %j", async (args, message) => {
     const { code, stderr } = await runHere(["record", ...args]);
