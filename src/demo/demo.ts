@@ -34,7 +34,13 @@ export async function runDemo({ scenario, port: wanted, clock, say, until }: Dem
   const leaveNothing = () => rmSync(dir, { recursive: true, force: true });
   process.once("exit", leaveNothing);
   const startedUs = clock.nowUs();
-  const sayWhen = (text: string) => say(`${elapsed(clock.nowUs() - startedUs)}  ${text}`);
+  /** what happens before it has been said how to read it; null from then on */
+  let early: string[] | null = [];
+  const sayWhen = (text: string) => {
+    const line = `${elapsed(clock.nowUs() - startedUs)}  ${text}`;
+    if (early === null) say(line);
+    else early.push(line);
+  };
   const host = new SimulatedHost(scenario, {
     socketDir: dir,
     clock,
@@ -53,6 +59,8 @@ export async function runDemo({ scenario, port: wanted, clock, say, until }: Dem
       const isReady = await Promise.race([until.then(() => false), exporter.ready(url).then(() => true)]);
       if (!isReady) return;
       say(welcome(url, dir));
+      for (const line of early) say(line);
+      early = null;
       stopTelling = [
         sayEvery(GROUPS_EVERY_MS, clock, sayWhen, () => readGroups(url)),
         sayEvery(DECISIONS_EVERY_MS, clock, sayWhen, decisionReader(url)),
