@@ -21,29 +21,9 @@ import type {
 } from "../../src/fleet/types.ts";
 import type { IfData, KinfoMem, Rusage, Stats } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
+import { statsOfUsage } from "../../src/wire/stats.ts";
 
 const WALL_MS = Date.parse("2026-01-01T00:01:40.250Z");
-
-export const ZERO_RUSAGE: Rusage = {
-  utimeSec: 0,
-  utimeUsec: 0,
-  stimeSec: 0,
-  stimeUsec: 0,
-  maxrss: 0,
-  ixrss: 0,
-  idrss: 0,
-  isrss: 0,
-  minflt: 0,
-  majflt: 0,
-  nswap: 0,
-  inblock: 0,
-  outblock: 0,
-  msgsnd: 0,
-  msgrcv: 0,
-  nsignals: 0,
-  nvcsw: 0,
-  nivcsw: 0,
-};
 
 /** Each field has a value of its own, so that a metric which takes the wrong one is seen. */
 export const DISTINCT_RUSAGE: Rusage = {
@@ -105,7 +85,7 @@ export function device(bridge: string, change: Partial<IfData> = {}): IfData {
 }
 
 export function stats(change: Partial<Stats> = {}): Stats {
-  return { rusage: ZERO_RUSAGE, kinfoMem: null, vmm: null, ifdata: [], ...change };
+  return { ...statsOfUsage({}), ...change };
 }
 
 export const SOLO5_INFO: VmInfo = {

@@ -8,27 +8,7 @@ import {
   type Stats,
   type UnikernelInfo,
 } from "../../src/wire/messages.ts";
-
-const RUSAGE: Rusage = {
-  utimeSec: 0,
-  utimeUsec: 0,
-  stimeSec: 0,
-  stimeUsec: 0,
-  maxrss: 0,
-  ixrss: 0,
-  idrss: 0,
-  isrss: 0,
-  minflt: 0,
-  majflt: 0,
-  nswap: 0,
-  inblock: 0,
-  outblock: 0,
-  msgsnd: 0,
-  msgrcv: 0,
-  nsignals: 0,
-  nvcsw: 0,
-  nivcsw: 0,
-};
+import { statsOfUsage } from "../../src/wire/stats.ts";
 
 const INTERFACE: IfData = {
   bridge: "service",
@@ -55,7 +35,7 @@ const INFO = infoOfKnown({ cpuids: [0], memory: 32, digest: Buffer.alloc(32) });
 
 /** A resource usage in which only what is given is not zero. */
 export function makeRusage(fields: Partial<Rusage> = {}): Rusage {
-  return { ...RUSAGE, ...fields };
+  return statsOfUsage(fields).rusage;
 }
 
 /** A sample with this CPU time, half of it user, half system, and everything else zero unless given. */
