@@ -37,7 +37,13 @@ let hurry = endBy;
 
 /** Takes every signal. What asks for something is kept until a command says what it does about it. */
 export function guardSignals(): void {
-  for (const signal of IGNORED) process.on(signal, () => undefined);
+  // Node's own profiler lives by it: without it there is no profile, and the signal ends the process after all
+  const isProfiled = process.execArgv
+    .concat(process.env["NODE_OPTIONS"] || "")
+    .some((flag) => /--(cpu-)?prof/.test(flag));
+  for (const signal of IGNORED) {
+    if (signal !== "SIGPROF" || !isProfiled) process.on(signal, () => undefined);
+  }
   for (const signal of STOPPING) process.on(signal, stop);
   process.on("SIGHUP", () => {
     if (isLoading || !hangupStops) isHungUp = true;

@@ -1,7 +1,7 @@
 /** @module-tag process */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -110,6 +110,27 @@ test("when nobody reads why it did not start, it can be ended all the same", asy
   serving.readLog(false);
   serving.signal("SIGTERM");
   expect([await serving.exited, serving.endedBy]).toEqual([null, "SIGTERM"]);
+});
+
+const inEnvironment = (flags: string[]) => ({ args: [], env: { NODE_OPTIONS: flags.join(" ") } });
+
+test.each([
+  ["as an argument", (flags: string[]) => ({ args: flags, env: {} })],
+  // Node 20 takes it as an argument alone
+  ...(process.allowedNodeEnvironmentFlags.has("--cpu-prof")
+    ? [["by NODE_OPTIONS", inEnvironment] as const]
+    : []),
+] as const)("Node's profiler, asked for %s, has its signal", async (_, ask) => {
+  const folder = await temporaryFolder();
+  const { args, env: asked } = ask(["--cpu-prof", `--cpu-prof-dir=${folder}`]);
+  const command = ["--import", import.meta.resolve("tsx"), MAIN, "--help"];
+  const child = spawn(process.execPath, [...args, ...command], {
+    env: { ...process.env, ...asked },
+    stdio: "ignore",
+  });
+  expect(await once(child, "exit")).toEqual([0, null]);
+  const [profile = ""] = readdirSync(folder).filter((name) => name.endsWith(".cpuprofile"));
+  expect(JSON.parse(readFileSync(`${folder}/${profile}`, "utf8")).samples.length).toBeGreaterThan(10);
 });
 
 /** The other commands: how they are started in `folder`, and what they say as soon as they say anything. */
