@@ -30,13 +30,21 @@ const groupKeys = {
   scaleDownThresholdPercent: key("scale_down_threshold_percent", percent, 40),
   scaleDownTriggerTicks: key("scale_down_trigger_ticks", ticks, 5),
   cooldownPeriodMs: key("cooldown_period", duration({ min: 0 }), 10 * 60_000),
+  /** The same for one direction; `cooldown_period` where it is left out. */
+  scaleUpCooldownPeriodMs: key<number | null>("scale_up_cooldown_period", duration({ min: 0 }), null),
+  scaleDownCooldownPeriodMs: key<number | null>("scale_down_cooldown_period", duration({ min: 0 }), null),
+  scaleUpMaxStep: key("scale_up_max_step", integer({ min: 1, max: 1000 }), 1),
+  /** The average that a step aims at; the middle of the thresholds where it is left out. */
+  targetPercent: key<number | null>("target_percent", percent, null),
+  /** The most that flap damping multiplies the cooldown before a scale-down by; 1 switches it off. */
+  flapDampingMax: key("flap_damping_max", integer({ min: 1, max: 1000 }), 1),
   /** 0 switches warming off. */
   warmupPeriodMs: key("warmup_period", duration({ min: 0 }), 2 * 60_000),
   /** Silence after which a VM is gone, for groups and for the fleet. Below a second every VM would be, between two samples. */
   deathTimeoutMs: key("death_timeout", duration({ min: 1000 }), 15 * 60_000),
   minClones: key("min_clones", clones, 0),
   maxClones: key("max_clones", clones, 3),
-  adoptClones: key("adopt_clones", flag, true),
+  adoptClones: key("adopt_clones", flag, false),
   enabled: key("enabled", flag, true),
   paused: key("paused", flag, false),
 };
@@ -45,12 +53,32 @@ const { deathTimeoutMs: deathTimeoutKey, ...policyKeys } = groupKeys;
 /** The keys of `scaler.defaults`; those of a policy are the same but for the death timeout, which is one for all groups. */
 export const defaultsKeys = { ...policyKeys, deathTimeoutMs: deathTimeoutKey };
 
+type Said = Values<typeof policyKeys>;
+/** The settings that follow from others where they are left out. */
+interface Derived {
+  readonly scaleUpCooldownPeriodMs: number;
+  readonly scaleDownCooldownPeriodMs: number;
+  readonly targetPercent: number;
+}
+
 /** What a scaling policy says about a group; `scaler.defaults` and each policy carry all of it. */
-export type PolicySettings = Values<typeof policyKeys>;
-export type ScalerDefaults = Values<typeof defaultsKeys>;
+export type PolicySettings = Omit<Said, keyof Derived> & Derived;
+export type ScalerDefaults = PolicySettings & { readonly deathTimeoutMs: number };
+
+function withDerived<S extends Said>(said: S): S & Derived {
+  const { cooldownPeriodMs, scaleUpThresholdPercent: upper, scaleDownThresholdPercent: lower } = said;
+  return {
+    ...said,
+    scaleUpCooldownPeriodMs: said.scaleUpCooldownPeriodMs ?? cooldownPeriodMs,
+    scaleDownCooldownPeriodMs: said.scaleDownCooldownPeriodMs ?? cooldownPeriodMs,
+    targetPercent: said.targetPercent ?? (lower + upper) / 2,
+  };
+}
+
+const nothingSaid: Said = defaultsOf(policyKeys);
 
 /** The settings of a group when the file says nothing about them. */
-export const defaultPolicySettings: PolicySettings = defaultsOf(policyKeys);
+export const defaultPolicySettings: PolicySettings = withDerived(nothingSaid);
 
 /** The keys that stand under `scaler` itself, its two sections excepted. */
 export const scalerKeys = {
@@ -77,18 +105,22 @@ const UNDER_SCALER = standing("under scaler", scalerKeys);
 const BOUNDS = [
   { low: "scaleDownThresholdPercent", high: "scaleUpThresholdPercent", equal: false },
   { low: "minClones", high: "maxClones", equal: true },
+  { low: "scaleDownThresholdPercent", high: "targetPercent", equal: false },
+  { low: "targetPercent", high: "scaleUpThresholdPercent", equal: true },
 ] as const;
 
-type Given = Partial<PolicySettings>;
+type Given = Partial<Said>;
 
 /** Reports a bound the wrong way round, at the key of it that was written in this place. */
 function checkBound(
   { low, high, equal }: (typeof BOUNDS)[number],
   given: Given,
-  basis: PolicySettings,
+  basis: Said,
   report: Report,
 ): void {
   const { [low]: lowest, [high]: highest } = { ...basis, ...given };
+  // what follows from the thresholds is between them
+  if (lowest === null || highest === null) return;
   const at = [low, high].find((key) => given[key] !== undefined);
   if (at === undefined || lowest < highest || (equal && lowest === highest)) return;
   const [lowKey, highKey] = [policyKeys[low].key, policyKeys[high].key];
@@ -100,7 +132,7 @@ function checkBound(
 const boundRules = BOUNDS.map(
   (bound): Rule<Given> => ({
     of: [bound.low, bound.high],
-    check: (given, report) => checkBound(bound, given, defaultPolicySettings, report),
+    check: (given, report) => checkBound(bound, given, nothingSaid, report),
   }),
 );
 const defaultsSection = sectionOf({}, { given: defaultsKeys, elsewhere: UNDER_SCALER, rules: boundRules });
@@ -144,7 +176,7 @@ const sections = sectionOf(
       {
         of: ["defaults", "policies"],
         check: ({ defaults, policies }, report) => {
-          const basis = { ...defaultPolicySettings, ...defaults };
+          const basis = { ...nothingSaid, ...defaults };
           for (const [index, policy] of policies.entries()) {
             const reportHere: Report = (path, text) => report(["policies", index, ...path], text);
             for (const bound of BOUNDS) checkBound(bound, policy, basis, reportHere);
@@ -168,7 +200,11 @@ export const scalerSection: Codec<ScalerConfig> = {
   schema: sections.schema.transform(({ defaults: given, policies, ...scaler }) => {
     const defaults = { ...defaultsOf(defaultsKeys), ...given };
     const { deathTimeoutMs: _, ...basis } = defaults;
-    return { ...scaler, defaults, policies: policies.map((policy) => ({ ...basis, ...policy })) };
+    return {
+      ...scaler,
+      defaults: withDerived(defaults),
+      policies: policies.map((policy) => withDerived({ ...basis, ...policy })),
+    };
   }),
 };
 

@@ -27,13 +27,13 @@ describe("--format json", () => {
       decisions: [
         {
           ...{ time: timeAt(60), host: "local", path: "user", group: "web" },
-          ...{ decision: "hold", reason: "pending_up", clone: null },
+          ...{ decision: "hold", reason: "pending_up", clone: null, step: null },
           ...{ average_percent: 95, average_for_up_percent: 95, average_for_down_percent: 95 },
           ...{ clones: 0, high_ticks: 1, low_ticks: 0, would: null },
         },
         {
           ...{ time: timeAt(180), host: "local", path: "user", group: "web" },
-          ...{ decision: "scale_up", reason: "overloaded", clone: "web-clone-1" },
+          ...{ decision: "scale_up", reason: "overloaded", clone: "web-clone-1", step: 1 },
           ...{ average_percent: 95, average_for_up_percent: 95, average_for_down_percent: 95 },
           ...{ clones: 0, high_ticks: 0, low_ticks: 0, would: null },
         },
@@ -58,7 +58,7 @@ describe("--format json", () => {
     const { decisions } = await runJson({ file: config(), traces: ["-"] }, lines);
     expect(decisions.at(-1)).toMatchObject({
       ...{ decision: "hold", reason: "paused", clone: null, high_ticks: 3 },
-      would: { decision: "scale_up", reason: "overloaded", clone: "web-clone-1" },
+      would: { decision: "scale_up", reason: "overloaded", clone: "web-clone-1", step: 1 },
     });
   });
 });

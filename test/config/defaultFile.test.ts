@@ -8,7 +8,10 @@ import type { Machine } from "../../src/config/target.ts";
 const machine: Machine = { name: "box1", isContainer: false, os: "linux", pageSizeBytes: 4096 };
 const text = readFileSync(`${import.meta.dirname}/../../config.yaml`, "utf8");
 /** The file with the keys that depend on the machine no longer commented out. */
-const complete = text.replace(/^( *)# (?=(?:name|socket_dir|os|page_size): )/gm, "$1");
+const complete = text.replace(
+  /^( *)# (?=(?:name|socket_dir|os|page_size|scale_(?:up|down)_cooldown_period|target_percent): )/gm,
+  "$1",
+);
 
 test("config.yaml sets exactly the defaults and has nothing to warn of", () => {
   expect(loadConfig("config.yaml", text, machine)).toEqual({

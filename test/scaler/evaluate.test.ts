@@ -49,7 +49,7 @@ describe("5. nothing is decided in cooldown, and nothing is counted", () => {
     at its end it is over                                                     | 0:99      | scale_up overloaded web-clone-1 | 0 0 | ${{ state, nowMs: lastActionMs + 10 * MINUTE }}
     a cooldown of 0 holds nothing, even at the very time of the last decision | 0:99      | scale_up overloaded web-clone-1 | 0 0 | ${{ policy: { cooldownPeriodMs: 0 }, state, nowMs: lastActionMs }}
     step 1 comes before it                                                    | 0:missing | hold no_data                    | 0 0 | ${{ state, nowMs: lastActionMs }}
-    it holds repairs back as well                                             | 0:50      | hold cooldown                   | 0 0 | ${{ policy: { minClones: 1 }, state: { lastActionMs, outOfBounds: "below" }, nowMs: lastActionMs + MINUTE }}
+    it holds repairs back as well                                             | 0:50      | hold cooldown                   | 0 0 | ${{ policy: { minClones: 1 }, state: { lastActionMs, side: "below", row: 1 }, nowMs: lastActionMs + MINUTE }}
   `;
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type ExplainInput, explain } from "../../src/scaler/report/json.ts";
-import { type Case, MINUTE, outstanding, run } from "./rules.ts";
+import { type Case, MINUTE, ours, outstanding, run } from "./rules.ts";
 
 const TICK_MS = 60 * MINUTE;
 const TICK_WALL_MS = Date.parse("2026-01-01T12:00:00Z");
@@ -20,17 +20,21 @@ test("an explanation holds what was measured, the bounds, the counts, and what i
     state: {
       highTicks: 1,
       lastActionMs: TICK_MS - 11 * MINUTE,
-      outstanding: outstanding("scale_up overloaded", 5, TICK_MS - 11 * MINUTE),
+      outstanding: outstanding("scale_up overloaded", 5, {
+        sinceMs: TICK_MS - 11 * MINUTE,
+        clonesThen: [2, 3, 4],
+      }),
       tombstones: [{ cloneId: 1, untilMs: TICK_MS + MINUTE }],
-      madeHere: [2],
+      ours: ours(2),
     },
-    policy: { scaleUpThresholdPercent: 60 },
+    policy: { scaleUpThresholdPercent: 60, maxClones: 4 },
   });
   expect(explanation).toEqual({
     time: "2026-01-01T12:00:00.000Z",
     decision: "hold",
     reason: "pending_up",
     clone: null,
+    step: null,
     would: null,
     text: "Busy (an average of 62 %, above 60 %): evaluation 2 of the 3 in a row that call for a clone.",
     mode: "dry_run",
@@ -54,6 +58,7 @@ test("an explanation holds what was measured, the bounds, the counts, and what i
       decision: "scale_up",
       reason: "overloaded",
       clone: "web-clone-5",
+      step: 1,
       since: "2026-01-01T11:49:00.000Z",
     },
     tombstones: [{ clone_id: 1, until: "2026-01-01T12:01:00.000Z" }],
@@ -64,10 +69,15 @@ test("an explanation holds what was measured, the bounds, the counts, and what i
       scale_down_threshold_percent: 40,
       scale_down_trigger_ticks: 5,
       cooldown_seconds: 600,
+      scale_up_cooldown_seconds: 600,
+      scale_down_cooldown_seconds: 600,
+      scale_up_max_step: 1,
+      target_percent: 50,
+      flap_damping_max: 1,
       warmup_seconds: 120,
       death_timeout_seconds: 900,
       min_clones: 0,
-      max_clones: 3,
+      max_clones: 4,
       adopt_clones: true,
       enabled: true,
       paused: false,
@@ -105,7 +115,7 @@ test("a paused group tells what would be done", () => {
     policy: { paused: true },
   });
   expect([decision, reason, clone, desired_clones]).toEqual(["hold", "paused", null, 0]);
-  expect(would).toEqual({ decision: "scale_up", reason: "overloaded", clone: "web-clone-1" });
+  expect(would).toEqual({ decision: "scale_up", reason: "overloaded", step: 1, clone: "web-clone-1" });
 });
 
 test("a decision to remove a clone wants one less", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { cooldownUntilMs } from "../../src/scaler/rules/types.ts";
+import { coolingUntilMs } from "../../src/scaler/rules/types.ts";
 import { MINUTE } from "./rules.ts";
 import { Scenario } from "./scenario.ts";
 
@@ -117,7 +117,7 @@ describe("max_scale_ups_per_tick", () => {
   test("groups that are held back begin no cooldown", () => {
     const scenario = new Scenario().start("user:x", 92).start("user:y", 99);
     scenario.tick().tick().tick();
-    expect(cooldownUntilMs(scenario.evaluation("user:x"))).toBeNull();
+    expect(coolingUntilMs(scenario.evaluation("user:x"), "up")).toBeNull();
     expect(scenario.evaluation("user:x").state.highTicks).toBe(3);
   });
 

@@ -44,7 +44,7 @@ const cooling: Case = {
   state: {
     lastActionMs: TICK_MS,
     lastScaleUpMs: TICK_MS,
-    outstanding: outstanding("scale_up overloaded", 2, TICK_MS),
+    outstanding: outstanding("scale_up overloaded", 2, { sinceMs: TICK_MS }),
   },
   facts: web,
 };

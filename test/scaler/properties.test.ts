@@ -1,14 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type EvaluateInput, evaluate } from "../../src/scaler/rules/evaluate.ts";
-import type {
-  Decision,
-  GroupPolicy,
-  GroupState,
-  MemberObservation,
-  Observation,
-  Outstanding,
-  Scale,
+import {
+  coolingUntilMs,
+  type Decision,
+  type GroupPolicy,
+  type GroupState,
+  type MemberObservation,
+  type Observation,
+  type Outstanding,
+  type Scale,
 } from "../../src/scaler/rules/types.ts";
 import { isValidLabel } from "../../src/wire/names.ts";
 import { MINUTE, observation, outstanding, policy, type Seen, words } from "./rules.ts";
@@ -36,7 +37,10 @@ const settings: fc.Arbitrary<GroupPolicy> = fc
     thresholds: fc.uniqueArray(fc.integer({ min: 0, max: 99 }), { minLength: 2, maxLength: 2 }),
     scaleUpTriggerTicks: fc.integer({ min: 1, max: 4 }),
     scaleDownTriggerTicks: fc.integer({ min: 1, max: 4 }),
-    cooldownPeriodMs: fc.constantFrom(0, MINUTE, 10 * MINUTE),
+    scaleUpCooldownPeriodMs: fc.constantFrom(0, MINUTE, 10 * MINUTE),
+    scaleDownCooldownPeriodMs: fc.constantFrom(0, MINUTE, 10 * MINUTE),
+    scaleUpMaxStep: fc.integer({ min: 1, max: 4 }),
+    flapDampingMax: fc.constantFrom(1, 8),
     clones: fc.uniqueArray(fc.integer({ min: 0, max: 6 }), { minLength: 2, maxLength: 2 }),
     adoptClones: fc.boolean(),
   })
@@ -69,7 +73,7 @@ const situation: fc.Arbitrary<EvaluateInput> = fc
     clones: fc.dictionary(cloneId.map(String), seen, { maxKeys: 5 }),
     policy: settings,
     hostLive: fc.boolean().map((down) => !down),
-    scaleUpAllowed: fc.boolean(),
+    clonesLeft: fc.nat({ max: 3 }),
     sameClones: fc.boolean(),
     state: fc.record({
       highTicks: fc.integer({ min: 0, max: 5 }),
@@ -80,17 +84,21 @@ const situation: fc.Arbitrary<EvaluateInput> = fc
         fc.record({ cloneId, untilMs: fc.integer({ min: NOW_MS - MINUTE, max: NOW_MS + MINUTE }) }),
         { maxLength: 3 },
       ),
-      madeHere: fc.array(cloneId, { maxLength: 3 }),
-      outOfBounds: fc.constantFrom("above" as const, "below" as const, null),
+      ours: fc.array(fc.record({ cloneId, goneMs: fc.constantFrom(null, NOW_MS - MINUTE) }), {
+        maxLength: 3,
+      }),
+      side: fc.constantFrom("above" as const, "below" as const, null),
+      row: fc.nat({ max: 3 }),
+      flapFactor: fc.constantFrom(1, 2, 8),
       lastScaleUpMs: fc.constant(null),
       lastScaleDownMs: fc.constant(null),
     }),
   })
-  .map(({ primary, clones, policy, hostLive, scaleUpAllowed, sameClones, state }) => {
+  .map(({ primary, clones, policy, hostLive, clonesLeft, sameClones, state }) => {
     const observed = observation({ ...(primary === null ? {} : { 0: primary }), ...clones }, { hostLive });
     const ids = observed.members.map((m) => m.cloneId).filter((id) => id > 0);
     const known: GroupState = { ...state, knownClones: sameClones ? ids.sort((a, b) => a - b) : null };
-    return { policy, observation: observed, state: known, nowMs: NOW_MS, scaleUpAllowed };
+    return { policy, observation: observed, state: known, nowMs: NOW_MS, clonesLeft };
   });
 
 function decisionOf(input: EvaluateInput): Decision {
@@ -169,23 +177,27 @@ describe("whatever the situation", () => {
       if (scale.decision === "scale_up") return;
       const victim = members.find(({ vm }) => vm === scale.clone);
       expect(victim?.cloneId).toBeGreaterThan(0);
-      const came = state.outstanding?.decision === "scale_up" ? [state.outstanding.cloneId] : [];
-      if (policy?.adoptClones === false) expect([...state.madeHere, ...came]).toContain(victim?.cloneId);
+      const asked = state.outstanding?.decision === "scale_up" ? state.outstanding : null;
+      const came = Array.from({ length: asked?.step ?? 0 }, (_, i) => (asked?.cloneId ?? 0) + i);
+      const own = state.ours.map(({ cloneId }) => cloneId);
+      if (policy?.adoptClones === false) expect([...own, ...came]).toContain(victim?.cloneId);
     });
   });
 
   test("no decision leads out of the bounds", () => {
     whenScaling((scale, { observation: { members }, policy }) => {
       const clones = members.filter((m) => m.cloneId > 0).length;
-      if (scale.decision === "scale_up") expect(clones).toBeLessThan(policy?.maxClones ?? 0);
+      if (scale.decision === "scale_up")
+        expect(clones + scale.step).toBeLessThanOrEqual(policy?.maxClones ?? 0);
       else expect(clones).toBeGreaterThan(policy?.minClones ?? 0);
     });
   });
 
   test("nothing is decided in cooldown, for a disabled group, or for one whose host has no live data", () => {
-    whenScaling((_, { state, policy, observation }) => {
+    whenScaling(({ decision }, { state, policy, observation }) => {
       expect(observation.hostLive).toBe(true);
-      const until = (state.lastActionMs ?? Number.NEGATIVE_INFINITY) + (policy?.cooldownPeriodMs ?? 0);
+      const direction = decision === "scale_up" ? "up" : "down";
+      const until = coolingUntilMs({ policy, state }, direction) ?? Number.NEGATIVE_INFINITY;
       expect(NOW_MS).toBeGreaterThanOrEqual(until);
     });
     fc.assert(
@@ -197,12 +209,16 @@ describe("whatever the situation", () => {
   });
 
   test("a paused group does what it would do unpaused, but for doing it", () => {
-    whenScaling((scale, input) => {
+    whenScaling((_, limited) => {
+      // a paused group is not held by the host's limit
+      const input = { ...limited, clonesLeft: 10 };
+      const scale = decisionOf(input) as Scale;
       const paused = input.policy === null ? null : { ...input.policy, paused: true };
       const { state, decision } = evaluate({ ...input, policy: paused });
       expect(words(decision)).toBe(`paused (${words(scale)})`);
       expect(state.lastActionMs).toBe(input.state.lastActionMs);
-      expect(state.outstanding === null || state.outstanding === input.state.outstanding).toBe(true);
+      const asked = state.outstanding;
+      expect(asked === null || asked.clone === input.state.outstanding?.clone).toBe(true);
     });
   });
 });

@@ -11,6 +11,7 @@ import {
   type MemberObservation,
   type Observation,
   type Outstanding,
+  type OwnClone,
 } from "../../src/scaler/rules/types.ts";
 import { policy } from "../support/scalerConfig.ts";
 
@@ -32,6 +33,8 @@ export function observation(members: Members, facts: Partial<Observation> = {}):
     path,
     group,
     hostLive: true,
+    highestListedId: 0,
+    leastUsedCpu: null,
     members: Object.entries(members).map(([id, seen]) => member(group, Number(id), seen)),
     ...facts,
   };
@@ -40,25 +43,42 @@ export function observation(members: Members, facts: Partial<Observation> = {}):
 function member(group: string, cloneId: number, seen: Seen): MemberObservation {
   const vm = cloneId === 0 ? group : `${group}-clone-${cloneId}`;
   return typeof seen === "number"
-    ? { vm, cloneId, state: "fresh", usagePercent: seen }
-    : { vm, cloneId, state: seen, usagePercent: null };
+    ? { vm, cloneId, state: "fresh", usagePercent: seen, starved: false }
+    : { vm, cloneId, state: seen, usagePercent: null, starved: false };
 }
 
 /** A scale decision of `web` that has been taken and not been carried out: `outstanding("scale_up overloaded", 1)`. */
-export function outstanding(text: string, cloneId: number, sinceMs = 0): Outstanding {
+export function outstanding(
+  text: string,
+  cloneId: number,
+  {
+    step = 1,
+    sinceMs = 0,
+    clonesThen,
+  }: { step?: number; sinceMs?: number; clonesThen?: readonly number[] } = {},
+): Outstanding {
   const clone = `web-clone-${cloneId}`;
+  const below = Array.from({ length: Math.min(cloneId - 1, 9) }, (_, i) => i + 1);
+  const facts = { clone, cloneId, step, sinceMs };
+  const up = { ...facts, clonesThen: clonesThen ?? below };
+  const down = { ...facts, clonesThen: clonesThen ?? [...below, cloneId] };
   switch (text) {
     case "scale_up overloaded":
-      return { decision: "scale_up", reason: "overloaded", clone, cloneId, sinceMs };
+      return { decision: "scale_up", reason: "overloaded", ...up };
     case "scale_up below_min":
-      return { decision: "scale_up", reason: "below_min", clone, cloneId, sinceMs };
+      return { decision: "scale_up", reason: "below_min", ...up };
     case "scale_down underloaded":
-      return { decision: "scale_down", reason: "underloaded", clone, cloneId, sinceMs };
+      return { decision: "scale_down", reason: "underloaded", ...down };
     case "scale_down above_max":
-      return { decision: "scale_down", reason: "above_max", clone, cloneId, sinceMs };
+      return { decision: "scale_down", reason: "above_max", ...down };
     default:
       throw new Error(`no scale decision: ${text}`);
   }
+}
+
+/** Clones that came as the scaler had asked, alive. */
+export function ours(...ids: readonly number[]): readonly OwnClone[] {
+  return ids.map((cloneId) => ({ cloneId, goneMs: null }));
 }
 
 /** One evaluation by what differs from the defaults: a group that the last evaluation saw with the same clones. */
@@ -69,12 +89,12 @@ export interface Case {
   readonly state?: Partial<GroupState>;
   readonly facts?: Partial<Observation>;
   readonly nowMs?: number;
-  readonly scaleUpAllowed?: boolean;
+  readonly clonesLeft?: number;
 }
 
 /** Evaluates the case. Its time is an hour after the clock's start unless it says otherwise. */
 export function run(given: Case): { state: GroupState; evaluation: Evaluation } {
-  const { members, facts, nowMs = 60 * MINUTE, scaleUpAllowed = true } = given;
+  const { members, facts, nowMs = 60 * MINUTE, clonesLeft = 10 } = given;
   const knownClones = Object.keys(members)
     .map(Number)
     .filter((id) => id > 0);
@@ -83,14 +103,15 @@ export function run(given: Case): { state: GroupState; evaluation: Evaluation } 
     observation: observation(members, facts),
     state: { ...FRESH_STATE, knownClones, ...given.state },
     nowMs,
-    scaleUpAllowed,
+    clonesLeft,
   });
   return { state: evaluation.state, evaluation };
 }
 
 /** A decision in words: `hold normal`, `scale_up overloaded web-clone-1`, `paused (scale_up overloaded web-clone-1)`. */
 export function words(decision: Decision): string {
-  if (decision.decision !== "hold") return `${decision.decision} ${decision.reason} ${decision.clone}`;
+  if (decision.decision !== "hold")
+    return `${decision.decision} ${decision.reason} ${decision.clone}${decision.step > 1 ? ` x${decision.step}` : ""}`;
   if (decision.reason !== "paused") return `hold ${decision.reason}`;
   return `paused (${words(decision.would)})`;
 }

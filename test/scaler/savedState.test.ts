@@ -12,7 +12,7 @@ import { type Bases, groupOfVm } from "../../src/scaler/sources/fleet.ts";
 import { parseState, type Restored, restoreState, statePieces } from "../../src/scaler/state/savedState.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { record } from "../exporter/records.ts";
-import { outstanding } from "./rules.ts";
+import { ours, outstanding } from "./rules.ts";
 
 const WALL_MS = Date.parse("2026-01-01T00:00:00Z");
 const NOW_US = 5_000_000_000;
@@ -82,8 +82,8 @@ const web = running("web", { cpuUs: 1_234_567, arrivalUs: NOW_US - 3_000_001, fi
 describe("a state file", () => {
   test("is JSON that a person can read, one group and one VM a line", () => {
     expect(saved({ vms: [web], lastHold: "normal" })).toMatchInlineSnapshot(`
-      "{"version":1,"time_ms":1767225600000,"hosts":[{"host":"h","endpoint":"/run/h"}],"groups":[
-      {"host":"h","path":"user","group":"web","high_ticks":0,"low_ticks":0,"last_action_ms":null,"outstanding":null,"tombstones":[],"made_here":[],"known_clones":null,"out_of_bounds":null,"last_scale_up_ms":null,"last_scale_down_ms":null,"last_hold":"normal"}],"members":[
+      "{"version":2,"time_ms":1767225600000,"hosts":[{"host":"h","endpoint":"/run/h"}],"groups":[
+      {"host":"h","path":"user","group":"web","high_ticks":0,"low_ticks":0,"last_action_ms":null,"outstanding":null,"tombstones":[],"ours":[],"known_clones":null,"side":null,"row":0,"last_scale_up_ms":null,"last_scale_down_ms":null,"flap_factor":1,"last_hold":"normal"}],"members":[
       {"host":"h","name":"user:web","heard_ms":1767225596999.999,"first_seen_ms":1767220600000.001,"start_seen":false,"cpus":null,"started_ms":null,"listed":false,"missed_infos":0,"base":{"at_ms":1767225596999.999,"cpu_us":1234567},"gone":false}]}
       "
     `);
@@ -92,12 +92,19 @@ describe("a state file", () => {
   const ms = fc.integer({ min: 0, max: NOW_US / 1000 });
   const cloneId = fc.integer({ min: 1, max: 999_999_999 });
   const outstanding: fc.Arbitrary<Outstanding> = fc
-    .record({ up: fc.boolean(), load: fc.boolean(), cloneId, sinceMs: ms })
-    .map(({ up, load, cloneId, sinceMs }): Outstanding => {
-      const clone = `web-clone-${cloneId}`;
+    .record({
+      up: fc.boolean(),
+      load: fc.boolean(),
+      cloneId,
+      sinceMs: ms,
+      step: fc.integer({ min: 1 }),
+      clonesThen: fc.array(cloneId),
+    })
+    .map(({ up, load, ...facts }): Outstanding => {
+      const asked = { clone: `web-clone-${facts.cloneId}`, ...facts };
       return up
-        ? { decision: "scale_up", reason: load ? "overloaded" : "below_min", clone, cloneId, sinceMs }
-        : { decision: "scale_down", reason: load ? "underloaded" : "above_max", clone, cloneId, sinceMs };
+        ? { decision: "scale_up", reason: load ? "overloaded" : "below_min", ...asked }
+        : { decision: "scale_down", reason: load ? "underloaded" : "above_max", ...asked };
     });
   const groupState: fc.Arbitrary<GroupState> = fc.record({
     highTicks: fc.nat(),
@@ -107,9 +114,11 @@ describe("a state file", () => {
     tombstones: fc.array(
       fc.record({ cloneId, untilMs: fc.integer({ min: 0, max: NOW_US / 1000 + 900_000 }) }),
     ),
-    madeHere: fc.array(cloneId),
+    ours: fc.array(fc.record({ cloneId, goneMs: fc.option(ms) })),
     knownClones: fc.option(fc.array(cloneId)),
-    outOfBounds: fc.constantFrom("above", "below", null),
+    side: fc.constantFrom("above", "below", null),
+    row: fc.nat(),
+    flapFactor: fc.constantFrom(1, 2, 1024),
     lastScaleUpMs: fc.option(ms),
     lastScaleDownMs: fc.option(ms),
   });
@@ -202,7 +211,7 @@ function infoOf(cpus: number, startedMs: number | null): VmInfo {
 }
 
 describe("counters, bounds and readings", () => {
-  const state: Partial<GroupState> = { highTicks: 2, lowTicks: 3, knownClones: [1], outOfBounds: "above" };
+  const state: Partial<GroupState> = { highTicks: 2, lowTicks: 3, knownClones: [1], side: "above", row: 1 };
 
   test.each([0, 59_999, 119_999])("count in a file of %i ms", (ageMs) => {
     const after = restored(saved({ state, vms: [web], lastHold: "normal" }), ageMs);
@@ -214,7 +223,13 @@ describe("counters, bounds and readings", () => {
 
   test.each([120_000, 3_600_000])("do not count in a file of %i ms, two poll intervals or older", (ageMs) => {
     const after = restored(saved({ state, vms: [web] }), ageMs);
-    expect(stateOf(after)).toMatchObject({ highTicks: 0, lowTicks: 0, knownClones: null, outOfBounds: null });
+    expect(stateOf(after)).toMatchObject({
+      highTicks: 0,
+      lowTicks: 0,
+      knownClones: null,
+      side: null,
+      row: 0,
+    });
     expect(after.bases.tickUs).toBeNull();
     expect(after.bases.readings.get(groupKey(WEB))?.get(0)).toBeUndefined();
     // but the VM is known to have been there
@@ -229,13 +244,15 @@ describe("cooldowns, decisions and tombstones", () => {
     reason: "overloaded",
     clone: "web-clone-1",
     cloneId: 1,
+    step: 1,
+    clonesThen: [],
     sinceMs: nowMs - 30_000,
   };
   const state: Partial<GroupState> = {
     lastActionMs: nowMs - 30_000,
     outstanding: up,
     tombstones: [{ cloneId: 3, untilMs: nowMs + 600_000 }],
-    madeHere: [2],
+    ours: ours(2),
   };
   const text = saved({ state });
 
@@ -244,7 +261,7 @@ describe("cooldowns, decisions and tombstones", () => {
       lastActionMs: 1_000 - 30_000 - laterMs,
       outstanding: { ...up, sinceMs: 1_000 - 30_000 - laterMs },
       tombstones: [{ cloneId: 3, untilMs: 1_000 + 600_000 - laterMs }],
-      madeHere: [2],
+      ours: ours(2),
     });
   });
 
@@ -333,7 +350,8 @@ describe("a file from the future", () => {
       lowTicks: 1,
       knownClones: [1],
       lastActionMs: nowMs - 3 * 3_600_000,
-      outOfBounds: "above",
+      side: "above",
+      row: 1,
     },
     vms: [web],
   });
@@ -344,7 +362,8 @@ describe("a file from the future", () => {
       highTicks: 0,
       lowTicks: 0,
       knownClones: null,
-      outOfBounds: null,
+      side: null,
+      row: 0,
       lastActionMs: 1_000,
     });
     expect([after.bases.tickUs, after.bases.readings.size]).toEqual([null, 0]);
@@ -357,7 +376,7 @@ describe("every wall time of a file", () => {
     state: {
       highTicks: 2,
       lastActionMs: NOW_US / 1000 - 30_000,
-      outstanding: outstanding("scale_up overloaded", 1, NOW_US / 1000 - 30_000),
+      outstanding: outstanding("scale_up overloaded", 1, { sinceMs: NOW_US / 1000 - 30_000 }),
       tombstones: [{ cloneId: 3, untilMs: NOW_US / 1000 + 600_000 }],
     },
     vms: [running("web", { arrivalUs: NOW_US - 1, firstSeenUs: 1, info: infoOf(2, WALL_MS - 60_000) })],

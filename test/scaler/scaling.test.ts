@@ -1,5 +1,5 @@
 import { describe } from "vitest";
-import { holdsFor, MINUTE } from "./rules.ts";
+import { holdsFor, MINUTE, ours } from "./rules.ts";
 
 const DUE_UP = { highTicks: 2 };
 const DUE_DOWN = { lowTicks: 4 };
@@ -9,7 +9,13 @@ describe("8. scaling up", () => {
   /** a group of a long name */
   const called = (group: string, ...ids: readonly number[]) => ({
     group,
-    members: ids.map((cloneId) => ({ vm: "w", cloneId, state: "fresh" as const, usagePercent: 95 })),
+    members: ids.map((cloneId) => ({
+      vm: "w",
+      cloneId,
+      state: "fresh" as const,
+      usagePercent: 95,
+      starved: false,
+    })),
   });
   const [w55, w56] = ["w".repeat(55), "w".repeat(56)];
   holdsFor`
@@ -29,8 +35,9 @@ describe("8. scaling up", () => {
     one of 64 is too long                                              | 0:95                | hold no_clone_name               | 3 0 | ${{ facts: called(w56, 0), state }}
     the id makes the difference, too                                   | 0:95 9:95           | hold no_clone_name               | 3 0 | ${{ facts: called(w55, 0, 9), state: { ...state, knownClones: [9] } }}
     after id 999999999 there is no name that is read back as a clone's | 0:95 999999999:95   | hold no_clone_name               | 3 0 | ${{ state }}
-    the host's scale-ups of this tick are used up                      | 0:95                | hold host_limit                  | 3 0 | ${{ state, scaleUpAllowed: false }}
-    a name that is too long comes before the host's limit              | 0:95                | hold no_clone_name               | 3 0 | ${{ facts: called(w56, 0), state, scaleUpAllowed: false }}
+    the host's scale-ups of this tick are used up                      | 0:95                | hold host_limit                  | 3 0 | ${{ state, clonesLeft: 0 }}
+    that of a clone that only info lists is taken, too                 | 0:95 1:95           | scale_up overloaded web-clone-5  | 0 0 | ${{ facts: { highestListedId: 4 }, state }}
+    a name that is too long comes before the host's limit              | 0:95                | hold no_clone_name               | 3 0 | ${{ facts: called(w56, 0), state, clonesLeft: 0 }}
   `;
 });
 
@@ -52,7 +59,30 @@ describe("9. scaling down", () => {
     at_min comes before would_overload                               | 0:39 1:39                   | hold at_min                         | 0 5 | ${{ policy: { scaleUpThresholdPercent: 77, minClones: 1 }, state }}
     a clone that someone else made, when those are not to be removed | 0:10 1:10 2:10              | hold not_ours                       | 0 5 | ${{ policy: { adoptClones: false }, state }}
     not even when it is silent                                       | 0:10 1:silent               | hold not_ours                       | 0 5 | ${{ policy: { adoptClones: false }, state }}
-    then the highest id among those made here                        | 0:10 1:10 2:10 3:10         | scale_down underloaded web-clone-2  | 0 0 | ${{ policy: { adoptClones: false }, state: { ...state, madeHere: [1, 2] } }}
-    would_overload comes before not_ours                             | 0:39 1:39                   | hold would_overload                 | 0 5 | ${{ policy: { adoptClones: false, scaleUpThresholdPercent: 77 }, state }}
+    then the highest id among those made here                        | 0:10 1:10 2:10 3:10         | scale_down underloaded web-clone-2  | 0 0 | ${{ policy: { adoptClones: false }, state: { ...state, ours: ours(1, 2) } }}
+    not_ours comes before would_overload                             | 0:39 1:39                   | hold not_ours                       | 0 5 | ${{ policy: { adoptClones: false, scaleUpThresholdPercent: 77 }, state }}
+    a silent clone, whatever the rest would carry                    | 0:39 1:39 2:silent          | scale_down underloaded web-clone-2  | 0 0 | ${{ policy: { scaleUpThresholdPercent: 41 }, state }}
+  `;
+});
+
+describe("8. how many clones a scale-up calls for", () => {
+  const steps = { scaleUpMaxStep: 10, maxClones: 20, targetPercent: 50 };
+  const state = DUE_UP;
+  const w54 = "w".repeat(54);
+  const nines = {
+    group: w54,
+    members: [{ vm: "w", cloneId: 0, state: "fresh", usagePercent: 100, starved: false }],
+  } as const;
+  holdsFor`
+    what brings the average to target_percent            | 0:95                | scale_up overloaded web-clone-1        | 0 0 | ${{ policy: steps, state }}
+    rounded up                                           | 0:91 1:91           | scale_up overloaded web-clone-2 x2     | 0 0 | ${{ policy: steps, state }}
+    but not because of what floats lose                  | 0:99 1:99           | scale_up overloaded web-clone-2 x3     | 0 0 | ${{ policy: { ...steps, targetPercent: 39.6 }, state }}
+    one at least                                         | 0:91                | scale_up overloaded web-clone-1        | 0 0 | ${{ policy: { ...steps, targetPercent: 89 }, state }}
+    of members whose load is unknown it takes the least  | 0:100 1:100 2:missing | hold incomplete_data                 | 0 0 | ${{ policy: steps, state }}
+    at most scale_up_max_step                            | 0:95 1:95 2:95 3:95 | scale_up overloaded web-clone-4 x2     | 0 0 | ${{ policy: { ...steps, scaleUpMaxStep: 2 }, state }}
+    at most what max_clones leaves                       | 0:95 1:95 2:95 3:95 | scale_up overloaded web-clone-4 x3     | 0 0 | ${{ policy: { ...steps, maxClones: 6 }, state }}
+    at most what the host's limit leaves                 | 0:95 1:95 2:95 3:95 | scale_up overloaded web-clone-4 x2     | 0 0 | ${{ policy: steps, state, clonesLeft: 2 }}
+    at most as many as have a name                       | 0:95                | scale_up overloaded ${w54}-clone-98 x2 | 0 0 | ${{ policy: { ...steps, targetPercent: 20 }, facts: { ...nines, highestListedId: 97 }, state }}
+    silent clones bear no load                           | 0:95 1:95 2:silent  | scale_up overloaded web-clone-3 x2     | 0 0 | ${{ policy: steps, state }}
   `;
 });

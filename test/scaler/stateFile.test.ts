@@ -50,9 +50,9 @@ vi.mock("node:fs/promises", async (original) => {
   return { ...fs, rename };
 });
 
-const EMPTY = '{"version":1,"time_ms":0,"groups":[],"members":[]}\n';
+const EMPTY = '{"version":2,"time_ms":0,"groups":[],"members":[]}\n';
 const GROUP =
-  '{"host":"h","path":"","group":"web","high_ticks":0,"low_ticks":0,"last_action_ms":null,"outstanding":null,"tombstones":[],"made_here":[],"known_clones":null,"out_of_bounds":null,"last_hold":null}';
+  '{"host":"h","path":"","group":"web","high_ticks":0,"low_ticks":0,"last_action_ms":null,"outstanding":null,"tombstones":[],"ours":[],"known_clones":null,"side":null,"row":0,"flap_factor":1,"last_hold":null}';
 const MEMBER =
   '{"host":"h","name":":web","heard_ms":0,"first_seen_ms":0,"cpus":1,"started_ms":null,"listed":true,"missed_infos":0,"base":{"at_ms":0,"cpu_us":1},"gone":false}';
 
@@ -94,10 +94,10 @@ describe("reading", () => {
     file.save(() => [EMPTY.slice(0, 10), EMPTY.slice(10)]);
     await file.flush();
     expect(counts).toEqual({ written: 1, failed: 0, damaged: 0 });
-    expect(opened(path).file.load()).toEqual({ version: 1, timeMs: 0, hosts: [], groups: [], members: [] });
+    expect(opened(path).file.load()).toEqual({ version: 2, timeMs: 0, hosts: [], groups: [], members: [] });
   });
 
-  const ok = `{"version":1,"time_ms":0,"groups":[${GROUP}],"members":[${MEMBER}]}`;
+  const ok = `{"version":2,"time_ms":0,"groups":[${GROUP}],"members":[${MEMBER}]}`;
 
   test.each([
     ["every field as it is written", ok],
@@ -109,7 +109,7 @@ describe("reading", () => {
       timeMs: 0,
       hosts: [],
       groups: [
-        { host: "h", group: "web", highTicks: 0, outOfBounds: null, lastScaleUpMs: null, lastHold: null },
+        { host: "h", group: "web", highTicks: 0, side: null, row: 0, lastScaleUpMs: null, lastHold: null },
       ],
       members: [{ name: { path: [], label: "web" }, listed: true, base: { atMs: 0, cpuUs: 1 }, gone: false }],
     });
@@ -119,25 +119,29 @@ describe("reading", () => {
     ["nothing", "", "not JSON"],
     ["half a file", ok.slice(0, 200), "not JSON"],
     ["zeros, as after a power failure", "\0".repeat(100), "not JSON"],
-    ["another JSON", "[]", "version undefined where this program reads 1"],
+    ["another JSON", "[]", "version undefined where this program reads 2"],
     ["null", "null", "version undefined"],
     [
       "a version that is none",
-      ok.replace('"version":1', '"version":1.5'),
-      "version 1.5 where this program reads 1",
+      ok.replace('"version":2', '"version":1.5'),
+      "version 1.5 where this program reads 2",
     ],
     [
       "brackets without end",
       ok.replace('"gone":false', `"more":${"[".repeat(1e5)}${"]".repeat(1e5)}`),
       "nested too deeply",
     ],
-    ["no version", ok.replace('"version":1,', ""), "version undefined"],
+    ["no version", ok.replace('"version":2,', ""), "version undefined"],
     ["no groups", ok.replace(/"groups":\[.*\],"m/, '"m'), "groups"],
     ["a counter that is text", ok.replace('"high_ticks":0', '"high_ticks":"0"'), "groups.0.high_ticks"],
     ["a negative counter", ok.replace('"low_ticks":0', '"low_ticks":-1'), "groups.0.low_ticks"],
     ["a fraction of a counter", ok.replace('"low_ticks":0', '"low_ticks":0.5'), "groups.0.low_ticks"],
     ["a time that is none", ok.replace('"time_ms":0', '"time_ms":1e300'), "time_ms"],
-    ["an impossible clone", ok.replace('"made_here":[]', '"made_here":[0]'), "groups.0.made_here.0"],
+    [
+      "an impossible clone",
+      ok.replace('"known_clones":null', '"known_clones":[0]'),
+      "groups.0.known_clones.0",
+    ],
     [
       "a reason of another decision",
       ok.replace(
@@ -193,8 +197,8 @@ describe("reading", () => {
     { name: "a link to itself", make: (path: string) => symlinkSync(path, path), reason: "ELOOP" },
     {
       name: "a later version",
-      make: (path: string) => writeFileSync(path, ok.replace('"version":1', '"version":2')),
-      reason: "version 2 of a later program; this one reads 1",
+      make: (path: string) => writeFileSync(path, ok.replace('"version":2', '"version":3')),
+      reason: "version 3 of a later program; this one reads 2",
     },
     ...["EACCES", "EMFILE", "EIO"].map((code) => ({
       name: `a file that the system does not give: ${code}`,

@@ -9,7 +9,7 @@ import {
   type RememberedGroup,
 } from "../../src/scaler/rules/types.ts";
 import { scalerConfig } from "../support/scalerConfig.ts";
-import { MINUTE, observation, outstanding, words } from "./rules.ts";
+import { MINUTE, observation, ours, outstanding, words } from "./rules.ts";
 
 const NOW_MS = 60 * MINUTE;
 const WEB = { host: "h", path: "user", group: "web" };
@@ -61,7 +61,7 @@ describe("one tick", () => {
     const result = tickOf(observations, {
       policies: [{ match: "user:idle", minClones: 1 }, {}],
       states: new Map([
-        ...remembered({ outOfBounds: "below" }, { ...WEB, group: "idle" }),
+        ...remembered({ side: "below", row: 1 }, { ...WEB, group: "idle" }),
         ...remembered({ highTicks: 2 }, { ...WEB, group: "busy" }),
       ]),
     });
@@ -94,8 +94,9 @@ describe("a group that is absent at a tick", () => {
 
   test("is kept while it is in cooldown, its counters reset", () => {
     const asked = outstanding("scale_up overloaded", 1);
-    const state = kept({ ...cooling, highTicks: 2, lowTicks: 1, outstanding: asked, madeHere: [3] });
-    expect(state).toEqual({ ...FRESH_STATE, ...cooling, outstanding: asked, madeHere: [3] });
+    const state = kept({ ...cooling, highTicks: 2, lowTicks: 1, outstanding: asked, ours: ours(3) });
+    const gone = [{ cloneId: 3, goneMs: NOW_MS }];
+    expect(state).toEqual({ ...FRESH_STATE, ...cooling, outstanding: asked, ours: gone });
   });
 
   test("is forgotten when its cooldown ends", () => {
@@ -121,7 +122,7 @@ describe("a group that is absent at a tick", () => {
     const policies = [{ minClones: 1 }];
     const absent = tickOf([], {
       policies,
-      states: remembered({ tombstones: [{ cloneId: 1, untilMs: 1e9 }], outOfBounds: "below" }),
+      states: remembered({ tombstones: [{ cloneId: 1, untilMs: 1e9 }], side: "below", row: 1 }),
     });
     const back = tickOf([observation({ 0: 50 })], { policies, states: absent.groups });
     expect(back.decisions).toEqual(["hold normal"]);

@@ -52,7 +52,10 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
     "outstanding",
     {
       members: { 0: 95 },
-      state: { ...busy, outstanding: outstanding("scale_up overloaded", 1, NOW_MS - 20 * MINUTE) },
+      state: {
+        ...busy,
+        outstanding: outstanding("scale_up overloaded", 1, { sinceMs: NOW_MS - 20 * MINUTE }),
+      },
     },
     "The decision to create web-clone-1 has been taken already and waits to be carried out.",
   ],
@@ -60,7 +63,10 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
     "outstanding",
     {
       members: { 0: 5, 1: 5 },
-      state: { ...idle, outstanding: outstanding("scale_down underloaded", 1, NOW_MS - 20 * MINUTE) },
+      state: {
+        ...idle,
+        outstanding: outstanding("scale_down underloaded", 1, { sinceMs: NOW_MS - 20 * MINUTE }),
+      },
     },
     "The decision to remove web-clone-1 has been taken already and waits to be carried out.",
   ],
@@ -81,7 +87,7 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
   ],
   [
     "host_limit",
-    { members: { 0: 95 }, state: busy, scaleUpAllowed: false },
+    { members: { 0: 95 }, state: busy, clonesLeft: 0 },
     "A clone is called for, but h has had its max_scale_ups_per_tick for this evaluation; more overloaded groups go first.",
   ],
   [
@@ -90,14 +96,20 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
     "A clone could go (an average of 39 %, below 40 %), but the others would then be above 60 %.",
   ],
   [
-    "would_overload",
-    { members: { 0: 95, 1: 95 }, policy: { maxClones: 0 }, state: { outOfBounds: "above" } },
-    "It has 1 clone and max_clones is 0, but without one of them the others would be above 90 %.",
-  ],
-  [
     "not_ours",
     { members: { 0: 5, 1: 5 }, state: idle, policy: { adoptClones: false } },
     "A clone could go, but none of them was made by this scaler, and its policy says adopt_clones: false.",
+  ],
+  [
+    "cores_saturated",
+    {
+      members: { 0: 60 },
+      facts: {
+        leastUsedCpu: { cpu: 3, usagePercent: 12 },
+        members: [{ vm: "web", cloneId: 0, state: "fresh", usagePercent: 60, starved: true }],
+      },
+    },
+    "The measured members' average of 60 % says what they got, not what they need: their cores are used up; the least used is cpuid 3 with 12 %.",
   ],
   [
     "paused",
@@ -142,12 +154,12 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
   ],
   [
     "above_max",
-    { members: { 0: 41, 1: 41 }, policy: { maxClones: 0 }, state: { outOfBounds: "above" } },
+    { members: { 0: 41, 1: 41 }, policy: { maxClones: 0 }, state: { side: "above", row: 1 } },
     "Remove web-clone-1: 1 clone for two evaluations in a row, and max_clones is 0.",
   ],
   [
     "below_min",
-    { members: { 0: 50 }, policy: { minClones: 2 }, state: { outOfBounds: "below" } },
+    { members: { 0: 50 }, policy: { minClones: 2 }, state: { side: "below", row: 1 } },
     "Create web-clone-1: 0 clones for two evaluations in a row, and min_clones is 2.",
   ],
 ];

@@ -1,13 +1,18 @@
 import type { ScalerConfig, ScalerPolicy } from "../../src/config/scaler.ts";
 import type { GroupPolicy } from "../../src/scaler/rules/types.ts";
 
-/** The design's defaults. */
+/** The design's defaults, but for `adopt_clones`. */
 const DEFAULTS: GroupPolicy = {
   scaleUpThresholdPercent: 90,
   scaleUpTriggerTicks: 3,
   scaleDownThresholdPercent: 40,
   scaleDownTriggerTicks: 5,
   cooldownPeriodMs: 10 * 60_000,
+  scaleUpCooldownPeriodMs: 10 * 60_000,
+  scaleDownCooldownPeriodMs: 10 * 60_000,
+  scaleUpMaxStep: 1,
+  targetPercent: 65,
+  flapDampingMax: 1,
   warmupPeriodMs: 2 * 60_000,
   minClones: 0,
   maxClones: 3,
@@ -17,9 +22,16 @@ const DEFAULTS: GroupPolicy = {
   deathTimeoutMs: 15 * 60_000,
 };
 
-/** The default policy but for the keys given. */
+/** The default policy but for the keys given, and those that follow from them. */
 export function policy(keys: Partial<GroupPolicy> = {}): GroupPolicy {
-  return { ...DEFAULTS, ...keys };
+  const { cooldownPeriodMs, scaleUpThresholdPercent, scaleDownThresholdPercent } = { ...DEFAULTS, ...keys };
+  return {
+    ...DEFAULTS,
+    scaleUpCooldownPeriodMs: cooldownPeriodMs,
+    scaleDownCooldownPeriodMs: cooldownPeriodMs,
+    targetPercent: (scaleUpThresholdPercent + scaleDownThresholdPercent) / 2,
+    ...keys,
+  };
 }
 
 /**

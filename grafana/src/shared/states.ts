@@ -32,6 +32,7 @@ const REASONS: States<Scale["reason"] | Exclude<HoldReason, "no_policy">> = {
   no_clone_name: { words: "busy, no name for a clone", colour: "light-red" },
   paused: { words: "paused, would scale", colour: "super-light-orange" },
   incomplete_data: { words: "incomplete data", colour: "orange" },
+  cores_saturated: { words: "cores saturated", colour: "light-orange" },
   no_data: { words: "no data", colour: "dark-yellow" },
   orphaned: { words: "orphaned", colour: "dark-purple" },
   disabled: { words: "disabled", colour: "text" },

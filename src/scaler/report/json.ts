@@ -1,5 +1,6 @@
 import { policyJson } from "../../config/scaler.ts";
-import { cooldownUntilMs, type Evaluation, type Scale } from "../rules/types.ts";
+import { clonesAwaited } from "../rules/cloneChanges.ts";
+import { coolingUntilMs, type Evaluation, type Scale } from "../rules/types.ts";
 import { describe } from "./words.ts";
 
 /** When evaluations were made, on the clock of their times and as wall time, and what is done about their decisions. */
@@ -26,6 +27,8 @@ export function decisionJson(evaluation: Evaluation, timeMs: number) {
     reason: decision.reason,
     /** the clone to create or to remove; null for a hold */
     clone: decision.decision === "hold" ? null : decision.clone,
+    /** how many clones, with ids from that one's on; null for a hold */
+    step: decision.decision === "hold" ? null : decision.step,
     /** over the fresh members; the averages are null where there is nothing to take a mean of */
     average_percent: averages.fresh,
     average_for_up_percent: averages.forUp,
@@ -39,8 +42,8 @@ export function decisionJson(evaluation: Evaluation, timeMs: number) {
   };
 }
 
-function scaleJson({ decision, reason, clone }: Scale) {
-  return { decision, reason, clone };
+function scaleJson({ decision, reason, clone, step }: Scale) {
+  return { decision, reason, clone, step };
 }
 
 export interface ExplainInput {
@@ -75,20 +78,20 @@ export function explain({ evaluation, tick, nowMs }: ExplainInput) {
     members_averaged: averages.members,
     desired_clones: desiredClones(evaluation),
     last_action: state.lastActionMs === null ? null : time(state.lastActionMs),
-    cooldown_remaining_seconds: Math.max(0, (cooldownUntilMs(evaluation) ?? nowMs) - nowMs) / 1000,
+    cooldown_remaining_seconds: Math.max(0, (coolingUntilMs(evaluation, "up") ?? nowMs) - nowMs) / 1000,
     outstanding:
       outstanding === null ? null : { ...scaleJson(outstanding), since: time(outstanding.sinceMs) },
     /** ids that are not given again yet */
     tombstones: state.tombstones.map(({ cloneId, untilMs }) => ({ clone_id: cloneId, until: time(untilMs) })),
     /** ids of the clones that came as this scaler had asked */
-    made_here: state.madeHere,
+    made_here: state.ours.map(({ cloneId }) => cloneId),
     /** the bounds and all else that holds for the group; null when no policy matches it */
     policy: policy === null ? null : policyJson(policy),
   };
 }
 
-/** One clone more or less than there are while a decision is outstanding; in an outage there may be none to be one less. */
+/** What an outstanding decision leads to, else what there is; in an outage there may be none to be one less. */
 export function desiredClones({ clones, state: { outstanding } }: Evaluation): number {
-  if (outstanding === null) return clones;
-  return outstanding.decision === "scale_up" ? clones + 1 : Math.max(0, clones - 1);
+  if (outstanding?.decision === "scale_down") return Math.max(0, clones - 1);
+  return clones + clonesAwaited(outstanding, clones);
 }

@@ -4,7 +4,7 @@ import { promClientFamilies } from "../../exposition/promClient.ts";
 import { LABELLED, type RowHead, type TableRow, tableFamily } from "../../exposition/row.ts";
 import { ACTIONS } from "../actions/action.ts";
 import {
-  cooldownUntilMs,
+  coolingUntilMs,
   type Decision,
   type Evaluation,
   type GroupKey,
@@ -247,7 +247,7 @@ function itemAfter(
     evaluation,
     policy,
     counts: { ...counts, [decided]: (counts[decided] ?? 0) + 1 },
-    cooldownUntilSeconds: wallSeconds(cooldownUntilMs(evaluation), facts, before?.cooldownUntilSeconds),
+    cooldownUntilSeconds: wallSeconds(coolingUntilMs(evaluation, "up"), facts, before?.cooldownUntilSeconds),
     lastSeconds: {
       scale_up: wallSeconds(state.lastScaleUpMs, facts, last?.scale_up),
       scale_down: wallSeconds(state.lastScaleDownMs, facts, last?.scale_down),

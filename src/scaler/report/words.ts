@@ -4,7 +4,7 @@ import { isValidLabel } from "../../wire/names.ts";
 import { nextCloneId } from "../rules/evaluate.ts";
 import {
   type Averages,
-  cooldownUntilMs,
+  coolingUntilMs,
   type Evaluation,
   type GroupPolicy,
   type HoldReason,
@@ -52,7 +52,7 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
   orphaned: ({ observation }) =>
     `Its primary ${observation.group} is not alive, so the group is shown but never scaled.`,
   cooldown: (evaluation, _, nowMs) =>
-    `Cooling down after the last scale decision for another ${seconds((cooldownUntilMs(evaluation) ?? nowMs) - nowMs)}.`,
+    `Cooling down after the last scale decision for another ${seconds((coolingUntilMs(evaluation, "up") ?? nowMs) - nowMs)}.`,
   at_max: ({ averages, clones }, policy) =>
     `Too busy (${above(averages, policy)}), but it has ${clonesText(clones)} and max_clones is ${policy.maxClones}.`,
   at_min: ({ averages, clones }, policy) =>
@@ -62,7 +62,7 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
       ? "The decision has been taken already and waits to be carried out."
       : `The decision to ${outstanding.decision === "scale_up" ? "create" : "remove"} ${outstanding.clone} has been taken already and waits to be carried out.`,
   no_clone_name: ({ observation, state }) =>
-    `A clone is called for, but ${whyNoName(observation.group, nextCloneId(state.knownClones ?? [], state))}.`,
+    `A clone is called for, but ${whyNoName(observation.group, nextCloneId(state.knownClones ?? [], state, observation.highestListedId))}.`,
   host_limit: ({ observation }) =>
     `A clone is called for, but ${observation.host} has had its max_scale_ups_per_tick for this evaluation; more overloaded groups go first.`,
   would_overload: ({ averages, clones }, policy) =>
@@ -73,6 +73,8 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
     "A clone could go, but none of them was made by this scaler, and its policy says adopt_clones: false.",
   incomplete_data: ({ averages }) =>
     `The measured members' average of ${percent(averages.fresh)} is beyond a threshold; with those not measured counted in (${percent(averages.forUp)} to ${percent(averages.forDown)}) it may not be.`,
+  cores_saturated: ({ averages, observation: { leastUsedCpu } }) =>
+    `The measured members' average of ${percent(averages.fresh)} says what they got, not what they need: their cores are used up${leastUsedCpu === null ? "" : `; the least used is cpuid ${leastUsedCpu.cpu} with ${percent(leastUsedCpu.usagePercent)}`}.`,
   pending_up: ({ averages, state }, policy) =>
     `Busy (${above(averages, policy)}): evaluation ${state.highTicks} of the ${policy.scaleUpTriggerTicks} in a row that call for a clone.`,
   pending_down: ({ averages, state }, policy) =>

@@ -1,5 +1,16 @@
 /** How a group's state follows its clones: which came and went, and what that means for what is remembered. */
-import type { GroupPolicy, GroupState, MemberObservation, Outstanding } from "./types.ts";
+import {
+  type Averages,
+  coolingUntilMs,
+  type Direction,
+  type Group,
+  type GroupPolicy,
+  type GroupState,
+  type MemberObservation,
+  type Outstanding,
+  type OwnClone,
+  type Side,
+} from "./types.ts";
 
 /** Ascending; the same array as `known` when the same clones are in it, as at most ticks of most groups. */
 export function idsOfClones(
@@ -31,39 +42,87 @@ export function withTicks(state: GroupState, highTicks: number, lowTicks: number
 }
 
 /**
- * The state with this tick's clones: a clone that came or went resets both counters; expired tombstones are dropped. It
- * is itself when nothing changed, as at most ticks of most groups.
+ * The state with this tick's clones: a clone that came or went resets both counters, what was asked for and came is ours,
+ * and what is over is dropped. It is itself when nothing changed, as at most ticks of most groups.
  */
 export function rememberClones(
   state: GroupState,
   cloneIds: readonly number[],
-  policy: GroupPolicy | null,
+  deathTimeoutMs: number,
   nowMs: number,
 ): GroupState {
   const known = state.knownClones;
-  const bounds = policy === null ? null : outOfBounds(cloneIds.length, policy);
   const isSame = known !== null && (known === cloneIds || sameIds(known, cloneIds));
   const expires = state.tombstones.some((t) => nowMs >= t.untilMs);
-  if (isSame && !expires && state.outOfBounds === bounds) return state;
-  const changed = known !== null && !isSame;
+  if (isSame && !expires && state.ours.every(({ goneMs }) => goneMs === null)) return state;
   return {
     ...state,
-    highTicks: changed ? 0 : state.highTicks,
-    lowTicks: changed ? 0 : state.lowTicks,
+    ...(known !== null && !isSame && { highTicks: 0, lowTicks: 0 }),
     tombstones: expires ? state.tombstones.filter((t) => nowMs < t.untilMs) : state.tombstones,
-    madeHere: state.madeHere.filter((id) => cloneIds.includes(id)),
+    ours: oursNow(state, cloneIds, deathTimeoutMs, nowMs),
+    outstanding: stillThere(state.outstanding, cloneIds),
     knownClones: cloneIds,
-    outOfBounds: bounds,
   };
+}
+
+/** Ours: clones that came while a decision that named them was outstanding, until they are gone for `deathTimeoutMs`. */
+function oursNow(
+  { ours, outstanding }: GroupState,
+  cloneIds: readonly number[],
+  deathTimeoutMs: number,
+  nowMs: number,
+): readonly OwnClone[] {
+  const kept = ours
+    .map(({ cloneId, goneMs }) => ({
+      cloneId,
+      goneMs: cloneIds.includes(cloneId) ? null : (goneMs ?? nowMs),
+    }))
+    .filter(({ goneMs }) => goneMs === null || nowMs < goneMs + deathTimeoutMs);
+  if (outstanding?.decision !== "scale_up") return kept;
+  const came = cloneIds.filter(
+    (id) =>
+      id >= outstanding.cloneId &&
+      id < outstanding.cloneId + outstanding.step &&
+      !outstanding.clonesThen.includes(id) &&
+      !kept.some(({ cloneId }) => cloneId === id),
+  );
+  return [...kept, ...came.map((cloneId) => ({ cloneId, goneMs: null }))];
+}
+
+/** Clones that went while more are asked for count as new when they come back. */
+function stillThere(outstanding: Outstanding | null, cloneIds: readonly number[]): Outstanding | null {
+  if (outstanding?.decision !== "scale_up") return outstanding;
+  return { ...outstanding, clonesThen: outstanding.clonesThen.filter((id) => cloneIds.includes(id)) };
+}
+
+/** What is kept of a group that is absent at a tick, until its cooldowns, tombstones and clones are over; then null. */
+export function afterAbsence(
+  { policy, state }: Pick<Group, "policy" | "state">,
+  nowMs: number,
+): GroupState | null {
+  const after = rememberClones(state, [], policy?.deathTimeoutMs ?? 0, nowMs);
+  const { tombstones, ours, outstanding } = after;
+  const isCooling = (direction: Direction) => nowMs < (coolingUntilMs({ policy, state }, direction) ?? nowMs);
+  if (!isCooling("up") && !isCooling("down") && tombstones.length === 0 && ours.length === 0) return null;
+  return {
+    ...after,
+    ...NOTHING_IN_A_ROW,
+    outstanding: outstanding?.decision === "scale_up" ? outstanding : null,
+    knownClones: null,
+  };
+}
+
+/** What has to happen in a row, and has not. */
+export const NOTHING_IN_A_ROW = { highTicks: 0, lowTicks: 0, side: null, row: 0 } as const;
+
+/** The state where nothing may be decided at all: nothing counts in a row. Itself when nothing did. */
+export function withoutRows(state: GroupState): GroupState {
+  const { highTicks, lowTicks, row } = state;
+  return highTicks === 0 && lowTicks === 0 && row === 0 ? state : { ...state, ...NOTHING_IN_A_ROW };
 }
 
 function sameIds(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((id, i) => id === b[i]);
-}
-
-export function outOfBounds(clones: number, policy: GroupPolicy): "above" | "below" | null {
-  if (clones > policy.maxClones) return "above";
-  return clones < policy.minClones ? "below" : null;
 }
 
 /** The state without an outstanding decision; itself when there is none. */
@@ -71,40 +130,55 @@ export function withoutOutstanding(state: GroupState): GroupState {
   return state.outstanding === null ? state : { ...state, outstanding: null };
 }
 
-/** Step 4: an outstanding decision ends when it has happened or when nobody needs it any more. */
+/** How many clones an outstanding scale-up still waits for. */
+export function clonesAwaited(outstanding: Outstanding | null, clones: number): number {
+  if (outstanding?.decision !== "scale_up") return 0;
+  return Math.max(0, outstanding.step - (clones - outstanding.clonesThen.length));
+}
+
+/**
+ * Step 4: an outstanding decision ends when it has happened, when it is impossible, or when it is surely not needed any
+ * more: missing data count against that.
+ */
 export function settleOutstanding(
   state: GroupState,
   cloneIds: readonly number[],
-  now: { high: boolean; low: boolean; bounds: "above" | "below" | null },
+  averages: Averages,
+  policy: GroupPolicy,
 ): GroupState {
   const { outstanding } = state;
   if (outstanding === null) return state;
-  const { cloneId } = outstanding;
-  const alive = cloneIds.includes(cloneId);
-  if (outstanding.decision === "scale_up" ? alive : !alive) {
-    return {
-      ...state,
-      outstanding: null,
-      highTicks: 0,
-      lowTicks: 0,
-      madeHere: outstanding.decision === "scale_up" ? [...state.madeHere, cloneId] : state.madeHere,
-    };
-  }
-  return isStillWanted(outstanding, now) ? state : withoutOutstanding(state);
+  const clones = cloneIds.length;
+  const isOver =
+    outstanding.decision === "scale_up"
+      ? clones >= policy.maxClones || clonesAwaited(outstanding, clones) === 0
+      : clones <= policy.minClones || outstanding.clonesThen.some((id) => !cloneIds.includes(id));
+  return isOver || !isNeeded(outstanding, clones, averages, policy) ? withoutOutstanding(state) : state;
 }
 
-function isStillWanted(
-  outstanding: Outstanding,
-  now: { high: boolean; low: boolean; bounds: "above" | "below" | null },
-): boolean {
-  switch (outstanding.reason) {
+function isNeeded({ reason }: Outstanding, clones: number, averages: Averages, policy: GroupPolicy): boolean {
+  const { forUp, forDown } = averages;
+  switch (reason) {
     case "overloaded":
-      return now.high;
+      return forDown === null || forDown > policy.scaleUpThresholdPercent;
     case "underloaded":
-      return now.low;
+      return forUp === null || forUp < policy.scaleDownThresholdPercent;
     case "above_max":
-      return now.bounds === "above";
+      return clones > policy.maxClones;
     case "below_min":
-      return now.bounds === "below";
+      return clones < policy.minClones;
   }
+}
+
+/** Step 4: the side of its bounds that a group is on, what is outstanding counted as done. */
+export function sideOf({ outstanding }: GroupState, clones: number, policy: GroupPolicy): Side | null {
+  const leaving = outstanding?.decision === "scale_down" ? 1 : 0;
+  if (clones - leaving > policy.maxClones) return "above";
+  return clones + clonesAwaited(outstanding, clones) < policy.minClones ? "below" : null;
+}
+
+/** The state with this evaluation's side: evaluations with the same one are a row. Itself when there is and was none. */
+export function withSide(state: GroupState, side: Side | null): GroupState {
+  if (side === null) return state.side === null ? state : { ...state, side, row: 0 };
+  return { ...state, side, row: state.side === side ? state.row + 1 : 1 };
 }

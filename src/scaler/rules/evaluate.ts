@@ -5,18 +5,20 @@
  */
 import { splitCloneName } from "../../fleet/groups.ts";
 import { isValidLabel } from "../../wire/names.ts";
-import { average, averageWithoutOne, isIncomplete } from "./averages.ts";
+import { average, averageWithoutOne, whyDamped } from "./averages.ts";
 import {
   idsOfClones,
-  outOfBounds,
   rememberClones,
   settleOutstanding,
+  sideOf,
   withoutOutstanding,
+  withoutRows,
+  withSide,
   withTicks,
 } from "./cloneChanges.ts";
 import {
   type Averages,
-  cooldownUntilMs,
+  coolingUntilMs,
   type Decision,
   type Evaluation,
   type GroupPolicy,
@@ -33,8 +35,22 @@ export interface EvaluateInput {
   readonly state: GroupState;
   /** on the clock that the state's times are of, in milliseconds */
   readonly nowMs: number;
-  /** false when the host's scale-ups of this tick are used up */
-  readonly scaleUpAllowed: boolean;
+  /** how many more clones may be called for on the group's host at this tick */
+  readonly clonesLeft: number;
+}
+
+/** What the steps after 6 go by. */
+interface Facts {
+  readonly input: EvaluateInput;
+  readonly policy: GroupPolicy;
+  readonly averages: Averages;
+  readonly cloneIds: readonly number[];
+  /** with the counters of this evaluation */
+  readonly state: GroupState;
+  readonly high: boolean;
+  readonly low: boolean;
+  readonly upCools: boolean;
+  readonly downCools: boolean;
 }
 
 /** Decides for one group at one tick. Never throws; changes nothing it was given. */
@@ -42,7 +58,7 @@ export function evaluate(input: EvaluateInput): Evaluation {
   const { policy, observation, nowMs } = input;
   const averages = average(observation);
   const cloneIds = idsOfClones(observation.members, input.state.knownClones);
-  const remembered = rememberClones(input.state, cloneIds, policy, nowMs);
+  const remembered = rememberClones(input.state, cloneIds, policy?.deathTimeoutMs ?? 0, nowMs);
   const measured = { observation, policy, averages, clones: cloneIds.length };
 
   // 1. nothing may be decided at all
@@ -50,33 +66,38 @@ export function evaluate(input: EvaluateInput): Evaluation {
   if (policy === null || barred !== null) {
     // an outage leaves it outstanding; where nothing is scaled nobody is to carry it out
     const state = barred === "no_data" ? remembered : withoutOutstanding(remembered);
-    return outcome(measured, withTicks(state, 0, 0), hold(barred ?? "no_policy"));
+    return outcome(measured, withoutRows(state), hold(barred ?? "no_policy"));
   }
 
   // 2., 3.
   const high = averages.forUp !== null && averages.forUp > policy.scaleUpThresholdPercent;
   const low =
     cloneIds.length > 0 && averages.forDown !== null && averages.forDown < policy.scaleDownThresholdPercent;
-  const bounds = outOfBounds(cloneIds.length, policy);
 
   // 4.
-  const settled = settleOutstanding(remembered, cloneIds, { high, low, bounds });
+  const unsettled = settleOutstanding(remembered, cloneIds, averages, policy);
+  const settled = withSide(unsettled, sideOf(unsettled, cloneIds.length, policy));
 
   // 5.
-  const coolUntilMs = cooldownUntilMs({ policy, state: settled });
-  if (coolUntilMs !== null && nowMs < coolUntilMs) {
-    return outcome(measured, withTicks(settled, 0, 0), hold("cooldown"));
-  }
+  const cools = (direction: "up" | "down") =>
+    nowMs < (coolingUntilMs({ policy, state: settled }, direction) ?? nowMs);
+  const upCools = cools("up");
+  const downCools = cools("down");
+  if (upCools && downCools) return outcome(measured, withTicks(settled, 0, 0), hold("cooldown"));
 
   // 6.
-  const counted = withTicks(settled, high ? settled.highTicks + 1 : 0, low ? settled.lowTicks + 1 : 0);
+  const state = withTicks(
+    settled,
+    high && !upCools ? settled.highTicks + 1 : 0,
+    low && !downCools ? settled.lowTicks + 1 : 0,
+  );
 
-  const wanted = decide(input, policy, averages, cloneIds, counted, bounds);
-  if (wanted.decision === "hold") return outcome(measured, counted, wanted);
+  const wanted = decide({ input, policy, averages, cloneIds, state, high, low, upCools, downCools });
+  if (wanted.decision === "hold") return outcome(measured, state, wanted);
 
   // 11. a paused group keeps its counters; nothing begins
-  if (policy.paused) return outcome(measured, counted, { decision: "hold", reason: "paused", would: wanted });
-  return outcome(measured, act(counted, wanted, observation.group, policy, nowMs), wanted);
+  if (policy.paused) return outcome(measured, state, { decision: "hold", reason: "paused", would: wanted });
+  return outcome(measured, act(state, wanted, observation.group, policy, nowMs), wanted);
 }
 
 function outcome(
@@ -88,42 +109,40 @@ function outcome(
 }
 
 /** Steps 7 to 10. */
-function decide(
-  input: EvaluateInput,
-  policy: GroupPolicy,
-  averages: Averages,
-  cloneIds: readonly number[],
-  state: GroupState,
-  bounds: "above" | "below" | null,
-): Decision {
-  // 7. one bad evaluation may be a person at work: only the second in a row is repaired. What is outstanding because of
-  // the load does not hold a repair back: whether it still is may depend on data that are missing.
-  const repairDue = bounds !== null && input.state.outOfBounds === bounds;
-  if (repairDue && state.outstanding?.reason !== REPAIR_REASON[bounds]) {
-    return bounds === "above"
-      ? chooseVictim(input, policy, averages, state, "above_max")
-      : chooseClone(input, cloneIds, state, "below_min");
+function decide(facts: Facts): Decision {
+  const { policy, averages, cloneIds, state, high, low, upCools, downCools } = facts;
+  const { side, outstanding } = state;
+  const clones = cloneIds.length;
+  // 7. one bad evaluation may be a person at work: only the second in a row is repaired
+  if (state.row >= 2 && side === "above" && !downCools) {
+    return outstanding?.decision === "scale_down" ? hold("outstanding") : chooseVictim(facts, "above_max");
+  }
+  if (state.row >= 2 && side === "below" && !upCools) {
+    if (outstanding?.decision === "scale_up") return hold("outstanding");
+    return chooseClones(facts, "below_min", policy.minClones - clones);
   }
   // 8.
   if (state.highTicks >= policy.scaleUpTriggerTicks) {
-    if (cloneIds.length >= policy.maxClones) return hold("at_max");
-    if (state.outstanding?.decision === "scale_up") return hold("outstanding");
-    return chooseClone(input, cloneIds, state, "overloaded");
+    if (clones >= policy.maxClones) return hold("at_max");
+    if (outstanding?.decision === "scale_up") return hold("outstanding");
+    return chooseClones(facts, "overloaded", clonesCalledFor(averages, policy));
   }
   // 9.
   if (state.lowTicks >= policy.scaleDownTriggerTicks) {
-    if (cloneIds.length <= policy.minClones) return hold("at_min");
-    if (state.outstanding?.decision === "scale_down") return hold("outstanding");
-    return chooseVictim(input, policy, averages, state, "underloaded");
+    if (clones <= policy.minClones) return hold("at_min");
+    if (outstanding?.decision === "scale_down") return hold("outstanding");
+    return chooseVictim(facts, "underloaded");
   }
   // 10.
-  if (isIncomplete(policy, averages)) return hold("incomplete_data");
+  const upIsDue = high || side === "below";
+  const downIsDue = low || side === "above";
+  if ((upCools && upIsDue) || (downCools && downIsDue)) return hold("cooldown");
+  const damped = whyDamped(policy, averages) ?? (averages.allStarved ? "cores_saturated" : null);
+  if (damped !== null) return hold(damped);
   if (state.highTicks > 0) return hold("pending_up");
   if (state.lowTicks > 0) return hold("pending_down");
   return hold("normal");
 }
-
-const REPAIR_REASON = { above: "above_max", below: "below_min" } as const;
 
 /** Which hold of step 1 applies, the first in its order; null when the group may be decided on. */
 function whyBarred(
@@ -142,70 +161,95 @@ function idOf(group: string, clone: string): number {
   return Number(clone.slice(`${group}-clone-`.length));
 }
 
-/** The holds and the name of step 8. */
-function chooseClone(
-  input: EvaluateInput,
-  cloneIds: readonly number[],
-  state: GroupState,
+/** Step 8: how many clones more would bring the average to `target_percent`, the load staying as it is. */
+function clonesCalledFor({ forUp, members }: Averages, { targetPercent }: GroupPolicy): number {
+  // what floats lose must not call for a clone
+  return Math.ceil((members * (forUp ?? 0)) / targetPercent - 1e-9) - members;
+}
+
+/** The holds, the name and the step of step 8. */
+function chooseClones(
+  { input, policy, cloneIds, state }: Facts,
   reason: "overloaded" | "below_min",
+  calledFor: number,
 ): Decision {
-  const clone = cloneName(input.observation.group, nextCloneId(cloneIds, state));
+  const { group, highestListedId } = input.observation;
+  const firstId = nextCloneId(cloneIds, state, highestListedId);
+  const clone = cloneName(group, firstId);
   if (clone === null) return hold("no_clone_name");
   // a paused group acts on nothing, so it takes no part in the host's limit
-  if (!input.scaleUpAllowed && input.policy?.paused !== true) return hold("host_limit");
-  return { decision: "scale_up", reason, clone };
+  const clonesLeft = policy.paused ? Number.POSITIVE_INFINITY : input.clonesLeft;
+  if (clonesLeft <= 0) return hold("host_limit");
+  const most = Math.min(calledFor, policy.scaleUpMaxStep, policy.maxClones - cloneIds.length, clonesLeft);
+  let step = 1;
+  while (step < most && cloneName(group, firstId + step) !== null) step += 1;
+  return { decision: "scale_up", reason, clone, step };
 }
 
 /** The holds and the victim of step 9. */
 function chooseVictim(
-  input: EvaluateInput,
-  policy: GroupPolicy,
-  averages: Averages,
-  state: GroupState,
+  { input, policy, averages, state }: Facts,
   reason: "underloaded" | "above_max",
 ): Decision {
+  const isOurs = (id: number) => policy.adoptClones || state.ours.some(({ cloneId }) => cloneId === id);
   const [victim] = input.observation.members
-    .filter((m) => m.cloneId > 0 && (policy.adoptClones || state.madeHere.includes(m.cloneId)))
+    .filter(({ cloneId }) => cloneId > 0 && isOurs(cloneId))
     .sort((a, b) => Number(b.state === "silent") - Number(a.state === "silent") || b.cloneId - a.cloneId);
-  // a clone that is in no average may go although only one member is left in them; that one itself may not
-  const wouldTakeLast = victim !== undefined && victim.state !== "silent";
+  if (victim === undefined) return hold("not_ours");
+  const isInAverages = victim.state !== "silent";
   if (
-    (averages.members > 1 || wouldTakeLast) &&
+    reason === "underloaded" &&
+    isInAverages &&
     averageWithoutOne(averages) > policy.scaleUpThresholdPercent
   ) {
     return hold("would_overload");
   }
-  if (victim === undefined) return hold("not_ours");
-  return { decision: "scale_down", reason, clone: victim.vm };
+  return { decision: "scale_down", reason, clone: victim.vm, step: 1 };
 }
 
-/** What a scale decision leaves behind: counters at 0, a cooldown, the decision outstanding, a tombstone for a victim. */
+/** What a scale decision leaves behind: nothing in a row, a cooldown, the decision outstanding, a tombstone for a victim. */
 function act(state: GroupState, scale: Scale, group: string, policy: GroupPolicy, nowMs: number): GroupState {
   const cloneId = idOf(group, scale.clone);
-  return {
-    ...state,
-    highTicks: 0,
-    lowTicks: 0,
+  const begun = {
+    ...withoutRows(state),
     lastActionMs: nowMs,
-    [scale.decision === "scale_up" ? "lastScaleUpMs" : "lastScaleDownMs"]: nowMs,
-    outstanding: { ...scale, cloneId, sinceMs: nowMs },
-    tombstones:
-      scale.decision === "scale_up"
-        ? state.tombstones
-        : [
-            ...state.tombstones.filter((t) => t.cloneId !== cloneId),
-            { cloneId, untilMs: nowMs + policy.deathTimeoutMs },
-          ],
+    outstanding: { ...scale, cloneId, sinceMs: nowMs, clonesThen: state.knownClones ?? [] },
   };
+  if (scale.decision === "scale_up") return { ...begun, lastScaleUpMs: nowMs };
+  const others = state.tombstones.filter((t) => t.cloneId !== cloneId);
+  return {
+    ...begun,
+    lastScaleDownMs: nowMs,
+    flapFactor: scale.reason === "underloaded" ? flapFactorAfter(state, policy) : state.flapFactor,
+    tombstones: [...others, { cloneId, untilMs: nowMs + policy.deathTimeoutMs }],
+  };
+}
+
+/** A clone that was needed again within this time of a scale-down had gone too early. */
+const FLAP_MS = 3_600_000;
+
+/** Flap damping: the factor after an `underloaded` decision, from the state before it. */
+function flapFactorAfter(
+  { lastScaleUpMs, lastScaleDownMs, flapFactor }: GroupState,
+  { flapDampingMax }: GroupPolicy,
+): number {
+  const cameBackAfterMs =
+    lastScaleUpMs === null || lastScaleDownMs === null ? null : lastScaleUpMs - lastScaleDownMs;
+  const isFlapping = cameBackAfterMs !== null && cameBackAfterMs >= 0 && cameBackAfterMs <= FLAP_MS;
+  return Math.min(flapDampingMax, Math.max(1, isFlapping ? flapFactor * 2 : flapFactor / 2));
 }
 
 function hold(reason: Exclude<HoldReason, "paused">): Decision {
   return { decision: "hold", reason };
 }
 
-/** The id of the next clone: one more than the highest that is there or was decided to go. */
-export function nextCloneId(cloneIds: readonly number[], { tombstones }: GroupState): number {
-  return 1 + Math.max(0, ...cloneIds, ...tombstones.map((t) => t.cloneId));
+/** The id of the next clone: one more than the highest that is there, that info lists, or that was decided to go. */
+export function nextCloneId(
+  cloneIds: readonly number[],
+  { tombstones }: GroupState,
+  highestListedId: number,
+): number {
+  return 1 + Math.max(highestListedId, ...cloneIds, ...tombstones.map((t) => t.cloneId));
 }
 
 /**

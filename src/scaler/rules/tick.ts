@@ -1,16 +1,15 @@
 /** One tick over all groups: every group evaluated once, and the hosts' limits on scale-ups kept. */
 import { type Glob, matchesGlob, parseGlob } from "../../config/glob.ts";
 import type { ScalerConfig } from "../../config/scaler.ts";
+import { afterAbsence } from "./cloneChanges.ts";
 import { evaluate } from "./evaluate.ts";
 import {
-  cooldownUntilMs,
   type Evaluation,
   FRESH_STATE,
   type Group,
   type GroupKey,
   type GroupName,
   type GroupPolicy,
-  type GroupState,
   groupKey,
   type Observation,
   type RememberedGroup,
@@ -58,15 +57,13 @@ export class Rules {
    */
   tick(observations: readonly Observation[], nowUs: number): readonly Evaluation[] {
     const nowMs = Math.floor(nowUs / 1000);
-    const evaluateOne = (observation: Observation, scaleUpAllowed: boolean) => {
+    const evaluateOne = (observation: Observation, clonesLeft: number) => {
       const { policy, state } = this.groupOf(observation, observation.key);
-      return evaluate({ policy, state, observation, nowMs, scaleUpAllowed });
+      return evaluate({ policy, state, observation, nowMs, clonesLeft });
     };
-    const wanted = observations.map((observation) => evaluateOne(observation, true));
-    const barred = beyondHostLimit(wanted, this.#maxScaleUpsPerTick);
-    const evaluations = wanted.map((evaluation) =>
-      barred.has(evaluation) ? evaluateOne(evaluation.observation, false) : evaluation,
-    );
+    const wanted = observations.map((observation) => evaluateOne(observation, this.#maxScaleUpsPerTick));
+    const limited = withinHostLimit(wanted, this.#maxScaleUpsPerTick, evaluateOne);
+    const evaluations = limited.size === 0 ? wanted : wanted.map((one) => limited.get(one) ?? one);
     const groups = new Map<GroupKey, Group>();
     for (const { observation, state } of evaluations) {
       const group = this.groupOf(observation, observation.key);
@@ -112,25 +109,32 @@ export function policyLookup({ defaults, policies }: ScalerConfig): (group: Grou
   };
 }
 
-/** The scale-ups that their host's limit leaves out: the most overloaded groups go first. */
-function beyondHostLimit(evaluations: readonly Evaluation[], limit: number): ReadonlySet<Evaluation> {
-  const byHost = new Map<string, Evaluation[]>();
-  for (const evaluation of evaluations) {
-    if (evaluation.decision.decision !== "scale_up") continue;
-    const { host } = evaluation.observation;
-    const ups = byHost.get(host);
-    if (ups === undefined) byHost.set(host, [evaluation]);
-    else ups.push(evaluation);
+/**
+ * What becomes of the evaluations that call for more clones than their host's limit leaves them. The most overloaded
+ * groups go first.
+ */
+function withinHostLimit(
+  evaluations: readonly Evaluation[],
+  limit: number,
+  again: (observation: Observation, clonesLeft: number) => Evaluation,
+): ReadonlyMap<Evaluation, Evaluation> {
+  const byLoad = evaluations
+    .filter(({ decision }) => decision.decision === "scale_up")
+    .sort((a, b) => loadOf(b) - loadOf(a) || (a.observation.key < b.observation.key ? -1 : 1));
+  const left = new Map<string, number>();
+  const changed = new Map<Evaluation, Evaluation>();
+  for (const evaluation of byLoad) {
+    const { observation, decision } = evaluation;
+    const clonesLeft = left.get(observation.host) ?? limit;
+    const fits = decision.decision === "scale_up" && decision.step <= clonesLeft;
+    const within = fits ? evaluation : again(observation, clonesLeft);
+    if (!fits) changed.set(evaluation, within);
+    const taken = within.decision.decision === "scale_up" ? within.decision.step : 0;
+    left.set(observation.host, clonesLeft - taken);
   }
-  const load = ({ averages }: Evaluation) => averages.forUp ?? 0;
-  return new Set([...byHost.values()].flatMap((ups) => ups.sort((a, b) => load(b) - load(a)).slice(limit)));
+  return changed;
 }
 
-/** What is kept of a group that is absent at a tick: its cooldown and tombstones until they are over; then null. */
-function afterAbsence(group: Group, nowMs: number): GroupState | null {
-  const { state } = group;
-  const tombstones = state.tombstones.filter((t) => nowMs < t.untilMs);
-  const coolUntilMs = cooldownUntilMs(group);
-  if ((coolUntilMs === null || nowMs >= coolUntilMs) && tombstones.length === 0) return null;
-  return { ...state, highTicks: 0, lowTicks: 0, tombstones, knownClones: null, outOfBounds: null };
+function loadOf({ averages }: Evaluation): number {
+  return averages.forUp ?? 0;
 }

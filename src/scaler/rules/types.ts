@@ -14,6 +14,8 @@ export interface MemberObservation {
   readonly cloneId: number;
   readonly state: ObservedState;
   readonly usagePercent: number | null;
+  /** its cores were used up while it was measured: the usage says what it got, not what it needed */
+  readonly starved: boolean;
 }
 
 /** Which group. */
@@ -36,6 +38,16 @@ export interface Observation extends GroupName {
   readonly key: GroupKey;
   readonly hostLive: boolean;
   readonly members: readonly MemberObservation[];
+  /** the highest id of a clone that unikernel info lists, whether or not it is a member; 0 for none */
+  readonly highestListedId: number;
+  /** of the host's cores that info pins VMs to, the one with the least on it; null where info says of none */
+  readonly leastUsedCpu: CpuUse | null;
+}
+
+/** How busy a core of a host is. */
+export interface CpuUse {
+  readonly cpu: number;
+  readonly usagePercent: number;
 }
 
 export const HOLD_REASONS = [
@@ -53,6 +65,7 @@ export const HOLD_REASONS = [
   "not_ours",
   "paused",
   "incomplete_data",
+  "cores_saturated",
   "pending_up",
   "pending_down",
   "normal",
@@ -68,8 +81,10 @@ type ScaleReasons = typeof SCALE_REASONS;
 type ScaleBy<D extends keyof ScaleReasons> = {
   readonly decision: D;
   readonly reason: ScaleReasons[D][number];
-  /** the clone to create or to remove */
+  /** the clone to create, the first of them where there are several, or to remove */
   readonly clone: string;
+  /** how many clones: those to create have ids that follow the first one's */
+  readonly step: number;
 };
 export type Scale = ScaleBy<"scale_up"> | ScaleBy<"scale_down">;
 export type Hold =
@@ -78,13 +93,31 @@ export type Hold =
 export type Decision = Scale | Hold;
 
 /** A scale decision that has been taken and neither carried out nor overtaken by events. */
-export type Outstanding = Scale & { readonly cloneId: number; readonly sinceMs: number };
+export type Outstanding = Scale & {
+  readonly cloneId: number;
+  readonly sinceMs: number;
+  /** ids of the clones that were there when it was taken and have been since, ascending */
+  readonly clonesThen: readonly number[];
+};
 
 /** The id of a clone that was decided to go; it is not given again before `untilMs`. */
 export interface Tombstone {
   readonly cloneId: number;
   readonly untilMs: number;
 }
+
+/** A clone that came as this scaler had asked; it is no longer ours when it has been gone for the death timeout. */
+export interface OwnClone {
+  readonly cloneId: number;
+  /** since when it is gone; null while it is alive */
+  readonly goneMs: number | null;
+}
+
+/** On which side of its bounds the clone count is. */
+export type Side = "above" | "below";
+
+/** Which way a decision changes the number of clones. */
+export type Direction = "up" | "down";
 
 /** What is remembered of a group between two ticks. Times are the scaler's own clock's, in milliseconds. */
 export interface GroupState {
@@ -93,14 +126,16 @@ export interface GroupState {
   readonly lastActionMs: number | null;
   readonly outstanding: Outstanding | null;
   readonly tombstones: readonly Tombstone[];
-  /** ids of live clones that came as this scaler had asked */
-  readonly madeHere: readonly number[];
+  readonly ours: readonly OwnClone[];
   /** ids of the clones at the last evaluation, ascending; null before the first */
   readonly knownClones: readonly number[] | null;
-  /** on which side of its bounds the clone count was at the last evaluation */
-  readonly outOfBounds: "above" | "below" | null;
+  /** on which side of its bounds the group was at the last evaluation, and at how many in a row */
+  readonly side: Side | null;
+  readonly row: number;
   readonly lastScaleUpMs: number | null;
   readonly lastScaleDownMs: number | null;
+  /** what the cooldown before a scale-down is multiplied by */
+  readonly flapFactor: number;
 }
 
 /** A group, and what is remembered of it. */
@@ -140,11 +175,13 @@ export const FRESH_STATE: GroupState = {
   lastActionMs: null,
   outstanding: null,
   tombstones: [],
-  madeHere: [],
+  ours: [],
   knownClones: null,
-  outOfBounds: null,
+  side: null,
+  row: 0,
   lastScaleUpMs: null,
   lastScaleDownMs: null,
+  flapFactor: 1,
 };
 
 /** Means over the members in percent; null where there is nothing to take a mean of. */
@@ -153,8 +190,12 @@ export interface Averages {
   readonly fresh: number | null;
   /** over fresh, warming and missing members, the latter two as 0 */
   readonly forUp: number | null;
-  /** the same with them as 100 */
+  /** the same with them, and with starved ones, as 100 */
   readonly forDown: number | null;
+  /** `forDown` with starved members as they were measured */
+  readonly forDownAsMeasured: number | null;
+  /** there are fresh members, and all of them are starved */
+  readonly allStarved: boolean;
   /** members in `forUp` and `forDown` */
   readonly members: number;
 }
@@ -171,8 +212,13 @@ export interface Evaluation {
   readonly state: GroupState;
 }
 
-/** When the last scale decision no longer keeps the group from another; null where nothing does. */
-export function cooldownUntilMs({ policy, state }: Pick<Evaluation, "policy" | "state">): number | null {
+/** When the last scale decision no longer keeps the group from one in this direction; null where nothing does. */
+export function coolingUntilMs(
+  { policy, state }: Pick<Evaluation, "policy" | "state">,
+  direction: Direction,
+): number | null {
   if (policy === null || state.lastActionMs === null) return null;
-  return state.lastActionMs + policy.cooldownPeriodMs;
+  if (direction === "up") return state.lastActionMs + policy.scaleUpCooldownPeriodMs;
+  const factor = Math.min(state.flapFactor, policy.flapDampingMax);
+  return state.lastActionMs + policy.scaleDownCooldownPeriodMs * factor;
 }

@@ -187,7 +187,20 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
     }
     readings.set(key, after);
     const { host, path, group } = name;
-    if (members.length > 0) observations.push({ key, host, path, group, hostLive: live.has(host), members });
+    if (members.length > 0) {
+      const hostLive = live.has(host);
+      const observation = {
+        key,
+        host,
+        path,
+        group,
+        hostLive,
+        members,
+        highestListedId: 0,
+        leastUsedCpu: null,
+      };
+      observations.push(observation);
+    }
   };
 
   const unheard = byGroup(snapshot.unheard);
@@ -254,11 +267,11 @@ function observeMember(
   if (elapsedUs <= 0 || elapsedUs * 2 < windowUs || isYoung) return unmeasured(record, "warming");
   const percent = (100 * (cpuUs - start.cpuUs)) / elapsedUs / cpus;
   const usagePercent = Math.min(100, Math.max(0, percent));
-  return { vm: record.vm, cloneId: record.cloneId, state: "fresh", usagePercent };
+  return { vm: record.vm, cloneId: record.cloneId, state: "fresh", usagePercent, starved: false };
 }
 
 function unmeasured({ vm, cloneId }: VmIdentity, state: ObservedState): MemberObservation {
-  return { vm, cloneId, state, usagePercent: null };
+  return { vm, cloneId, state, usagePercent: null, starved: false };
 }
 
 /**

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { MAX_CLONE_ID, splitCloneName } from "../../fleet/groups.ts";
 import type { FleetSnapshot, UnheardVm, VmRecord } from "../../fleet/types.ts";
 import { formatName, pathText, tryParseName } from "../../wire/names.ts";
+import { NOTHING_IN_A_ROW } from "../rules/cloneChanges.ts";
 import {
   type GroupKey,
   type GroupState,
@@ -24,7 +25,7 @@ import {
   windowStart,
 } from "../sources/fleet.ts";
 
-const VERSION = 1;
+const VERSION = 2;
 /** A file of this many poll intervals is too old for what has to happen in a row: counters, and windows of rates. */
 const FRESH_INTERVALS = 2;
 
@@ -41,6 +42,8 @@ function scaleSchema<D extends keyof typeof SCALE_REASONS>(decision: D) {
     clone: label,
     cloneId,
     sinceMs: wallMs,
+    step: z.int().min(1),
+    clonesThen: z.array(cloneId),
   });
 }
 
@@ -55,11 +58,13 @@ const groupSchema = z.object({
     .discriminatedUnion("decision", [scaleSchema("scale_up"), scaleSchema("scale_down")])
     .nullable(),
   tombstones: z.array(z.object({ cloneId, untilMs: wallMs })),
-  madeHere: z.array(cloneId),
+  ours: z.array(z.object({ cloneId, goneMs: wallMs.nullable() })),
   knownClones: z.array(cloneId).nullable(),
-  outOfBounds: z.literal(["above", "below"]).nullable(),
+  side: z.literal(["above", "below"]).nullable(),
+  row: count,
   lastScaleUpMs: wallMs.nullable().default(null),
   lastScaleDownMs: wallMs.nullable().default(null),
+  flapFactor: z.number().min(1),
   /** what `Transitions` knows of it: the last hold, so that its repeats stay repeats */
   lastHold: z.string().max(200).nullable(),
 });
@@ -124,14 +129,44 @@ export function parseState(text: string): SavedState {
   if (Number.isInteger(version) && Number(version) > VERSION) {
     throw new UnreadableState(`version ${version} of a later program; this one reads ${VERSION}`);
   }
-  if (version !== VERSION) {
+  if (version !== VERSION && version !== 1) {
     throw new StateError(`version ${JSON.stringify(version)} where this program reads ${VERSION}`);
   }
-  const result = fileSchema.safeParse(renamedKeys(json));
+  const renamed = renamedKeys(json);
+  const result = fileSchema.safeParse(version === 1 ? fromVersion1(renamed) : renamed);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const place = issue?.path.map((step) => snakeCase(String(step))).join(".");
   throw new StateError(`${place || "the whole"}: ${issue?.message ?? "unreadable"}`);
+}
+
+/** What version 1 says of a group, as far as version 2 says it otherwise. */
+const groupOfVersion1 = z.looseObject({
+  outstanding: z.looseObject({ decision: z.string(), cloneId }).nullable(),
+  madeHere: z.array(cloneId),
+  knownClones: z.array(cloneId).nullable(),
+  outOfBounds: z.unknown(),
+});
+const fileOfVersion1 = z.looseObject({ groups: z.array(groupOfVersion1) });
+
+/** A file of version 1 as one of version 2; itself where it is not in order. */
+function fromVersion1(file: unknown): unknown {
+  const { data } = fileOfVersion1.safeParse(file);
+  if (data === undefined) return file;
+  const groups = data.groups.map(({ madeHere, outOfBounds, ...group }) => ({
+    ...group,
+    ours: madeHere.map((id) => ({ cloneId: id, goneMs: null })),
+    side: outOfBounds,
+    row: outOfBounds === null ? 0 : 1,
+    flapFactor: 1,
+    outstanding: group.outstanding && {
+      ...group.outstanding,
+      step: 1,
+      clonesThen:
+        group.knownClones ?? (group.outstanding.decision === "scale_up" ? [] : [group.outstanding.cloneId]),
+    },
+  }));
+  return { ...data, version: VERSION, groups };
 }
 
 /** Throws StateError where there is no end of brackets. */
@@ -161,7 +196,7 @@ function snakeCase(property: string): string {
 
 /** A group's state with its times on another clock. */
 function onClock(state: GroupState, past: (ms: number) => number, until: (ms: number) => number): GroupState {
-  const { outstanding, tombstones } = state;
+  const { outstanding, tombstones, ours } = state;
   const pastOrNone = (ms: number | null) => (ms === null ? null : past(ms));
   return {
     ...state,
@@ -170,6 +205,7 @@ function onClock(state: GroupState, past: (ms: number) => number, until: (ms: nu
     lastScaleDownMs: pastOrNone(state.lastScaleDownMs),
     outstanding: outstanding === null ? null : { ...outstanding, sinceMs: past(outstanding.sinceMs) },
     tombstones: tombstones.map(({ cloneId, untilMs }) => ({ cloneId, untilMs: until(untilMs) })),
+    ours: ours.map(({ cloneId, goneMs }) => ({ cloneId, goneMs: pastOrNone(goneMs) })),
   };
 }
 
@@ -295,7 +331,7 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
     const leftMs = Math.min(atMs - now.wallMs, deathTimeoutMs);
     return Math.floor((now.nowUs + Math.round(leftMs * 1000)) / 1000);
   };
-  const outdated = isFresh ? {} : { highTicks: 0, lowTicks: 0, knownClones: null, outOfBounds: null };
+  const outdated = isFresh ? {} : { ...NOTHING_IN_A_ROW, knownClones: null };
 
   const groups = new Map<GroupKey, RememberedGroup>();
   const lastHolds = new Map<GroupKey, string>();
