@@ -1,4 +1,5 @@
 import { describe } from "vitest";
+import type { MemberObservation } from "../../src/scaler/rules/types.ts";
 import { holdsFor, MINUTE } from "./rules.ts";
 
 const DUE_UP = { highTicks: 2 };
@@ -73,5 +74,27 @@ describe("10. nothing to do", () => {
     measured members at the threshold are not beyond it               | 0:90 1:missing           | hold normal          | 0 0 |
     members are missing, but what is measured is neither high nor low | 0:60 1:missing 2:warming | hold normal          | 0 0 |
     between the thresholds                                            | 0:60 1:60                | hold normal          | 0 0 |
+    too few clones, at the first evaluation that sees it              | 0:60                     | hold normal          | 0 0 | ${{ policy: { minClones: 1 } }}
+  `;
+});
+
+describe("10. where cores are used up", () => {
+  /** The primary and its clones with these loads, those of `*` starved. */
+  const seen = (...loads: readonly string[]) => ({
+    members: loads.map((text, cloneId): MemberObservation => {
+      const facts = { vm: cloneId === 0 ? "web" : `web-clone-${cloneId}`, cloneId };
+      if (text === "missing") return { ...facts, state: "missing", usagePercent: null, starved: false };
+      return { ...facts, state: "fresh", usagePercent: Number.parseFloat(text), starved: text.endsWith("*") };
+    }),
+  });
+  holdsFor`
+    a starved member counts as 100 towards low                        | 0:5 1:5 | hold cores_saturated            | 0 0 | ${{ facts: seen("5", "5*"), state: { lowTicks: 4 } }}
+    and with what it got towards high                                 | 0:5 1:5 | hold normal                     | 0 0 | ${{ facts: seen("95", "80*") }}
+    enough measured idleness outweighs it                             | 0:5 1:5 | hold pending_down               | 0 1 | ${{ facts: seen("5", "5", "5", "5*") }}
+    all are starved: what they need is not known                      | 0:5 1:5 | hold cores_saturated            | 0 0 | ${{ facts: seen("60*", "60*") }}
+    all are starved, and busy all the same                            | 0:5 1:5 | hold cores_saturated            | 1 0 | ${{ facts: seen("95*", "95*") }}
+    that does not keep a clone from being called for                  | 0:5 1:5 | scale_up overloaded web-clone-2 | 0 0 | ${{ facts: seen("95*", "95*"), state: { highTicks: 2 } }}
+    a missing member comes first where it damps by itself             | 0:5 1:5 | hold incomplete_data            | 0 0 | ${{ facts: seen("5*", "missing") }}
+    where only both together damp, the cores are to blame             | 0:5 1:5 | hold cores_saturated            | 0 0 | ${{ facts: seen("5*", "5", "5", "5", "missing") }}
   `;
 });

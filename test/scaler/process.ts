@@ -176,7 +176,7 @@ export class Process implements Receiver {
       this.seen.push({
         time: told.time,
         group: `${group.host} ${group.path}:${group.group}`,
-        decision: `${told.decision} ${told.reason} ${clone} clones=${told.clones} high=${told.high_ticks} low=${told.low_ticks}`,
+        decision: `${told.decision} ${told.reason} ${clone} step=${told.step} clones=${told.clones} high=${told.high_ticks} low=${told.low_ticks}`,
         averages: [told.average_percent, told.average_for_up_percent, told.average_for_down_percent].map(
           (a) => (a === null ? null : Number(a.toFixed(2))),
         ),

@@ -4,6 +4,7 @@ import { type EvaluateInput, evaluate } from "../../src/scaler/rules/evaluate.ts
 import {
   coolingUntilMs,
   type Decision,
+  FRESH_STATE,
   type GroupPolicy,
   type GroupState,
   type MemberObservation,
@@ -75,6 +76,7 @@ const situation: fc.Arbitrary<EvaluateInput> = fc
     hostLive: fc.boolean().map((down) => !down),
     clonesLeft: fc.nat({ max: 3 }),
     sameClones: fc.boolean(),
+    starved: fc.array(cloneId, { maxLength: 2 }).map((ids) => [...ids, 0].slice(0, ids.length)),
     state: fc.record({
       highTicks: fc.integer({ min: 0, max: 5 }),
       lowTicks: fc.integer({ min: 0, max: 5 }),
@@ -94,8 +96,13 @@ const situation: fc.Arbitrary<EvaluateInput> = fc
       lastScaleDownMs: fc.constant(null),
     }),
   })
-  .map(({ primary, clones, policy, hostLive, clonesLeft, sameClones, state }) => {
-    const observed = observation({ ...(primary === null ? {} : { 0: primary }), ...clones }, { hostLive });
+  .map(({ primary, clones, policy, hostLive, clonesLeft, sameClones, starved, state }) => {
+    const told = observation({ ...(primary === null ? {} : { 0: primary }), ...clones }, { hostLive });
+    const members = told.members.map((member) => ({
+      ...member,
+      starved: member.state === "fresh" && starved.includes(member.cloneId),
+    }));
+    const observed = { ...told, members };
     const ids = observed.members.map((m) => m.cloneId).filter((id) => id > 0);
     const known: GroupState = { ...state, knownClones: sameClones ? ids.sort((a, b) => a - b) : null };
     return { policy, observation: observed, state: known, nowMs: NOW_MS, clonesLeft };
@@ -120,13 +127,14 @@ function whenScaling(check: (scale: Scale, input: EvaluateInput) => void): void 
   expect(decided).toBeGreaterThan(100);
 }
 
-/** The same situation with these loads in the places of the members whose load is not known. */
+/** The same situation with these loads in the places of the members whose load is not known; a starved one needs more. */
 function withLoads(observed: Observation, loads: readonly number[]): Observation {
   let next = 0;
   const members = observed.members.map((member): MemberObservation => {
-    if (member.state !== "warming" && member.state !== "missing") return member;
-    const usagePercent = loads[next++ % loads.length] ?? 0;
-    return { ...member, state: "fresh", usagePercent };
+    const isKnown = member.state === "silent" || (member.state === "fresh" && !member.starved);
+    if (isKnown) return member;
+    const usagePercent = Math.max(member.usagePercent ?? 0, loads[next++ % loads.length] ?? 0);
+    return { ...member, state: "fresh", usagePercent, starved: false };
   });
   return { ...observed, members };
 }
@@ -140,14 +148,62 @@ function deepFreeze<T>(value: T): T {
 }
 
 describe("whatever the situation", () => {
-  test("a scale decision taken with members missing is also taken for every load of those members", () => {
+  test("a scale decision taken with members missing or starved is also taken for every load of those members", () => {
     const anyLoads = fc.sample(fc.array(load, { minLength: 1, maxLength: 6 }), 20);
     whenScaling((scale, input) => {
       for (const loads of [[0], [100], ...anyLoads]) {
-        const full = { ...input, observation: withLoads(input.observation, loads) };
-        expect(words(decisionOf(full))).toBe(words(scale));
+        const full = decisionOf({ ...input, observation: withLoads(input.observation, loads) });
+        // what is not known may only call for more
+        if (full.decision === "hold") expect.fail(words(full));
+        expect(words({ ...full, step: scale.step })).toBe(words(scale));
+        expect(full.step).toBeGreaterThanOrEqual(scale.step);
       }
     });
+  });
+
+  test("no decision is taken while one of its direction is outstanding", () => {
+    whenScaling(({ decision, reason }, input) => {
+      // evaluated at a load between the thresholds, to see what is outstanding by now
+      const { state } = evaluate({ ...input, policy: input.policy && { ...input.policy, paused: true } });
+      expect(`${state.outstanding?.decision} for ${reason}`).not.toBe(`${decision} for ${reason}`);
+    });
+  });
+
+  test("a group out of bounds is within them after as many decisions as it is clones away, whatever the load", () => {
+    const members = fc.record({
+      clones: fc.integer({ min: 0, max: 8 }),
+      loads: fc.array(load, { minLength: 40, maxLength: 40 }),
+    });
+    const bounded = settings.map((policy) => ({
+      ...policy,
+      scaleUpMaxStep: 1,
+      adoptClones: true,
+      warmupPeriodMs: 0,
+    }));
+    fc.assert(
+      fc.property(members, bounded, ({ clones, loads }, policy) => {
+        const alive = new Set(Array.from({ length: clones }, (_, i) => i + 1));
+        const distance = Math.max(alive.size - policy.maxClones, policy.minClones - alive.size, 0);
+        let state = FRESH_STATE;
+        let nowMs = NOW_MS;
+        let decisions = 0;
+        for (let next = 0; decisions < distance; next++) {
+          expect(next).toBeLessThan(40);
+          const seen = [0, ...alive].map((id, i) => [id, loads[(next + i) % loads.length] ?? 0]);
+          const facts = { observation: observation(Object.fromEntries(seen)), clonesLeft: 1 };
+          const { decision, state: after } = evaluate({ policy, state, nowMs, ...facts });
+          state = after;
+          nowMs += 10 * MINUTE;
+          if (decision.decision === "hold") continue;
+          decisions += 1;
+          const id = Number(decision.clone.replace("web-clone-", ""));
+          if (decision.decision === "scale_up") alive.add(id);
+          else alive.delete(id);
+        }
+        expect(alive.size).toBeGreaterThanOrEqual(policy.minClones);
+        expect(alive.size).toBeLessThanOrEqual(policy.maxClones);
+      }),
+    );
   });
 
   test("evaluating changes nothing it was given", () => {

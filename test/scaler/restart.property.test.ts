@@ -82,7 +82,10 @@ function configWith(deathTimeoutMs: fc.Arbitrary<number>): fc.Arbitrary<ScalerCo
     .record({
       scaleUpTriggerTicks: fc.integer({ min: 1, max: 3 }),
       scaleDownTriggerTicks: fc.integer({ min: 1, max: 3 }),
-      cooldownPeriodMs: fc.constantFrom(30_000, 60_000, 120_000),
+      scaleUpCooldownPeriodMs: fc.constantFrom(30_000, 60_000, 120_000),
+      scaleDownCooldownPeriodMs: fc.constantFrom(30_000, 60_000, 120_000),
+      scaleUpMaxStep: fc.integer({ min: 1, max: 3 }),
+      flapDampingMax: fc.constantFrom(1, 4),
       warmupPeriodMs: fc.constantFrom(0, 40_000),
       minClones: fc.integer({ min: 0, max: 1 }),
       maxClones: fc.integer({ min: 1, max: 3 }),
@@ -90,7 +93,12 @@ function configWith(deathTimeoutMs: fc.Arbitrary<number>): fc.Arbitrary<ScalerCo
       paused: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
       deathTimeoutMs,
     })
-    .map((keys) => scalerConfig({ scaleUpThresholdPercent: 80, ...keys }, { pollIntervalMs: POLL_MS }));
+    .map((keys) =>
+      scalerConfig(
+        { scaleUpThresholdPercent: 80, ...keys },
+        { pollIntervalMs: POLL_MS, maxScaleUpsPerTick: 2 },
+      ),
+    );
 }
 
 const world: fc.Arbitrary<Course> = fc.record({
@@ -198,7 +206,7 @@ const steadyWorld: fc.Arbitrary<Course> = fc
 function scaleDecisions(seen: readonly Seen[]): string[] {
   return seen
     .filter(({ decision }) => decision.startsWith("scale"))
-    .map(({ group, decision }) => `${group} ${decision.replace(/ clones=.*/, "")}`);
+    .map(({ group, decision }) => `${group} ${decision.replace(/ step=.*/, "")}`);
 }
 
 const anyRestart = fc.record({

@@ -89,6 +89,28 @@ describe("a state file", () => {
     `);
   });
 
+  test("of version 1 is read", () => {
+    const group = (facts: string) =>
+      `{"version":1,"time_ms":${WALL_MS},"groups":[{"host":"h","path":"user","group":"web","high_ticks":2,"low_ticks":0,"last_action_ms":null,"tombstones":[],${facts},"last_hold":"normal"}],"members":[]}`;
+    const up = `{"decision":"scale_up","reason":"overloaded","clone":"web-clone-3","clone_id":3,"since_ms":${WALL_MS}}`;
+    const down = `{"decision":"scale_down","reason":"underloaded","clone":"web-clone-2","clone_id":2,"since_ms":${WALL_MS}}`;
+    const read = (facts: string) => stateOf(restored(group(facts)));
+    expect(
+      read(`"outstanding":${up},"made_here":[2],"known_clones":[1,2],"out_of_bounds":"above"`),
+    ).toMatchObject({
+      outstanding: { cloneId: 3, step: 1, clonesThen: [1, 2] },
+      ours: ours(2),
+      side: "above",
+      row: 1,
+      highTicks: 2,
+      flapFactor: 1,
+    });
+    expect(
+      read(`"outstanding":${down},"made_here":[],"known_clones":null,"out_of_bounds":null`),
+    ).toMatchObject({ outstanding: { cloneId: 2, step: 1, clonesThen: [2] }, ours: [], side: null, row: 0 });
+    expect(() => parseState(group('"outstanding":null,"made_here":[0]'))).toThrow("groups.0");
+  });
+
   const ms = fc.integer({ min: 0, max: NOW_US / 1000 });
   const cloneId = fc.integer({ min: 1, max: 999_999_999 });
   const outstanding: fc.Arbitrary<Outstanding> = fc

@@ -23,12 +23,13 @@ function remembered(state: Partial<GroupState>, group = WEB): ReadonlyMap<string
 interface Given {
   readonly policies?: readonly Partial<ScalerPolicy>[];
   readonly states?: ReadonlyMap<string, RememberedGroup>;
+  readonly maxScaleUpsPerTick?: number;
 }
 
 function tickOf(observations: readonly Observation[], given: Given = {}) {
-  const { policies = [{}], states } = given;
+  const { policies = [{}], states, maxScaleUpsPerTick = 1 } = given;
   const all = policies.flatMap((keys) => scalerConfig(keys).policies);
-  const rules = new Rules(scalerConfig({}, { policies: all }), states);
+  const rules = new Rules(scalerConfig({}, { policies: all, maxScaleUpsPerTick }), states);
   const evaluations = rules.tick(observations, NOW_MS * 1000);
   return { evaluations, groups: rules.groups, decisions: evaluations.map(({ decision }) => words(decision)) };
 }
@@ -66,6 +67,26 @@ describe("one tick", () => {
       ]),
     });
     expect(result.decisions).toEqual(["hold host_limit", "scale_up overloaded busy-clone-1"]);
+  });
+
+  test("a step takes as many of the host's places as it has clones; groups of one load go by name", () => {
+    const observations = ["b", "a", "c"].map((group) => observation({ 0: 99 }, { group }));
+    const keys = {
+      scaleUpTriggerTicks: 1,
+      scaleUpMaxStep: 2,
+      targetPercent: 45,
+      scaleDownThresholdPercent: 10,
+    };
+    const result = tickOf([...observations, observation({ 0: 91 }, { group: "d" })], {
+      policies: [keys],
+      maxScaleUpsPerTick: 5,
+    });
+    expect(result.decisions).toEqual([
+      "scale_up overloaded b-clone-1 x2",
+      "scale_up overloaded a-clone-1 x2",
+      "scale_up overloaded c-clone-1",
+      "hold host_limit",
+    ]);
   });
 
   test("a paused group that would scale up takes no place from one that does", () => {

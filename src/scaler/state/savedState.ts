@@ -104,6 +104,31 @@ const fileSchema = z.object({
   members: z.array(memberSchema),
 });
 
+/** What version 1 says of a group otherwise than version 2. */
+const groupOfVersion1 = z
+  .looseObject({
+    outstanding: z.looseObject({ decision: z.unknown(), cloneId }).nullable(),
+    madeHere: z.array(cloneId),
+    knownClones: z.array(cloneId).nullable(),
+    outOfBounds: z.unknown(),
+  })
+  .transform(({ outstanding, madeHere, outOfBounds, ...group }) => {
+    const isUp = outstanding?.decision === "scale_up";
+    const clonesThen = group.knownClones ?? (outstanding === null || isUp ? [] : [outstanding.cloneId]);
+    return {
+      ...group,
+      outstanding: outstanding && { ...outstanding, step: 1, clonesThen },
+      ours: madeHere.map((id) => ({ cloneId: id, goneMs: null })),
+      side: outOfBounds,
+      row: outOfBounds === null ? 0 : 1,
+      flapFactor: 1,
+    };
+  });
+const fileOfVersion1 = z
+  .looseObject({ groups: z.array(groupOfVersion1) })
+  .transform((file): unknown => ({ ...file, version: VERSION }))
+  .pipe(fileSchema);
+
 export type SavedState = z.output<typeof fileSchema>;
 
 /** The text is no state file that this program can read; the message says why. */
@@ -132,41 +157,11 @@ export function parseState(text: string): SavedState {
   if (version !== VERSION && version !== 1) {
     throw new StateError(`version ${JSON.stringify(version)} where this program reads ${VERSION}`);
   }
-  const renamed = renamedKeys(json);
-  const result = fileSchema.safeParse(version === 1 ? fromVersion1(renamed) : renamed);
+  const result = (version === 1 ? fileOfVersion1 : fileSchema).safeParse(renamedKeys(json));
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const place = issue?.path.map((step) => snakeCase(String(step))).join(".");
   throw new StateError(`${place || "the whole"}: ${issue?.message ?? "unreadable"}`);
-}
-
-/** What version 1 says of a group, as far as version 2 says it otherwise. */
-const groupOfVersion1 = z.looseObject({
-  outstanding: z.looseObject({ decision: z.string(), cloneId }).nullable(),
-  madeHere: z.array(cloneId),
-  knownClones: z.array(cloneId).nullable(),
-  outOfBounds: z.unknown(),
-});
-const fileOfVersion1 = z.looseObject({ groups: z.array(groupOfVersion1) });
-
-/** A file of version 1 as one of version 2; itself where it is not in order. */
-function fromVersion1(file: unknown): unknown {
-  const { data } = fileOfVersion1.safeParse(file);
-  if (data === undefined) return file;
-  const groups = data.groups.map(({ madeHere, outOfBounds, ...group }) => ({
-    ...group,
-    ours: madeHere.map((id) => ({ cloneId: id, goneMs: null })),
-    side: outOfBounds,
-    row: outOfBounds === null ? 0 : 1,
-    flapFactor: 1,
-    outstanding: group.outstanding && {
-      ...group.outstanding,
-      step: 1,
-      clonesThen:
-        group.knownClones ?? (group.outstanding.decision === "scale_up" ? [] : [group.outstanding.cloneId]),
-    },
-  }));
-  return { ...data, version: VERSION, groups };
 }
 
 /** Throws StateError where there is no end of brackets. */
