@@ -130,7 +130,7 @@ describe.each(["kill", "terminate"] as const)("a restart of 1.5 s (%s)", (how) =
 
 test("a restart that takes longer than a poll interval causes no scale decision", async () => {
   const scaled = uninterrupted.filter(({ decision }) => decision.startsWith("scale"));
-  expect(scaled.map(({ decision }) => decision.split(" clones")[0])).toEqual([
+  expect(scaled.map(({ decision }) => decision.split(" step")[0])).toEqual([
     "scale_up overloaded web-clone-1",
     "scale_down underloaded web-clone-1",
   ]);
