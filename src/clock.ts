@@ -1,14 +1,11 @@
 /** Undoes a timer. Calling it twice, or after the timer fired, does nothing. */
 export type Cancel = () => void;
 
-/**
- * The time, passed in wherever a rule depends on it. Rates and durations use `nowUs` (monotonic, integer
- * microseconds, arbitrary origin); only what is shown or written to disk uses `wallMs`.
- */
+/** The time, passed in wherever a rule depends on it. */
 export interface Clock {
-  /** Monotonic time in integer microseconds. */
+  /** Monotonic, in integer microseconds from an arbitrary origin: for rates and durations. */
   nowUs(): number;
-  /** Wall time in milliseconds since the epoch. May jump. */
+  /** Milliseconds since the epoch, for what is shown or written to disk. May jump. */
   wallMs(): number;
   /** Calls `callback` once after `delayMs`, however long that is. */
   after(delayMs: number, callback: () => void): Cancel;
@@ -17,7 +14,7 @@ export interface Clock {
 /** Node fires a timer of more than this, 24.8 days, at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** The machine's clock. Its timers do not keep a process alive by themselves when `unref` is true. */
+/** The machine's clock. With `unref` its timers do not keep the process alive. */
 export function systemClock({ unref = false }: { unref?: boolean } = {}): Clock {
   return {
     nowUs: () => Math.round(performance.now() * 1000),
@@ -38,10 +35,8 @@ export function systemClock({ unref = false }: { unref?: boolean } = {}): Clock 
 const waiting: (() => void)[] = [];
 
 /**
- * Resolves in a later iteration of the event loop, when everyone who asked before has had a turn: one turn per
- * iteration, first come first served. Whoever does long work waits for one before each slice of it. All of the program
- * waits in one queue, so that forty renderings at once are as gentle on the loop as one: with `setImmediate` alone,
- * forty slices would run in one iteration.
+ * Resolves in a later iteration of the event loop, one caller per iteration, first come first served:
+ * with `setImmediate` alone, the slices of forty renderings would run in one.
  */
 export function yieldToEventLoop(): Promise<void> {
   return new Promise((resolve) => {
@@ -50,13 +45,10 @@ export function yieldToEventLoop(): Promise<void> {
   });
 }
 
-/** How long steps go on before others get their turn of the event loop. */
+/** How long steps go on before others get their turn. */
 const SLICE_MS = 5;
 
-/**
- * Runs the steps of long work to their end, the first few milliseconds of them at once. Resolves to what the work
- * returns; throws what a step throws.
- */
+/** Runs the steps of long work in slices, the first one at once. Resolves to what the work returns. */
 export async function inTurns<T>(steps: Iterator<unknown, T>): Promise<T> {
   for (let endMs = performance.now() + SLICE_MS; ; ) {
     const step = steps.next();
@@ -71,4 +63,38 @@ function grantTurn(): void {
   const grant = waiting.shift();
   if (waiting.length > 0) setImmediate(grantTurn);
   grant?.();
+}
+
+/**
+ * Work that may be asked for at any time and is done once at a time, after the caller's turn. For what
+ * is asked for while it is being done it is done once more.
+ */
+export class OneAtATime {
+  readonly #work: () => Promise<void>;
+  #isWanted = false;
+  #running: Promise<void> | null = null;
+
+  constructor(work: () => Promise<void>) {
+    this.#work = work;
+  }
+
+  request(): void {
+    this.#isWanted = true;
+    this.#running ??= this.#run();
+  }
+
+  /** Resolves when all that was asked for is done. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // a tick does not wait for disks
+    await Promise.resolve();
+    while (this.#isWanted) {
+      this.#isWanted = false;
+      await this.#work();
+    }
+    this.#running = null;
+  }
 }

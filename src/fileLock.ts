@@ -1,4 +1,4 @@
-/** A lock on a file for one process, which ends with it in whatever way that ends: nothing that is left over holds. */
+/** A lock on a file for one process: nothing that a dead process leaves behind holds it. */
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { lstat, realpath, rm } from "node:fs/promises";
@@ -8,13 +8,13 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { isErrno } from "./systemError.ts";
 
-/** With what is added to it at times, what the address of a unix socket may be: below 108 bytes on Linux, 104 on BSDs. */
+/** A unix socket's address is below 108 bytes on Linux, 104 on BSDs; a guard's has two more. */
 const MAX_ADDRESS_BYTES = 100;
 /** How often others may be quicker before this one gives up. */
 const ATTEMPTS = 5;
 /** How long an address may be taken and not listened to yet. */
 const BEFORE_LISTENING_MS = 20;
-/** Who took the socket of a dead process away at the same time as another has done so for long by then. */
+/** By then another that takes away the same dead socket has done so. */
 const LOOK_AGAIN_MS = 50;
 const ANSWER_MS = 1_000;
 
@@ -29,9 +29,9 @@ export class LongAddress extends Error {
 }
 
 /**
- * Takes the lock on a file, which need not be there: a unix socket beside it that is listened to. Resolves to what gives it
- * back; to null while another process has it. Throws the system's error where there can be no socket. Where its address would
- * be too long for one it is below the folder for temporary files, or refused with a LongAddress.
+ * Takes the lock on a file, which need not be there: a unix socket beside it that is listened to.
+ * Resolves to what gives it back; to null while another process has it. Throws where there can be no
+ * socket. One with too long an address is in the folder for temporary files, or refused (LongAddress).
  */
 export async function lockFile(
   file: string,
@@ -41,14 +41,8 @@ export async function lockFile(
   const token = randomBytes(8).toString("hex");
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const server = await listen(address, token);
-    if (server !== null) {
-      if (!(await isStillOurs(address, token))) return null;
-      return async () => {
-        server.close();
-        await once(server, "close");
-      };
-    }
-    if (await isListenedTo(address)) return null;
+    if (server !== null) return (await isStillOurs(address, token)) ? () => close(server) : null;
+    if ((await tokenAt(address)) !== null) return null;
     await removeStale(address);
   }
   return null;
@@ -81,9 +75,14 @@ async function listen(address: string, token: string): Promise<Server | null> {
   return server;
 }
 
+async function close(server: Server): Promise<void> {
+  server.close();
+  await once(server, "close");
+}
+
 /**
- * Whether the socket at the address is this process' a little later: two that found the same dead socket may both have got
- * it. The one that lost does not close its own, which would take the other's file away: it ends with the process.
+ * Whether the socket at the address is this process' a little later: two that found the same dead one
+ * may both have got it. Who lost does not close its own, which would take the other's file away.
  */
 async function isStillOurs(address: string, token: string): Promise<boolean> {
   for (let look = 0; look < ATTEMPTS; look++) {
@@ -93,35 +92,20 @@ async function isStillOurs(address: string, token: string): Promise<boolean> {
   return false;
 }
 
-/** What whoever listens at the address says of itself; nothing where it does not, or nobody does for the moment. */
-async function tokenAt(address: string): Promise<string> {
+/** What whoever listens at the address says; null where nobody does. */
+async function tokenAt(address: string): Promise<string | null> {
   const socket = connect(address).setEncoding("utf8");
   socket.setTimeout(ANSWER_MS, () => socket.destroy());
   let said = "";
   try {
     for await (const part of socket) said += part;
-  } catch {
-    // nobody, or somebody who is not asked twice
+  } catch (error) {
+    if (isErrno(error, "ECONNREFUSED") || isErrno(error, "ENOENT")) return null;
   }
   return said;
 }
 
-async function isListenedTo(address: string): Promise<boolean> {
-  const socket = connect(address);
-  try {
-    await once(socket, "connect");
-    return true;
-  } catch (error) {
-    return !isErrno(error, "ECONNREFUSED") && !isErrno(error, "ENOENT");
-  } finally {
-    socket.destroy();
-  }
-}
-
-/**
- * Takes away what a process left behind. One process at a time does so, behind a lock on the lock: else it might be that
- * of a process which was quicker.
- */
+/** Takes away what a process left behind, one process at a time: it might be that of a quicker one. */
 async function removeStale(address: string): Promise<void> {
   const found = await lstat(address).catch(() => null);
   if (found === null) return;
@@ -129,12 +113,11 @@ async function removeStale(address: string): Promise<void> {
   const guardAddress = `${address}.g`;
   const guard = await listen(guardAddress, "");
   if (guard === null) {
-    if (!(await isListenedTo(guardAddress))) await rm(guardAddress, { force: true });
+    if ((await tokenAt(guardAddress)) === null) await rm(guardAddress, { force: true });
     return;
   }
   // whoever has the address may be about to listen
   await setTimeout(BEFORE_LISTENING_MS);
-  if (!(await isListenedTo(address))) await rm(address, { force: true });
-  guard.close();
-  await once(guard, "close");
+  if ((await tokenAt(address)) === null) await rm(address, { force: true });
+  await close(guard);
 }

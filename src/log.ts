@@ -1,20 +1,17 @@
 import { writeSync } from "node:fs";
 import { type DestinationStream, type Logger as PinoLogger, pino, stdTimeFunctions } from "pino";
-import { type Clock, systemClock } from "./clock.ts";
+import { type Cancel, type Clock, systemClock } from "./clock.ts";
 import type { LogConfig } from "./config/sections.ts";
 
 /** A structured logger: `log.info({ host }, "connected")`. */
 export type Logger = PinoLogger;
 
 /** What code deep inside needs of a logger: structured fields and one sentence. */
-export interface Log {
-  debug(fields: object, message: string): void;
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
+export type Log = Readonly<
+  Record<"debug" | "info" | "warn" | "error", (fields: object, message: string) => void>
+>;
 
-/** A log that adds `fields` to each event. Unlike pino's child it follows the level that `log` is set to later. */
+/** Adds `fields` to each event. Unlike pino's child it follows a later change of `log`'s level. */
 export function withFields(log: Log, fields: object): Log {
   return {
     debug: (more, message) => log.debug({ ...fields, ...more }, message),
@@ -27,27 +24,16 @@ export function withFields(log: Log, fields: object): Log {
 const STDERR_FD = 2;
 
 /** Where whole lines go. */
-export interface LogOutput {
-  write(line: string): void;
-  /** Lines that were lost so far. */
-  readonly lost?: number;
-  /** Called with the lines that were lost when lines can be written again. */
-  onLost?: (lines: number) => void;
-}
+type LogOutput = Pick<LineOutput, "write"> & Partial<Pick<LineOutput, "lost" | "onLost">>;
 
 /** A logger, and the way to change how it logs while it is in use. */
-export interface Logging {
-  readonly log: Logger;
-  /** Lines that were lost so far, because whoever reads the log did not. */
-  readonly lostLines: number;
-  change(config: LogConfig): void;
-}
+export type Logging = ReturnType<typeof createLogging>;
 
 /**
- * Makes the program's logger. Every event is one line on stderr (or on `out`) with `time` (RFC 3339), `level`, `msg`
- * and the event's fields, as JSON or as logfmt.
+ * Makes the program's logger. Every event is one line on stderr (or on `out`) with `time` (RFC 3339),
+ * `level`, `msg` and the event's fields, as JSON or as logfmt.
  */
-export function createLogging(config: LogConfig, out: LogOutput = stderr()): Logging {
+export function createLogging(config: LogConfig, out: LogOutput = stderr()) {
   let { format } = config;
   const formatted: DestinationStream = {
     write: (line) => out.write(format === "json" ? line : `${toLogfmt(JSON.parse(line))}\n`),
@@ -61,11 +47,12 @@ export function createLogging(config: LogConfig, out: LogOutput = stderr()): Log
   const log = pino(options, formatted);
   out.onLost = (lines) => log.error({ lines }, "log lines were lost: nobody read the log, or it had no room");
   return {
-    log,
+    log: log as Logger,
+    /** Lines that were lost so far, because whoever reads the log did not. */
     get lostLines() {
       return out.lost ?? 0;
     },
-    change(next) {
+    change(next: LogConfig) {
       log.level = next.level;
       format = next.format;
     },
@@ -77,31 +64,30 @@ export function createLogger(config: LogConfig, out?: LogOutput): Logger {
   return createLogging(config, out).log;
 }
 
-/** What may wait for a reader of the log that stands still; what comes then is lost. Hours of an ordinary log. */
+/** What may wait for a reader of the log that stands still: hours of an ordinary log. */
 const MAX_WAITING_BYTES = 2 ** 20;
 const RETRY_MS = 100;
 
-export interface LineOutputOptions {
-  /** Writes what it can of the bytes and returns how many those are; throws where it would have to wait. */
-  readonly write: (bytes: Uint8Array) => number;
-  readonly clock: Pick<Clock, "after">;
-}
-
 /**
- * Lines to a reader that is never waited for. While they cannot be written, because a pipe or terminal is not read, a
- * disk is full or nobody is there, up to 1 MiB of them is kept.
+ * Lines to a reader that is never waited for. While they cannot be written, because a pipe or terminal
+ * is not read, a disk is full or nobody is there, up to 1 MiB of them is kept.
  */
-export class LineOutput implements LogOutput {
-  readonly #options: LineOutputOptions;
+export class LineOutput {
+  readonly #write: (bytes: Uint8Array) => number;
+  readonly #clock: Pick<Clock, "after">;
   readonly #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
-  #isPutOff = false;
+  #cancelRetry: Cancel | null = null;
   #untold = 0;
+  /** Lines that were lost so far. */
   lost = 0;
+  /** Called with the lines that were lost when lines can be written again. */
   onLost: (lines: number) => void = () => undefined;
 
-  constructor(options: LineOutputOptions) {
-    this.#options = options;
+  /** `write` returns how many of the bytes it wrote; it throws where it would have to wait. */
+  constructor(write: (bytes: Uint8Array) => number, clock: Pick<Clock, "after">) {
+    this.#write = write;
+    this.#clock = clock;
   }
 
   write(line: string): void {
@@ -113,52 +99,47 @@ export class LineOutput implements LogOutput {
     }
     this.#waiting.push(bytes);
     this.#waitingBytes += bytes.length;
-    if (!this.#isPutOff) this.writeWaiting();
+    if (this.#cancelRetry === null) this.writeWaiting();
   }
 
   /** Writes what can be written now. The rest is tried again. */
   writeWaiting(): void {
     try {
       for (let [bytes] = this.#waiting; bytes !== undefined; [bytes] = this.#waiting) {
-        const written = this.#options.write(bytes);
+        const written = this.#write(bytes);
         this.#waitingBytes -= written;
         if (written < bytes.length) this.#waiting[0] = bytes.subarray(written);
         else this.#waiting.shift();
       }
     } catch {
       // Whatever it is, the log is no place to tell it now.
-      if (!this.#isPutOff) this.#putOff();
+      this.#cancelRetry ??= this.#clock.after(RETRY_MS, () => {
+        this.#cancelRetry = null;
+        this.writeWaiting();
+      });
       return;
     }
     const lines = this.#untold;
     this.#untold = 0;
     if (lines > 0) this.onLost(lines);
   }
-
-  #putOff(): void {
-    this.#isPutOff = true;
-    this.#options.clock.after(RETRY_MS, () => {
-      this.#isPutOff = false;
-      this.writeWaiting();
-    });
-  }
 }
 
 /** stderr, whatever it is: written to at once where that works without waiting. */
 function stderr(): LineOutput {
   const { _handle: handle } = process.stderr as { _handle?: { setBlocking?(on: boolean): void } };
-  // Node has a terminal wait for whoever has stopped it (Ctrl-S). To ask for stderr makes a pipe one that does not wait.
+  // A stopped terminal (Ctrl-S) is not to be waited for. A pipe is not, once stderr was asked for.
   handle?.setBlocking?.(false);
   const clock = systemClock({ unref: true });
-  const output = new LineOutput({ write: (bytes) => writeSync(STDERR_FD, bytes), clock });
+  const output = new LineOutput((bytes) => writeSync(STDERR_FD, bytes), clock);
   process.on("exit", () => output.writeWaiting());
   return output;
 }
 
 /**
- * One event as `key=value` pairs: time, level and msg first. Values that hold anything but plain visible characters
- * are quoted and escaped as in JSON, so that an event never takes more than one line; an error is its message; other
- * nested values are JSON.
+ * One event as `key=value` pairs on one line: time, level and msg first. Values that hold anything but
+ * plain visible characters are quoted and escaped as in JSON; an error is its message; other nested
+ * values are JSON.
  */
 export function toLogfmt(event: Readonly<Record<string, unknown>>): string {
   const { time, level, msg, ...fields } = event;
@@ -171,7 +152,7 @@ export function toLogfmt(event: Readonly<Record<string, unknown>>): string {
 function logfmtValue(value: unknown): string {
   const text = plainText(value);
   if (/^[!#-<>-~]+$/.test(text)) return text;
-  // JSON leaves DEL, C1 controls and the Unicode line separators as they are; a terminal does not.
+  // what JSON leaves as it is and a terminal does not
   return JSON.stringify(text).replace(
     /[\u007f-\u009f\u2028\u2029]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
@@ -180,16 +161,7 @@ function logfmtValue(value: unknown): string {
 
 function plainText(value: unknown): string {
   if (typeof value === "string") return value;
-  if (isSerialisedError(value)) return value.message;
+  // a serialised error
+  if (value instanceof Object && "stack" in value && "message" in value) return String(value.message);
   return JSON.stringify(value) ?? "undefined";
-}
-
-function isSerialisedError(value: unknown): value is { message: string } {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "stack" in value &&
-    "message" in value &&
-    typeof value.message === "string"
-  );
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { commandBegun, commandEnded, guardSignals } from "./signals.ts";
 
-// Everything else is imported when this much is done: signals may come from now on, and what follows needs a Node that
-// can read it. This file and signals.ts keep to syntax that old versions know, such as no `await` out here.
+// First of all: signals may come from now on. This file and signals.ts keep to syntax that old versions
+// of Node know, such as no `await` out here; the rest is imported where Node can read it.
 guardSignals();
 
 /** The `engines` of package.json. */

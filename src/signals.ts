@@ -1,17 +1,17 @@
 /**
- * What signals do, from the first line of the program to its last write. This file imports nothing and keeps to syntax
- * that old versions of Node can read, for it is loaded before anything else.
+ * What signals do, from the first line of the program to its last write. Loaded before anything else:
+ * imports nothing, and keeps to syntax that old versions of Node can read.
  */
 
-/** They ask for the end. A service's CPU limit and a failing power supply send the last two. */
+/** They ask for the end: a service's CPU limit and a failing power supply send the last two. */
 const STOPPING: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGXCPU", "SIGPWR"];
 
-/** Of these a second one is meant: whoever sends it does not want to wait for an orderly end. */
+/** Whoever sends a second one of these does not want to wait for an orderly end. */
 const HURRYING: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"];
 
 /**
- * By themselves they would end the process, SIGUSR1 open a debugger. Not here: faults (SIGSEGV, SIGABRT and their like),
- * after which nothing can be trusted, job control (SIGTSTP, SIGTTIN, SIGTTOU), and what Node or the system ignores.
+ * By themselves they would end the process, SIGUSR1 open a debugger. Left as they are: faults such as
+ * SIGSEGV, job control such as SIGTSTP, and what Node or the system ignores.
  */
 const IGNORED: readonly NodeJS.Signals[] = [
   "SIGUSR1",
@@ -23,7 +23,7 @@ const IGNORED: readonly NodeJS.Signals[] = [
   "SIGSTKFLT",
 ];
 
-/** npm passes on what a terminal has sent to the whole process group: one request that is heard twice. */
+/** npm passes on what a terminal sends to all of the group: one request is heard twice. */
 const SAME_REQUEST_MS = 500;
 
 let isLoading = true;
@@ -35,9 +35,9 @@ let hangupStops = true;
 let reload: (() => void) | null = null;
 let hurry = endBy;
 
-/** Takes every signal. What asks for something is kept until a command says what it does about it. */
+/** Takes every signal. What one asks for is kept until a command says what it does about it. */
 export function guardSignals(): void {
-  // Node's own profiler lives by it: without it there is no profile, and the signal ends the process after all
+  // Node's own profiler lives by SIGPROF
   const isProfiled = process.execArgv
     .concat(process.env["NODE_OPTIONS"] || "")
     .some((flag) => /--(cpu-)?prof/.test(flag));
@@ -52,14 +52,14 @@ export function guardSignals(): void {
   });
 }
 
-/** A command has been begun: unless it waits for them, signals end the process as they always would. */
+/** A command has begun: unless it waits for signals, they end the process as always. */
 export function commandBegun(): void {
   isLoading = false;
   if (isHungUp && hangupStops && firstStop === null) stop("SIGHUP");
   else if (firstStop !== null && onStop === null) endBy(firstStop);
 }
 
-/** A command has done what it does: what is left, such as output that nobody reads, does not outlast a signal. */
+/** A command is done: what is left, such as output that nobody reads, ends with a signal. */
 export function commandEnded(): void {
   onStop = null;
   firstStop = null;
@@ -74,13 +74,13 @@ export function untilSignal({ hangup = true }: { hangup?: boolean } = {}): Promi
   });
 }
 
-/** What a hangup asks for where it does not ask for the end. One that has come already is answered now. */
+/** What a hangup asks for where not the end. One that has come already is answered now. */
 export function onHangup(callback: () => void): void {
   reload = callback;
   if (isHungUp) callback();
 }
 
-/** What a second request to end asks for, instead of ending the process at once. One after it does end it. */
+/** What a second request to end does instead of ending the process. One after it does end it. */
 export function onHurry(callback: (signal: NodeJS.Signals) => void): void {
   hurry = callback;
 }
@@ -100,7 +100,7 @@ function stop(signal: NodeJS.Signals): void {
   answer(signal);
 }
 
-/** Ends the process as the signal does by itself, so that a shell sees what happened; what cleans up at an exit does so. */
+/** Ends the process as the signal by itself would, after the handlers of "exit". */
 export function endBy(signal: NodeJS.Signals): void {
   process.emit("exit", 0);
   process.removeAllListeners(signal);

@@ -1,31 +1,17 @@
-import { readFileSync } from "node:fs";
-
-export interface BuildInfo {
-  readonly name: string;
-  readonly version: string;
-  /** The commit it was built from; null when that is not known, as when run from the sources. */
-  readonly revision: string | null;
-  /** Of Node, without the `v`. */
-  readonly nodeVersion: string;
-}
+import { existsSync, readFileSync } from "node:fs";
 
 const PACKAGE_FILE = new URL("../package.json", import.meta.url);
 /** Written by `npm run build` into the folder of the compiled program. */
 const REVISION_FILE = new URL("./REVISION", import.meta.url);
 
-/** What this program is. Throws when its own package.json is missing or damaged. */
-export function buildInfo(): BuildInfo {
-  const { name, version }: { name: string; version: string } = JSON.parse(readFileSync(PACKAGE_FILE, "utf8"));
-  return { name, version, revision: readRevision(), nodeVersion: process.versions.node };
-}
+export type BuildInfo = Readonly<ReturnType<typeof buildInfo>>;
 
-function readRevision(): string | null {
-  try {
-    return readFileSync(REVISION_FILE, "utf8").trim() || null;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
-    throw error;
-  }
+/** What this program is. Throws when its own package.json is missing or damaged. */
+export function buildInfo() {
+  const { name, version }: { name: string; version: string } = JSON.parse(readFileSync(PACKAGE_FILE, "utf8"));
+  /** The commit it was built from; null when that is not known, as when run from the sources. */
+  const revision = existsSync(REVISION_FILE) ? readFileSync(REVISION_FILE, "utf8").trim() || null : null;
+  return { name, version, revision, nodeVersion: process.versions.node };
 }
 
 /** What `--version` prints. */

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { systemClock } from "../src/clock.ts";
+import { OneAtATime, systemClock } from "../src/clock.ts";
+import { eventually, settle } from "./support/eventually.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -40,5 +41,51 @@ describe("the machine's clock", () => {
     vi.advanceTimersByTime(200 * DAY_MS);
     expect(called).not.toHaveBeenCalled();
     expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("work that is done once at a time", () => {
+  /** Work that ends when told to; `begun` counts how often it has begun. */
+  function slowWork() {
+    let begun = 0;
+    let finish = () => {};
+    const work = new OneAtATime(() => {
+      begun++;
+      return new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+    });
+    return { work, begun: () => begun, finish: () => finish() };
+  }
+
+  it("is not begun in the turn of whoever asks for it", async () => {
+    const { work, begun } = slowWork();
+    work.request();
+    expect(begun()).toBe(0);
+    await eventually("it to begin", () => begun() === 1);
+  });
+
+  it("is done once more for all requests while it is being done", async () => {
+    const { work, begun, finish } = slowWork();
+    work.request();
+    await eventually("it to begin", () => begun() === 1);
+    let isIdle = false;
+    work.request();
+    work.request();
+    work.request();
+    const idle = work.idle().then(() => {
+      isIdle = true;
+    });
+    await settle();
+    expect(begun()).toBe(1);
+    finish();
+    await eventually("it to begin again", () => begun() === 2);
+    expect(isIdle).toBe(false);
+    finish();
+    await idle;
+    await settle();
+    expect(begun()).toBe(2);
+    work.request();
+    await eventually("it to begin anew", () => begun() === 3);
   });
 });

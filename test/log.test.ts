@@ -71,16 +71,14 @@ describe("the output of the log", () => {
     const clock = new FakeClock();
     const taken: string[] = [];
     let room = Number.POSITIVE_INFINITY;
-    const output = new LineOutput({
-      clock,
-      write: (bytes) => {
-        const part = bytes.subarray(0, room);
-        if (part.length === 0) throw Object.assign(new Error(code), { code });
-        room -= part.length;
-        taken.push(Buffer.from(part).toString());
-        return part.length;
-      },
-    });
+    const write = (bytes: Uint8Array) => {
+      const part = bytes.subarray(0, room);
+      if (part.length === 0) throw Object.assign(new Error(code), { code });
+      room -= part.length;
+      taken.push(Buffer.from(part).toString());
+      return part.length;
+    };
+    const output = new LineOutput(write, clock);
     const setRoom = (bytes: number) => {
       room = bytes;
       clock.advance(1000);

@@ -22,20 +22,14 @@ import type { BuildInfo } from "../version.ts";
 import { createApp, type LastReload } from "../web/app.ts";
 import { ListenError, Listeners } from "../web/server.ts";
 
-export interface ExporterOptions {
+interface ExporterOptions {
   readonly config: Config;
   readonly clock: Clock;
   readonly logging: Logging;
   readonly build: BuildInfo;
 }
 
-/** The folder of the state file, kept from other programs. */
-interface StateLock {
-  readonly folder: string;
-  readonly release: () => Promise<void>;
-}
-
-/** Whether an error is one of those that a configuration is refused with when it is put in force. */
+/** Whether an error is one of those with which a configuration is refused. */
 export function isRefusal(error: unknown): error is Error {
   return error instanceof ListenError || error instanceof StateFolderError;
 }
@@ -45,7 +39,7 @@ interface Running {
   readonly target: Target;
 }
 
-/** The whole running program: targets into the fleet, the fleet onto the web and to the scaler. */
+/** The running program: targets into the fleet, the fleet onto the web and to the scaler. */
 export class Exporter {
   readonly #clock: Clock;
   readonly #logging: Logging;
@@ -57,7 +51,8 @@ export class Exporter {
   readonly #metrics: SelfMetrics;
   readonly #scaler: Scaler;
   #config: Config;
-  #stateLock: StateLock | null = null;
+  /** the folder of the state file, kept from other programs */
+  #stateLock: { readonly folder: string; readonly release: () => Promise<void> } | null = null;
   /** the targets that are read, in the order of the configuration */
   #running: readonly Running[] = [];
   #ready = false;
@@ -87,7 +82,7 @@ export class Exporter {
       fleet: observed,
       sources: [observed],
       config: config.scaler,
-      // those that are read: while a reload stops one, what is remembered is still of where it was
+      // while a reload stops one, what is remembered is still of where it was
       targets: () =>
         new Map(this.#running.map(({ config: { name, socketDir } }) => [name, resolve(socketDir)])),
       files: filesOnDisk({ clock, log, resolvePath: statePath }),
@@ -111,14 +106,14 @@ export class Exporter {
   }
 
   /**
-   * Listens and begins to read the targets. Throws, nothing begun, a ListenError when an address cannot be had, or a
-   * StateFolderError when another program has the state's folder.
+   * Listens and begins to read the targets. Throws, nothing begun, a ListenError or, when another
+   * program has the state's folder, a StateFolderError.
    */
   async start(): Promise<void> {
     await this.#take(this.#config);
     await this.#read(this.#config.targets);
     this.#scaler.start();
-    this.#configRead([]);
+    this.configRead();
     this.#ready = true;
     for (const { url } of this.#listeners.addresses) {
       this.#log.info({ url: `${url}${this.#config.web.telemetryPath}` }, "serving metrics");
@@ -130,19 +125,20 @@ export class Exporter {
     return this.#listeners.addresses.map(({ url }) => url);
   }
 
-  /** Puts another configuration in force. Throws as `start` does, with the one before in force. */
+  /** Puts another configuration in force. Throws as `start` does, the one before in force. */
   async change(config: Config): Promise<void> {
     await this.#take(config);
     this.#config = config;
     this.#fleet.setDeathTimeout(config.scaler.defaults.deathTimeoutMs);
     await this.#read(config.targets);
     this.#scaler.reconfigure(config.scaler);
-    this.#configRead([]);
+    this.configRead();
   }
 
-  /** A configuration was read and could not be taken: counted and shown with what is wrong; the one before stays. */
-  changeRefused(problems: readonly string[]): void {
-    this.#configRead(problems);
+  /** A configuration was read, to be counted and shown: taken, or refused for these problems. */
+  configRead(problems: readonly string[] = []): void {
+    this.#lastReload = { timeMs: this.#clock.wallMs(), problems };
+    this.#metrics.configRead(problems.length === 0, this.#lastReload.timeMs);
   }
 
   /** No more ticks; resolves when what the scaler remembers is on the disk. */
@@ -150,7 +146,7 @@ export class Exporter {
     return this.#scaler.stop();
   }
 
-  /** Keeps what the scaler remembers, finishes the responses on the way within the web server's deadline, leaves the hosts. */
+  /** Keeps what the scaler remembers, finishes the responses on the way, leaves the hosts. */
   async stop(): Promise<void> {
     this.#ready = false;
     this.#stream.close();
@@ -159,7 +155,7 @@ export class Exporter {
     await this.#stateLock?.release();
   }
 
-  /** Takes the addresses and the state's folder that a configuration names and gives up those of before: all or nothing. */
+  /** Takes a configuration's addresses and state folder in place of those before: all or nothing. */
   async #take({ web, scaler }: Config): Promise<void> {
     const before = this.#stateLock;
     const path = scaler.policies.length === 0 ? null : resolve(statePath(scaler.stateFile));
@@ -180,8 +176,8 @@ export class Exporter {
   }
 
   /**
-   * Makes the running targets those of `configs`. A target whose settings are as before goes on undisturbed; all others
-   * are stopped before any is started, for a subscription that two connections want is taken from one of them.
+   * Makes the running targets those of `configs`. One whose settings are as before goes on undisturbed;
+   * the others are stopped before any is started, lest two connections want the same subscription.
    */
   async #read(configs: readonly TargetConfig[]): Promise<void> {
     const kept = this.#running.filter(({ config }) =>
@@ -191,9 +187,10 @@ export class Exporter {
     await Promise.all(ended.map(({ target }) => target.stop()));
     for (const { config } of ended) {
       const successor = configs.find(({ name }) => name === config.name);
-      // what is known under this name is no longer true: the target is gone, or stands for something else now
-      if (successor === undefined || !readsTheSame(config, successor)) this.#fleet.removeHost(config.name);
-      if (successor?.socketDir !== config.socketDir) this.#scaler.forgetHost(config.name);
+      const isSameHost = successor?.socketDir === config.socketDir;
+      const isReadAsBefore = isSameHost && isDeepStrictEqual(successor.subscribe, config.subscribe);
+      if (!isReadAsBefore) this.#fleet.removeHost(config.name);
+      if (!isSameHost) this.#scaler.forgetHost(config.name);
     }
     this.#running = configs.map((config) => {
       const running = kept.find((one) => isDeepStrictEqual(one.config, config));
@@ -204,11 +201,6 @@ export class Exporter {
       target.start();
       return { config, target };
     });
-  }
-
-  #configRead(problems: readonly string[]): void {
-    this.#lastReload = { timeMs: this.#clock.wallMs(), problems };
-    this.#metrics.configRead(problems.length === 0, this.#lastReload.timeMs);
   }
 
   #targets(): readonly TargetSnapshot[] {
@@ -260,8 +252,3 @@ const VM_WARNINGS: Readonly<Record<VmWarning["kind"], string>> = {
   usage: "a VM's counters say that it used more CPU than it has: such steps count as no measurement",
   decrease: "a VM's counters went back though it was not restarted: such steps count as no measurement",
 };
-
-/** Whether what is known of a host's VMs stays true under changed settings. */
-function readsTheSame(before: TargetConfig, after: TargetConfig): boolean {
-  return before.socketDir === after.socketDir && isDeepStrictEqual(before.subscribe, after.subscribe);
-}

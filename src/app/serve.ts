@@ -1,4 +1,4 @@
-import { type Cancel, type Clock, systemClock } from "../clock.ts";
+import { type Cancel, type Clock, OneAtATime, systemClock } from "../clock.ts";
 import { formatProblem, type Problem } from "../config/checkedYaml.ts";
 import { loadSettings, type ServeFlags, usualFile } from "../config/load.ts";
 import { createLogging, type Logging } from "../log.ts";
@@ -6,22 +6,16 @@ import { endBy, onHangup, onHurry } from "../signals.ts";
 import { buildInfo } from "../version.ts";
 import { Exporter, isRefusal } from "./exporter.ts";
 
-/** Longer than the web server gives responses on the way, shorter than what is promised to whoever stops it. */
+/** Longer than the web server gives responses on the way, shorter than what is promised. */
 const STOP_DEADLINE_MS = 4_800;
 /** For the state alone, when a second signal asks for an end at once. */
 const STATE_DEADLINE_MS = 1_000;
 
-export interface ServeOptions {
-  readonly flags: ServeFlags;
-  /** Resolves, with what asks for it, when the program is to end. */
-  readonly stop: Promise<string>;
-}
-
 /**
- * Serves metrics until it is told to stop, reading the configuration again on SIGHUP. Resolves to the process' exit
- * code: 0 when it was told to stop, 1 when it could not start.
+ * Serves metrics until `stop` resolves with what asks for the end, reading the configuration again on
+ * SIGHUP. Resolves to the process' exit code: 1 when it could not start.
  */
-export async function serve({ flags, stop }: ServeOptions): Promise<number> {
+export async function serve(flags: ServeFlags, stop: Promise<string>): Promise<number> {
   const settings = loadSettings(flags);
   if (!settings.ok) {
     for (const problem of settings.problems) console.error(formatProblem(problem));
@@ -42,13 +36,6 @@ export async function serve({ flags, stop }: ServeOptions): Promise<number> {
 
   const clock = systemClock();
   const exporter = new Exporter({ config: settings.config, clock, logging, build });
-  // What was started from a file is reloaded from that file or not at all.
-  let configFile = settings.file;
-  const reloads = new Reloads(async () => {
-    const given = configFile === null ? flags : { ...flags, configFile };
-    if (await reload(exporter, logging, given)) configFile ??= usualFile();
-  });
-  onHangup(reloads.request);
   try {
     await exporter.start();
   } catch (error) {
@@ -56,25 +43,34 @@ export async function serve({ flags, stop }: ServeOptions): Promise<number> {
     log.error({}, error.message);
     return 1;
   }
-  reloads.start();
-  log.info({ reason: await stop }, "stopping");
+  // What was started from a file is reloaded from that file or not at all.
+  let configFile = settings.file;
+  let isStopping = false;
+  const reloads = new OneAtATime(async () => {
+    const given = configFile === null ? flags : { ...flags, configFile };
+    if (!isStopping && (await reload(exporter, logging, given))) configFile ??= usualFile();
+  });
+  onHangup(() => reloads.request());
+  const reason = await stop;
+  isStopping = true;
+  log.info({ reason }, "stopping");
   onHurry((signal) => {
     log.warn({ reason: signal }, "stopping at once");
     void within(STATE_DEADLINE_MS, exporter.keepState(), clock).then(() => endBy(signal));
   });
-  const stopped = reloads.end().then(() => exporter.stop());
+  const stopped = reloads.idle().then(() => exporter.stop());
   await within(STOP_DEADLINE_MS, stopped, clock);
   log.info({}, "stopped");
   return 0;
 }
 
-/** All or nothing: a wrong file, or an address that cannot be had, leaves everything as it was. Tells whether it was taken. */
+/** Whether the configuration was taken: what is wrong with it leaves all as it was. */
 async function reload(exporter: Exporter, logging: Logging, flags: ServeFlags): Promise<boolean> {
   const { log } = logging;
   const settings = loadSettings(flags, { isReload: true });
   const { file } = settings;
   const refuse = (problems: readonly string[], why: { reason?: string } = {}) => {
-    exporter.changeRefused(problems);
+    exporter.configRead(problems);
     log.error({ file, ...why }, "configuration not reloaded: the one before stays in force");
     return false;
   };
@@ -107,45 +103,4 @@ async function within(ms: number, work: Promise<void>, clock: Clock): Promise<vo
   });
   await Promise.race([work, deadline]);
   stopTimer();
-}
-
-/** Runs one reload at a time. What is asked for before the start or during a reload is done once, afterwards. */
-export class Reloads {
-  readonly #reload: () => Promise<void>;
-  #mustWait = true;
-  #wanted = false;
-  #ended = false;
-  #running: Promise<void> = Promise.resolve();
-
-  constructor(reload: () => Promise<void>) {
-    this.#reload = reload;
-  }
-
-  readonly request = (): void => {
-    this.#wanted = true;
-    if (!this.#mustWait) this.start();
-  };
-
-  /** From now on requests are followed. */
-  start(): void {
-    this.#running = this.#run();
-  }
-
-  /** From now on they are not. Resolves when the one that is being followed is done. */
-  async end(): Promise<void> {
-    this.#ended = true;
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    this.#mustWait = true;
-    try {
-      while (this.#wanted && !this.#ended) {
-        this.#wanted = false;
-        await this.#reload();
-      }
-    } finally {
-      this.#mustWait = this.#ended;
-    }
-  }
 }

@@ -6,17 +6,17 @@ export interface TickerOptions {
   /** One tick, `lagUs` after the time it was meant for. Must not throw. */
   readonly tick: (lagUs: number) => void;
   /**
-   * When the last tick was (monotonic), if the program was only restarted: ticks go on at their times. The first one is
-   * put off, by one interval at most, until `caughtUp` says that all that is expected has been heard again.
+   * When the last tick was (monotonic), if the program was only restarted: ticks go on at their times. The
+   * first is put off, by one interval at most, until `caughtUp`: all that is expected was heard again.
    */
   readonly lastTickUs?: number | null;
   readonly caughtUp?: () => boolean;
 }
 
 /**
- * Ticks once per interval on the monotonic clock, the first time one interval after the first samples arrived (unless
- * it goes on where the program was before a restart). Times are counted from the ideal one, so lateness does not add up. A late tick is not made up for by a second one: the next is at
- * the first ideal time that leaves it at least half an interval, for a shorter window gives no rates.
+ * Ticks once per interval on the monotonic clock, first one interval after the first samples, unless it
+ * goes on where the program was before a restart. Times are counted from the ideal one, so lateness does
+ * not add up. A late tick is followed by half an interval at least: a shorter window gives no rates.
  */
 export class Ticker {
   readonly #clock: Clock;
@@ -59,7 +59,9 @@ export class Ticker {
       this.#originUs ??= arrivalUs;
       if (this.#nextUs === null) this.#schedule();
     }
-    if (!this.#stopped && this.#isPutOff && this.#caughtUp()) this.#arm();
+    if (!this.#isCatchingUp || this.#stopped || this.#nextUs === null) return;
+    const isPutOff = this.#clock.nowUs() >= this.#nextUs;
+    if (isPutOff && this.#caughtUp()) this.#waitUntil(this.#nextUs);
   }
 
   /** Another interval, counted from the last ideal time. */
@@ -74,26 +76,16 @@ export class Ticker {
     this.#cancel();
   }
 
-  /** The first tick after a restart is due, and waits for what has not been heard again. */
-  get #isPutOff(): boolean {
-    return this.#isCatchingUp && this.#nextUs !== null && this.#clock.nowUs() >= this.#nextUs;
-  }
-
   /** Sets the next tick to the first ideal time that has not passed. */
   #schedule(): void {
     if (this.#originUs === null || this.#stopped) return;
     const passed = Math.ceil((this.#clock.nowUs() - this.#originUs) / this.#intervalUs);
     this.#nextUs = this.#originUs + Math.max(1, passed) * this.#intervalUs;
-    this.#arm();
-  }
-
-  #arm(): void {
-    this.#cancel();
-    if (this.#nextUs === null) return;
     this.#waitUntil(this.#nextUs);
   }
 
   #waitUntil(us: number): void {
+    this.#cancel();
     const waitMs = Math.ceil((us - this.#clock.nowUs()) / 1000);
     this.#cancel = this.#clock.after(Math.max(0, waitMs), () => this.#due());
   }
@@ -102,20 +94,17 @@ export class Ticker {
     const idealUs = this.#nextUs;
     if (idealUs === null) return;
     const nowUs = this.#clock.nowUs();
+    const latestUs = this.#isCatchingUp && !this.#caughtUp() ? idealUs + this.#intervalUs : idealUs;
     // timers may fire a little early
-    if (nowUs < idealUs) {
-      this.#arm();
-      return;
-    }
-    const latestUs = idealUs + this.#intervalUs;
-    if (this.#isCatchingUp && nowUs < latestUs && !this.#caughtUp()) {
-      this.#waitUntil(latestUs);
+    const dueUs = nowUs < idealUs ? idealUs : latestUs;
+    if (nowUs < dueUs) {
+      this.#waitUntil(dueUs);
       return;
     }
     this.#isCatchingUp = false;
     this.#originUs = idealUs;
     this.#nextUs = idealUs + Math.ceil((nowUs - idealUs) / this.#intervalUs + 0.5) * this.#intervalUs;
-    this.#arm();
+    this.#waitUntil(this.#nextUs);
     this.#tick(nowUs - idealUs);
   }
 }

@@ -6,6 +6,7 @@ import { pipeline as pipelined } from "node:stream/promises";
 import { constants, createGunzip, createGzip } from "node:zlib";
 import type { Clock } from "../clock.ts";
 import { lockFile } from "../fileLock.ts";
+import { lineBefore } from "../files.ts";
 import { isErrno, plainMessage } from "../systemError.ts";
 
 /** Why nothing, or nothing more, can be recorded; for people, on one line. */
@@ -114,7 +115,6 @@ async function locked(file: string, report: (line: string) => void): Promise<() 
 }
 
 const NEWLINE = 0x0a;
-const BLOCK_BYTES = 64 * 1024;
 /** Of a line, what its time stands in. */
 const HEAD_BYTES = 64;
 const LINE_BEGINNING = '{"time":"';
@@ -148,21 +148,6 @@ async function openThere(file: string): Promise<FileHandle | null> {
     if (isErrno(error, "ENOENT")) return null;
     throw error;
   }
-}
-
-/** The line that reaches up to the byte at `end`: where it begins, and its first bytes. */
-async function lineBefore(handle: FileHandle, end: number): Promise<{ start: number; head: string }> {
-  const block = Buffer.alloc(BLOCK_BYTES);
-  let start = end;
-  while (start > 0) {
-    const from = Math.max(0, start - BLOCK_BYTES);
-    await handle.read(block, 0, start - from, from);
-    const newline = block.subarray(0, start - from).lastIndexOf(NEWLINE);
-    start = from + newline + 1;
-    if (newline !== -1) break;
-  }
-  const { bytesRead } = await handle.read(block, 0, Math.min(HEAD_BYTES, end - start), start);
-  return { start, head: block.toString("utf8", 0, bytesRead) };
 }
 
 function timeOf(line: string): number | null {

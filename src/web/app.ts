@@ -16,13 +16,13 @@ import { CONTENT_SECURITY_POLICY, landingPage, notFoundPage } from "./page.ts";
 import { send, sendError, sendText } from "./responses.ts";
 import { Deadline, ROUTE_LABELS } from "./routes.ts";
 
-/** When the configuration was last read, and why it was refused then: empty when it was taken. */
+/** When the configuration was last read, and why it was refused then. */
 export interface LastReload {
   readonly timeMs: number;
   readonly problems: readonly string[];
 }
 
-/** The parts of the program that the web side serves. What may change is asked for anew with each request. */
+/** What the web side serves. What may change is asked for with each request. */
 export interface WebDeps {
   readonly clock: Clock;
   readonly log: Logger;
@@ -31,7 +31,7 @@ export interface WebDeps {
   readonly scaler: Pick<Scaler, "decisions" | "explain" | "summary">;
   /** JSON lines, each published under its host's name, or under none where it concerns all. */
   readonly stream: Broadcast<TraceMessage>;
-  /** How many clients the stream may have at once, and what may wait for one of them before it is dropped. */
+  /** What may wait for one client of the stream before it is dropped, and how many there may be. */
   readonly streamLimits?: { readonly maxClients: number; readonly maxBacklogBytes: number };
   /** The configuration in force. */
   readonly config: () => Config;
@@ -45,7 +45,6 @@ export interface WebDeps {
 
 const PAGE_TYPE = "text/html; charset=utf-8";
 
-/** The web side of the program: metrics, health, API and pages. Decides by `deps` alone, keeps no state but counts. */
 export function createApp(deps: WebDeps): express.Express {
   const metrics = metricsHandler(deps);
   const app = express();
@@ -61,7 +60,7 @@ export function createApp(deps: WebDeps): express.Express {
     next();
   });
   app.use(commonHeaders, readOnly);
-  // Compared with each request, because a reload of the configuration may change it.
+  // a reload of the configuration may change it
   app.use((request, response, next) =>
     request.path === deps.config().web.telemetryPath ? metrics(request, response, next) : next(),
   );
@@ -96,14 +95,13 @@ const commonHeaders: express.RequestHandler = (_request, response, next) => {
 
 const readOnly: express.RequestHandler = (request, response, next) => {
   if (request.method === "GET" || request.method === "HEAD") return next();
-  // Whatever body comes with it is not worth reading.
+  // a body that comes with it is not read
   response.setHeader("Connection", "close").setHeader("Allow", "GET, HEAD");
   const text = `${request.method} is not allowed here: everything can only be read (GET, HEAD).`;
   if (isApi(request.path)) sendError(response, 405, "bad_data", text);
   else sendText(response, 405, text);
 };
 
-/** Wrong paths are answered as suits the client: JSON below /api, a page for browsers, a line for others. */
 function notFound(request: express.Request, response: express.Response, { telemetryPath }: WebConfig): void {
   const { path } = request;
   const words = `There is nothing at ${path}. The metrics are at ${telemetryPath}, links to all else at /.`;

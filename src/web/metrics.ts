@@ -5,7 +5,6 @@ import { type RenderTally, renderExposition } from "../exposition/writer.ts";
 import type { WebDeps } from "./app.ts";
 import { ConcurrencyLimit, deliver, sendText } from "./responses.ts";
 
-/** Answers scrapes: negotiated format and compression, rendered as fast as the client takes it. */
 export function metricsHandler(deps: WebDeps): RequestHandler {
   const { clock } = deps;
   const limit = new ConcurrencyLimit();
@@ -40,8 +39,8 @@ export function metricsHandler(deps: WebDeps): RequestHandler {
 }
 
 /**
- * The format that a client's Accept header asks for. OpenMetrics goes only to clients that name it, in version 1.0.0 or
- * without a version, and want it at least as much as text; all others get text, also those that accept neither.
+ * The format that a client's Accept header asks for: OpenMetrics for clients that name it, in version
+ * 1.0.0 or without one, and want it at least as much as text; text for all others.
  */
 export function negotiateFormat(accept: string | undefined): ExpositionFormat {
   const ranges = parseRanges(accept ?? "");
@@ -63,7 +62,7 @@ function isOpenMetrics({ value, version }: Range): boolean {
   return value === "application/openmetrics-text" && (version === undefined || version === "1.0.0");
 }
 
-/** How much text is wanted: what names it most closely counts. A client that asks for text 1.0.0 reads 0.0.4. */
+/** How much text is wanted: what names it most closely counts. */
 function textQuality(ranges: readonly Range[]): number {
   for (const value of ["text/plain", "text/*", "*/*"]) {
     const matching = ranges.filter((range) => range.value === value);
@@ -72,10 +71,7 @@ function textQuality(ranges: readonly Range[]): number {
   return 0;
 }
 
-/**
- * Reads a header such as `text/plain;version=0.0.4;q=0.5, *` + `/*;q=0.1`, in lower case. What makes no sense is left out.
- * A quality of 0 is "not this one".
- */
+/** Reads a header such as `text/plain;version=0.0.4;q=0.5`, without what makes no sense. */
 function parseRanges(header: string) {
   const ranges = header.toLowerCase().replace(/[\s"]/g, "").split(",");
   return ranges.flatMap((range) => {

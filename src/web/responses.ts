@@ -10,8 +10,8 @@ export class ConcurrencyLimit {
   #running = 0;
 
   /**
-   * Counts one more request, and returns how to end it (once). Null where it is answered already: HEAD with the headers
-   * so far, one above `limit` by `refuse`. A limit of 0 is none.
+   * Counts one more request, and returns how to end it (once). Null where it is answered already: HEAD
+   * with the headers so far, one above `limit` by `refuse`. A limit of 0 is none.
    */
   begin(response: Response, limit: number, refuse: () => void): (() => void) | null {
     if (response.req.method === "HEAD") {
@@ -40,11 +40,13 @@ export function sendData(response: Response, data: unknown): void {
   send(response, 200, JSON_TYPE, toJson({ status: "success", data }));
 }
 
-/** The kinds of error that the API names, as Prometheus' API does. */
-export type ApiErrorType = "bad_data" | "not_found" | "unavailable" | "internal";
-
 /** Answers as Prometheus' API does when it cannot. */
-export function sendError(response: Response, status: number, errorType: ApiErrorType, error: string): void {
+export function sendError(
+  response: Response,
+  status: number,
+  errorType: "bad_data" | "not_found" | "unavailable" | "internal",
+  error: string,
+): void {
   send(response, status, JSON_TYPE, toJson({ status: "error", errorType, error }));
 }
 
@@ -55,21 +57,20 @@ export function send(response: Response, status: number, contentType: string, bo
 
 export const JSON_TYPE = "application/json; charset=utf-8";
 
-/** JSON in which a bigint is decimal text: a JSON number of that size would lose digits where it is read. */
+/** JSON in which a bigint is decimal text: as a number it would lose digits where it is read. */
 export function toJson(value: unknown): string {
   return (
     JSON.stringify(value, (_key, field) => (typeof field === "bigint" ? field.toString() : field)) ?? "null"
   );
 }
 
-/** How far the client got: `ok` all of it is handed to its connection; `timeout` cut by us; `aborted` it went away. */
-export type Delivered = "ok" | "timeout" | "aborted";
+/** The client took it all, was cut (see Deadline), or went away. */
+type Delivered = "ok" | "timeout" | "aborted";
 
 /**
- * Sends a response that is made in pieces, as fast as its client takes them, and says how that ended. It ends early when
- * it is cut (see Deadline) and when the client goes away; `signal` tells the maker of the pieces. Throws what making a
- * piece throws: before anything is sent where it is the first (`response.headersSent` is false then), else with the
- * connection cut.
+ * Sends a response that is made in pieces, as fast as its client takes them. `signal` tells the maker of
+ * the pieces that it ended early. Throws what making a piece throws: before anything is sent where it is
+ * the first (`response.headersSent` is false then), else with the connection cut.
  */
 export async function deliver(
   response: Response,
@@ -82,14 +83,14 @@ export async function deliver(
   const outcome = (): Delivered => (isWhole ? "ok" : deadline.isOver ? "timeout" : "aborted");
   const ended = new Promise<null>((resolve) => {
     response.once("close", () => {
-      // Looked at now: later the pieces end early and it seems finished.
+      // later the pieces end early and it seems finished
       isWhole = response.writableFinished;
       stop.abort();
       resolve(null);
     });
   });
   const pieces = makePieces(stop.signal);
-  // Making the first may take for ever (or fail): nobody waits for it once the client is gone.
+  // making the first may take for ever: nobody waits for it once the client is gone
   const first = await Promise.race([pieces.next(), ended]);
   if (first === null || stop.signal.aborted) {
     void pieces.return();
@@ -112,7 +113,7 @@ export async function deliver(
     if (gzip) await pipeline(guarded, createGzip(GZIP), response);
     else await pipeline(guarded, response);
   } catch {
-    // What the connection complains about is that the client is gone; what the pieces threw is told apart below.
+    // the client is gone, or what the pieces threw
     isWhole = false;
   }
   if (failures.length > 0 && !deadline.isOver) throw failures[0];

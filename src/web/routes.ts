@@ -6,7 +6,7 @@ import type { Logger } from "../log.ts";
 import type { WebDeps } from "./app.ts";
 import { sendError } from "./responses.ts";
 
-/** What is served beside the metrics and the front page: the query parameters that each knows, and its use in words. */
+/** What is served beside metrics and front page, and the query parameters that each knows. */
 export const ROUTES: readonly {
   readonly path: string;
   readonly what: string;
@@ -34,7 +34,7 @@ export const ROUTES: readonly {
 const METRICS = "/metrics";
 const OTHER = "other";
 
-/** Values of the label `route`: `/metrics` wherever the metrics are, `other` for paths at which there is nothing. */
+/** Values of the label `route`: `/metrics` wherever the metrics are, `other` where there is nothing. */
 export const ROUTE_LABELS: readonly string[] = ["/", METRICS, ...ROUTES.map(({ path }) => path), OTHER];
 
 /** Prometheus says with this header how long it will wait, in seconds. */
@@ -47,8 +47,8 @@ export interface CutDeps {
 }
 
 /**
- * What ends the connection of this request, whose client does not take what it asks for; counted by route and logged with
- * the reason. To be made before Express shortens the request's URL for its routers.
+ * What ends the connection of this request, whose client does not take what it asks for; counted by route
+ * and logged with the reason. To be made before Express shortens the request's URL for its routers.
  */
 export function cutter({ log, metrics, config }: CutDeps, request: IncomingMessage): (why: string) => void {
   const [path = ""] = (request.url ?? "").split("?");
@@ -57,14 +57,13 @@ export function cutter({ log, metrics, config }: CutDeps, request: IncomingMessa
   return (why) => {
     metrics.responsesCut(route, 1);
     log.warn({ client: request.socket.remoteAddress, route }, `response cut: ${why}`);
-    // What is not whole cannot be taken for it when the connection ends.
     request.socket.destroy();
   };
 }
 
 /**
- * The time that a client has to take its response, after which it is cut: `web.write_timeout`, or what Prometheus says
- * that it waits if that is shorter.
+ * The time that a client has to take its response before it is cut: `web.write_timeout`, or what
+ * Prometheus says that it waits if that is shorter.
  */
 export class Deadline {
   readonly #cut: (why: string) => void;
@@ -96,7 +95,7 @@ export class Deadline {
   }
 }
 
-/** Refuses what a route below `/api` does not know, with what it knows: a mistyped filter would filter nothing. */
+/** Refuses a parameter that a route below `/api` does not know: a mistyped filter would filter nothing. */
 export const knownParameters: RequestHandler = ({ baseUrl, path, query }, response, next) => {
   const route = ROUTES.find((one) => one.path === baseUrl + path);
   const unknown = Object.keys(query).find((name) => route?.knows.includes(name) === false);

@@ -14,41 +14,30 @@ const KEEP_ALIVE_TIMEOUT_MS = 125_000;
 const STOP_DEADLINE_MS = 4_000;
 /** How often Node looks for connections that take longer for a request. */
 const CHECK_MS = 1_000;
-/** Requests that a connection may have waiting behind the response that it is given: no client that pipelines needs more. */
+/** Requests that may wait on a connection behind the one that is answered. */
 const MAX_PIPELINED = 32;
 
-export interface ServerOptions extends CutDeps {
+interface ServerOptions extends CutDeps {
   readonly app: RequestListener;
   readonly clock: Clock;
 }
 
 /** An address with its real port, also where the system chose it. */
-export interface BoundAddress extends ListenAddress {
+interface BoundAddress extends ListenAddress {
   /** where a browser on this machine finds it */
   readonly url: string;
 }
 
-/** An address cannot be listened on. The message says which, why, and what to do about it. */
+/** Why an address cannot be listened on, and what to do about it. */
 export class ListenError extends Error {
   override readonly name = "ListenError";
-  readonly address: string;
-  readonly code: string;
-
-  constructor(address: ListenAddress, cause: NodeJS.ErrnoException) {
-    const text = formatListenAddress(address);
-    super(`cannot listen on ${text}: ${explain(cause)}`, { cause });
-    this.address = text;
-    this.code = cause.code ?? "";
-  }
 }
 
-interface AskedAddress extends ListenAddress {
-  readonly ipv6Only: boolean;
-}
+type AskedAddress = ListenAddress & { readonly ipv6Only: boolean };
 
 type Listening = Awaited<ReturnType<typeof listen>>;
 
-/** The addresses that are listened on now, each with a server of its own so that a reload may change some of them. */
+/** The addresses that are listened on now, each with a server of its own. */
 export class Listeners {
   readonly #options: ServerOptions;
   #listening: readonly Listening[] = [];
@@ -58,15 +47,15 @@ export class Listeners {
   }
 
   /**
-   * Listens on exactly these addresses. All or nothing: throws the ListenError of the first that cannot be had, with
-   * the addresses as they were before. Responses on the way over an address that is given up are finished.
+   * Listens on exactly these addresses. All or nothing: throws the ListenError of the first that cannot
+   * be had, with the addresses as before. Responses on the way over one that is given up are finished.
    */
   async apply(addresses: readonly ListenAddress[]): Promise<void> {
     const wanted = addresses.map((address) => ({ ...address, ipv6Only: leavesOutIPv4(address, addresses) }));
     const kept = this.#listening.filter(({ asked }) => wanted.some((one) => isDeepStrictEqual(one, asked)));
     const given = this.#listening.filter((server) => !kept.includes(server));
     const added = wanted.filter((one) => !kept.some(({ asked }) => isDeepStrictEqual(one, asked)));
-    // `127.0.0.1:80` cannot be had while `:80` is held: what is in the way goes first, and comes back on failure.
+    // `127.0.0.1:80` cannot be had while `:80` is held: what is in the way goes first
     const inTheWay = given.filter(({ bound }) => added.some(({ port }) => port === bound.port));
     for (const server of inTheWay) void server.stop();
     const started: Listening[] = [];
@@ -74,7 +63,7 @@ export class Listeners {
       for (const address of added) started.push(await listen(address, this.#options));
     } catch (error) {
       await Promise.all(started.map((server) => server.stop()));
-      // where they were, also if the system had chosen the port
+      // where they were, also where the system had chosen the port
       const back = inTheWay.map(({ asked, bound }) => listen(asked, this.#options, bound.port));
       const undisturbed = this.#listening.filter((server) => !inTheWay.includes(server));
       this.#listening = [...undisturbed, ...(await Promise.all(back))];
@@ -89,18 +78,18 @@ export class Listeners {
   }
 
   /**
-   * Takes no more connections and resolves when the last one is closed: those that are answered now after their answer,
-   * idle ones at once, all at `deadlineMs` (4 s). Whoever keeps responses open (the stream) ends them before.
+   * Takes no more connections and resolves when the last one is closed: those that are answered now after
+   * their answer, idle ones at once, all after 4 s. Whoever keeps responses open ends them before.
    */
-  async stop({ deadlineMs = STOP_DEADLINE_MS }: { deadlineMs?: number } = {}): Promise<void> {
-    await Promise.all(this.#listening.map((server) => server.stop(deadlineMs)));
+  async stop(): Promise<void> {
+    await Promise.all(this.#listening.map((server) => server.stop()));
   }
 }
 
 /**
- * Listens on an address, at `port` where that is not as asked. Throws a ListenError. Knows which connections are being
- * answered: Node's own closing of idle ones passes over those on which nothing was ever asked, which browsers open ahead
- * of need.
+ * Listens on an address, at `port` where that is not as asked. Throws a ListenError. Knows which
+ * connections are being answered: Node's own closing of idle ones passes over those on which nothing was
+ * ever asked, which browsers open ahead of need.
  */
 async function listen(asked: AskedAddress, options: ServerOptions, port = asked.port) {
   const { app, clock, log } = options;
@@ -110,7 +99,7 @@ async function listen(asked: AskedAddress, options: ServerOptions, port = asked.
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     connectionsCheckingInterval: CHECK_MS,
   });
-  /** Of each open connection the requests that are not answered yet. One is answered at a time, each in a turn of its own. */
+  /** Of each open connection the requests not answered yet. */
   const unanswered = new Map<Socket, (() => void)[]>();
   let isStopping = false;
   http.on("connection", (socket) => {
@@ -148,14 +137,13 @@ async function listen(asked: AskedAddress, options: ServerOptions, port = asked.
     socket.destroy();
   });
   const bound = await bind(http, { ...asked, port });
-  // Raised for a connection that cannot be accepted (no file descriptor left): the others go on.
+  // A connection that cannot be accepted (no file descriptor left): the others go on.
   http.on("error", (error) => log.error({ err: error }, "web server"));
-  /** Resolves when the last connection is closed, by us at `deadlineMs`. */
-  const stop = async (deadlineMs = STOP_DEADLINE_MS): Promise<void> => {
+  const stop = async (): Promise<void> => {
     isStopping = true;
     const closed = new Promise<void>((resolve) => http.close(() => resolve()));
     for (const [socket, { length }] of unanswered) if (length === 0) socket.destroySoon();
-    const cancel = clock.after(deadlineMs, () => {
+    const cancel = clock.after(STOP_DEADLINE_MS, () => {
       for (const socket of unanswered.keys()) socket.destroy();
     });
     await closed;
@@ -165,8 +153,8 @@ async function listen(asked: AskedAddress, options: ServerOptions, port = asked.
 }
 
 /**
- * Makes Node pass over what it has read of a connection already, up to 64 KiB: a thousand small requests whose making would
- * take it ten times as long as all else here. Where Node keeps its parser elsewhere they are made, and ignored.
+ * Makes Node pass over what it has read of a connection already: up to 64 KiB, a thousand small requests.
+ * Where Node keeps its parser elsewhere they are made, which takes ten times as long, and ignored.
  */
 function parseNoMore(socket: Socket): void {
   const { parser } = socket as { parser?: { onIncoming?: () => number } | null };
@@ -176,20 +164,16 @@ function parseNoMore(socket: Socket): void {
 
 async function bind(server: Server, { host, port, ipv6Only }: AskedAddress): Promise<BoundAddress> {
   server.listen({ host: host ?? undefined, port, ipv6Only });
-  await once(server, "listening").catch((error) => {
-    throw new ListenError({ host, port }, error);
+  await once(server, "listening").catch(({ code, message }: NodeJS.ErrnoException) => {
+    const why = code !== undefined && code in REASONS ? `${REASONS[code]} ${WAY_OUT}` : message;
+    throw new ListenError(`cannot listen on ${formatListenAddress({ host, port })}: ${why}`);
   });
   const bound = { host, port: (server.address() as AddressInfo).port };
   const loopback = { "": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1" }[host ?? ""] ?? host;
   return { ...bound, url: `http://${formatListenAddress({ ...bound, host: loopback })}` };
 }
 
-function explain({ code, message }: NodeJS.ErrnoException): string {
-  const reason = REASONS[code ?? ""];
-  if (reason === undefined) return message;
-  return `${reason} choose another address with web.listen_addresses or --web.listen-address`;
-}
-
+const WAY_OUT = "choose another address with web.listen_addresses or --web.listen-address";
 const REASONS: Readonly<Record<string, string>> = {
   EADDRINUSE: "something listens there already; stop it or",
   EACCES: "not permitted (ports below 1024 need CAP_NET_BIND_SERVICE);",

@@ -5,15 +5,15 @@ import { ConcurrencyLimit, sendError } from "./responses.ts";
 import { type Deadline, quoted } from "./routes.ts";
 
 const DEFAULT_LIMITS = { maxClients: 8, maxBacklogBytes: 8 * 1024 * 1024 };
-/** How long a dropped client may take to read what was already on its way, and why it was dropped. */
+/** How long a dropped client may take to read why. */
 const LAST_WORDS_MS = 5_000;
-/** What is made of a long list before others have their turn. */
+/** What is made of a long list in one turn. */
 const TURN_CHARACTERS = 64 * 1024;
 
 /**
- * Serves what the broadcast publishes as newline-delimited JSON until the client goes or the broadcast ends. `?host=`
- * (repeatable) leaves out other hosts' lines. A client that does not keep up is dropped with a last line saying so, one
- * that takes nothing for as long as a response may take is cut.
+ * Serves what the broadcast publishes as newline-delimited JSON until the client goes or the broadcast
+ * ends. `?host=` (repeatable) leaves out other hosts' lines. A client that does not keep up is dropped
+ * with a last line saying so, one that takes nothing for as long as a response may take is cut.
  */
 export function streamHandler(deps: WebDeps): RequestHandler {
   const { maxClients, maxBacklogBytes } = deps.streamLimits ?? DEFAULT_LIMITS;
@@ -25,7 +25,7 @@ export function streamHandler(deps: WebDeps): RequestHandler {
       return;
     }
     response.setHeader("Content-Type", "application/x-ndjson; charset=utf-8");
-    // Proxies that hold responses back would turn a live stream into bursts.
+    // a proxy is not to hold it back
     response.setHeader("X-Accel-Buffering", "no");
     response.setHeader("Connection", "close");
     const end = limit.begin(response, maxClients, () =>
@@ -42,7 +42,7 @@ export function streamHandler(deps: WebDeps): RequestHandler {
   };
 }
 
-/** Writes what is published of these hosts (null is all) to the response, until the returned function is called. */
+/** Writes what is published of these hosts (null is all), until the returned function is called. */
 function subscribe(
   { stream, log, metrics }: WebDeps,
   response: Response,
@@ -53,7 +53,7 @@ function subscribe(
   let waiting = "";
   let untaken = 0;
   let isOpen = true;
-  /** The newest list of each host that is still to be told. */
+  /** the newest list of each host that is still to be told */
   const lists = new Map<string | undefined, () => Iterable<string>>();
   let isTelling = false;
   let goOn = () => {};
@@ -84,11 +84,11 @@ function subscribe(
   };
   const add = (line: string) => {
     if (response.writableLength + waiting.length + line.length > maxBacklogBytes) return drop();
-    // The lines of one burst are written together: one write each would hold the event loop up.
+    // one write for each line of a burst would hold the event loop up
     if (waiting === "") setImmediate(flush);
     waiting += `${line}\n`;
   };
-  /** One list after the other, in turns, no faster than the client takes them. Other lines go in between. */
+  /** Lists go in turns, no faster than the client takes them, other lines in between. */
   const tellLists = async () => {
     isTelling = true;
     let made = 0;

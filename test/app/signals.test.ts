@@ -78,11 +78,9 @@ describe("while it stops", () => {
     await serving.logged("stopping");
     // npm passes on what a terminal has sent to all: within half a second it is the same request. A third is not waited for.
     await sleep(600);
-    const startedAt = performance.now();
     serving.signal(second);
+    // after an orderly end, which waits for responses on the way, it would be [0, null]
     expect([await serving.exited, serving.endedBy]).toEqual([null, second]);
-    // responses on the way would be waited for until four seconds after the first
-    expect(performance.now() - startedAt).toBeLessThan(3000);
     expect(JSON.parse(readFileSync(state, "utf8"))).toMatchObject({ version: expect.any(Number) });
   });
 });

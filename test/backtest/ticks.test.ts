@@ -54,7 +54,7 @@ describe("ticks fall at the first sample's time + k x poll_interval", () => {
       ];
       const startedMs = performance.now();
       const { code, stdout, stderr } = await run({ file: config(), traces: ["-"], all: true }, text(lines));
-      expect(performance.now() - startedMs).toBeLessThan(2_000);
+      expect(performance.now() - startedMs).toBeLessThan(10_000);
       expect(code).toBe(0);
       const { ticks, decisions, summary } = JSON.parse(stdout);
       // until 15 minutes have passed the VM is only missing

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { PATIENCE_MS } from "../support/eventually.ts";
 
 const pathOf = (file: string) => fileURLToPath(new URL(`../../${file}`, import.meta.url));
 const textOf = (file: string) => readFileSync(pathOf(file), "utf8");
@@ -17,7 +18,7 @@ function runAs(version: string) {
     [...args, pathOf("src/main.ts"), "--version"],
     {
       encoding: "utf8",
-      timeout: 15_000,
+      timeout: PATIENCE_MS,
     },
   );
   return { status, stdout, stderr };

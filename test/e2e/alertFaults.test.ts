@@ -113,8 +113,12 @@ describe.skipIf(both.includes(false))("what really goes wrong", () => {
         (await stack.alerts()).find(({ labels }) => labels["alertname"] === "AlbatrossExporterDown"),
       (alert) => alert !== undefined,
     );
-    const ofHosts = (await stack.alerts()).filter(({ labels }) => labels["host"] !== undefined);
-    expect(ofHosts.length).toBeGreaterThan(0);
-    for (const { status } of ofHosts) expect(status.inhibitedBy).toContain(down?.fingerprint);
+    await until(
+      "the alerts of its hosts to be inhibited",
+      async () => (await stack.alerts()).filter(({ labels }) => labels["host"] !== undefined),
+      (ofHosts) =>
+        ofHosts.length > 0 &&
+        ofHosts.every(({ status }) => status.inhibitedBy.includes(down?.fingerprint ?? "")),
+    );
   });
 });

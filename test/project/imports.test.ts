@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 
 const SRC = fileURLToPath(new URL("../../src", import.meta.url));
 
-const CORE = ["clock.ts", "fileLock.ts", "log.ts", "systemError.ts", "signals.ts"];
+const CORE = ["clock.ts", "fileLock.ts", "files.ts", "log.ts", "systemError.ts", "signals.ts"];
 const HOSTS = ["wire", "client", "fleet", "exposition"];
 const PROGRAM = [...CORE, ...HOSTS, "config", "exporter", "scaler", "trace", "web", "version.ts"];
 const SIMULATED = [...CORE, "wire", "config", "version.ts"];

@@ -315,14 +315,16 @@ describe("a server that is no exporter, or fails", () => {
 
   it("that cuts the connection ends the recording after the last whole line", async () => {
     let isGone = false;
+    let cut = () => {};
     const url = await serve((_, response) => {
       response.write(`${SAMPLE}\n${SAMPLE.slice(0, 20)}`);
       response.on("close", () => {
         isGone = true;
       });
-      setTimeout(() => response.destroy(), 20);
+      cut = () => response.destroy();
     });
     const lines = await stream(url);
+    cut();
     await eventually("the connection is closed", () => isGone);
     const { exitCode, said, file } = await record(lines);
     expect(readFileSync(file, "utf8")).toBe(`${SAMPLE}\n`);

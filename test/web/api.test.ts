@@ -144,6 +144,6 @@ describe("a long list", () => {
       }
     }
     await collect(jsonPieces(slow(), { yieldTurn, signal, clock }));
-    expect(yieldTurn).toHaveBeenCalledTimes(1 + 640 / 64);
+    expect(yieldTurn).toHaveBeenCalledTimes(1 + 640 / 5);
   });
 });

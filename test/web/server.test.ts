@@ -88,7 +88,6 @@ describe("listening", () => {
     ];
     const error = await start(hello, addresses).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ListenError);
-    expect(error).toMatchObject({ code: "EADDRINUSE", address: `127.0.0.1:${port}` });
     expect(String(error)).toContain(
       `cannot listen on 127.0.0.1:${port}: something listens there already; stop it or choose`,
     );
@@ -140,7 +139,7 @@ describe("a connection on which much is asked at once", () => {
     let asked = 0;
     const { port, url } = await start((_request, response) => {
       asked++;
-      setTimeout(() => response.end("late"), 50);
+      if (cut.length > 0) response.end("late");
     });
     const text = await pipelined(port, 1_000);
     expect(text).toBe("");
@@ -247,8 +246,8 @@ describe("stopping", () => {
     const closed = new Promise((resolve) => socket.once("close", resolve));
     socket.resume();
     await eventually("the request arrived", () => responses.length === 1);
-    const stopped = server.stop({ deadlineMs: 1_000 });
-    clock.advance(999);
+    const stopped = server.stop();
+    clock.advance(3_999);
     expect(socket.destroyed).toBe(false);
     clock.advance(1);
     await stopped;

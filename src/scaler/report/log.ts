@@ -1,21 +1,21 @@
 import { constants, existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { OneAtATime } from "../../clock.ts";
 import { policyNumbers } from "../../config/scaler.ts";
+import { lineBefore, linkedFile } from "../../files.ts";
 import type { Logger } from "../../log.ts";
 import type { Evaluation, GroupKey, GroupName, Scale } from "../rules/types.ts";
-import { linkedFile } from "../state/stateFile.ts";
 import type { DecisionJson } from "./json.ts";
 
-/** What may wait for a disk that does not keep up; beyond it lines are lost, and that is said. */
+/** What may wait for a disk that does not keep up; beyond it lines are lost. */
 const MAX_WAITING_CHARACTERS = 16 * 2 ** 20;
-const NEWLINE = 0x0a;
 
 export interface DecisionLogOptions {
   readonly path: string;
   /** A file that a line would make larger than this is rotated first. */
   readonly maxBytes: number;
-  /** How many files are kept, the current one included; the older ones are `path.1` (the newest of them), `path.2`... */
+  /** How many files are kept: the current one, `path.1` (the newest of the others), `path.2`... */
   readonly files: number;
   readonly log: Logger;
   /** told of each append and rotation that failed */
@@ -30,7 +30,7 @@ export class DecisionLog {
   #options: DecisionLogOptions;
   #waiting: string[] = [];
   #waitingCharacters = 0;
-  #writing: Promise<void> | null = null;
+  readonly #writes = new OneAtATime(() => this.#writeWaiting());
   #isFailing = false;
   #isStuck = false;
   #lost = 0;
@@ -44,7 +44,7 @@ export class DecisionLog {
     this.#options = { ...this.#options, ...limits };
   }
 
-  /** Appends lines (without their ends), later and in order. Failures are said, never thrown; what cannot be written is lost. */
+  /** Appends lines (without their ends), later. What cannot be written is said, and lost. */
   append(lines: readonly string[]): void {
     for (const line of lines) {
       if (this.#waitingCharacters + line.length > MAX_WAITING_CHARACTERS) {
@@ -54,34 +54,24 @@ export class DecisionLog {
       this.#waiting.push(line);
       this.#waitingCharacters += line.length;
     }
-    if (this.#waiting.length > 0) this.#writing ??= this.#writeAll();
+    this.#writes.request();
   }
 
   /** Resolves when all lines so far have been written, or have failed to be. */
-  async flush(): Promise<void> {
-    await this.#writing;
+  flush(): Promise<void> {
+    return this.#writes.idle();
   }
 
-  async #writeAll(): Promise<void> {
-    // not in the caller's turn: a tick does not wait for disks
-    await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const lines = this.#waiting;
-      this.#waiting = [];
-      this.#waitingCharacters = 0;
-      await this.#write(lines);
-    }
-    this.#writing = null;
-  }
-
-  async #write(lines: readonly string[]): Promise<void> {
+  async #writeWaiting(): Promise<void> {
     const { path: file, log, onFailure } = this.#options;
-    let written = 0;
+    const lines = this.#waiting;
+    this.#waiting = [];
+    this.#waitingCharacters = 0;
     try {
-      while (written < lines.length) written += await this.#writeToOneFile(lines.slice(written));
+      while (lines.length > 0) lines.splice(0, await this.#writeToOneFile(lines));
     } catch (err) {
       onFailure();
-      this.#lost += lines.length - written;
+      this.#lost += lines.length;
       if (!this.#isFailing) log.error({ file, err }, "decision log cannot be written");
       this.#isFailing = true;
       return;
@@ -118,43 +108,37 @@ export class DecisionLog {
     }
   }
 
-  /** Whether the file has been put aside. Where that fails it goes on to grow, which is better than losing lines. */
+  /** Whether the file was rotated. Where that fails it grows, which is better than losing lines. */
   async #rotate(path: string): Promise<boolean> {
     const { files, log, onFailure } = this.#options;
     try {
       await rotate(path, files);
       this.#isStuck = false;
-      return true;
     } catch (err) {
       onFailure();
       if (!this.#isStuck) log.error({ file: path, err }, "decision log cannot be rotated: it grows");
       this.#isStuck = true;
-      return false;
     }
+    return !this.#isStuck;
   }
 }
 
-/** Appends whole lines to a file of this size, all of them or, on a disk that is full, some; returns how many. */
+/** Appends lines to a file of this size, on a full disk as many as are whole; returns how many. */
 async function appendWhole(file: FileHandle, size: number, lines: readonly string[]): Promise<number> {
+  const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(""));
   try {
-    await file.appendFile(lines.map((line) => `${line}\n`).join(""));
+    await file.appendFile(bytes);
     return lines.length;
   } catch (error) {
     const { size: reached } = await file.stat();
-    let end = size;
-    let count = 0;
-    for (const line of lines) {
-      if (end + byteLength(line) > reached) break;
-      end += byteLength(line);
-      count++;
-    }
-    if (reached > end) await file.truncate(end);
-    if (count === 0) throw error;
-    return count;
+    const { start } = await lineBefore(file, reached);
+    if (start < reached) await file.truncate(start);
+    if (start <= size) throw error;
+    return bytes.toString("utf8", 0, start - size).split("\n").length - 1;
   }
 }
 
-/** `path.1` becomes `path.2` and so on up to the first number that is free, `path` becomes `path.1`; beyond `files` in all they go. */
+/** `path` becomes `path.1`, that `path.2`, and so on to the first free number, `files` in all. */
 async function rotate(path: string, files: number): Promise<void> {
   const numbered = (number: number) => (number === 0 ? path : `${path}.${number}`);
   let free = 1;
@@ -172,24 +156,17 @@ function byteLength(line: string): number {
 
 /** How a line begins. */
 const LINE_START = '{"time":"';
-/** More than a line has. */
-const LONGEST_LINE = 64 * 1024;
-
-/** As `a+`, but a pipe that is not read takes nothing: whoever waits for it could not be stopped. */
+/** As `a+`, but a pipe that is not read is not waited for. */
 const APPEND = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
 
-/** Opens a file at its end. Half a line, of a process that was killed, is cut off; half of something else is ended. */
+/** Opens a file at its end. Half a line of ours is cut off; half of something else is ended. */
 async function openForAppending(path: string): Promise<FileHandle> {
   const file = await open(path, APPEND);
   try {
     const { size } = await file.stat();
-    const tail = Buffer.alloc(Math.min(size, LONGEST_LINE));
-    const { bytesRead } = await file.read(tail, 0, tail.length, size - tail.length);
-    const rest = tail.subarray(tail.lastIndexOf(NEWLINE, bytesRead - 1) + 1, bytesRead).toString();
-    if (rest === "") return file;
-    if (rest.startsWith(LINE_START.slice(0, rest.length)))
-      await file.truncate(size - Buffer.byteLength(rest));
-    else await file.appendFile("\n");
+    const { start, head } = await lineBefore(file, size);
+    const isOurs = head.startsWith(LINE_START.slice(0, head.length));
+    if (start < size) await (isOurs ? file.truncate(start) : file.appendFile("\n"));
     return file;
   } catch (error) {
     await file.close();
@@ -211,7 +188,7 @@ export class Transitions {
     return this.#lastHolds.get(key) ?? null;
   }
 
-  /** True for every scale decision, and for a hold whose reason (or, paused, what it would be) is not the last hold's. */
+  /** True for scale decisions, and for a hold whose reason (or, paused, what it would be) is new. */
   isTransition({ observation: { key }, decision }: Evaluation): boolean {
     if (decision.decision !== "hold") return true;
     const text = decision.reason === "paused" ? `paused ${scaleText(decision.would)}` : decision.reason;

@@ -7,8 +7,8 @@ interface Hearing {
 }
 
 /**
- * Whether the fleet knows again, after a restart, what can be known: every VM that is waited for has been heard, or has
- * had the time to be. An evaluation before that would take VMs for missing that only have not had their turn.
+ * Whether the fleet knows again, after a restart, what can be known: every VM that is waited for has been
+ * heard, or has had the time to be. Before that, VMs that had no turn yet would be taken for missing.
  */
 export class CatchUp {
   readonly #allHeard: () => boolean;

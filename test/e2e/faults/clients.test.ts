@@ -66,6 +66,7 @@ async function expectWell({ serving, descriptors }: Busy): Promise<void> {
 test("a client that reads one byte a second is cut by write_timeout and counted, and disturbs nobody", async () => {
   const busy = await busyProgram("write_timeout: 6s");
   const { serving, port } = busy;
+  const askedMs = performance.now();
   const socket = await stuckClient(port);
   let closed = false;
   socket.once("close", () => {
@@ -76,12 +77,12 @@ test("a client that reads one byte a second is cut by write_timeout and counted,
 
   // While it dawdles others are served whole.
   expect(await usages(serving)).toBe(VMS);
-  expect(await scrapes(serving, "timeout")).toBe(0);
   await until(
     "the cut",
     () => scrapes(serving, "timeout"),
     (count) => count === 1,
   );
+  expect(performance.now() - askedMs).toBeGreaterThanOrEqual(6_000);
   await serving.logged("response cut: not taken in time");
   socket.resume();
   await until(
@@ -152,7 +153,7 @@ test("a connection on which headers come slowly is cut and told", async () => {
   const closed = new Promise((resolve) => socket.resume().once("close", resolve));
   await serving.logged("request cut: not sent in time");
   await closed;
-}, 40_000);
+});
 
 test("SIGTERM ends it in time, however many clients are stuck", async () => {
   const { serving, port } = await busyProgram("write_timeout: 30s");
@@ -168,5 +169,6 @@ test("SIGTERM ends it in time, however many clients are stuck", async () => {
   const startedMs = performance.now();
   serving.signal("SIGTERM");
   expect(await serving.exited).toBe(0);
-  expect(performance.now() - startedMs).toBeLessThan(5_000);
-}, 40_000);
+  // 5 s, of which a busy machine may make three times as many; the clients' own limit would be 30 s
+  expect(performance.now() - startedMs).toBeLessThan(15_000);
+});

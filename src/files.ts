@@ -1,0 +1,46 @@
+import { type FileHandle, readlink, stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+
+/** Links that are followed before they are taken for a circle, as in Linux. */
+const MAX_LINKS = 40;
+
+/**
+ * The file that a path stands for once symbolic links are followed, whether it is there or not. What
+ * is no file, such as the pipe behind /dev/stdout, may have no other name.
+ */
+export async function linkedFile(path: string): Promise<string> {
+  let file = resolve(path);
+  const found = await stat(file).catch(() => null);
+  if (found?.isFile() === false) return file;
+  for (let links = 0; links < MAX_LINKS; links++) {
+    try {
+      file = resolve(dirname(file), await readlink(file));
+    } catch {
+      return file;
+    }
+  }
+  return file;
+}
+
+const NEWLINE = 0x0a;
+const BLOCK_BYTES = 64 * 1024;
+/** More than what tells whose line it is, and its time. */
+const HEAD_BYTES = 64;
+
+/** The line that reaches up to the byte at `end`: where it begins, and its first bytes. */
+export async function lineBefore(
+  handle: FileHandle,
+  end: number,
+): Promise<{ readonly start: number; readonly head: string }> {
+  const block = Buffer.alloc(BLOCK_BYTES);
+  let start = end;
+  while (start > 0) {
+    const from = Math.max(0, start - BLOCK_BYTES);
+    await handle.read(block, 0, start - from, from);
+    const newline = block.subarray(0, start - from).lastIndexOf(NEWLINE);
+    start = from + newline + 1;
+    if (newline !== -1) break;
+  }
+  const { bytesRead } = await handle.read(block, 0, Math.min(HEAD_BYTES, end - start), start);
+  return { start, head: block.toString("utf8", 0, bytesRead) };
+}
