@@ -56,10 +56,10 @@ export function createApp(deps: WebDeps): express.Express {
   for (const route of ROUTE_LABELS) deps.metrics.responsesCut(route, 0);
   app.use((request, response, next) => {
     response.locals["deadline"] = new Deadline(deps, request, response);
-    response.locals["deadline"].start();
+    response.set(COMMON_HEADERS);
     next();
   });
-  app.use(commonHeaders, readOnly);
+  app.use(readOnly);
   // a reload of the configuration may change it
   app.use((request, response, next) =>
     request.path === deps.config().web.telemetryPath ? metrics(request, response, next) : next(),
@@ -86,11 +86,6 @@ const COMMON_HEADERS = {
   "Cache-Control": "no-store",
   "Referrer-Policy": "no-referrer",
   "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-};
-
-const commonHeaders: express.RequestHandler = (_request, response, next) => {
-  response.set(COMMON_HEADERS);
-  next();
 };
 
 const readOnly: express.RequestHandler = (request, response, next) => {

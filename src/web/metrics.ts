@@ -44,8 +44,13 @@ export function metricsHandler(deps: WebDeps): RequestHandler {
  */
 export function negotiateFormat(accept: string | undefined): ExpositionFormat {
   const ranges = parseRanges(accept ?? "");
-  const openMetrics = Math.max(0, ...ranges.filter(isOpenMetrics).map(({ quality }) => quality));
-  return openMetrics > 0 && openMetrics >= textQuality(ranges) ? "openmetrics" : "text";
+  const wanted = (is: (range: Range) => boolean) =>
+    Math.max(...ranges.filter(is).map(({ quality }) => quality));
+  const openMetrics = wanted(isOpenMetrics);
+  // what names text most closely counts
+  const texts = ["text/plain", "text/*", "*/*"].map((name) => wanted(({ value }) => value === name));
+  const text = texts.find((quality) => quality >= 0) ?? 0;
+  return openMetrics > 0 && openMetrics >= text ? "openmetrics" : "text";
 }
 
 /** Whether a client's Accept-Encoding header prefers gzip to no compression. */
@@ -60,15 +65,6 @@ type Range = ReturnType<typeof parseRanges>[number];
 
 function isOpenMetrics({ value, version }: Range): boolean {
   return value === "application/openmetrics-text" && (version === undefined || version === "1.0.0");
-}
-
-/** How much text is wanted: what names it most closely counts. */
-function textQuality(ranges: readonly Range[]): number {
-  for (const value of ["text/plain", "text/*", "*/*"]) {
-    const matching = ranges.filter((range) => range.value === value);
-    if (matching.length > 0) return Math.max(...matching.map(({ quality }) => quality));
-  }
-  return 0;
 }
 
 /** Reads a header such as `text/plain;version=0.0.4;q=0.5`, without what makes no sense. */

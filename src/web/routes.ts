@@ -79,6 +79,7 @@ export class Deadline {
     this.#clock = deps.clock;
     this.#cut = cutter(deps, request);
     response.once("close", () => this.#cancel());
+    this.start();
   }
 
   /** From now on the client has this long, whatever was said before. */

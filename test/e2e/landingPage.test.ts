@@ -29,7 +29,7 @@ async function serveTwo(): Promise<Serving> {
   - { name: rack2.example.org, socket_dir: ${join(folder, "nowhere")} }
 web: { listen_addresses: ["127.0.0.1:0"] }
 `;
-  const serving = await Serving.start(folder, config, [], { program: "built" });
+  const serving = await Serving.start(folder, config);
   await until(
     "samples, and an attempt to find the other host",
     () => serving.get("/"),

@@ -51,7 +51,7 @@ async function serveBoth(): Promise<{ folder: string; serving: Serving; linux: S
   - { name: freebsd, socket_dir: ${join(folder, "freebsd")}, os: freebsd }
 web: { listen_addresses: ["127.0.0.1:0"] }
 `;
-  const serving = await Serving.start(folder, config, [], { program: "built" });
+  const serving = await Serving.start(folder, config);
   await until(
     "CPU usage and info of all VMs",
     () => Scrape.of(serving.url),

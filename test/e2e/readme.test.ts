@@ -33,7 +33,7 @@ describe("what the README says of the scaler", () => {
     const config = `targets: [{ name: sim, socket_dir: ${join(folder, "sockets")}, os: linux }]
 web: { listen_addresses: ["127.0.0.1:0"] }
 ${policies.replace("scaler:\n", "scaler:\n  poll_interval: 1s\n  defaults: { warmup_period: 0s }\n").replace("user:web", "load:vm-1")}`;
-    const serving = await Serving.start(folder, config, [], { program: "built" });
+    const serving = await Serving.start(folder, config);
 
     const asked = [...section.matchAll(/curl -s '?localhost:10042([^'`]+)/g)].map(([, path = ""]) => path);
     expect(asked).toEqual(["/api/v1/groups", "/api/v1/decisions?group=user:web"]);

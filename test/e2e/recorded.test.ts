@@ -49,7 +49,7 @@ test("the running program says of recorded streams what their messages say, in e
   const folder = await temporaryFolder();
   const targets = await recordedTargets(folder);
   const startMs = Date.now();
-  const serving = await Serving.start(folder, configFor(folder, targets), [], { program: "built" });
+  const serving = await Serving.start(folder, configFor(folder, targets));
   await until(
     "subscriptions",
     async () => targets.flatMap(({ replay }) => replay.subscribers).length,

@@ -64,7 +64,7 @@ scaler:
 }
 
 function start(at: Place, options: Parameters<typeof configOf>[1] = {}): Promise<Serving> {
-  return Serving.start(at.folder, configOf(at, options), [], { program: "built" });
+  return Serving.start(at.folder, configOf(at, options));
 }
 
 function decisionFile({ folder }: Place): string {

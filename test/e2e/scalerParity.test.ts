@@ -111,7 +111,7 @@ test("a recorded trace, replayed at its ticks, brings the decisions of the live 
     `{ name: listed, socket_dir: ${listedDir}, os: linux }`,
   ];
   const config = `targets: [${targets.join(", ")}]\nweb: { listen_addresses: ["127.0.0.1:0"] }\nscaler:${SCALER}`;
-  const serving = await Serving.start(folder, config, [], { program: "built" });
+  const serving = await Serving.start(folder, config);
   const trace = join(folder, "trace.ndjson");
   const recorder = new Command(["record", "--url", serving.url, "-o", trace]);
   // the file is made once the stream is being read: before anything happens on the hosts

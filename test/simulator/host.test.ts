@@ -95,7 +95,8 @@ describe("a host under control", () => {
   });
 
   test("closes a subscriber that has let 64 MiB pile up, and remembers no more of it", async () => {
-    const interfaces = Array.from({ length: 2_000 }, (_, index) => `if${index}`);
+    // long names are made faster than many interfaces
+    const interfaces = Array.from({ length: 100 }, (_, index) => `if${index}`.padEnd(4_000, "x"));
     const vms = Array.from({ length: 10 }, (_, index) => vm(`load:vm-${index}`, { interfaces }));
     const { statPath, clock, host, events } = await startHost({ vms });
     const client = await subscriber(statPath, ":");

@@ -12,18 +12,13 @@ import { scenarioOf, vmSpec } from "../../src/simulator/model.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { PATIENCE_MS } from "./eventually.ts";
 
-/** How node is told to run the program. */
-const PROGRAMS = {
-  sources: ["--import", import.meta.resolve("tsx"), pathTo("src/main.ts")],
-  built: [pathTo("dist/main.js")],
-} as const;
+/** The program as it is built, which is fresh in end-to-end tests only. */
+export const MAIN = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
 
 export interface LaunchOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** run in the configuration's folder without --config.file */
   readonly inFolder?: boolean;
-  /** default: sources; what is built is fresh in end-to-end tests only */
-  readonly program?: keyof typeof PROGRAMS;
 }
 
 /** A directory that goes away with the test. */
@@ -66,19 +61,15 @@ export class Serving {
   #running = true;
 
   private constructor(configFile: string, args: readonly string[], options: LaunchOptions) {
-    const { env = {}, program = "sources", inFolder = false } = options;
+    const { env = {}, inFolder = false } = options;
     const config = inFolder ? [] : ["--config.file", configFile];
     this.configFile = configFile;
-    this.#child = spawn(
-      process.execPath,
-      [...PROGRAMS[program], ...config, "--log.format", "json", ...args],
-      {
-        stdio: ["ignore", "ignore", "pipe"],
-        ...(inFolder && { cwd: dirname(configFile) }),
-        // What it writes stays where its configuration is.
-        env: { ...process.env, STATE_DIRECTORY: dirname(configFile), ...env },
-      },
-    );
+    this.#child = spawn(process.execPath, [MAIN, ...config, "--log.format", "json", ...args], {
+      stdio: ["ignore", "ignore", "pipe"],
+      ...(inFolder && { cwd: dirname(configFile) }),
+      // What it writes stays where its configuration is.
+      env: { ...process.env, STATE_DIRECTORY: dirname(configFile), ...env },
+    });
     let rest = "";
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       const lines = (rest + text).split("\n");
@@ -239,8 +230,4 @@ export async function until<T>(
       setTimeout(resolve, 50);
     });
   }
-}
-
-function pathTo(file: string): string {
-  return fileURLToPath(new URL(`../../${file}`, import.meta.url));
 }

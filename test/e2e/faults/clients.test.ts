@@ -20,7 +20,7 @@ async function busyProgram(web: string): Promise<Busy> {
   const folder = await temporaryFolder();
   await startSimulatedHost(folder, VMS, SECOND_MS);
   const config = `targets: [{ name: sim, socket_dir: ${folder} }]\nexporter: { stale_after: 1m }\nweb: { listen_addresses: ["127.0.0.1:0"], ${web} }\n`;
-  const serving = await Serving.start(folder, config, [], { program: "built" });
+  const serving = await Serving.start(folder, config);
   const busy = { serving, port: Number(new URL(serving.url).port) };
   await until(
     "all VMs",
@@ -145,7 +145,7 @@ function lastBytesOf(socket: Socket): Promise<string> {
 test("a connection on which headers come slowly is cut and told", async () => {
   const folder = await temporaryFolder();
   const config = `targets: [{ name: none, socket_dir: ${folder} }]\nweb: { listen_addresses: ["127.0.0.1:0"] }\n`;
-  const serving = await Serving.start(folder, config, [], { program: "built" });
+  const serving = await Serving.start(folder, config);
   const socket = await stuckClient(Number(new URL(serving.url).port), "/-/healthy");
   socket.write("GET /metrics HTTP/1.1\r\nX-Slow: ");
   const drip = setInterval(() => socket.write("x"), SECOND_MS);

@@ -29,7 +29,7 @@ function messages(scrape: Scrape): number {
 test("a host that goes and comes back, again and again, costs neither descriptors nor memory", async () => {
   const folder = await temporaryFolder();
   const host = await startSimulatedHost(folder, VMS, INTERVAL_MS);
-  const serving = await Serving.start(folder, configFor(folder), [], { program: "built" });
+  const serving = await Serving.start(folder, configFor(folder));
   const before = await rightScrape(serving);
   const descriptors = readdirSync(`/proc/${serving.pid}/fd`).length;
   for (let round = 0; round < 2; round++) {
@@ -64,7 +64,7 @@ test("a host that goes and comes back, again and again, costs neither descriptor
 test("a broken configuration on SIGHUP leaves the VMs as they are, and a good one is taken after it", async () => {
   const folder = await temporaryFolder();
   await startSimulatedHost(folder, VMS, INTERVAL_MS);
-  const serving = await Serving.start(folder, configFor(folder), [], { program: "built" });
+  const serving = await Serving.start(folder, configFor(folder));
   const taken = async () =>
     (await rightScrape(serving)).value("albatross_exporter_config_last_reload_successful");
   expect(await taken()).toBe(1);

@@ -1,8 +1,7 @@
-/** @module-tag process */
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { bigScrape, Serving, startSimulatedHost, temporaryFolder, until } from "../support/serving.ts";
+import { bigScrape, Serving, startSimulatedHost, temporaryFolder, until } from "../../support/serving.ts";
 
 const RELOADED = "albatross_exporter_config_last_reload_successful";
 

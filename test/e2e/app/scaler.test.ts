@@ -1,8 +1,7 @@
-/** @module-tag process */
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { Serving, startSimulatedHost, temporaryFolder, until } from "../support/serving.ts";
+import { Serving, startSimulatedHost, temporaryFolder, until } from "../../support/serving.ts";
 
 interface Told {
   readonly time: string;

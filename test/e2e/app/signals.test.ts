@@ -1,14 +1,10 @@
-/** @module-tag process */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { bigScrape, Serving, temporaryFolder, until } from "../support/serving.ts";
-
-const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+import { bigScrape, MAIN, Serving, temporaryFolder, until } from "../../support/serving.ts";
 
 type Signal = NodeJS.Signals;
 
@@ -121,8 +117,7 @@ test.each([
 ] as const)("Node's profiler, asked for %s, has its signal", async (_, ask) => {
   const folder = await temporaryFolder();
   const { args, env: asked } = ask(["--cpu-prof", `--cpu-prof-dir=${folder}`]);
-  const command = ["--import", import.meta.resolve("tsx"), MAIN, "--help"];
-  const child = spawn(process.execPath, [...args, ...command], {
+  const child = spawn(process.execPath, [...args, MAIN, "--help"], {
     env: { ...process.env, ...asked },
     stdio: "ignore",
   });
@@ -150,8 +145,7 @@ describe.each(Object.keys(COMMANDS) as (keyof typeof COMMANDS)[])("%s", (command
     const folder = await temporaryFolder();
     writeFileSync(`${folder}/config.yaml`, `targets: [{ name: a, socket_dir: ${folder} }]\n`);
     const { args, says } = COMMANDS[command];
-    const program = ["--import", import.meta.resolve("tsx"), MAIN, ...args(folder)];
-    const child = spawn(process.execPath, program, {
+    const child = spawn(process.execPath, [MAIN, ...args(folder)], {
       cwd: folder,
       env: { ...process.env, ...env, TMPDIR: folder },
     });
