@@ -1,11 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { type IfData, messageToJson, type Stats, statsMessage } from "../src/wire/messages.ts";
 import type { BenchRow } from "./types.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const CONFIG = fileURLToPath(new URL("../test/fixtures/wire/traces/real-web.config.yaml", import.meta.url));
+const CONFIG = "test/fixtures/wire/traces/real-web.config.yaml";
 /** A hundred groups of a primary and three clones. */
 const GROUPS = 100;
 const VMS_PER_GROUP = 4;
@@ -59,7 +57,7 @@ async function run(lines: readonly string[], samples: number): Promise<Ran> {
 
 function start(): ChildProcess {
   const tellMemory = "process.on('exit',()=>console.error(process.resourceUsage().maxRSS))";
-  const node = ["--import", "tsx", "--import", `data:text/javascript,${encodeURIComponent(tellMemory)}`];
+  const node = ["--import", `data:text/javascript,${encodeURIComponent(tellMemory)}`];
   const backtest = [
     "backtest",
     "--config.file",
@@ -70,8 +68,7 @@ function start(): ChildProcess {
     "json",
     "-",
   ];
-  return spawn(process.execPath, [...node, `${ROOT}/src/main.ts`, ...backtest], {
-    cwd: ROOT,
+  return spawn(process.execPath, [...node, "dist/main.js", ...backtest], {
     stdio: ["pipe", "pipe", "pipe"],
   });
 }
@@ -189,7 +186,3 @@ const STATS: Stats = {
   vmm: null,
   ifdata: [INTERFACE],
 };
-
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  console.table(await backtestRows());
-}

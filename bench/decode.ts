@@ -3,7 +3,7 @@ import { encodeFrame, FrameReader } from "../src/wire/framing.ts";
 import { decodeMessage, type Message, messageToJson } from "../src/wire/messages.ts";
 import type { BenchRow } from "./types.ts";
 
-const VECTORS = new URL("../test/fixtures/wire/vectors.json", import.meta.url);
+const VECTORS = "test/fixtures/wire/vectors.json";
 /** Memory fields and one interface, 455 bytes: what a Linux host sends for most unikernels. */
 const VECTOR = "stats-data-mem-1if";
 const SAMPLES_PER_CHUNK = 140;

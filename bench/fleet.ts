@@ -1,4 +1,3 @@
-import { pathToFileURL } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Sample } from "../src/client/receiver.ts";
@@ -193,10 +192,4 @@ function heapAfterCollection(): number {
   collect();
   collect();
   return process.memoryUsage().heapUsed;
-}
-
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  console.table(
-    (await fleetRows()).map(({ name, figure, ...rest }) => ({ name, figure: figure.toFixed(3), ...rest })),
-  );
 }

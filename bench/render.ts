@@ -1,4 +1,3 @@
-import { pathToFileURL } from "node:url";
 import { Gauge, Registry } from "prom-client";
 import { type Family, labelPairs } from "../src/exposition/family.ts";
 import { renderExposition } from "../src/exposition/writer.ts";
@@ -134,10 +133,4 @@ function benchVms(count: number): BenchVm[] {
     ];
     return { host: HOST, path, vm, labels: labelPairs({ host: HOST, path, vm }), values };
   });
-}
-
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  console.table(
-    (await renderRows()).map(({ name, figure, ...rest }) => ({ name, figure: figure.toFixed(1), ...rest })),
-  );
 }

@@ -1,4 +1,3 @@
-import { pathToFileURL } from "node:url";
 import { Counter, Gauge, Registry } from "prom-client";
 import type { Config } from "../src/config/sections.ts";
 import { collectFamilies } from "../src/exporter/collect.ts";
@@ -174,10 +173,4 @@ function comparison(count: number, ours: readonly Probed<number>[], theirs: Prom
 /** What the work itself takes: a busy machine only ever adds. */
 function calmestMs(rounds: readonly Probed<unknown>[]): number {
   return Math.min(...rounds.map((round) => round.durationMs));
-}
-
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  console.table(
-    (await scrapeRows()).map(({ name, figure, ...rest }) => ({ name, figure: figure.toFixed(1), ...rest })),
-  );
 }

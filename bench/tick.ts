@@ -1,4 +1,3 @@
-import { pathToFileURL } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Fleet } from "../src/fleet/fleet.ts";
@@ -141,9 +140,3 @@ const CONFIG = scalerConfig(
     ],
   },
 );
-
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  console.table(
-    (await tickRows()).map(({ name, figure, ...rest }) => ({ name, figure: figure.toFixed(3), ...rest })),
-  );
-}

@@ -242,9 +242,15 @@ async function unwritable(world: World, name: string, fault: Unwritable): Promis
   const file = join(world.folder, "main", name);
   const before = await world.metric(fault.failures);
   const sinceMs = performance.now();
-  // What is written while nothing is in the way yet begins a file anew: it goes.
-  await rm(file, { recursive: true, force: true });
-  await fault.put(file);
+  // What is written while nothing is in the way yet begins a file anew: it goes, as often as it takes.
+  const isInTheWay = async () => {
+    await rm(file, { recursive: true, force: true });
+    return fault.put(file).then(
+      () => true,
+      () => false,
+    );
+  };
+  while (!(await isInTheWay())) await sleep(1);
   await exporter.untilTold(fault.told, sinceMs);
   await sleep(2_000);
   const counted = (await world.metric(fault.failures)) - before;
