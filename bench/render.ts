@@ -90,8 +90,8 @@ function comparison(
       name: `${name}: faster than prom-client`,
       figure: ratio,
       unit: "x",
-      bound: bounded ? ">= 5" : "",
-      ok: !bounded || ratio >= 5,
+      bound: bounded ? ">= 6" : "",
+      ok: !bounded || ratio >= 6,
     },
   ];
 }

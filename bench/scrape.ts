@@ -156,8 +156,8 @@ function comparison(count: number, ours: readonly Probed<number>[], theirs: Prom
       name: `${name}: faster than prom-client`,
       figure: ratio,
       unit: "x",
-      bound: bounded ? ">= 7" : "",
-      ok: !bounded || ratio >= 7,
+      bound: bounded ? ">= 8" : "",
+      ok: !bounded || ratio >= 8,
     },
     { name: `${name}: prom-client, filled already`, figure: renderedMs, unit: "ms", bound: "", ok: true },
     {
