@@ -20,8 +20,13 @@ const WORDS: Readonly<Record<string, string>> = {
 
 /** What an error says, without the system call and path that Node puts around it. */
 export function plainMessage(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return ("code" in error && WORDS[String(error.code)]) || error.message;
+  const word = error instanceof Error && "code" in error ? WORDS[String(error.code)] : undefined;
+  return word ?? messageOf(error);
+}
+
+/** What an error says in its own words; anything else that was thrown, as text. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Whether it is the system's error of that code. */

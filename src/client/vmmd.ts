@@ -1,4 +1,5 @@
 import { type Cancel, inTurns } from "../clock.ts";
+import { messageOf } from "../systemError.ts";
 import { copyOf } from "../wire/der.ts";
 import {
   decodeInSteps,
@@ -232,8 +233,9 @@ export class VmmdClient {
     } catch (error) {
       if (error instanceof VmmdError) throw error;
       // Whatever it is, a peer's bytes brought it about, and they must not end the process.
-      const why = error instanceof Error ? error.message : String(error);
-      throw new VmmdError("undecodable", `the reply of albatrossd does not decode: ${why}`, { cause: error });
+      throw new VmmdError("undecodable", `the reply of albatrossd does not decode: ${messageOf(error)}`, {
+        cause: error,
+      });
     }
   }
 

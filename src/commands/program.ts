@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { nearest } from "../config/fields.ts";
+import { messageOf } from "../systemError.ts";
 import { buildInfo, versionText } from "../version.ts";
 import { register as backtest } from "./backtest.ts";
 import { register as checkConfig } from "./check-config.ts";
@@ -26,7 +27,7 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
 /** Says what went wrong on one line, unless commander already has. Wrong usage is 2, any other failure 1. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  console.error(`albatross-exporter: ${error instanceof Error ? error.message : String(error)}`);
+  console.error(`albatross-exporter: ${messageOf(error)}`);
   return 1;
 }
 

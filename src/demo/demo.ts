@@ -6,6 +6,7 @@ import type { Cancel, Clock } from "../clock.ts";
 import { elapsed } from "../simulator/elapsed.ts";
 import { SimulatedHost } from "../simulator/host.ts";
 import type { Scenario } from "../simulator/model.ts";
+import { messageOf } from "../systemError.ts";
 import { demoConfig } from "./config.ts";
 import { type Decision, decisionLine, decisionsAfter, type ExplainedGroup } from "./decisionLine.ts";
 import { ExporterProcess } from "./exporterProcess.ts";
@@ -88,7 +89,7 @@ function sayEvery(
   let stopped = false;
   let cancel: Cancel = () => undefined;
   const tell = async () => {
-    const lines = await read().catch((error: unknown) => [`no answer: ${describe(error)}`]);
+    const lines = await read().catch((error: unknown) => [`no answer: ${messageOf(error)}`]);
     if (stopped) return;
     for (const line of lines) sayWhen(line);
     cancel = clock.after(ms, tell);
@@ -141,8 +142,4 @@ Below, with the seconds since the start:
 and every ${GROUPS_EVERY_MS / 1000} s the CPU usage of each group of clones, as /metrics has it. After three minutes it begins
 again. Ctrl-C ends it.
 `;
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

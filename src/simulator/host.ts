@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Cancel, Clock } from "../clock.ts";
+import { messageOf } from "../systemError.ts";
 import { formatName, type Name, parseName } from "../wire/names.ts";
 import type { Curve } from "./curve.ts";
 import { describeFault, type Fault } from "./faults.ts";
@@ -240,9 +241,7 @@ export class SimulatedHost {
   /** A fault from inside, which nobody waits for. */
   #misbehaveFor(fault: Fault, forMs: number | null): void {
     this.#endLater(this.#misbehaviour.begin(fault), forMs).catch((error: unknown) => {
-      this.#say(
-        `cannot misbehave (${describeFault(fault)}): ${error instanceof Error ? error.message : String(error)}`,
-      );
+      this.#say(`cannot misbehave (${describeFault(fault)}): ${messageOf(error)}`);
     });
   }
 

@@ -2,6 +2,7 @@ import type { RequestHandler } from "express";
 import type { ScrapeResult } from "../exporter/selfMetrics.ts";
 import { CONTENT_TYPES, type ExpositionFormat } from "../exposition/family.ts";
 import { type RenderTally, renderExposition } from "../exposition/writer.ts";
+import { messageOf } from "../systemError.ts";
 import type { WebDeps } from "./app.ts";
 import { ConcurrencyLimit, deliver, sendText } from "./responses.ts";
 
@@ -29,8 +30,8 @@ export function metricsHandler(deps: WebDeps): RequestHandler {
       finished(await deliver(response, pieces, { gzip: acceptsGzip(request.get("Accept-Encoding")) }));
     } catch (error) {
       deps.log.error({ err: error, client: request.ip }, "scrape failed");
-      const reason = error instanceof Error ? error.message : String(error);
-      if (!response.headersSent) sendText(response, 500, `The metrics could not be collected: ${reason}`);
+      if (!response.headersSent)
+        sendText(response, 500, `The metrics could not be collected: ${messageOf(error)}`);
       finished("error");
     } finally {
       end();

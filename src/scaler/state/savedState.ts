@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { MAX_CLONE_ID, splitCloneName } from "../../fleet/groups.ts";
 import type { FleetSnapshot, UnheardVm, VmRecord } from "../../fleet/types.ts";
+import { messageOf } from "../../systemError.ts";
 import { formatName, pathText, tryParseName } from "../../wire/names.ts";
 import { NOTHING_IN_A_ROW } from "../rules/cloneChanges.ts";
 import {
@@ -148,7 +149,7 @@ export function parseState(text: string): SavedState {
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new StateError(`not JSON: ${error instanceof Error ? error.message : String(error)}`);
+    throw new StateError(`not JSON: ${messageOf(error)}`);
   }
   const version = z.object({ version: z.unknown() }).safeParse(json).data?.version;
   if (Number.isInteger(version) && Number(version) > VERSION) {

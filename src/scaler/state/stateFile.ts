@@ -5,7 +5,7 @@ import { type Clock, OneAtATime } from "../../clock.ts";
 import { LongAddress, lockFile } from "../../fileLock.ts";
 import { linkedFile } from "../../files.ts";
 import type { Logger } from "../../log.ts";
-import { isErrno } from "../../systemError.ts";
+import { isErrno, messageOf } from "../../systemError.ts";
 import { parseState, type SavedState, StateError, UnreadableState } from "./savedState.ts";
 
 /** Damaged files that are kept for whoever wants to know what happened. */
@@ -162,7 +162,7 @@ function readText(path: string): string | null {
     return readFileSync(path, "utf8");
   } catch (error) {
     if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return null;
-    throw new UnreadableState(error instanceof Error ? error.message : String(error));
+    throw new UnreadableState(messageOf(error));
   }
 }
 
