@@ -3,7 +3,8 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseDocument, stringify } from "yaml";
-import { defaultConfig } from "../../src/config/load.ts";
+import { configFile } from "../../src/config/sections.ts";
+import { thisMachine } from "../../src/config/target.ts";
 import { formatDuration } from "../../src/config/units.ts";
 import { divideDuration, mapScalars, speedUpRules } from "../fastRules.ts";
 
@@ -70,7 +71,7 @@ function exporterConfig(
   { folder, hosts, exporter }: Places,
   { speed, targets = {}, scaler: { defaults = {}, ...scaler } = {} }: Wishes,
 ): string {
-  const { pollIntervalMs, defaults: slow } = defaultConfig().scaler;
+  const { pollIntervalMs, defaults: slow } = configFile(thisMachine).schema.parse({}).scaler;
   const faster = (ms: number) => formatDuration(Math.max(1, Math.round(ms / speed)));
   return stringify({
     targets: Object.entries(hosts).map(([name, socketDir]) => ({

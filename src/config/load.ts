@@ -8,11 +8,6 @@ import { findWarnings } from "./warnings.ts";
 
 export type ConfigResult = Checked<{ readonly config: Config; readonly warnings: readonly Problem[] }>;
 
-/** The configuration without a file: one target, this machine's own Albatross. */
-export function defaultConfig(machine: Machine = thisMachine()): Config {
-  return configFile(() => machine).schema.parse({});
-}
-
 /** Reads and checks a configuration file. Never throws: a file that cannot be read is a problem like any other. */
 export function loadConfigFile(file: string): ConfigResult {
   const read = readTextFile(file);

@@ -1,13 +1,5 @@
 /** The messages of the other side: a simulated host's answers, and the questions of its rivals. */
-import type {
-  Command,
-  Header,
-  InfoCommand,
-  Int64,
-  Message,
-  NamedInfo,
-  NamedPolicy,
-} from "../wire/messages.ts";
+import type { Header, InfoCommand, Int64, Message, NamedInfo, NamedPolicy } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 
 const INFO_RESULTS = {
@@ -20,35 +12,15 @@ export function makeHeader(to: Name, sequenceNumber: Int64 = 0): Header {
   return { version: 5, sequence: sequenceNumber, name: to };
 }
 
-function question(to: Name, sequenceNumber: Int64, asked: Command): Message {
-  return { header: makeHeader(to, sequenceNumber), payload: { type: "command", command: asked } };
-}
-
 /** Subscribes to the statistics of every unikernel at or below `to`. */
 export function subscribeCommand(to: Name, sequenceNumber: Int64 = 0): Message {
-  return question(to, sequenceNumber, { class: "stats", command: "subscribe" });
-}
-
-/** Asks for unikernel info; `old_info5` and `old_info4` are for daemons before 2.7. */
-export function unikernelInfoCommand(
-  to: Name,
-  sequenceNumber: Int64 = 0,
-  age: InfoCommand = "info",
-): Message {
-  return question(to, sequenceNumber, { class: "unikernel", command: age });
-}
-
-export function policyInfoCommand(to: Name, sequenceNumber: Int64 = 0): Message {
-  return question(to, sequenceNumber, { class: "policy", command: "info" });
+  const command = { class: "stats", command: "subscribe" } as const;
+  return { header: makeHeader(to, sequenceNumber), payload: { type: "command", command } };
 }
 
 /** A reply carries the header of the command it answers. */
 export function successString(to: Header, string: string): Message {
   return { header: to, payload: { type: "success", result: "string", string } };
-}
-
-export function successEmpty(to: Header): Message {
-  return { header: to, payload: { type: "success", result: "empty" } };
 }
 
 export function failureReply(to: Header, text: string): Message {

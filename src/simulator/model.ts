@@ -89,23 +89,6 @@ export function vmSpec(spec: Partial<VmSpec> & Pick<VmSpec, "name">): VmSpec {
   };
 }
 
-/** A Linux host of 2.7 at albatross-stats' default interval, with the given VMs and no timeline. */
-export function scenarioOf(scenario: Partial<Scenario>): Scenario {
-  return {
-    intervalMs: 10_000,
-    os: "linux",
-    infoVersion: 19,
-    kinfoMem: true,
-    vmmStats: false,
-    seed: 1,
-    repeatEveryMs: null,
-    policies: [rootPolicy()],
-    vms: [],
-    events: [],
-    ...scenario,
-  };
-}
-
 /** albatrossd always has a policy for its root: what the machine has. */
 export function rootPolicy(): NamedPolicy {
   return {

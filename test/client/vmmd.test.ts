@@ -2,15 +2,11 @@ import { createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { SocketDirectory } from "../../src/client/endpoint.ts";
 import { VmmdClient, VmmdError, type VmmdErrorReason } from "../../src/client/vmmd.ts";
-import {
-  failureReply,
-  policiesReply,
-  successEmpty,
-  unikernelInfoReply,
-} from "../../src/simulator/messages.ts";
+import { failureReply, policiesReply, unikernelInfoReply } from "../../src/simulator/messages.ts";
 import type { InfoCommand, Message, NamedInfo } from "../../src/wire/messages.ts";
 import { formatName, parseName, ROOT } from "../../src/wire/names.ts";
 import { eventually, settle } from "../support/eventually.ts";
+import { successEmpty } from "../support/simulated.ts";
 import { captureBytes } from "../wire/support/vectors.ts";
 import { answerAsAlbatrossd, running, TestHost } from "./support/host.ts";
 

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import type { Keys } from "../../src/config/keys.ts";
-import { defaultConfig, loadConfig } from "../../src/config/load.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { configFile } from "../../src/config/sections.ts";
 import type { Machine } from "../../src/config/target.ts";
 
@@ -16,7 +16,7 @@ const complete = text.replace(
 test("config.yaml sets exactly the defaults and has nothing to warn of", () => {
   expect(loadConfig("config.yaml", text, machine)).toEqual({
     ok: true,
-    config: defaultConfig(machine),
+    config: configFile(() => machine).schema.parse({}),
     warnings: [],
   });
 });
@@ -24,7 +24,7 @@ test("config.yaml sets exactly the defaults and has nothing to warn of", () => {
 test("what it has commented out are defaults of a Linux machine", () => {
   expect(loadConfig("config.yaml", complete, machine)).toEqual({
     ok: true,
-    config: defaultConfig(machine),
+    config: configFile(() => machine).schema.parse({}),
     warnings: [],
   });
 });

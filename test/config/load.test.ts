@@ -6,21 +6,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { formatProblem, readTextFile } from "../../src/config/checkedYaml.ts";
-import {
-  defaultConfig,
-  loadConfig,
-  loadConfigFile,
-  loadSettings,
-  override,
-  statePath,
-} from "../../src/config/load.ts";
+import { loadConfig, loadConfigFile, loadSettings, override, statePath } from "../../src/config/load.ts";
+import { configFile } from "../../src/config/sections.ts";
 import { type Machine, thisMachine } from "../../src/config/target.ts";
 
 const freebsd: Machine = { name: "local", isContainer: false, os: "freebsd", pageSizeBytes: 16_384 };
 
 describe("what a target leaves out", () => {
   test("is as on this machine", () => {
-    const [target] = defaultConfig(freebsd).targets;
+    const [target] = configFile(() => freebsd).schema.parse({}).targets;
     expect(target).toMatchObject({
       name: "local",
       os: "freebsd",
@@ -152,7 +146,7 @@ describe("a file that cannot be read is one clear line", () => {
 });
 
 describe("the command line", () => {
-  const config = defaultConfig();
+  const config = configFile(thisMachine).schema.parse({});
 
   test("wins over the file where it says something", () => {
     const web = { listenAddresses: [{ host: "::1", port: 1 }], telemetryPath: "/m", maxRequests: 3 };

@@ -2,10 +2,11 @@ import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Stack, startStack } from "../../scripts/stack/stack.ts";
-import { type Scenario, scenarioOf, type VmSpec, vmSpec } from "../../src/simulator/model.ts";
+import { type Scenario, type VmSpec, vmSpec } from "../../src/simulator/model.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { requireProgram } from "../support/requireProgram.ts";
 import { until } from "../support/serving.ts";
+import { scenarioOf } from "../support/simulated.ts";
 
 /** An hour takes a minute. */
 const SPEED = 60;

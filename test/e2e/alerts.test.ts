@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NotifiedAlert } from "../../scripts/stack/receiver.ts";
 import { type KnownAlert, type Stack, startStack } from "../../scripts/stack/stack.ts";
-import { type Scenario, scenarioOf, vmSpec } from "../../src/simulator/model.ts";
+import { type Scenario, vmSpec } from "../../src/simulator/model.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { requireProgram } from "../support/requireProgram.ts";
 import { until } from "../support/serving.ts";
+import { scenarioOf } from "../support/simulated.ts";
 
 /** An hour takes a minute: the shipped rules, Alertmanager example, scrape interval and scaler defaults, divided. */
 const SPEED = 60;

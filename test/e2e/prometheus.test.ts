@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
-import { type Scenario, scenarioOf, vmSpec } from "../../src/simulator/model.ts";
+import { type Scenario, vmSpec } from "../../src/simulator/model.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { requireProgram } from "../support/requireProgram.ts";
 import { Serving, temporaryFolder, until } from "../support/serving.ts";
+import { scenarioOf } from "../support/simulated.ts";
 import { Scrape, seriesKey } from "./support/exposition.ts";
 import { Prometheus, type RelayedScrape, relay } from "./support/prometheus.ts";
 

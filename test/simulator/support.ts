@@ -5,12 +5,13 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { subscribeCommand } from "../../src/simulator/messages.ts";
-import { type Scenario, scenarioOf, type VmSpec, vmSpec } from "../../src/simulator/model.ts";
+import { type Scenario, type VmSpec, vmSpec } from "../../src/simulator/model.ts";
 import { encodeFrame, FrameReader } from "../../src/wire/framing.ts";
 import { decodeMessage, encodeMessage, type Message, type Stats } from "../../src/wire/messages.ts";
 import { formatName, parseName } from "../../src/wire/names.ts";
 import { PATIENCE_MS, settle } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
+import { scenarioOf } from "../support/simulated.ts";
 
 const MAX_FRAME_BYTES = 16 * 1_048_576;
 

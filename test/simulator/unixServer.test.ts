@@ -5,9 +5,9 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { SimulatedHost } from "../../src/simulator/host.ts";
-import { scenarioOf } from "../../src/simulator/model.ts";
 import { eventually } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
+import { scenarioOf } from "../support/simulated.ts";
 import { socketDir, startHost } from "./support.ts";
 
 function hostAt(dir: string): SimulatedHost {

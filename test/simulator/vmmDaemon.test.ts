@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { policyInfoCommand, unikernelInfoCommand } from "../../src/simulator/messages.ts";
 import { NO_LIMIT, rootPolicy } from "../../src/simulator/model.ts";
 import type { InfoCommand, Message } from "../../src/wire/messages.ts";
 import { formatName, parseName } from "../../src/wire/names.ts";
 import { eventually } from "../support/eventually.ts";
+import { policyInfoCommand, unikernelInfoCommand } from "../support/simulated.ts";
 import { Client, startHost, subscriber, vm } from "./support.ts";
 
 const CAPTURES = "test/fixtures/wire/captures";

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Scenario, type ScenarioEvent, scenarioOf } from "../../src/simulator/model.ts";
+import type { Scenario, ScenarioEvent } from "../../src/simulator/model.ts";
 import { World } from "../../src/simulator/world.ts";
 import { parseName } from "../../src/wire/names.ts";
+import { scenarioOf } from "../support/simulated.ts";
 import { vm } from "./support.ts";
 
 const START = Date.parse("2026-01-01T00:00:00Z");

@@ -8,9 +8,10 @@ import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
-import { scenarioOf, vmSpec } from "../../src/simulator/model.ts";
+import { vmSpec } from "../../src/simulator/model.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { PATIENCE_MS } from "./eventually.ts";
+import { scenarioOf } from "./simulated.ts";
 
 /** The program as it is built, which is fresh in end-to-end tests only. */
 export const MAIN = fileURLToPath(new URL("../../dist/main.js", import.meta.url));

@@ -4,8 +4,7 @@ import { DECODE_ERROR_REASONS, zeroCounts } from "../../src/client/receiver.ts";
 import { DISCONNECT_REASONS, type SubscriptionSnapshot } from "../../src/client/subscription.ts";
 import type { TargetSnapshot } from "../../src/client/target.ts";
 import { VMMD_ERROR_REASONS } from "../../src/client/vmmd.ts";
-import { defaultConfig } from "../../src/config/load.ts";
-import type { Config, WebConfig } from "../../src/config/sections.ts";
+import { type Config, configFile, type WebConfig } from "../../src/config/sections.ts";
 import type { ScrapeResult } from "../../src/exporter/selfMetrics.ts";
 import type { RenderTally } from "../../src/exposition/writer.ts";
 import { createLogger } from "../../src/log.ts";
@@ -36,7 +35,8 @@ export type FinishedScrape = ScrapeResult & RenderTally;
 
 /** The default configuration of a Linux host, but for these settings of `web`. */
 export function webConfig(web: Partial<WebConfig> = {}): Config {
-  const config = defaultConfig({ name: "local", isContainer: false, os: "linux", pageSizeBytes: 4096 });
+  const machine = { name: "local", isContainer: false, os: "linux", pageSizeBytes: 4096 } as const;
+  const config = configFile(() => machine).schema.parse({});
   return { ...config, web: { ...config.web, ...web } };
 }
 

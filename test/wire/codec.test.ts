@@ -4,11 +4,8 @@ import {
   failureReply,
   makeHeader,
   policiesReply,
-  policyInfoCommand,
   subscribeCommand,
-  successEmpty,
   successString,
-  unikernelInfoCommand,
   unikernelInfoReply,
 } from "../../src/simulator/messages.ts";
 import {
@@ -24,6 +21,7 @@ import {
 } from "../../src/wire/messages.ts";
 import { formatName, parseName, ROOT } from "../../src/wire/names.ts";
 import { stats as statistics } from "../../src/wire/stats.ts";
+import { policyInfoCommand, successEmpty, unikernelInfoCommand } from "../support/simulated.ts";
 import { element, stripElement } from "./support/der.ts";
 import { malformedVectors, newerShapes, vectorBytes } from "./support/vectors.ts";
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { StatsInterval } from "../../../src/client/interval.ts";
 import { StatsReceiver } from "../../../src/client/receiver.ts";
-import { defaultConfig } from "../../../src/config/load.ts";
+import { configFile } from "../../../src/config/sections.ts";
 import { collectFamilies } from "../../../src/exporter/collect.ts";
 import { renderExposition } from "../../../src/exposition/writer.ts";
 import { Fleet } from "../../../src/fleet/fleet.ts";
@@ -67,7 +67,8 @@ class Way {
   async scrape(format: "text" | "openmetrics"): Promise<Scrape> {
     const snapshot = this.#fleet.snapshot({ staleAfterUs: () => 60_000_000 });
     const counts = { vmsDropped: () => undefined, duplicateSeries: () => undefined };
-    const config = defaultConfig({ name: "local", isContainer: false, os: "linux", pageSizeBytes: 4096 });
+    const machine = { name: "local", isContainer: false, os: "linux", pageSizeBytes: 4096 } as const;
+    const config = configFile(() => machine).schema.parse({});
     const unfilled = { ...config, exporter: { ...config.exporter, unfilledFields: true } };
     const families = collectFamilies({ snapshot, targets: [], config: unfilled, counts });
     const chunks = await collect(renderExposition(families, format));

@@ -6,10 +6,10 @@ import { loadConfig } from "../../../src/config/load.ts";
 import { createLogging } from "../../../src/log.ts";
 import { SimulatedHost } from "../../../src/simulator/host.ts";
 import type { Scenario } from "../../../src/simulator/model.ts";
-import { scenarioOf } from "../../../src/simulator/model.ts";
 import { eventually, settle } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fakeClock.ts";
 import { temporaryFolder } from "../../support/serving.ts";
+import { scenarioOf } from "../../support/simulated.ts";
 import { Scrape } from "./exposition.ts";
 
 /** How far one step of `pass` goes at most. Intervals and steps are multiples of each other, so ticks meet steps. */

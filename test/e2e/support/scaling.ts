@@ -3,9 +3,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { expect, onTestFinished } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
 import { SimulatedHost } from "../../../src/simulator/host.ts";
-import { scenarioOf, type VmSpec, vmSpec } from "../../../src/simulator/model.ts";
+import { type VmSpec, vmSpec } from "../../../src/simulator/model.ts";
 import { parseName } from "../../../src/wire/names.ts";
 import { type Serving, until } from "../../support/serving.ts";
+import { scenarioOf } from "../../support/simulated.ts";
 
 /** A decision as `/api/v1/decisions`, the decision log and `backtest` tell it. */
 export interface ToldDecision {
