@@ -2,21 +2,10 @@ import type { TargetSnapshot } from "../client/target.ts";
 import { compileGlobs } from "../config/glob.ts";
 import type { Config, ExporterConfig } from "../config/sections.ts";
 import type { Family } from "../exposition/family.ts";
-import { type ItemFacts, LABELLED, tableFamily } from "../exposition/row.ts";
+import { tableFamily } from "../exposition/row.ts";
 import type { FleetSnapshot, VmIdentity, VmRecord } from "../fleet/types.ts";
-import { type AnyTable, type Table, VmFamilies } from "./families.ts";
-import {
-  groupLabels,
-  groupTable,
-  hostLabels,
-  hostTable,
-  policyLabels,
-  policyTable,
-  subscriptionItems,
-  subscriptionTable,
-  targetItems,
-  targetTable,
-} from "./hostTables.ts";
+import { type AnyTable, type DuplicateCount, itemLabels, type Table, VmFamilies } from "./families.ts";
+import { groupTable, hostTable, policyTable, subscriptionTable, targetTable } from "./hostTables.ts";
 import { networkTable, vmmTable } from "./vmPartTable.ts";
 import { cpuTable, infoTable, memoryTable, processTable } from "./vmTable.ts";
 
@@ -44,54 +33,45 @@ export interface CollectInput {
 }
 
 /** Where a scrape tells what it left out. */
-export interface CollectCounts {
-  /** VMs that passed the filters but were above `exporter.max_vms`. Called once per scrape. */
+export interface CollectCounts extends DuplicateCount {
+  /** VMs that passed the filters but were above `exporter.max_vms`; once per scrape. */
   vmsDropped(vms: number): void;
-  /** Series left out because an equal label set of the same VM came before them. Called while a family is written. */
-  duplicateSeries(series: number): void;
 }
 
 /**
- * The families of targets, hosts, policies, groups and VMs, in that order. Filters, the cap and the collectors act on what
- * is written here only; groups come from all VMs. Cheap: the work is done family by family as they are written.
+ * The families of targets, hosts, policies, groups and VMs, in that order. Filters, cap and collectors act here only:
+ * groups come from all VMs. The work is done as families are written.
  */
 export function collectFamilies({ snapshot, targets, config, counts }: CollectInput): Family[] {
   const { exporter } = config;
   const { vms, dropped } = selectVms(snapshot.served, exporter);
   counts.vmsDropped(dropped);
   const ofVms = new VmFamilies(vms, config.targets, exporter.unfilledFields);
-  const onDuplicates = (series: number) => counts.duplicateSeries(series);
   const wants = ({ collector }: Pick<AnyTable, "collector">) =>
     collector === null || exporter.collectors[collector];
+  const hosts = targets.map((target) => ({ ...target, host: target.name }));
   return [
-    ...familiesOf(targetTable, targetItems(targets), LABELLED),
-    ...familiesOf(hostTable, snapshot.hosts, labelledBy(hostLabels)),
-    ...familiesOf(subscriptionTable, subscriptionItems(targets), LABELLED),
-    ...(wants(policyTable) ? familiesOf(policyTable, snapshot.policies, labelledBy(policyLabels)) : []),
-    ...familiesOf(groupTable, snapshot.servedGroups(), labelledBy(groupLabels)),
+    ...familiesOf(targetTable, hosts),
+    ...familiesOf(hostTable, snapshot.hosts),
+    ...familiesOf(
+      subscriptionTable,
+      hosts.flatMap(({ host, subscriptions }) => subscriptions.map((one) => ({ ...one, host }))),
+    ),
+    ...(wants(policyTable) ? familiesOf(policyTable, snapshot.policies) : []),
+    ...familiesOf(groupTable, snapshot.servedGroups()),
     ...[cpuTable, memoryTable, processTable, infoTable].filter(wants).flatMap((table) => ofVms.of(table)),
-    ...(wants(networkTable) ? ofVms.ofParts(networkTable, onDuplicates) : []),
-    ...(wants(vmmTable) ? ofVms.ofParts(vmmTable, onDuplicates) : []),
+    ...(wants(networkTable) ? ofVms.ofParts(networkTable, counts) : []),
+    ...(wants(vmmTable) ? ofVms.ofParts(vmmTable, counts) : []),
   ];
 }
 
-function familiesOf<T>(
-  { rows }: Table<T, null>,
-  items: readonly T[],
-  facts: ItemFacts<T, null>,
-): Family<T>[] {
-  return rows.map((row) => tableFamily(row, items, facts));
+function familiesOf<T extends object>(table: Table<T, null>, items: readonly T[]): Family<T>[] {
+  const facts = { labelsOf: (item: T) => itemLabels(table, item), contextOf: () => null };
+  return table.rows.map((row) => tableFamily(row, items, facts));
 }
 
-function labelledBy<T>(labelsOf: (item: T) => string): ItemFacts<T, null> {
-  return { labelsOf, contextOf: () => null };
-}
-
-/**
- * The VMs that the filters and the cap let through, in the order given; `dropped` counts those that the cap cut off.
- * A VM must match `include` (empty takes all) and not match `exclude`.
- */
-export function selectVms(
+/** The VMs that the filters and the cap let through, in the order given; `dropped` counts what the cap cut off. */
+function selectVms(
   vms: readonly VmRecord[],
   exporter: ExporterConfig,
 ): { vms: readonly VmRecord[]; dropped: number } {
@@ -105,7 +85,7 @@ type NameFilter = (vm: VmRecord) => boolean;
 
 const nameFilters = new WeakMap<ExporterConfig, NameFilter>();
 
-/** Each configuration's filter is made once and remembers the answer for every VM, since each scrape asks again. */
+/** Made once for a configuration: it remembers the answer for every VM, since each scrape asks again. */
 function nameFilter(exporter: ExporterConfig): NameFilter {
   const known = nameFilters.get(exporter);
   if (known !== undefined) return known;

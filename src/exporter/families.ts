@@ -1,7 +1,7 @@
-/** Tables of metrics become families: which items a row holds for, which labels each series gets, and what of equal ones. */
+/** Tables of metrics become families. */
 import type { CollectorName } from "../config/sections.ts";
 import type { TargetConfig, TargetOs } from "../config/target.ts";
-import { escapeLabelValue, type Family, labelPairs } from "../exposition/family.ts";
+import { escapeLabelValue, type Family } from "../exposition/family.ts";
 import {
   familyHead,
   type ItemFacts,
@@ -17,7 +17,7 @@ import type { VmIdentity, VmRecord } from "../fleet/types.ts";
 /** What the wire leaves out and the configuration of the target says. */
 export type HostFacts = Pick<TargetConfig, "os" | "pageSizeBytes">;
 
-/** What a metric of the exporter says of itself: the help names the original field, in backquotes. */
+/** The help names the original field, in backquotes. */
 interface RowMeta extends RowHead {
   /** measurement and field of albatross-influx that carry the same figure */
   readonly influx?: string;
@@ -25,14 +25,14 @@ interface RowMeta extends RowHead {
   readonly unfilledOn?: readonly TargetOs[];
 }
 
-/** Metrics of the same things. `H` is what their values may ask about an item's host: null where they never do. */
+/** Metrics of the same things. `H` is what their values may ask of an item's host. */
 export interface Table<T, H = HostFacts, R = TableRow<T, H>> {
   readonly title: string;
   /** what docs/metrics.md says of the table beside */
   readonly text?: string;
   /** of `exporter.collectors`; null: always exported */
   readonly collector: CollectorName | null;
-  /** the labels that each series has */
+  /** those that each series has: the item's properties of these names */
   readonly labels: readonly LabelDoc[];
   readonly rows: readonly (RowMeta & R)[];
 }
@@ -40,7 +40,7 @@ export interface Table<T, H = HostFacts, R = TableRow<T, H>> {
 /** A table of whatever items. */
 export type AnyTable = Table<never, never>;
 
-/** Metrics of each of what a VM has several of; the last label tells them apart. */
+/** Metrics of what a VM has several of; the last label tells them apart. */
 export interface PartTable<P> extends Table<P, HostFacts, PlainTableRow<P, HostFacts>> {
   readonly partsOf: (vm: VmRecord) => readonly P[];
   /** `,device="service"` */
@@ -55,13 +55,24 @@ export const VM_LABELS: readonly LabelDoc[] = [
   { name: "vm", holds: "the VM's name without its path" },
 ];
 
+/** The labels that every series of an item begins with: `host="h",path="user"`. */
+export function itemLabels(table: Pick<AnyTable, "labels">, item: object): string {
+  const pair = (name: string) => `${name}="${escapeLabelValue(Reflect.get(item, name))}"`;
+  return table.labels.map(({ name }) => pair(name)).join(",");
+}
+
+export interface DuplicateCount {
+  /** Series whose labels another of the same VM has; told while a family is written. */
+  duplicateSeries(series: number): void;
+}
+
 /** The VMs of one scrape, and what their tables need beside. */
 export class VmFamilies {
   readonly #vms: readonly VmRecord[];
   readonly #facts: ItemFacts<VmRecord, HostFacts>;
   readonly #unfilledFields: boolean;
 
-  /** `unfilledFields`: fields that the operating system of the VM's host does not fill are exported, too. */
+  /** `unfilledFields`: export fields that the host's operating system does not fill, too. */
   constructor(vms: readonly VmRecord[], targets: readonly TargetConfig[], unfilledFields: boolean) {
     const factsOf = factsFrom(targets);
     // by index: a look into an array is cheaper than one into the map, and there are fifty for each VM
@@ -74,19 +85,12 @@ export class VmFamilies {
     this.#unfilledFields = unfilledFields;
   }
 
-  /** One series (or one per value of a label) for each VM. */
   of({ rows }: Table<VmRecord>): Family<VmRecord>[] {
     return rows.map((row) => this.#filled(row, tableFamily(row, this.#vms, this.#facts)));
   }
 
-  /**
-   * The same for each part of each VM. Of equal label sets within one VM the first wins; `onDuplicates` is called with
-   * the number of series left out, while a family is written.
-   */
-  ofParts<P>(
-    { rows, partsOf, labelOf }: PartTable<P>,
-    onDuplicates: (series: number) => void,
-  ): Family<VmRecord>[] {
+  /** The same for each part of each VM. Of equal label sets within one VM the first wins. */
+  ofParts<P>({ rows, partsOf, labelOf }: PartTable<P>, counts: DuplicateCount): Family<VmRecord>[] {
     const { labelsOf, contextOf } = this.#facts;
     return rows.map((row) => {
       const emit = plainEmitter(row);
@@ -98,7 +102,7 @@ export class VmFamilies {
           const seen = parts.length > 1 ? new Set<string>() : null;
           for (const part of parts) {
             const label = labelOf(part);
-            if (seen?.has(label)) onDuplicates(1);
+            if (seen?.has(label)) counts.duplicateSeries(1);
             else emit(part, labelsOf(vm, index), label, contextOf(vm), out);
             seen?.add(label);
           }
@@ -123,7 +127,7 @@ export class VmFamilies {
 /** A target that the configuration no longer has may still have VMs for a moment after a reload. */
 const UNKNOWN_HOST: HostFacts = { os: "linux", pageSizeBytes: 4096 };
 
-/** Tells what the configuration says of a host. VMs come ordered by host: nearly every call is about the same as before. */
+/** What the configuration says of a host. VMs are ordered by host: nearly every call asks for the one before. */
 export function factsFrom(targets: readonly TargetConfig[]): (host: string) => HostFacts {
   const byHost = new Map<string, HostFacts>(targets.map((target) => [target.name, target]));
   let lastHost: string | null = null;
@@ -139,23 +143,19 @@ export function factsFrom(targets: readonly TargetConfig[]): (host: string) => H
 
 const madeLabels = new WeakMap<VmIdentity, Buffer>();
 
-/** `host="h",path="user",vm="web"` as bytes, made once per VM: fifty series of every exposition begin with them. */
+/** `host="h",path="user",vm="web"` as bytes, made once per VM: it begins fifty series. */
 export function vmLabels(identity: VmIdentity): Buffer {
   const made = madeLabels.get(identity);
   if (made !== undefined) return made;
-  const { host, path, vm } = identity;
-  const labels = Buffer.from(labelPairs({ host, path, vm }));
+  const labels = Buffer.from(itemLabels({ labels: VM_LABELS }, identity));
   madeLabels.set(identity, labels);
   return labels;
 }
 
-/** Far more device names and counter names than hosts have; what a hostile peer invents beyond it is forgotten. */
+/** Far more names of devices and counters than hosts have; a hostile peer may invent more. */
 const MAX_CACHED = 10_000;
 
-/**
- * Makes `,name="value"`, escaped, of text from the wire. Devices and counters have few names that come again with every
- * sample, so each is made once.
- */
+/** Makes `,name="value"`, escaped, of text from the wire; once for each of the few that come again and again. */
 export function labelMaker(name: string): (value: string) => string {
   const made = new Map<string, string>();
   return (value) => {

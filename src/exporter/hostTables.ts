@@ -6,13 +6,13 @@ import {
 } from "../client/subscription.ts";
 import type { TargetSnapshot } from "../client/target.ts";
 import { VMMD_ERROR_REASONS } from "../client/vmmd.ts";
-import { escapeLabelValue, labelPairs } from "../exposition/family.ts";
+import { escapeLabelValue } from "../exposition/family.ts";
 import type { Sample } from "../exposition/row.ts";
 import type { Group, HostRecord, MemberState, PolicyRecord } from "../fleet/types.ts";
-import { HOST_LABEL, PATH_LABEL, type Table } from "./families.ts";
+import { HOST_LABEL, itemLabels, PATH_LABEL, type Table } from "./families.ts";
 import { microsAsSeconds, millisAsSeconds, unsigned } from "./numbers.ts";
 
-/** The limits of paths. A limit of 2^62-1 means none and reaches here as null. */
+/** A limit of 2^62-1 means none and reaches here as null. */
 export const policyTable: Table<PolicyRecord, null> = {
   title: "Policies",
   collector: "policy",
@@ -68,12 +68,7 @@ export const groupTable: Table<Group, null> = {
       source: "states of the members",
       unit: "VMs",
       by: "state",
-      values: {
-        fresh: (group) => membersIn(group, "fresh"),
-        warming: (group) => membersIn(group, "warming"),
-        missing: (group) => membersIn(group, "missing"),
-        silent: (group) => membersIn(group, "silent"),
-      },
+      values: perKey(["fresh", "warming", "missing", "silent"], membersIn),
     },
     {
       name: "albatross_group_member_info",
@@ -85,7 +80,7 @@ export const groupTable: Table<Group, null> = {
         { name: "role", holds: "primary, clone" },
       ],
       emit: (group, out) => {
-        const labels = groupLabels(group);
+        const labels = itemLabels(groupTable, group);
         for (const { record, role } of group.members) {
           out.series(`${labels},vm="${escapeLabelValue(record.vm)}",role="${role}"`, 1);
         }
@@ -94,8 +89,9 @@ export const groupTable: Table<Group, null> = {
   ],
 };
 
-/** A target as the rows see it. */
-type TargetItem = TargetSnapshot & { readonly labels: string };
+/** A target as its rows see it, and a subscription of one. */
+export type TargetItem = TargetSnapshot & { readonly host: string };
+export type SubscriptionItem = SubscriptionSnapshot & { readonly host: string };
 
 export const targetTable: Table<TargetItem, null> = {
   title: "Hosts",
@@ -139,21 +135,10 @@ export const hostTable: Table<HostRecord, null> = {
       source: "consecutive messages",
       unit: "steps",
       by: "kind",
-      values: {
-        usage: ({ implausible }) => implausible.usage,
-        decrease: ({ implausible }) => implausible.decrease,
-      },
+      values: perKey(["usage", "decrease"], ({ implausible }: HostRecord, kind) => implausible[kind]),
     },
   ],
 };
-
-/** `host="h"` */
-export function hostLabels({ host }: HostRecord): string {
-  return labelPairs({ host });
-}
-
-/** One subscription of a target as the rows see it. */
-type SubscriptionItem = SubscriptionSnapshot & { readonly labels: string };
 
 export const subscriptionTable: Table<SubscriptionItem, null> = {
   title: "Subscriptions",
@@ -182,7 +167,7 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
       by: "reason",
       values: perKey(
         DECODE_ERROR_REASONS,
-        (subscription: SubscriptionItem, reason) => subscription.decodeErrors[reason],
+        ({ decodeErrors }: SubscriptionItem, reason) => decodeErrors[reason],
       ),
     },
     {
@@ -198,18 +183,14 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
       source: "stat.sock",
       unit: "connections",
       by: "reason",
-      values: perKey(
-        DISCONNECT_REASONS,
-        (subscription: SubscriptionItem, reason) => subscription.disconnects[reason],
-      ),
+      values: perKey(DISCONNECT_REASONS, ({ disconnects }: SubscriptionItem, reason) => disconnects[reason]),
     },
     {
       name: "albatross_stats_last_message_timestamp_seconds",
       help: "Wall time of the last statistics message. Absent before the first.",
       source: "stat.sock",
       unit: "seconds",
-      value: (subscription) =>
-        subscription.lastMessageWallMs === null ? null : millisAsSeconds(subscription.lastMessageWallMs),
+      value: ({ lastMessageWallMs: ms }) => (ms === null ? null : millisAsSeconds(ms)),
     },
     {
       name: "albatross_stats_interval_seconds",
@@ -224,37 +205,10 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
       source: "state of the subscription",
       unit: "0 or 1",
       by: "state",
-      values: perKey(SUBSCRIPTION_STATES, (subscription: SubscriptionItem, state) =>
-        subscription.state === state ? 1 : 0,
-      ),
+      values: perKey(SUBSCRIPTION_STATES, (item: SubscriptionItem, state) => Number(item.state === state)),
     },
   ],
 };
-
-/** What the rows over targets walk. */
-export function targetItems(targets: readonly TargetSnapshot[]): TargetItem[] {
-  return targets.map((target) => ({ ...target, labels: labelPairs({ host: target.name }) }));
-}
-
-/** What the rows over subscriptions walk. */
-export function subscriptionItems(targets: readonly TargetSnapshot[]): SubscriptionItem[] {
-  return targets.flatMap(({ name, subscriptions }) =>
-    subscriptions.map((snapshot) => ({
-      ...snapshot,
-      labels: labelPairs({ host: name, subscription: snapshot.subscription }),
-    })),
-  );
-}
-
-/** `host="h",path="user"` */
-export function policyLabels({ host, path }: PolicyRecord): string {
-  return labelPairs({ host, path });
-}
-
-/** `host="h",path="user",group="web"` */
-export function groupLabels({ host, path, group }: Group): string {
-  return labelPairs({ host, path, group });
-}
 
 function membersIn({ members }: Group, state: MemberState): number {
   let count = 0;
@@ -266,7 +220,7 @@ function limit(value: PolicyRecord["unikernels"]): Sample {
   return value === null ? null : unsigned(value);
 }
 
-/** One value for each of a fixed set of label values, so that each has a series at all times. */
+/** One value for each of a fixed set of label values: each has a series at all times. */
 function perKey<K extends string, T>(
   keys: readonly K[],
   value: (item: T, key: K) => number,

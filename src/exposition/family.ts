@@ -1,7 +1,6 @@
 /** `text` is the Prometheus text format 0.0.4, `openmetrics` is OpenMetrics 1.0.0. */
 export type ExpositionFormat = "text" | "openmetrics";
 
-/** What a response in this format is called; the writer writes UTF-8. */
 export const CONTENT_TYPES: Readonly<Record<ExpositionFormat, string>> = {
   text: "text/plain; version=0.0.4; charset=utf-8",
   openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -12,7 +11,7 @@ const NEEDS_ESCAPING = /[\\"\n\p{Surrogate}]/u;
 /** Half of a surrogate pair: it has no UTF-8. Everything else, a NUL too, is taken by Prometheus as it is. */
 const UNWRITABLE = /\p{Surrogate}/gu;
 
-/** A label value as it stands between the quotes: valid UTF-8 when encoded, whatever came in. Same in both formats. */
+/** A label value as it stands between the quotes in both formats: valid UTF-8 when encoded, whatever came in. */
 export function escapeLabelValue(value: string): string {
   if (!NEEDS_ESCAPING.test(value)) return value;
   return value
@@ -29,13 +28,10 @@ export function labelPairs(labels: Readonly<Record<string, string | number>>): s
     .join(",");
 }
 
-/**
- * Labels that are escaped already, without braces: `a="b",c="d"`, or empty. As their UTF-8 bytes they are written three
- * times as fast; for items with many series that is worth keeping them.
- */
+/** Escaped, without braces: `a="b",c="d"`, or empty. As UTF-8 bytes they are written three times as fast. */
 export type Labels = string | Uint8Array;
 
-/** The text of a HELP line. OpenMetrics escapes quotes there too, text 0.0.4 does not. */
+/** The text of a HELP line. Only OpenMetrics escapes quotes there. */
 export function escapeHelp(help: string, format: ExpositionFormat): string {
   const escaped = help
     .replace(UNWRITABLE, REPLACEMENT_CHARACTER)
@@ -50,22 +46,20 @@ export type Value = number | bigint;
 export type MetricType = "counter" | "gauge" | "histogram";
 
 /**
- * Where a family's series go. `more` is what follows labels that are not empty, for what there are few of and comes again and again: `,kind="minor"`. Joining
- * the two would cost as much as writing the whole line.
+ * Where a family's series go. `more` follows labels that are not empty and has few values: `,kind="minor"`. Joining the
+ * two would cost as much as writing the whole line.
  */
 export interface SeriesSink {
   series(labels: Labels, value: Value, more?: string): void;
-  /** A value that is already text, for what neither a number nor a bigint holds exactly (seconds with microseconds). */
+  /** A value as text, for what neither a number nor a bigint holds exactly (seconds with microseconds). */
   text(labels: Labels, value: string, more?: string): void;
   /** A series whose name is the family's plus `suffix`: `_bucket`, `_sum`, `_count` of a histogram. */
   suffixed(suffix: string, labels: Labels, value: Value): void;
 }
 
-/**
- * One metric family over many items. `name` is the name in text format 0.0.4: a counter's ends in `_total`
- * (OpenMetrics drops that from the family's name and keeps it on the series). A family without series is not written.
- */
+/** One metric family over many items. One without series is not written. */
 export interface Family<T = unknown> {
+  /** as in text format 0.0.4: a counter's ends in `_total` */
   readonly name: string;
   readonly type: MetricType;
   readonly help: string;

@@ -6,7 +6,7 @@ export const MAX_VALUE_BYTES = 32;
 const ZERO = 48;
 const NINE_DIGITS = 1e9;
 
-/** A value as both formats write it: every digit of an integer, the shortest form that reads back for a float. */
+/** A value as both formats write it: every digit of an integer, of a float the shortest form that reads back. */
 export function formatValue(value: Value): string {
   if (value === Number.POSITIVE_INFINITY) return "+Inf";
   if (value === Number.NEGATIVE_INFINITY) return "-Inf";
@@ -14,8 +14,8 @@ export function formatValue(value: Value): string {
 }
 
 /**
- * Writes `formatValue(value)` into `into` at `at` and returns where it ends. Digits of whole numbers, nearly all that
- * is ever exported, are written without making a string: more than twice as fast.
+ * Writes `formatValue(value)` into `into` at `at` and returns where it ends. Whole numbers, nearly all that is ever
+ * exported, are written without making a string: more than twice as fast.
  */
 export function writeValue(into: Uint8Array, at: number, value: Value): number {
   if (
@@ -29,7 +29,7 @@ export function writeValue(into: Uint8Array, at: number, value: Value): number {
   return writeAscii(into, at, formatValue(value));
 }
 
-/** Copies text that is known to be ASCII. For a few characters this beats the call of `Buffer.write`. */
+/** Copies ASCII text. For a few characters this beats the call of `Buffer.write`. */
 export function writeAscii(into: Uint8Array, at: number, text: string): number {
   const length = text.length;
   for (let i = 0; i < length; i++) into[at + i] = text.charCodeAt(i);

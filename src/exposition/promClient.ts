@@ -6,9 +6,9 @@ type MetricJson = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>[number];
 type ValueJson = MetricJson["values"][number] & { readonly metricName?: string };
 
 /**
- * The metrics of a prom-client registry as families, with their values of this moment; exemplars are left out.
- * They are taken as JSON because prom-client's own OpenMetrics rendering renames counters in the registry itself, so
- * that the next text scrape gets wrong names. Throws on a metric type that the writer does not know (summaries).
+ * The metrics of a prom-client registry as families, with their values of this moment, without exemplars. (Its own
+ * OpenMetrics rendering renames counters in the registry itself: the next text scrape would get wrong names.) Throws on
+ * summaries, which the writer does not know.
  */
 export async function promClientFamilies(registry: Pick<Registry, "getMetricsAsJSON">): Promise<Family[]> {
   const metrics = await registry.getMetricsAsJSON();

@@ -1,33 +1,13 @@
-/**
- * One metric is one row of a table. The rows drive the exposition, docs/metrics.md and the lint of names; adding a metric
- * is adding a row. What the items of a table are is its own affair.
- */
+/** One metric is one row of a table. The rows drive the exposition, docs/metrics.md and the lint of names. */
 import type { Family, Labels, MetricType, SeriesSink, Value } from "./family.ts";
 
 /** What a metric row yields: a value, exact decimal text, or null for "not known, so no series". */
 export type Sample = Value | string | null;
 
-/** A label that a row adds to those of its table, and what it holds. */
+/** A label and what it holds. */
 export interface LabelDoc {
   readonly name: string;
   readonly holds: string;
-}
-
-/** One series per item. `C` is what the value may ask beside the item: null where it never does. */
-export interface SingleValue<T, C = null> {
-  readonly value: (item: T, context: C) => Sample;
-}
-
-/** One series per item and value of the label `by`. */
-export interface ValueBy<T, C = null> {
-  readonly by: string;
-  readonly values: Readonly<Record<string, (item: T, context: C) => Sample>>;
-}
-
-/** Series whose labels are only known from the item. */
-export interface CustomSeries<T> {
-  readonly labels: readonly LabelDoc[];
-  readonly emit: (item: T, out: SeriesSink) => void;
 }
 
 export interface RowHead {
@@ -42,10 +22,17 @@ export interface RowHead {
   readonly unit: string;
 }
 
-/** A row whose series are all made the same way. */
-export type PlainTableRow<T, C = null> = RowHead & (SingleValue<T, C> | ValueBy<T, C>);
+/** One series per item, or one per item and value of the label `by`. `C` is what a value may ask beside the item. */
+export type PlainTableRow<T, C = null> = RowHead &
+  (
+    | { readonly value: (item: T, context: C) => Sample }
+    | { readonly by: string; readonly values: Readonly<Record<string, (item: T, context: C) => Sample>> }
+  );
 
-export type TableRow<T, C = null> = RowHead & (SingleValue<T, C> | ValueBy<T, C> | CustomSeries<T>);
+/** Or series whose labels are only known from the item. */
+export type TableRow<T, C = null> =
+  | PlainTableRow<T, C>
+  | (RowHead & { readonly labels: readonly LabelDoc[]; readonly emit: (item: T, out: SeriesSink) => void });
 
 /** The labels that a row adds to its table's. */
 export function ownLabels(row: RowHead | TableRow<never, never>): readonly LabelDoc[] {
@@ -67,12 +54,10 @@ export function tableFamily<T, C>(
   { labelsOf, contextOf }: ItemFacts<T, C>,
 ): Family<T> {
   if ("emit" in row) return { ...familyHead(row), items, emit: row.emit };
-  const emit = plainEmitter(row);
-  return {
-    ...familyHead(row),
-    items,
-    emit: (item, out, index) => emit(item, labelsOf(item, index), "", contextOf(item), out),
-  };
+  const plain = plainEmitter(row);
+  const emit: Family<T>["emit"] = (item, out, index) =>
+    plain(item, labelsOf(item, index), "", contextOf(item), out);
+  return { ...familyHead(row), items, emit };
 }
 
 /** Of items that carry their labels and whose rows ask for nothing else. */
@@ -81,7 +66,7 @@ export const LABELLED: ItemFacts<{ readonly labels: string }, null> = {
   contextOf: () => null,
 };
 
-/** Counters, and only they, have names that end in `_total`: so OpenMetrics wants it. */
+/** Counters, and only they, have names that end in `_total`, as OpenMetrics wants it. */
 export function typeOf({ name, type }: Pick<RowHead, "name" | "type">): MetricType {
   return type ?? (name.endsWith("_total") ? "counter" : "gauge");
 }
@@ -90,16 +75,14 @@ export function familyHead(row: RowHead): Pick<Family, "name" | "type" | "help">
   return { name: row.name, type: typeOf(row), help: row.help };
 }
 
-/** Writes an item's series; `more` are labels that follow the item's own, see SeriesSink. */
-export type Emit<T, C> = (item: T, labels: Labels, more: string, context: C, out: SeriesSink) => void;
-
-/** How the series of a plain row are written. */
-export function plainEmitter<T, C>(row: PlainTableRow<T, C>): Emit<T, C> {
+/** What writes an item's series of a plain row; `more` are labels that follow the item's own, see SeriesSink. */
+export function plainEmitter<T, C>(
+  row: PlainTableRow<T, C>,
+): (item: T, labels: Labels, more: string, context: C, out: SeriesSink) => void {
   if ("value" in row) {
     const { value } = row;
     return (item, labels, more, context, out) => writeSample(out, labels, more, value(item, context));
   }
-  // the label's text is put together here once and not for every series
   const values = Object.entries(row.values).map(([name, value]) => ({
     label: `,${row.by}="${name}"`,
     value,

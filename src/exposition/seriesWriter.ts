@@ -13,10 +13,10 @@ const CLOSE_BRACE = 0x7d;
 const SPACE = 0x20;
 const NEWLINE = 0x0a;
 const MAX_UTF8_BYTES_PER_CODE_UNIT = 3;
-/** Braces, the space and the newline of a line. */
+/** braces, space, newline */
 const PUNCTUATION_BYTES = 4;
 const NOTHING = Buffer.alloc(0);
-/** Far more device names and the like than hosts have; what a hostile peer invents beyond it is encoded each time. */
+/** Far more device names and the like than hosts have; what a hostile peer invents beyond is encoded each time. */
 const MAX_KEPT_LABELS = 1_000;
 
 /**
@@ -33,7 +33,7 @@ export class SeriesWriter implements SeriesSink {
   #pendingHeader: string | null = null;
   #seriesName: Buffer = NOTHING;
   #suffixedNames = new Map<string, Buffer>();
-  /** Encoded labels that follow an item's own, such as `,kind="minor"`, and which of them were last. */
+  /** encoded labels that follow an item's own, and which of them were last */
   readonly #moreLabels = new Map<string, Buffer>();
   #lastMore = "";
   #lastMoreLabels: Buffer = NOTHING;
@@ -44,17 +44,16 @@ export class SeriesWriter implements SeriesSink {
     this.#chunkBytes = chunkBytes;
   }
 
-  /** How many series have been written. */
   get seriesWritten(): number {
     return this.#series;
   }
 
-  /** Whether a buffer is full, so that whoever drives the writer should take it. */
+  /** Whether a buffer is full, to be taken. */
   get hasFullChunk(): boolean {
     return this.#full.length > 0;
   }
 
-  /** Begins a family. Its HELP and TYPE lines are written with its first series, so never without one. */
+  /** Begins a family. Its HELP and TYPE lines are written with its first series. */
   beginFamily(family: Pick<Family, "name" | "type" | "help">): void {
     const name = family.name;
     const isCounter = family.type === "counter";

@@ -2,7 +2,7 @@ import { type Clock, systemClock, yieldToEventLoop } from "../clock.ts";
 import type { ExpositionFormat, Family } from "./family.ts";
 import { SeriesWriter } from "./seriesWriter.ts";
 
-/** What a rendering has written so far: read it when the rendering ends, however it ends. */
+/** What a rendering has written so far. */
 export interface RenderTally {
   series: number;
   bytes: number;
@@ -14,7 +14,7 @@ export interface RenderOptions {
   /** Ends the rendering at its next slice, without an error. */
   readonly signal?: AbortSignal;
   readonly tally?: RenderTally;
-  /** Size of one buffer. The default keeps 40 scrapes at once below 20 MB and costs nothing against larger ones. */
+  /** Of one buffer. The default keeps 40 scrapes at once below 20 MB and costs nothing against larger ones. */
   readonly chunkBytes?: number;
   readonly clock?: Clock;
 }
@@ -72,7 +72,7 @@ export async function* renderExposition(
   yield* taken(true);
 }
 
-/** Emits items from `from` on until a buffer is full or it is time to look at the clock; returns where to go on. */
+/** Emits items until a buffer is full or it is time to look at the clock; returns where to go on. */
 function emitSome(family: Family, from: number, writer: SeriesWriter): number {
   const { items } = family;
   const end = Math.min(from + ITEMS_PER_LOOK, items.length);
