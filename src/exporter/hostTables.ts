@@ -123,7 +123,6 @@ export const targetTable: Table<TargetItem, null> = {
   ],
 };
 
-/** What the fleet found out about a host. */
 export const hostTable: Table<HostRecord, null> = {
   title: "Statistics of hosts",
   collector: null,

@@ -1,15 +1,11 @@
-/**
- * From the wire's integers to exposition values without losing a digit: numbers while they are safe integers,
- * bigints beyond 2^53, decimal text where neither holds the value exactly.
- */
-
+/** From the wire's integers to exposition values without losing a digit: numbers, bigints beyond 2^53, or text. */
 import type { Value } from "../exposition/family.ts";
 import type { Int64 } from "../wire/messages.ts";
 
 const TWO_64 = 2n ** 64n;
 const MICROS = 1_000_000;
 
-/** The field as the unsigned 64-bit integer that it is in meaning: a negative one stands for a value above 2^63-1. */
+/** The field as the unsigned integer that it means: a negative one stands for a value above 2^63-1. */
 export function unsigned(value: Int64): Value {
   if (typeof value === "number") return value >= 0 ? value : BigInt(value) + TWO_64;
   return value >= 0n ? value : value + TWO_64;

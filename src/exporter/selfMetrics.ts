@@ -80,7 +80,7 @@ export const selfRows = {
   },
 } satisfies Record<string, SelfRow>;
 
-/** Gauges of prom-client's default set whose names end in `_total`, which `promtool check metrics` refuses. */
+/** Gauges of prom-client's whose names end in `_total`, which `promtool check metrics` refuses. */
 const BADLY_NAMED = [
   "nodejs_active_handles_total",
   "nodejs_active_requests_total",
@@ -103,7 +103,6 @@ export interface ScrapeResult {
   readonly series: number;
 }
 
-/** The exporter's own metrics: every instrument without a VM or group label is prom-client's. */
 export class SelfMetrics implements CollectCounts {
   /** what the program is and how it was configured: served at all times */
   readonly #program = new Registry();
@@ -125,7 +124,6 @@ export class SelfMetrics implements CollectCounts {
   readonly #responsesCut = new Counter(this.#about(selfRows.responsesCut));
   #loopDelays: readonly Family[] = [];
 
-  /** A revision that is not known is an empty label. */
   constructor({ version, revision }: { version: string; revision: string | null }) {
     const build = { version, revision: revision ?? "", nodeversion: process.versions.node };
     new Gauge(this.#about(selfRows.buildInfo)).set(build, 1);
@@ -154,7 +152,6 @@ export class SelfMetrics implements CollectCounts {
     this.#logLinesLost.inc(lines);
   }
 
-  /** A scrape is over. */
   finished({ outcome, durationSeconds, series }: ScrapeResult): void {
     this.#scrapes.inc({ outcome });
     if (outcome !== "ok") return;
@@ -162,26 +159,22 @@ export class SelfMetrics implements CollectCounts {
     this.#scrapeSeries.set(series);
   }
 
-  /** A client of the stream did not keep up. */
   streamDropped(): void {
     this.#streamClientsDropped.inc();
   }
 
-  /** So many more responses were cut: what clients asked for of this route and did not take. */
+  /** So many more responses of this route were cut. */
   responsesCut(route: string, responses: number): void {
     this.#responsesCut.inc({ route }, responses);
   }
 
-  /** The families as they stand. `runtime: false` is `web.disable_exporter_metrics`. */
+  /** `runtime: false` is `web.disable_exporter_metrics`. */
   async families({ runtime }: { runtime: boolean }): Promise<Family[]> {
     const program = await promClientFamilies(this.#program);
     return runtime ? [...program, ...(await this.#runtimeFamilies())] : program;
   }
 
-  /**
-   * With the event loop's delays as of the last scrape that found any: one that follows another at once finds none, and
-   * prom-client makes NaN and a minimum of 292 years of that.
-   */
+  /** The event loop's delays are of the last scrape that found any: of none prom-client makes NaN and 292 years. */
   async #runtimeFamilies(): Promise<Family[]> {
     const families = await promClientFamilies(this.#runtime);
     const mean = await this.#runtime.getSingleMetric(MEAN_LOOP_DELAY)?.get();

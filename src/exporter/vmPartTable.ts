@@ -6,7 +6,6 @@ const deviceLabel = labelMaker("device");
 const statLabel = labelMaker("stat");
 const NO_STATS: readonly VmmStat[] = [];
 
-/** One series per network device. The wire has the host's view of the tap, the metrics have the VM's. */
 export const networkTable: PartTable<IfData> = {
   title: "Network of a VM",
   text: "Seen from the VM: Albatross counts on the host's side of the tap, where input is what the VM transmits.",
@@ -158,7 +157,6 @@ export const networkTable: PartTable<IfData> = {
   ],
 };
 
-/** One series per counter of the virtual machine monitor (bhyve), by the monitor's own name for it. */
 export const vmmTable: PartTable<VmmStat> = {
   title: "Virtual machine monitor",
   collector: "vmm",

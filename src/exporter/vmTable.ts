@@ -42,7 +42,6 @@ export const cpuTable: Table<VmRecord> = {
   ],
 };
 
-/** Sizes in bytes (the wire has pages and KiB) and the integrals of rusage. */
 export const memoryTable: Table<VmRecord> = {
   title: "Memory of a VM",
   collector: "memory",
@@ -115,7 +114,6 @@ export const memoryTable: Table<VmRecord> = {
   ],
 };
 
-/** What the VM's process did, and its restarts. */
 export const processTable: Table<VmRecord> = {
   title: "Process of a VM",
   collector: "process",
@@ -223,7 +221,6 @@ export const processTable: Table<VmRecord> = {
   ],
 };
 
-/** What albatrossd says about the VM. */
 export const infoTable: Table<VmRecord> = {
   title: "Unikernel info",
   text: "Absent where vmmd.sock cannot be read. Arguments of unikernels are never kept.",
@@ -274,7 +271,6 @@ function rusage({ sample }: VmRecord): Rusage {
   return sample.stats.rusage;
 }
 
-/** A figure of kinfo_mem, which not every sample has. */
 function ofKinfo(value: (kinfoMem: KinfoMem, host: HostFacts) => Sample) {
   return ({ sample }: VmRecord, host: HostFacts) => {
     const { kinfoMem } = sample.stats;

@@ -12,7 +12,7 @@ export interface Published<T> {
   readonly topic?: string;
 }
 
-/** Passes on to all subscribers what is published, at once and without keeping any of it. */
+/** Passes on to all subscribers what is published, without keeping any of it. */
 export class Broadcast<T> {
   readonly #subscribers = new Set<Subscriber<T>>();
   readonly #greeting: () => Iterable<Published<T>>;
@@ -23,7 +23,7 @@ export class Broadcast<T> {
     this.#greeting = greeting;
   }
 
-  /** False while publishing would reach nobody: then making the message is not worth it. */
+  /** False while it is not worth making a message. */
   get hasSubscribers(): boolean {
     return this.#subscribers.size > 0;
   }

@@ -31,17 +31,15 @@ export interface TraceOutput {
 
 export interface TraceFileOptions {
   readonly clock: Clock;
-  /** Gets what people have to know of the file. */
   readonly report: (line: string) => void;
 }
 
-/** What is compressed and not yet written is lost with the process: no more than of so long. */
+/** What is compressed and not yet written is lost with the process. */
 const FLUSH_US = 10_000_000;
 
 /**
- * Opens a file to append a trace to, compressed when its name ends in `.gz` (a second recording becomes a second gzip
- * member, which gunzip reads on). What was left of a line by a recording that was cut off is cut back first. Throws a
- * RecordError when the file cannot be written, is none to append to, or another recorder writes to it.
+ * Opens a file to append a trace to, a gzip member of its own when its name ends in `.gz`. A line that was cut off is cut
+ * back first. Throws a RecordError when the file cannot be written, is no trace, or another recorder writes to it.
  */
 export async function openTraceFile(file: string, { clock, report }: TraceFileOptions): Promise<TraceOutput> {
   const isPacked = file.endsWith(".gz");
@@ -55,7 +53,7 @@ export async function openTraceFile(file: string, { clock, report }: TraceFileOp
     );
     if (isFile) unlock = await locked(file, report);
     const lastMs = isFile ? await mend(file, report) : null;
-    // a FIFO that nobody reads would be waited for, and no signal would end that; held until it is open, lest its reader end
+    // A FIFO that nobody reads would be waited for. The probe is held until the handle is there, lest the reader end.
     const probe = isFile ? null : await open(file, fileConstants.O_WRONLY | fileConstants.O_NONBLOCK);
     const handle = await open(file, "a");
     await probe?.close();
@@ -89,7 +87,7 @@ function cannotWrite(file: string, error: unknown): RecordError {
   return new RecordError(`cannot write ${file}: ${plainMessage(error)}`);
 }
 
-/** Hands lines on to be compressed, and sees to it that what came of them is written now and then. */
+/** Hands lines on to be compressed, and has what came of them written now and then. */
 async function* flushed(lines: AsyncIterable<string>, gzip: { flush(): void }, clock: Clock) {
   let lastUs = clock.nowUs();
   for await (const some of lines) {
@@ -115,7 +113,7 @@ async function locked(file: string, report: (line: string) => void): Promise<() 
 }
 
 const NEWLINE = 0x0a;
-/** Of a line, what its time stands in. */
+/** what a line's time stands in */
 const HEAD_BYTES = 64;
 const LINE_BEGINNING = '{"time":"';
 const TIME = /^\{"time":"([^"]+)"/;
@@ -141,13 +139,11 @@ async function mendPlain(file: string, report: (line: string) => void): Promise<
 }
 
 /** Null for a file that is not there yet. */
-async function openThere(file: string): Promise<FileHandle | null> {
-  try {
-    return await open(file, "r+");
-  } catch (error) {
+function openThere(file: string): Promise<FileHandle | null> {
+  return open(file, "r+").catch((error) => {
     if (isErrno(error, "ENOENT")) return null;
     throw error;
-  }
+  });
 }
 
 function timeOf(line: string): number | null {
@@ -155,7 +151,7 @@ function timeOf(line: string): number | null {
   return Number.isNaN(ms) ? null : ms;
 }
 
-/** The same for a packed trace; one whose end is missing is packed anew as far as its lines are whole. */
+/** The same for a packed trace: one whose end is missing is packed anew as far as its lines are whole. */
 async function mendPacked(file: string, report: (line: string) => void): Promise<number | null> {
   const handle = await openThere(file);
   if (handle === null) return null;

@@ -6,23 +6,19 @@ import { messageToJson, type NamedInfo, statsMessage } from "../wire/messages.ts
 import { formatName } from "../wire/names.ts";
 import type { Broadcast, Published } from "./broadcast.ts";
 
-/**
- * A line of a trace without its end, or several that belong together and are long: made as they are taken. Other lines may
- * come between those, but none of another list of the same host.
- */
+/** A line of a trace without its end, or those of a long list, made as they are taken: other lines may come between. */
 export type TraceMessage = string | (() => Iterable<string>);
 
 /** Who takes the lines of a trace; topics are hosts. */
 export type TraceListener = Pick<Broadcast<TraceMessage>, "hasSubscribers" | "publish">;
 
-/** VMs that one line of an info lists at most; all but the last line of a list say that more follow. */
+/** VMs in one line of an info; all but the last line of a list say that more follow. */
 const MAX_LISTED = 1_000;
 
 /**
- * Turns what arrives into the lines of a trace, for as long as somebody listens: samples as `decode` prints them with
- * their names made full, what each unikernel info listed, connections lost and found again, the scaler's ticks. Their times
- * are wall time at the start plus monotonic time since, so they never go back. What comes after a tick is later than it
- * by at least a millisecond: a replay gives a tick the samples of its very time.
+ * Turns what arrives into the lines of a trace, for as long as somebody listens. Their times are wall time at the start
+ * plus monotonic time since, so they never go back. What comes after a tick is later than it by a millisecond at least: a
+ * replay gives a tick the samples of its very time.
  */
 export class TraceLines {
   readonly #listener: TraceListener;
@@ -39,22 +35,23 @@ export class TraceLines {
     this.#offsetMs = Math.round(clock.wallMs() - clock.nowUs() / 1000);
   }
 
+  /** As `decode` prints it, with its full name. */
   sample({ host, name, stats, arrivalUs }: Sample): void {
     if (!this.#listener.hasSubscribers) return;
     const line = { time: this.#time(arrivalUs), host, ...messageToJson(statsMessage(name, stats)) };
     this.#listener.publish(JSON.stringify(line), host);
   }
 
-  /** An answer of albatrossd to unikernel info, with full names. */
+  /** An answer to unikernel info, with full names. */
   info(host: string, entries: readonly NamedInfo[]): void {
     if (!this.#listener.hasSubscribers) return;
     const vms = function* () {
-      for (const { name, info } of entries) yield listed(formatName(name), vmInfoFrom(info));
+      for (const { name, info } of entries) yield [formatName(name), vmInfoFrom(info)] as const;
     };
     this.#listener.publish(() => this.#infoLines(host, vms()), host);
   }
 
-  /** A host's statistics no longer arrive, or do again. That they begin to is seen from the first of them. */
+  /** A host's statistics no longer arrive, or do again; that they begin to is seen from the first of them. */
   live(host: string, up: boolean): void {
     const wasLost = this.#lost.delete(host);
     if (!up) this.#lost.add(host);
@@ -66,12 +63,7 @@ export class TraceLines {
 
   /** What somebody who begins to listen now has to know first: what unikernel info listed last. */
   *known(lists: Iterable<ListedVms>): Generator<Published<TraceMessage>> {
-    for (const { host, vms } of lists) {
-      const entries = function* () {
-        for (const [name, info] of vms) yield listed(name, info);
-      };
-      yield { message: () => this.#infoLines(host, entries()), topic: host };
-    }
+    for (const { host, vms } of lists) yield { message: () => this.#infoLines(host, vms), topic: host };
   }
 
   /** The scaler evaluated all groups at `atUs` (monotonic). */
@@ -81,29 +73,25 @@ export class TraceLines {
     this.#leastMs++;
   }
 
-  *#infoLines(host: string, all: Iterable<ReturnType<typeof listed>>): Generator<string> {
+  *#infoLines(host: string, listed: Iterable<readonly [name: string, info: VmInfo]>): Generator<string> {
     const line = (fields: object) =>
       JSON.stringify({ time: this.#time(this.#clock.nowUs()), host, event: "info", ...fields });
     let vms = [];
-    for (const vm of all) {
+    for (const [name, { cpus, startedMs }] of listed) {
       if (vms.length === MAX_LISTED) {
         yield line({ vms, more: true });
         vms = [];
       }
-      vms.push(vm);
+      vms.push({ name, cpus, started: startedMs === null ? null : rfc3339(startedMs) });
     }
     yield line({ vms });
   }
 
-  /** In whole milliseconds, rounded down; never before a line that was made earlier, whatever was measured first. */
+  /** In whole milliseconds, never before a line that was made earlier. */
   #time(us: number): string {
     this.#leastMs = Math.max(this.#offsetMs + Math.floor(us / 1000), this.#leastMs);
     return rfc3339(this.#leastMs);
   }
-}
-
-function listed(name: string, { cpus, startedMs }: VmInfo) {
-  return { name, cpus, started: startedMs === null ? null : rfc3339(startedMs) };
 }
 
 function rfc3339(ms: number): string {

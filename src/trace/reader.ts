@@ -1,4 +1,4 @@
-/** Reads what was recorded: the events of trace files, in order of time. */
+/** The events of trace files, in order of time. */
 import { createReadStream, ReadStream } from "node:fs";
 import { pipeline, type Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
@@ -34,9 +34,9 @@ export type TraceEvent =
   | { readonly kind: "connection"; readonly timeMs: number; readonly host: string; readonly up: boolean }
   | { readonly kind: "tick"; readonly timeMs: number };
 
-/** A line longer than this is no sample of ours; it is skipped without being kept. */
+/** A longer line is none of a trace's; it is skipped without being kept. */
 const MAX_LINE_LENGTH = 4 * 1024 * 1024;
-/** What is kept of such a line: however it goes on, it is no JSON. */
+/** What is kept of it: however it goes on, it is no JSON. */
 const OVERLONG = "a line without an end: ";
 const READ_BYTES = 256 * 1024;
 const SHOWN_CHARACTERS = 60;
@@ -64,7 +64,7 @@ export class TraceSource {
     this.#batches = batchesOfLines(this.#raw);
   }
 
-  /** What was found in a file that is read and has no samples, on one line; null for one that has. */
+  /** What was found in a file without samples, on one line; null for one that has some. */
   get foundInstead(): string | null {
     if (this.#samples > 0) return null;
     const lines = `${this.skipped} line${this.skipped === 1 ? "" : "s"} of`;
@@ -77,12 +77,12 @@ export class TraceSource {
     return `no samples in ${this.file}: ${found.join(", ") || "it is empty"}`;
   }
 
-  /** Bytes read of the file, packed ones of a `.gz`; 0 for standard input. */
+  /** Of the file, packed ones of a `.gz`; 0 for standard input. */
   get bytesRead(): number {
     return this.#raw instanceof ReadStream ? this.#raw.bytesRead : 0;
   }
 
-  /** Time of the last event that has been read and not taken yet. */
+  /** Time of the last event that was read and not taken yet. */
   get readUntilMs(): number {
     return this.#events.at(-1)?.timeMs ?? Number.NEGATIVE_INFINITY;
   }
@@ -97,13 +97,13 @@ export class TraceSource {
     return true;
   }
 
-  /** Takes the events that have been read, up to the first one that is not `wanted`. */
+  /** Takes the events that were read, up to the first that is not `wanted`. */
   take(wanted: (event: TraceEvent) => boolean = () => true): readonly TraceEvent[] {
     const end = this.#events.findIndex((event) => !wanted(event));
     return this.#events.splice(0, end === -1 ? this.#events.length : end);
   }
 
-  /** Lets go of the file, at whatever point of it: standard input left open would keep the process alive. */
+  /** Standard input left open would keep the process alive. */
   close(): void {
     this.#raw.destroy();
   }
@@ -201,7 +201,6 @@ const REASONS: Readonly<Record<string, string>> = {
   Z_BUF_ERROR: "ends in the middle of the packed data: is it still being written, or was the copy cut short?",
 };
 
-/** What went wrong with a file, in words where there are plain ones. */
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const code = "code" in error ? String(error.code) : "";

@@ -1,4 +1,4 @@
-/** Writes a trace: from a running exporter's stream, or from a subscription of its own. */
+/** Writes a trace, from a running exporter's stream or a subscription of its own. */
 import { get as httpGet, type IncomingMessage } from "node:http";
 import { get as httpsGet } from "node:https";
 import { PassThrough, Readable, type Writable } from "node:stream";
@@ -21,7 +21,7 @@ export interface Recording {
   readonly lines: AsyncIterable<string>;
   readonly output: TraceOutput;
   readonly clock: Clock;
-  /** How long it is to take, for the progress line. */
+  /** for the progress line */
   readonly durationMs: number;
   /** A terminal to show progress on, or null. */
   readonly progress: { write(text: string): unknown } | null;
@@ -83,7 +83,6 @@ const EVENT = /^\{"time":"[^"]*",(?:"host":"(?:[^"\\]|\\.)*",)?"event":"(\w+)"/;
 /** The end of a line of a list that goes on in another. */
 const MORE = ',"more":true}';
 
-/** What has been recorded so far. */
 class Tally {
   readonly #counts = new Map([["sample", 0]]);
   #characters = 0;
@@ -112,7 +111,7 @@ class Tally {
 
 const PROGRESS_MS = 1_000;
 
-/** Shows `text` once a second, on one line of a terminal, if there is one. Returns what ends and clears it. */
+/** Shows `text` on one line of a terminal, if there is one. Returns what ends and clears it. */
 function showProgress(terminal: Recording["progress"], clock: Clock, text: () => string): () => void {
   if (terminal === null) return () => undefined;
   const clearLine = "\r\u001b[K";
@@ -127,7 +126,6 @@ function showProgress(terminal: Recording["progress"], clock: Clock, text: () =>
   };
 }
 
-/** Prints a trace. */
 export function printedTrace(stdout: Writable): TraceOutput {
   return {
     name: "standard output",
@@ -163,9 +161,9 @@ export interface StreamSource {
 }
 
 /**
- * Connects to a running exporter's stream. What comes back yields whole lines, as many at a time as have arrived, and
- * ends when `signal` is aborted. Throws a RecordError when the exporter cannot be reached, is something else or does not
- * have the host, and from the lines when the stream ends by itself or is none of a trace's.
+ * Connects to a running exporter's stream: whole lines, as many at a time as have arrived, until `signal` is aborted.
+ * Throws a RecordError when the exporter cannot be reached, is something else or does not have the host; the lines throw
+ * one when the stream ends by itself or is no trace.
  */
 export async function openStream({ url, host, signal }: StreamSource): Promise<AsyncIterable<string>> {
   if (host !== null) await checkHost(url, host, signal);
@@ -175,7 +173,7 @@ export async function openStream({ url, host, signal }: StreamSource): Promise<A
   return linesOf(arriving(response), withoutPassword(url), signal);
 }
 
-/** What arrives. A connection that breaks is told after all that came before. */
+/** What arrives, from now on. A connection that breaks is told after all that came before. */
 function arriving(response: IncomingMessage): { readonly text: PassThrough; failure: unknown } {
   const arrived = { text: response.pipe(new PassThrough({ encoding: "utf8" })), failure: null as unknown };
   response.on("error", (error) => {
@@ -236,7 +234,7 @@ async function checkHost(url: string, host: string, signal: AbortSignal): Promis
 const TARGETS = z.object({ data: z.array(z.object({ name: z.string() })) });
 const REFUSAL = z.object({ error: z.string() });
 
-/** The response to a GET, once its headers are there, say 200 and are of this type. */
+/** The response to a GET once its headers say 200 and this type. */
 function ask(url: string, path: string, type: string, signal: AbortSignal): Promise<IncomingMessage> {
   const get = url.startsWith("https:") ? httpsGet : httpGet;
   const target = new URL(path, url.endsWith("/") ? url : `${url}/`);
@@ -290,7 +288,6 @@ async function bodyOf(url: string, response: IncomingMessage): Promise<string> {
   return Buffer.concat(pieces).toString("utf8");
 }
 
-/** What came from a server, for one line of an error. */
 function firstLine(text: string): string {
   const line = text.split("\n", 1)[0] ?? "";
   return line.slice(0, SHOWN_CHARACTERS).replace(/\p{Cc}/gu, "\ufffd");
@@ -299,9 +296,6 @@ function firstLine(text: string): string {
 function withoutPassword(url: string): string {
   return url.replace(/\/\/[^/@]*@/, "//");
 }
-/** An output that takes this much less than what arrives will not catch up. */
-const MAX_WAITING_CHARACTERS = 64 * 1024 * 1024;
-
 /** The target of that name in the configuration that `serve` would run with. Throws a RecordError if there is none. */
 export function findTarget(name: string, configFile: string | undefined): TargetConfig {
   const settings = loadSettings(configFile === undefined ? {} : { configFile });
@@ -320,6 +314,9 @@ function noTarget(where: string, name: string, known: readonly string[]): Record
   return new RecordError(`${where} has no target called ${name} (it has: ${known.join(", ") || "none"})`);
 }
 
+/** An output that takes this much less than what arrives will not catch up. */
+const MAX_WAITING_CHARACTERS = 64 * 1024 * 1024;
+
 export interface TargetSource {
   readonly config: TargetConfig;
   readonly clock: Clock;
@@ -329,8 +326,8 @@ export interface TargetSource {
 }
 
 /**
- * Subscribes to the target itself, which takes its subscriptions from whoever has them, and yields the lines of the trace as
- * they arrive until `signal` is aborted. Throws a RecordError when the lines are not taken fast enough.
+ * Subscribes to the target itself, which takes its subscriptions from whoever has them, and yields the lines of the trace
+ * until `signal` is aborted. Throws a RecordError when they are not taken fast enough.
  */
 export async function* subscribedLines({ config, clock, log, signal }: TargetSource): AsyncGenerator<string> {
   if (signal.aborted) return;
