@@ -6,9 +6,8 @@ const MIN_CEILING_MS = 2_000;
 const MAX_CEILING_MS = 60_000;
 
 /**
- * How long to wait before the next attempt, in ms: exponential backoff with jitter. After `failures` others the wait is
- * between half and all of 2 s, 4 s, 8 s, ... 60 s, so never shorter than 1 s, and several exporters that lost the same
- * daemon do not come back in step. `random` is 0 to 1.
+ * How long to wait before the next attempt, in ms: half to all (by `random`, 0 to 1) of 2 s, 4 s, 8 s, ... 60 s after
+ * `failures` others. So exporters that lost the same daemon do not come back in step.
  */
 export function backoffMs(failures: number, random: number): number {
   const ceilingMs = Math.min(MIN_CEILING_MS * 2 ** failures, MAX_CEILING_MS);
@@ -19,16 +18,15 @@ const WINDOW_US = 5 * 60 * 1_000_000;
 const CLOSES_OF_A_RIVAL = 3;
 
 /**
- * Tells a rival from an accident. albatross-stats keeps one subscriber per path or unikernel and closes the old one
- * when another subscribes; a client that reconnects at once fights the other for ever. Three closes of acknowledged
- * subscriptions within five minutes mean that somebody else wants it: from then on, and until a subscription holds, it
- * is displaced.
+ * Tells a rival from an accident. albatross-stats closes the old subscriber when another subscribes to the same; who
+ * reconnects at once fights the other for ever. Three closes of acknowledged subscriptions within five minutes mean that
+ * somebody else wants it: until a subscription holds, it is displaced.
  */
 export class Displacement {
   displaced = false;
   #closesUs: number[] = [];
 
-  /** The daemon closed an acknowledged subscription. Returns true when that is what displaced it. */
+  /** The daemon closed an acknowledged subscription. True when that is what displaced it. */
   closed(nowUs: number): boolean {
     this.#closesUs.push(nowUs);
     this.#closesUs = this.#closesUs.filter((atUs) => nowUs - atUs < WINDOW_US).slice(-CLOSES_OF_A_RIVAL);
@@ -37,7 +35,6 @@ export class Displacement {
     return true;
   }
 
-  /** A subscription holds: nobody takes it any more. */
   held(): void {
     this.displaced = false;
   }
@@ -49,7 +46,6 @@ export class Displacement {
   }
 }
 
-/** Says what is the matter with a displaced subscription, and the way out. */
 export function describeDisplacement(subscription: string, retryMs: number): string {
   return (
     `displaced: another client keeps taking the subscription ${subscription} (usually albatross-influx or mollymawk, which ` +
@@ -61,16 +57,16 @@ export function describeDisplacement(subscription: string, retryMs: number): str
 /** An answer older than this is asked again before a subscription to a path is opened. */
 const FRESH_US = 5 * 1_000_000;
 
-/** Whether a subscription may be opened now. `ask`: what is known is too old, or nothing is known yet. */
 export type Permission =
+  /** `ask`: nothing is known yet, or what is known is too old */
   | { readonly type: "open" | "ask" }
-  /** One that is open must be closed as well if `closesOpen`. */
+  /** `closesOpen`: one that is open must be closed */
   | { readonly type: "blocked"; readonly reason: string; readonly closesOpen: boolean };
 
 /**
- * Keeps a subscription to a path `user:` closed while a unikernel named exactly `user` runs: albatross-stats would try
- * to cut `user:` off the name `user`, and die of it. Opening needs a fresh answer of unikernel info; where info cannot
- * be read it needs the operator's word (`allow_unchecked_path`). One that is open stays open while info cannot be read.
+ * Whether a subscription may be opened. One to a path `user:` stays closed while a unikernel named exactly `user` runs:
+ * albatross-stats would try to cut `user:` off that name, and die of it. Opening needs a fresh answer of unikernel info,
+ * or the operator's word (`allow_unchecked_path`) where info cannot be read.
  */
 export function permissionFor(
   subscription: Name,

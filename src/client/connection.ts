@@ -7,26 +7,23 @@ import type { Name } from "../wire/names.ts";
 import type { Daemon, Endpoint } from "./endpoint.ts";
 
 declare const request: unique symbol;
-/** A framed request. Only the three functions below make one, and a connection sends nothing else. */
+/** Framed. Only the three functions below make one, and a connection sends nothing else. */
 export type Request = Buffer & { readonly [request]: true };
 
-/** Asks albatross-stats for the statistics of what `subscription` covers. */
 export function subscribeRequest(subscription: Name): Request {
   return asking(subscription, { class: "stats", command: "subscribe" });
 }
 
-/** Asks albatrossd about the unikernels under a path, or about one. */
 export function infoRequest(name: Name, command: InfoCommand): Request {
   return asking(name, { class: "unikernel", command });
 }
 
-/** Asks albatrossd for the policies of a path and of those below it. */
 export function policyRequest(path: Name): Request {
   return asking(path, { class: "policy", command: "info" });
 }
 
 function asking(name: Name, command: Command): Request {
-  // One command per connection: its sequence number tells replies apart from nothing, any will do.
+  // One command per connection: any sequence number will do.
   const header = { version: 5, sequence: 1, name } as const;
   return encodeFrame(encodeMessage({ header, payload: { type: "command", command } })) as Request;
 }
@@ -39,22 +36,20 @@ export interface Arrival {
   readonly wallMs: number;
 }
 
-/** How a connection ended that we did not close ourselves. */
+/** How a connection ended that we did not close ourselves. `code` is the system's. */
 export type ConnectionEnd =
-  /** It never opened; `code` is the system's: ENOENT, EACCES, ECONNREFUSED. */
   | { readonly type: "unreachable"; readonly code: string }
-  /** The peer closed it. `code` is null for an orderly end, else the system's: ECONNRESET, EPIPE. */
+  /** By the peer, in good order without a `code`. */
   | { readonly type: "closed"; readonly code: string | null; readonly midFrame: boolean }
-  /** The stream cannot be cut into frames any more. */
   | { readonly type: "damaged"; readonly error: WireError };
 
 export interface ConnectionHandlers {
   opened?(): void;
-  /** Called for each chunk, before its frames. */
+  /** of each chunk, before its frames */
   received?(bytes: number): void;
-  /** `frame` may be a view of a buffer that is used again: take out of it what is to stay. */
+  /** `frame` may be a view of a buffer that is used again. */
   frame(frame: Uint8Array, arrival: Arrival): void;
-  /** Called at most once, nothing follows it; not called after `close()`. */
+  /** At most once, as the last; not after `close()`. */
   ended(end: ConnectionEnd): void;
 }
 
@@ -67,16 +62,16 @@ export interface ConnectionOptions {
   readonly handlers: ConnectionHandlers;
 }
 
-/** One connection to a daemon: sends one request, hands over what comes back frame by frame. */
+/** One connection to a daemon: sends one request, hands over what comes back. */
 export class Connection {
-  /** Resolves when the socket is closed, whoever closed it. */
+  /** resolves when the socket is closed, whoever closed it */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
   readonly #reader: FrameReader;
   readonly #options: ConnectionOptions;
-  /** The daemon has accepted it, be it closed meanwhile. */
+  /** the daemon has accepted it, be it closed meanwhile */
   opened = false;
-  /** Ended or closed: the handlers hear nothing more. */
+  /** the handlers hear nothing more */
   #over = false;
   #errorCode: string | null = null;
 
@@ -106,7 +101,7 @@ export class Connection {
     });
   }
 
-  /** Closes the socket; the handlers hear nothing more. Does nothing when it is closed already. */
+  /** The handlers hear nothing more. */
   close(): void {
     this.#over = true;
     this.#socket.destroy();
@@ -119,7 +114,6 @@ export class Connection {
     handlers.received?.(chunk.length);
     try {
       this.#reader.push(chunk, (frame) => {
-        // A handler may have closed the connection at an earlier frame of the chunk.
         if (!this.#over) handlers.frame(frame, arrival);
       });
     } catch (error) {

@@ -4,28 +4,27 @@ import { userInfo } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { TargetConfig } from "../config/target.ts";
 
-/** A daemon of a host, by the name of its socket: albatross-stats or albatrossd. */
+/** albatross-stats or albatrossd, by the name of its socket. */
 export type Daemon = "stat" | "vmmd";
 
-/** Where the daemons of one host are, and how they are reached. */
+/** How the daemons of one host are reached. */
 export interface Endpoint {
   /** Begins to connect to a daemon; the socket says how that ends. */
   dial(daemon: Daemon): Socket;
-  /** What it means that a daemon could not be reached, and what to do about it. `code` is the system's: ENOENT. */
+  /** Why a daemon could not be reached, and what to do about it. `code` is the system's: ENOENT. */
   describe(daemon: Daemon, code: string): string;
 }
 
-/** Whom the system takes this process for. */
 export interface ProcessUser {
   readonly name: string;
   readonly uid: number;
   readonly gids: readonly number[];
 }
 
-/** Of a user's groups. Some directories give people hundreds. */
+/** Some directories give people hundreds of groups. */
 const GROUPS_TOLD = 16;
 
-/** A directory of unix sockets, one of each daemon: `stat.sock` and `vmmd.sock`. */
+/** A directory of unix sockets: `stat.sock` and `vmmd.sock`. */
 export class SocketDirectory implements Endpoint {
   readonly #config: Pick<TargetConfig, "socketDir" | "os">;
   readonly #user: () => ProcessUser;
@@ -92,7 +91,7 @@ export class SocketDirectory implements Endpoint {
   }
 }
 
-/** Whether the error says that no daemon is there at all. */
+/** No daemon is there at all. */
 export function isDaemonAbsent(code: string): boolean {
   return code === "ENOENT" || code === "ECONNREFUSED";
 }
@@ -115,7 +114,7 @@ function octal(mode: number): string {
   return (mode & 0o7777).toString(8).padStart(4, "0");
 }
 
-/** By id the first name that the system's own file has for a user or a group; the number where it has none. */
+/** By id the first name that the system's file has for a user or a group, or else the number. */
 function namesIn(file: "passwd" | "group"): (id: number) => string {
   let lines: readonly string[] = [];
   try {
@@ -123,13 +122,8 @@ function namesIn(file: "passwd" | "group"): (id: number) => string {
   } catch {
     // Numbers have to do.
   }
-  const names = new Map(
-    lines
-      .map((line) => line.split(":"))
-      .map(([name, , id]) => [id, name] as const)
-      .reverse(),
-  );
-  return (id) => names.get(String(id)) || String(id);
+  const entries = lines.map((line) => line.split(":"));
+  return (id) => entries.find((entry) => entry[2] === String(id))?.[0] || String(id);
 }
 
 function userOfProcess(): ProcessUser {

@@ -1,15 +1,15 @@
-/** albatross-stats' default `--interval`, assumed until the stream has shown another. */
+/** albatross-stats' default `--interval`. */
 const DEFAULT_INTERVAL_US = 10_000_000;
-/** Messages of one burst follow each other within microseconds; a pause this long may be one between two bursts. */
+/** Messages of one burst follow each other within microseconds; such a pause may be one between two bursts. */
 const PAUSE_US = 50_000;
 const GAPS_KEPT = 9;
 const GAPS_NEEDED = 3;
 const MIN_PROVISIONAL_US = 500_000;
-/** The first names of a burst are enough to see it come round; a peer that invents names must not fill the memory. */
+/** Enough to see a burst come round; a peer that invents names must not fill the memory. */
 const NAMES_KEPT = 1_024;
-/** When none of them came round for longer than the watchdog waits, they never will: begin anew. */
+/** Longer than the watchdog waits: what has not come round by then never will. */
 const LONGEST_INTERVAL_US = 10 * 60 * 1_000_000;
-/** How far the configured interval may be from the measured one before somebody should be told. */
+/** of the configured to the measured interval, before somebody should be told */
 const TOLERATED_RATIO = 1.5;
 
 /**
@@ -23,20 +23,20 @@ export class StatsInterval {
   readonly #configuredUs: number | null;
   #lastArrivalUs: number | null = null;
   #burstStartUs = 0;
-  /** VMs of the current burst, up to the last pause. */
+  /** VMs of the current burst, up to the last pause */
   #seen = new Set<string>();
-  /** The last pause's end and the VMs since, while it is open whether a new burst began there. */
+  /** the last pause's end and the VMs since, while it is open whether a new burst began there */
   #pauseEndUs: number | null = null;
   #seenSincePause = new Set<string>();
   #gapsUs: number[] = [];
-  /** The median of the last nine gaps in µs (of an even number of gaps the lower one); null until there are three. */
+  /** the median of the last nine gaps in µs (of an even number the lower one); null until there are three */
   measuredUs: number | null = null;
 
   constructor(configuredMs: number | "auto") {
     this.#configuredUs = configuredMs === "auto" ? null : Math.round(configuredMs * 1000);
   }
 
-  /** Takes note of a message about `vm` (any text that tells VMs apart) that arrived at `arrivalUs`, monotonic. */
+  /** A message about `vm` (any text that tells VMs apart) arrived at `arrivalUs`, monotonic. */
   message(vm: string, arrivalUs: number): void {
     const lastUs = this.#lastArrivalUs;
     this.#lastArrivalUs = arrivalUs;
@@ -48,26 +48,26 @@ export class StatsInterval {
     if (names.size < NAMES_KEPT) names.add(vm);
   }
 
-  /** Forgets what was learnt: another connection may lead to a daemon with another interval. */
+  /** Another connection may lead to a daemon with another interval. */
   reconnected(): void {
     this.#lastArrivalUs = null;
     this.#gapsUs = [];
     this.measuredUs = null;
   }
 
-  /** Configured or measured, in µs; null when neither. */
+  /** configured or measured, in µs; null when neither */
   get knownUs(): number | null {
     return this.#configuredUs ?? this.measuredUs;
   }
 
-  /** In µs: what is known, else the daemon's default of 10 s. */
+  /** in µs: what is known, else the daemon's default */
   get us(): number {
     return this.knownUs ?? DEFAULT_INTERVAL_US;
   }
 
   /**
-   * The best guess so far in µs, for telling queued samples from those of two ticks: as soon as one gap is known the
-   * smallest one, within 0.5 s to 10 s. Of a daemon that ticks every second, 10 s would make one burst of five samples.
+   * The best guess in µs, for telling queued samples from those of two ticks: until it is known the smallest gap within
+   * 0.5 s to 10 s. Of a daemon that ticks every second, 10 s would make one burst of five samples.
    */
   get sampleUs(): number {
     const { knownUs } = this;
@@ -75,7 +75,7 @@ export class StatsInterval {
     return Math.min(DEFAULT_INTERVAL_US, Math.max(MIN_PROVISIONAL_US, Math.min(...this.#gapsUs)));
   }
 
-  /** The measured interval in µs where the configured one is off by more than a factor of 1.5, else null. */
+  /** The measured interval in µs where the configured one is off by too much, else null. */
   get contradictedByUs(): number | null {
     const { measuredUs } = this;
     if (this.#configuredUs === null || measuredUs === null) return null;

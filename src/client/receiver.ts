@@ -5,7 +5,7 @@ import { formatName, type Name, resolveName } from "../wire/names.ts";
 import type { Arrival } from "./connection.ts";
 import type { StatsInterval } from "./interval.ts";
 
-/** One statistics message as it arrived: made here once, and handed on as it is to whoever wants samples. */
+/** One statistics message as it arrived: made once, and handed on as it is. */
 export interface Sample {
   readonly host: string;
   /** the VM's full name */
@@ -15,14 +15,13 @@ export interface Sample {
   readonly arrivalUs: number;
   /** ms since the epoch; only shown */
   readonly arrivalWallMs: number;
-  /** the stats interval to judge the sample by, in µs: `StatsInterval.sampleUs` */
+  /** `StatsInterval.sampleUs` */
   readonly intervalUs: number;
 }
 
 /**
- * Why bytes from stat.sock were not taken as a sample: those of `WireError`; `unknown_data` another kind of data;
- * `unexpected` a message that has no place there; `over_budget` more VMs or larger samples than fit in memory;
- * `internal` a fault of this program.
+ * Why bytes from stat.sock are no sample, beside the reasons of `WireError`: `unexpected` a message that has no place
+ * there; `over_budget` more VMs or larger samples than fit in memory; `internal` a fault of this program.
  */
 export const DECODE_ERROR_REASONS = [
   ...WIRE_ERROR_REASONS,
@@ -36,13 +35,13 @@ export type DecodeErrorReason = (typeof DECODE_ERROR_REASONS)[number];
 export interface ReceiverOptions {
   /** the target's name */
   readonly host: string;
-  /** What is subscribed to: root, a path or a unikernel. */
+  /** what is subscribed to */
   readonly name: Name;
   readonly onSample: (sample: Sample) => void;
   readonly log: Log;
-  /** How much the last messages of the subscription's VMs may come to. */
+  /** what the last messages of all its VMs may come to */
   readonly sampleBudgetBytes?: number | undefined;
-  /** How long a silent VM is remembered elsewhere, in µs; default 15 minutes. It may change. */
+  /** how long a silent VM is remembered elsewhere, in µs; it may change */
   readonly forgetAfterUs?: (() => number) | undefined;
 }
 
@@ -63,7 +62,7 @@ export class StatsReceiver {
     this.#budget = new SampleBudget(options.sampleBudgetBytes, options.forgetAfterUs);
   }
 
-  /** Delivers the sample in `frame`, if it is one. Returns an answer to the subscription. Never throws. */
+  /** Delivers the sample in `frame`, or returns the answer to the subscription in it. Never throws. */
   frame(frame: Uint8Array, arrival: Arrival): Extract<Payload, { type: "success" | "failure" }> | null {
     try {
       const { header, payload } = decodeMessage(frame);
@@ -126,22 +125,22 @@ export function zeroCounts<R extends string>(reasons: readonly R[]): Record<R, n
   return Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<R, number>;
 }
 
-/** The default of `death_timeout`, after which the fleet forgets a silent VM. */
+/** the default of `death_timeout` */
 const FORGET_AFTER_US = 15 * 60 * 1_000_000;
-/** What a VM costs at least, however short its message. */
+/** what a VM costs at least */
 const MIN_COST_BYTES = 1_024;
 /** Room for more than 130,000 VMs with messages of usual size. */
 const DEFAULT_SAMPLE_BUDGET_BYTES = 128 * 1024 * 1024;
 
 /**
- * Bounds what one subscription can make the fleet remember. The last sample of every VM is kept, so a peer that invents names
- * or sends huge samples would otherwise take all memory. Costs are bytes on the wire of each VM's last message; a VM
- * stops counting when it has been silent for once to twice as long as the fleet remembers it.
+ * Bounds what one subscription can make the fleet remember: a peer that invents names or sends huge samples would take all
+ * memory. Costs are bytes on the wire of each VM's last message; a VM stops counting when it has been silent for once to
+ * twice as long as the fleet remembers it.
  */
 export class SampleBudget {
   readonly #limitBytes: number;
   readonly #forgetAfterUs: () => number;
-  /** VMs heard in this generation, and those last heard in the one before, with what they cost; a VM is in one of them */
+  /** costs of VMs heard in this generation, and of those last heard in the one before */
   #young = new Map<string, number>();
   #old = new Map<string, number>();
   #bytes = 0;
@@ -152,7 +151,7 @@ export class SampleBudget {
     this.#forgetAfterUs = forgetAfterUs;
   }
 
-  /** Whether there is room for a message of `bytes` about `vm`. False: drop it. */
+  /** Whether there is room for a message of `bytes` about `vm`. */
   admit(vm: string, bytes: number, nowUs: number): boolean {
     if (nowUs - this.#generationStartUs >= this.#forgetAfterUs()) this.#age(nowUs);
     const cost = Math.max(bytes, MIN_COST_BYTES);

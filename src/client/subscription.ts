@@ -34,9 +34,8 @@ export type SubscriptionState = (typeof SUBSCRIPTION_STATES)[number];
 export const DISCONNECT_REASONS = ["closed", "refused", "timeout", "framing", "watchdog", "blocked"] as const;
 export type DisconnectReason = (typeof DISCONNECT_REASONS)[number];
 
-/** One subscription at a moment. Counters run on over reconnects. */
+/** Counters run on over reconnects. */
 export interface SubscriptionSnapshot {
-  /** `:`, `user:`, `user:web` */
   readonly subscription: string;
   readonly state: SubscriptionState;
   /** statistics messages taken */
@@ -47,26 +46,25 @@ export interface SubscriptionSnapshot {
   readonly connects: number;
   readonly decodeErrors: Readonly<Record<DecodeErrorReason, number>>;
   readonly disconnects: Readonly<Record<DisconnectReason, number>>;
-  /** ms since the epoch; null before the first statistics message */
+  /** ms since the epoch; null before the first */
   readonly lastMessageWallMs: number | null;
-  /** the stats interval: configured, learnt, or 10 s while it is not known */
+  /** configured, learnt, or the default */
   readonly intervalUs: number;
   /** what is wrong now; null while nothing is */
   readonly lastError: string | null;
 }
 
-/** From the attempt to connect to the acknowledged subscription. */
+/** from the attempt to connect to the acknowledged subscription */
 const SUBSCRIBE_TIMEOUT_MS = 10_000;
-/** A subscription held for so long is good although no unikernel is there to prove it. */
+/** A subscription held for so long is good without a unikernel to prove it. */
 const HELD_WITHOUT_DATA_US = 5 * 60 * 1_000_000;
 
 export interface SubscriptionOptions extends ReceiverOptions {
   readonly config: TargetConfig;
   readonly endpoint: Endpoint;
   readonly clock: Clock;
-  /** Asks unikernel info at once; `infoAnswered()` follows, whatever comes of it. */
+  /** Asks unikernel info at once; `infoAnswered()` follows in any case. */
   readonly askInfo: () => void;
-  /** `live` changed. */
   readonly onLiveChange: () => void;
   /** 0 to 1, for the jitter of the waits */
   readonly random?: (() => number) | undefined;
@@ -77,7 +75,7 @@ type Phase =
   | { readonly type: "connecting"; readonly connection: Connection }
   | { readonly type: "subscribed"; readonly connection: Connection; readonly sinceUs: number };
 
-/** One subscription to albatross-stats, on one connection at a time: subscribes, and again whenever that ended. */
+/** One subscription to albatross-stats: subscribes, and again whenever that ended. */
 export class Subscription {
   readonly name: Name;
   readonly #options: SubscriptionOptions;
@@ -90,7 +88,7 @@ export class Subscription {
 
   #phase: Phase = { type: "stopped" };
   #info: KnownInfo = null;
-  /** attempts since the last subscription that held */
+  /** since the last subscription that held */
   #failures = 0;
   #timer: Cancel | null = null;
 
@@ -109,7 +107,7 @@ export class Subscription {
     this.#receiver = new StatsReceiver(options, this.#interval);
   }
 
-  /** Acknowledged, and the connection is open. */
+  /** acknowledged, and the connection is open */
   get live(): boolean {
     return this.#phase.type === "subscribed";
   }
@@ -118,7 +116,7 @@ export class Subscription {
     if (this.#phase.type === "stopped") this.#attempt();
   }
 
-  /** Ends the connection and every timer; resolves when the socket is closed. */
+  /** Resolves when the socket is closed. */
   async stop(): Promise<void> {
     const phase = this.#phase;
     this.#enter({ type: "stopped" });
@@ -127,7 +125,7 @@ export class Subscription {
     await phase.connection.closed;
   }
 
-  /** Unikernel info was asked at `askedAtUs`, with or without success: what waited for that goes on. */
+  /** Unikernel info was asked at `askedAtUs`, with or without success. */
   infoAnswered(info: SubscriptionInfo | VmmdError, askedAtUs: number): void {
     this.#info = info instanceof VmmdError ? info : this.#kept(info, askedAtUs);
     const phase = this.#phase.type;
@@ -173,7 +171,7 @@ export class Subscription {
     return receives ? "receiving" : "subscribed";
   }
 
-  /** Goes to another phase; what the old one waited for is void. */
+  /** What the old phase waited for is void. */
   #enter(phase: Phase): void {
     const wasLive = this.live;
     this.#timer?.();
@@ -246,14 +244,12 @@ export class Subscription {
     }
   }
 
-  /** The subscription held: nobody takes it, the stream is sound. */
   #held(): void {
     this.#failures = 0;
     this.#displacement.held();
     this.#problems.held();
   }
 
-  /** Looks whether the silence has become suspicious, and when to look again. */
   #watch(): void {
     const phase = this.#phase;
     if (phase.type !== "subscribed") return;
@@ -299,7 +295,6 @@ export class Subscription {
     this.#lost(reason, text);
   }
 
-  /** The connection is over: counts it and decides what comes next. */
   #lost(reason: DisconnectReason, text: string): void {
     const { name, config } = this.#options;
     if (this.#phase.type !== "connecting" || this.#phase.connection.opened) this.#disconnects[reason]++;
@@ -313,7 +308,7 @@ export class Subscription {
     }
   }
 
-  /** Waits for the next attempt. `problem` is a reason to disconnect, or the system's code: ENOENT. */
+  /** `problem` is a reason to disconnect, or the system's code: ENOENT. */
   #retry(problem: string, text: string): void {
     const { config, random = Math.random } = this.#options;
     const isDisplaced = this.#displacement.displaced;
@@ -333,21 +328,19 @@ export class Subscription {
   }
 }
 
-/** These are over only when a subscription has held for a while; others as soon as one is acknowledged. */
+/** Over only when a subscription has held for a while; others as soon as one is acknowledged. */
 const UNTIL_HELD: ReadonlySet<string> = new Set(["displaced", "closed", "framing", "watchdog"]);
 
-/** Says what is wrong with one subscription, once, however many attempts it outlasts. */
+/** Says what is wrong with one subscription, once for however many attempts. */
 class ProblemLog {
   readonly #log: Log;
   #kind: string | null = null;
-  /** What is wrong now; null while nothing is. */
   text: string | null = null;
 
   constructor(log: Log) {
     this.#log = log;
   }
 
-  /** Something is wrong; a line is logged unless the problem before was of the same kind. */
   report(kind: string, text: string): void {
     if (kind === this.#kind) this.#log.debug({}, text);
     else this.#log.warn({}, text);

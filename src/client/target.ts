@@ -14,30 +14,27 @@ import {
   type VmmdErrorReason,
 } from "./vmmd.ts";
 
-/** How often albatrossd is asked, from question to question; and how soon where somebody waits for the answer. */
+/** From question to question to albatrossd; and where somebody waits for the answer. */
 const POLL_US = 30_000_000;
 const SOON_US = 2_000_000;
-/** The pause between an answer and the next question, however long the answer took. */
+/** from an answer to the next question, however long the answer took */
 const MIN_PAUSE_US = 1_000_000;
 
-/** What albatrossd is asked for, and what is said when that cannot be read, and when it can be again. */
+/** What albatrossd is asked for: what is said when that cannot be read, and when it can be again. */
 const QUESTIONS = {
   info: ["unikernel info cannot be read; its metrics are left out", "unikernel info can be read again"],
   policies: ["policies cannot be read", "policies can be read again"],
 } as const;
 type Question = keyof typeof QUESTIONS;
 
-/** Who is told what a host says. What it throws is logged and costs no more than that one message. */
+/** Who is told what a host says. What it throws is logged. */
 export interface TargetSink {
   onSample(sample: Sample): void;
-  /**
-   * Every unikernel subscribed to, without arguments, as albatrossd knew them at `askedAtUs` (monotonic) or later. It is
-   * not asked again before these are taken in.
-   */
+  /** Every unikernel subscribed to, as known at `askedAtUs` (monotonic) or later; not asked again before it is taken in. */
   info(entries: readonly NamedInfo[], askedAtUs: number): Promise<void> | void;
   /** Every policy that holds for one of them, named by full path. */
   policies(entries: readonly NamedPolicy[]): void;
-  /** Whether at least one subscription is acknowledged, its connection open; called when that changes. */
+  /** `up` changed. */
   live(up: boolean): void;
 }
 
@@ -45,11 +42,11 @@ export interface TargetSnapshot {
   readonly name: string;
   /** at least one subscription is acknowledged, its connection open */
   readonly up: boolean;
-  /** null before the first answer, or none, of albatrossd */
+  /** null before albatrossd has answered, or not */
   readonly infoReadable: boolean | null;
   /** why unikernel info or policies cannot be read; null while they can */
   readonly infoError: string | null;
-  /** questions to albatrossd that failed; they run on */
+  /** questions to albatrossd that failed */
   readonly infoErrors: Readonly<Record<VmmdErrorReason, number>>;
   readonly subscriptions: readonly SubscriptionSnapshot[];
 }
@@ -105,7 +102,7 @@ export class Target {
     for (const subscription of this.#subscriptions) subscription.start();
   }
 
-  /** Ends connections and timers; resolves when all are. */
+  /** Resolves when connections and timers are ended. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelPoll();
@@ -129,18 +126,18 @@ export class Target {
     if (live === this.#live) return;
     this.#live = live;
     this.#sink.live(live);
-    // The daemons start together: with one there, the other need not wait for the next poll.
+    // The daemons start together.
     if (live && this.#infoReadable === false) this.#ask();
   }
 
-  /** Asks unikernel info at once, 2 s after the last question at the earliest: what was just heard needs an answer. */
+  /** Asks unikernel info at once, 2 s after the last question at the earliest. */
   askInfoSoon(): void {
     if (this.#isWaitedFor || this.#stopped || this.#infoReadable !== true) return;
     this.#isWaitedFor = true;
     if (this.#asking === null) this.#askLater();
   }
 
-  /** Asks albatrossd now, unless it is being asked: who needs a later answer asks again when that one came. */
+  /** Asks albatrossd now, unless it is being asked. */
   #ask(): void {
     if (this.#stopped || this.#asking !== null) return;
     this.#cancelPoll();
@@ -183,7 +180,7 @@ export class Target {
     }
   }
 
-  /** Takes an answer, or why there is none: says so when it is not the reason of the last time. */
+  /** Takes an answer, or why there is none, which is said when the reason is another than before. */
   async #take<T>(
     what: Question,
     answer: T | VmmdError,

@@ -21,7 +21,7 @@ import {
 const REPLY_TIMEOUT_MS = 10_000;
 /** Albatross 2.6's info command, and that of 2.4 and 2.5. */
 const OLD_COMMANDS: readonly InfoCommand[] = ["old_info5", "old_info4"];
-/** A second close without a reply, so long after the first, is no accident of a daemon that just stopped. */
+/** A second close without a reply so much later is no accident of a daemon that just stopped. */
 const CONFIRM_AFTER_MS = 1_000;
 
 /**
@@ -40,7 +40,7 @@ export const VMMD_ERROR_REASONS = [
   "stopped",
 ] as const;
 export type VmmdErrorReason = (typeof VMMD_ERROR_REASONS)[number];
-/** These mean that albatrossd answered: it knows the command. */
+/** albatrossd answered: it knows the command */
 const ANSWERED: ReadonlySet<VmmdErrorReason> = new Set(["failure", "undecodable", "unexpected"]);
 
 export class VmmdError extends Error {
@@ -53,29 +53,28 @@ export class VmmdError extends Error {
   }
 }
 
-/** What unikernel info says about one subscription. */
 export interface SubscriptionInfo {
-  /** with full names, of what the subscription covers */
+  /** of what the subscription covers, with full names */
   readonly entries: readonly NamedInfo[];
-  /** One to a path: whether a unikernel runs that is named exactly as the path. */
+  /** A unikernel runs that is named exactly as the path subscribed to. */
   readonly namesakeRuns: boolean;
 }
 
-/** The unikernel whose name is that of the path: `user` for `user:`, `a:b` for `a:b:`; null for root and unikernels. */
+/** The unikernel named as the path: `a:b` for `a:b:`; null for root and unikernels. */
 export function namesakeOf(subscription: Name): Name | null {
   const label = subscription.path.at(-1);
   if (subscription.label !== null || label === undefined) return null;
   return { path: subscription.path.slice(0, -1), label };
 }
 
-/** An answer that was kept, or why there is none; null before albatrossd was asked. Times are monotonic, in µs. */
+/** An answer, or why there is none; null before albatrossd was asked. Times are monotonic, in µs. */
 export type KnownInfo = KeptInfo | VmmdError | null;
 
 export interface KeptInfo {
   readonly askedAtUs: number;
   readonly answeredAtUs: number;
   readonly namesakeRuns: boolean;
-  /** since when every answer listed a unikernel of the subscription; null when the last one listed none */
+  /** since when every answer listed a unikernel of the subscription; null where the last did not */
   readonly listedSinceUs: number | null;
 }
 
@@ -92,21 +91,20 @@ export class VmmdClient {
   readonly #options: Pick<ConnectionOptions, "endpoint" | "maxFrameBytes" | "clock">;
   readonly #stopping = new AbortController();
   #knowsPresent = false;
-  /** The old command that was answered last time; null when none was. */
+  /** the old command that was answered last time */
   #old: InfoCommand | null = null;
-  /** The command that was answered in this round. */
+  /** the command that was answered in this round */
   #agreed: InfoCommand | null = null;
 
   constructor(options: Pick<ConnectionOptions, "endpoint" | "maxFrameBytes" | "clock">) {
     this.#options = options;
   }
 
-  /** Begins a round of questions: which command albatrossd knows is found out again. */
+  /** Which command albatrossd knows is found out again. */
   beginRound(): void {
     this.#agreed = null;
   }
 
-  /** Ends what is under way; what is asked later is refused. */
   stop(): void {
     this.#stopping.abort();
   }
@@ -124,8 +122,8 @@ export class VmmdClient {
   }
 
   /**
-   * The policies that hold for the subscriptions, named by full path. albatrossd takes policies for paths only: for a
-   * subscription to one unikernel the policy of its path is what holds. Throws a VmmdError.
+   * The policies that hold for the subscriptions (for one to a unikernel that of its path), named by full path. Throws a
+   * VmmdError.
    */
   async policiesOf(subscriptions: readonly Name[]): Promise<readonly NamedPolicy[]> {
     const answers = new Map<string, readonly NamedPolicy[]>();
@@ -147,10 +145,7 @@ export class VmmdClient {
     return [...policies.values()];
   }
 
-  /**
-   * What runs under a path or by a name, without arguments and named as albatrossd sent it: relative to a path, in
-   * full otherwise. Throws a VmmdError.
-   */
+  /** What runs under a path or by a name, named as albatrossd sent it. Throws a VmmdError. */
   async unikernels(name: Name): Promise<readonly NamedInfo[]> {
     if (this.#agreed !== null) return this.#askInfo(name, this.#agreed);
     const old = this.#old;
@@ -172,7 +167,7 @@ export class VmmdClient {
     throw new VmmdError("no_reply", text);
   }
 
-  /** The policies of a path and of those below it, named as albatrossd sent them. Throws a VmmdError. */
+  /** The policies of a path and of those below it. Throws a VmmdError. */
   async policies(path: Name): Promise<readonly NamedPolicy[]> {
     const payload = await this.#ask(policyRequest(path));
     if (payload.type === "success" && payload.result === "policies") return payload.policies;
@@ -196,7 +191,7 @@ export class VmmdClient {
     }
   }
 
-  /** The reply's payload, without the arguments and the devices of unikernels. A failure reply is thrown, too. */
+  /** A failure reply is thrown, too. */
   async #ask(request: Request): Promise<Exclude<Payload, { readonly type: "failure" }>> {
     const payload = await this.#decode(await this.#exchange(request));
     if (payload.type === "failure")
@@ -204,7 +199,6 @@ export class VmmdClient {
     return payload;
   }
 
-  /** The reply's bytes. */
   #exchange(request: Request): Promise<Uint8Array> {
     const { clock } = this.#options;
     return this.#abortable<Uint8Array>((resolve, reject) => {
@@ -267,7 +261,7 @@ export class VmmdClient {
     return this.#abortable((resolve) => this.#options.clock.after(ms, resolve));
   }
 
-  /** A promise whose work `begin` starts; what `begin` returns cleans up, however it ends, and be it by `stop`. */
+  /** A promise whose work `begin` starts; what `begin` returns cleans up, however it ends. `stop` ends it. */
   #abortable<T>(
     begin: (resolve: (value: T) => void, reject: (error: VmmdError) => void) => Cancel,
   ): Promise<T> {
@@ -286,18 +280,14 @@ export class VmmdClient {
   }
 }
 
-/** A daemon's own words, short enough for a log line and a page: a reply may be as long as a frame. */
+/** A daemon's words, short enough for a log line. */
 export function excerpt(message: string): string {
   return message.length <= 300 ? message : `${message.slice(0, 300)}...`;
 }
 
-/** Looks at so many unikernels, then says so. */
 const ENTRIES_PER_STEP = 512;
 
-/**
- * What the answer to `asked` says about unikernels below it, with full names: albatrossd names those of a path relative
- * to it, others in full.
- */
+/** The unikernels below `asked`, with full names: albatrossd names those of a path relative to it, others in full. */
 function* entriesOf(asked: Name, found: readonly NamedInfo[]): Generator<void, readonly NamedInfo[]> {
   const entries: NamedInfo[] = [];
   for (const [i, entry] of found.entries()) {

@@ -4,18 +4,16 @@ import { type KnownInfo, VmmdError } from "./vmmd.ts";
 const INTERVALS_OF_SILENCE = 3;
 const MAX_WAIT_US = 10 * 60 * 1_000_000;
 
-/** `wait`: nothing is wrong, look again after `us`. `ask`: silent for long, but info is old, the unikernel may be gone. */
+/** `wait`: look again after `us`. `ask`: silent for long, but info is old, the unikernel may be gone. */
 export type Verdict = { readonly type: "wait"; readonly us: number } | { readonly type: "ask" | "reconnect" };
 
 /**
- * Finds out whether a silent subscription was forgotten: a restart of albatrossd makes albatross-stats forget all
- * subscribers without closing their connections. It was, when nothing came for three stats intervals although
- * unikernel info, asked after them, lists a unikernel of it; or, where info cannot be read, although the subscription
- * has ever delivered one.
+ * Tells a forgotten subscription from a silent one: a restart of albatrossd makes albatross-stats forget all subscribers
+ * without closing their connections. It was forgotten when nothing came for three stats intervals although unikernel
+ * info, asked after them, lists a unikernel of it (where info cannot be read: although it has ever delivered one).
  *
- * Each reconnect in vain (nothing came by it, or too little to learn the interval) doubles the next wait, to ten
- * minutes at most. Otherwise the 30 s of the default interval would cut off a daemon that ticks once a minute before it
- * could say anything.
+ * Each reconnect in vain (too little came to learn the interval) doubles the next wait, to ten minutes at most: the 30 s
+ * of the default interval would cut off a daemon that ticks once a minute before it could say anything.
  */
 export class Watchdog {
   readonly #interval: StatsInterval;
@@ -29,7 +27,7 @@ export class Watchdog {
     this.#interval = interval;
   }
 
-  /** Any message came, readable or not, the acknowledgement included: the daemon has not forgotten. */
+  /** Any message came, readable or not, the acknowledgement included. */
   heard(nowUs: number): void {
     this.#heardUs = nowUs;
   }
@@ -56,7 +54,7 @@ export class Watchdog {
     return { type: kept !== null && kept.askedAtUs < overUs ? "ask" : "reconnect" };
   }
 
-  /** A connection ended: what was learnt on it, or that nothing was, decides how long the next one may be silent. */
+  /** What was learnt on a connection decides how long the next one may be silent. */
   ended({ forSilence }: { readonly forSilence: boolean }): void {
     const { knownUs } = this.#interval;
     if (forSilence && (this.#isInVain || knownUs === null)) {
