@@ -47,12 +47,16 @@ export function yieldToEventLoop(): Promise<void> {
 
 /** How long steps go on before others get their turn. */
 const SLICE_MS = 5;
+/** Steps of some microseconds each between two looks at the clock. */
+const STEPS_PER_LOOK = 64;
 
 /** Runs the steps of long work in slices, the first one at once. Resolves to what the work returns. */
 export async function inTurns<T>(steps: Iterator<unknown, T>): Promise<T> {
   for (let endMs = performance.now() + SLICE_MS; ; ) {
-    const step = steps.next();
-    if (step.done) return step.value;
+    for (let i = 0; i < STEPS_PER_LOOK; i++) {
+      const step = steps.next();
+      if (step.done) return step.value;
+    }
     if (performance.now() < endMs) continue;
     await yieldToEventLoop();
     endMs = performance.now() + SLICE_MS;

@@ -129,8 +129,8 @@ export class VmmdClient {
     const answers = new Map<string, readonly NamedPolicy[]>();
     const policies = new Map<string, NamedPolicy>();
     function* take({ path, label }: Name, answer: readonly NamedPolicy[]): Generator<void> {
-      for (const [i, { name, policy }] of answer.entries()) {
-        if (i % ENTRIES_PER_STEP === 0) yield;
+      for (const { name, policy } of answer) {
+        yield;
         const full = asPath(resolveName({ path, label: null }, name));
         const holds = label === null || full.path.length === path.length;
         if (holds) policies.set(pathText(full.path), { name: full, policy });
@@ -285,13 +285,11 @@ export function excerpt(message: string): string {
   return message.length <= 300 ? message : `${message.slice(0, 300)}...`;
 }
 
-const ENTRIES_PER_STEP = 512;
-
 /** The unikernels below `asked`, with full names: albatrossd names those of a path relative to it, others in full. */
 function* entriesOf(asked: Name, found: readonly NamedInfo[]): Generator<void, readonly NamedInfo[]> {
   const entries: NamedInfo[] = [];
-  for (const [i, entry] of found.entries()) {
-    if (i % ENTRIES_PER_STEP === 0) yield;
+  for (const entry of found) {
+    yield;
     const name = asked.label === null ? resolveName(asked, entry.name) : entry.name;
     if (name.label === null || !subscriptionCovers(asked, name)) continue;
     entries.push(name === entry.name ? entry : { ...entry, name });

@@ -73,9 +73,6 @@ interface SignsOfLife {
   readonly missedInfos: number;
 }
 
-/** A step of taking info in is some hundred microseconds. */
-const VMS_PER_STEP = 256;
-
 /** The VMs of one host. Its index changes with every message; the records in it never do. */
 export class HostVms implements VmHost {
   readonly host: string;
@@ -160,18 +157,18 @@ export class HostVms implements VmHost {
    */
   *infoSteps(entries: readonly NamedInfo[], askedAtUs: number, nowUs: number): Generator<void> {
     const infos = new Map<string, VmInfo>();
-    for (const [i, { name, info }] of entries.entries()) {
+    for (const { name, info } of entries) {
       const fullName = formatName(name);
       infos.set(fullName, vmInfoFrom(info, this.#lastInfo?.vms.get(fullName)));
-      if (i % VMS_PER_STEP === 0) yield;
+      yield;
     }
     if (this.#lastInfo !== null && askedAtUs < this.#lastInfo.askedAtUs) return;
     this.#lastInfo = { askedAtUs, vms: infos };
 
     // those that come while this goes on know of it already
     const gone: Vm[] = [];
-    for (const [i, { fullName }] of [...this.#vms.columns().vms].entries()) {
-      if (i % VMS_PER_STEP === 0) yield;
+    for (const { fullName } of [...this.#vms.columns().vms]) {
+      yield;
       // a later answer has overtaken this one
       if (this.#lastInfo.vms !== infos) return;
       const index = this.#vms.indexOf(fullName);
