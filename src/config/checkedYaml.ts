@@ -25,10 +25,10 @@ export function formatPath(path: Path): string {
   return steps.join("").replace(/^\./, "");
 }
 
-/** Something wrong with a configuration file, or a setting in it without effect. */
+/** Something wrong with a file, or a setting in it without effect. */
 export interface Problem {
   readonly file: string;
-  /** From 1; null when the whole file is meant, because it could not be read. */
+  /** from 1; null when the whole file is meant */
   readonly position: { readonly line: number; readonly column: number } | null;
   /** `targets[0].name`; empty for the whole file */
   readonly path: string;
@@ -54,12 +54,12 @@ export type Checked<T> =
   | ({ readonly ok: true } & T)
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
-/** Far beyond any file that people write; what is larger is the wrong file. */
+/** What is larger is the wrong file. */
 const MAX_FILE_BYTES = 2 ** 20;
 
 /**
- * The text of a file. Never throws: a file that cannot be read is a problem like any other. What is no file, or too
- * large, is told without reading it: a FIFO would wait for a writer, a device may never end.
+ * The text of a file; never throws. What is no file, or too large, is told without reading it: a FIFO would wait for a
+ * writer, a device may never end.
  */
 export function readTextFile(file: string): Checked<{ readonly text: string }> {
   const unreadable = (text: string) => {
@@ -70,7 +70,7 @@ export function readTextFile(file: string): Checked<{ readonly text: string }> {
     fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = fstatSync(fd);
     if (!stats.isFile()) return unreadable(`is ${kindOf(stats)}, not a file`);
-    // One byte more than is allowed is asked for: some files (of /proc, or that grow) are longer than they say.
+    // One byte more than is allowed: some files (of /proc, or that grow) are longer than they say.
     const bytes = Buffer.alloc(MAX_FILE_BYTES + 1);
     let length = 0;
     for (let read = -1; read !== 0 && stats.size <= MAX_FILE_BYTES; length += read)
@@ -98,7 +98,7 @@ const READ_ERRORS: Readonly<Record<string, string>> = {
   ERR_ENCODING_INVALID_ENCODED_DATA: "is not text in UTF-8",
 };
 
-/** Checks the text of a YAML file against a schema: the value, or all that is wrong with it in the order of the file. */
+/** The value of a YAML text by a schema, or all that is wrong with it in the order of the file. */
 export function checkYaml<T>(
   file: string,
   text: string,
@@ -116,11 +116,11 @@ export function checkYaml<T>(
   return { ok: false, problems: inFileOrder([...problems, ...issues]) };
 }
 
-/** Enough for people who repeat themselves, too few for a file whose aliases multiply to fill the memory. */
+/** Too few for a file whose aliases multiply to fill the memory. */
 const MAX_ALIASED_VALUES = 1000;
 const TOO_MANY_ALIASES = `too many aliases (*name); allowed: at most ${MAX_ALIASED_VALUES} values by way of aliases`;
 
-/** Where a value stands, its key (or the list that it is in), and what stands below it. */
+/** Where a value stands, and its key (or the list that it is in). */
 interface Place {
   readonly offset: number;
   readonly keyOffset: number;
@@ -132,11 +132,11 @@ interface Read {
   readonly place: Place;
 }
 
-/** A file of YAML 1.2 as a plain value that remembers where each part stands. Merge keys (`<<: *name`) are followed. */
+/** A file of YAML 1.2 as a plain value, and where each part of it stands. Merge keys (`<<: *name`) are followed. */
 export class YamlFile {
-  /** What YAML itself has to say against the file. */
+  /** what YAML itself has to say against the file */
   readonly problems: readonly Problem[];
-  /** Null when the file cannot be read as YAML at all. */
+  /** null when the file cannot be read as YAML at all */
   readonly content: { readonly value: unknown } | null;
   readonly #file: string;
   readonly #lines = new LineCounter();
@@ -146,7 +146,6 @@ export class YamlFile {
   #isWhole = true;
   #aliasedValues = 0;
 
-  /** Never throws: what is wrong is in `problems`. */
   constructor(file: string, text: string) {
     this.#file = file;
     const document = parseDocument(text, {
@@ -173,13 +172,13 @@ export class YamlFile {
     return this.#find(path).whole;
   }
 
-  /** A problem with the value at `path`, or with what is there of the way to it; with `ofKey` with its key. */
+  /** A problem with the value at `path` (`ofKey`: with its key), or with what is there of the way to it. */
   problem(path: Path, text: string, { ofKey = false } = {}): Problem {
     const { place, whole } = this.#find(path);
     return this.#problemAt(ofKey && whole ? place.keyOffset : place.offset, path, text);
   }
 
-  /** Follows `path` as far as it goes, and tells whether the whole path was there. */
+  /** Follows `path` as far as it goes. */
   #find(path: Path): { readonly place: Place; readonly whole: boolean } {
     let place = this.#root;
     for (const step of path) {
@@ -259,7 +258,7 @@ export class YamlFile {
   }
 }
 
-/** The mappings that a merge key names: one, or those of a list, the first of which wins. */
+/** The mappings that a merge key names: one, or a list whose first wins. */
 function mergedBy({ value, place }: Read, refuse: (text: string) => void): readonly Read[] {
   const all = Array.isArray(value)
     ? Array.from(place.below.values(), (place, index) => ({ value: value[index], place }))
@@ -270,7 +269,7 @@ function mergedBy({ value, place }: Read, refuse: (text: string) => void): reado
   return [];
 }
 
-/** All that YAML objects to, in the order of the file, each once. Nesting that no person wrote ends the list. */
+/** All that YAML objects to, in the order of the file, each once; or only that it is nested too deeply. */
 function distinct(all: readonly YAMLError[]): readonly YAMLError[] {
   const errors = all.toSorted((a, b) => a.pos[0] - b.pos[0]);
   const tooDeep = errors.find(({ code }) => code === "RESOURCE_EXHAUSTION");
@@ -281,7 +280,7 @@ function distinct(all: readonly YAMLError[]): readonly YAMLError[] {
   });
 }
 
-/** The library's words, but for where they speak to a programmer. */
+/** The library's words, except where they speak to a programmer. */
 function syntaxText({ code, message }: YAMLError): string {
   if (code === "RESOURCE_EXHAUSTION") return "nested too deeply";
   if (code === "MULTIPLE_DOCS") return "a second document (---); allowed: one";

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Path } from "./checkedYaml.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
-/** Why a value was refused: what was found (by default the value itself) and what is allowed in its place. */
+/** Why a value was refused: what is allowed, and what was found (by default the value itself). */
 export class Refused {
   readonly allowed: string;
   readonly found: string | undefined;
@@ -13,24 +13,23 @@ export class Refused {
     this.found = found;
   }
 
-  /** The whole sentence: `"fast" is not allowed; allowed: ...`. */
+  /** `"fast" is not allowed; allowed: ...` */
   about(value: unknown): string {
     return `${this.found ?? describeValue(value)}; allowed: ${this.allowed}`;
   }
 }
 
-/** Reads one value of the file. `write` is there where the file has another form of it: gives that form back. */
+/** Reads one value of the file; `write` gives the file's form back where that is another. */
 export interface Reader<T> {
   (value: unknown): T | Refused;
   write?(value: T): unknown;
 }
 
-/** A reader of what the file has another form of. */
 export function reader<T>(read: (value: unknown) => T | Refused, write: (value: T) => unknown): Reader<T> {
   return Object.assign(read, { write });
 }
 
-/** A schema for one value, whose only issue is what the reader says. */
+/** A schema whose only issue is what the reader says. */
 export function field<T>(read: Reader<T>): z.ZodType<T, unknown> {
   return z.unknown().transform((value, context) => {
     const result = read(value);
@@ -75,22 +74,22 @@ export function oneOf<T extends string>(choices: readonly T[]): Reader<T> {
   return (value) => choices.find((choice) => choice === value) ?? new Refused(choices.join(", "));
 }
 
-/** Text on one line, without control characters, trimmed of nothing: what is written is what is meant. */
+/** Text on one line, without control characters, trimmed of nothing. */
 export function text({ what, maxLength = 255 }: { what: string; maxLength?: number }): Reader<string> {
   return (value) => {
     if (typeof value !== "string" || value.length === 0 || value.length > maxLength) {
       return new Refused(`${what}, 1 to ${maxLength} characters`);
     }
     if (/\p{Cc}/u.test(value)) return new Refused(what, "control characters are not allowed");
-    // Written out it would be U+FFFD, and two such texts the same.
+    // Written out, two such texts would be the same.
     return /\p{Cs}/u.test(value) ? new Refused(what, "half a surrogate pair is not allowed") : value;
   };
 }
 
-/** The longest delay that a timer of Node takes is 24.8 days. */
+/** Node's timers take 24.8 days at most. */
 const LONGEST_DURATION_MS = 24 * 86_400_000;
 
-/** A duration in ms within bounds, both included. A bare 0 is taken where 0 is allowed; other numbers need a unit. */
+/** A duration in ms within bounds, both included. Numbers other than 0 need a unit. */
 export function duration({ min, max = LONGEST_DURATION_MS }: { min: number; max?: number }): Reader<number> {
   const allowed = `a duration such as 500ms, 90s, 10m or 1h30m, from ${formatDuration(min)} to ${formatDuration(max)}`;
   return reader((value) => {
@@ -118,13 +117,10 @@ export function list<T>(item: z.ZodType<T, unknown>, what: string): z.ZodArray<z
   return z.array(item, { error: ({ input }) => new Refused(`a list of ${what}`).about(input) });
 }
 
-/** Keys that people look for in one place and that stand in another: key -> where it stands. */
+/** Where keys stand that people look for in another place. */
 export type Elsewhere = Readonly<Record<string, string>>;
 
-/**
- * A mapping with the keys of `shape` and no others. A section that is there but empty (`log:` with all its lines
- * commented out) is as good as one that is absent.
- */
+/** A mapping with the keys of `shape` and no others. One that is empty (`log:`) is as good as absent. */
 export function section<Shape extends z.ZodRawShape>(shape: Shape, elsewhere: Elsewhere = {}) {
   const keys = Object.keys(shape);
   const mapping = z.looseObject(shape, {
@@ -151,7 +147,7 @@ function unknownKey(key: string, keys: readonly string[], elsewhere: Elsewhere):
   return near === null ? `unknown key; ${allowed}` : `unknown key, did you mean ${near}? ${allowed}`;
 }
 
-/** The candidate that `word` most likely meant, or null when none is within a third of its length in typing errors. */
+/** The candidate that `word` most likely meant; null when a third of it would be typing errors. */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
   const limit = Math.max(1, Math.floor(word.length / 3));
   const near = Array.from(candidates, (candidate) => ({
@@ -161,12 +157,12 @@ export function nearest(word: string, candidates: Iterable<string>): string | nu
   return near.sort((a, b) => a.errors - b.errors)[0]?.candidate ?? null;
 }
 
-/** `socketDir`, `socket-dir` and `SOCKET_DIR` are all a way of writing `socket_dir`. */
+/** `socketDir`, `socket-dir` and `SOCKET_DIR` are ways of writing `socket_dir`. */
 function normalised(word: string): string {
   return word.replace(/[-_.]/g, "").toLowerCase();
 }
 
-/** Characters to insert, delete or replace that turn `a` into `b`, or one pair of neighbours to swap and then those. */
+/** Characters to insert, delete or replace, perhaps after one swap of neighbours. */
 function typingErrors(a: string, b: string): number {
   const swapped = Array.from(
     a.slice(1),
@@ -179,13 +175,10 @@ function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Tells of a problem at a path below the value that a rule looks at. */
+/** Tells of a problem below the value that a rule looks at. */
 export type Report = (path: Path, message: string) => void;
 
-/**
- * A rule between several keys of a mapping: runs when these keys are right, whatever is wrong elsewhere, so that one
- * run tells of every error.
- */
+/** A rule between keys of a mapping. Runs when they are right, whatever is wrong elsewhere: one run tells every error. */
 export function rule<T>(keys: readonly string[], check: (value: T, report: Report) => void) {
   return z.superRefine<T>(
     (value, context) =>

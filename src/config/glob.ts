@@ -6,20 +6,17 @@ export interface Glob {
   readonly regExp: RegExp;
 }
 
-/** A glob that cannot be understood; the message says what is wrong with it. */
+/** What is wrong with a glob. */
 export class GlobError extends Error {
   override readonly name = "GlobError";
 }
 
 const MAX_PATTERN_LENGTH = 512;
-/** All that occurs in a full name, by Albatross' rule for labels plus the separator. */
+/** all that occurs in a full name */
 const NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.-:";
 const TOKEN = /\*+|\?|\[(?<set>[^\]]*)(?<end>\]?)|./gs;
 
-/**
- * Reads a glob on full names: `*` is any characters, `?` one, `[abc]` and `[a-c]` one of a set; everything else is
- * itself, lower-cased as names are. Throws GlobError.
- */
+/** Reads a glob on full names: `*` any characters, `?` one, `[abc]` and `[a-c]` one of a set. Throws GlobError. */
 export function parseGlob(text: string): Glob {
   if (text === "") throw new GlobError("is empty");
   if (text.length > MAX_PATTERN_LENGTH)
@@ -35,14 +32,14 @@ export function parseGlob(text: string): Glob {
   });
   const [first = "", ...others] = source.split("*");
   const last = others.pop();
-  // The text between two stars is looked for once, at its first place: as a lookahead is never entered again, a
-  // pattern made to backtrack costs no more than pattern x name steps.
+  // The text between two stars is looked for once: as a lookahead is never entered again, a pattern made to backtrack
+  // costs no more than pattern x name steps.
   const middle = others.map((part, at) => `(?=(?<part${at}>.*?${part}))\\k<part${at}>`);
   const tail = last === undefined ? "" : `${middle.join("")}.*${last}`;
   return { pattern, regExp: new RegExp(`^${first}${tail}$`, "s") };
 }
 
-/** The characters of a set, which then means the same to a regular expression. */
+/** A set without faults means the same to a regular expression. */
 function checkSet(set: string): void {
   if (set === "") throw new GlobError(`has an empty set "[]"`);
   if (/^[!^]/.test(set))
@@ -58,20 +55,20 @@ function nameCharacter(char: string): string {
   throw new GlobError(`holds ${JSON.stringify(char)}, which no name holds`);
 }
 
-/** Does the glob match the whole of `name` (a full name, lower-cased)? */
+/** Whether the glob matches a full name, lower-cased. */
 export function matchesGlob({ regExp }: Glob, name: string): boolean {
   return regExp.test(name);
 }
 
-/** A function that tells whether any of the globs matches a full name. Throws GlobError. */
+/** Whether any of the globs matches a full name. Throws GlobError. */
 export function compileGlobs(patterns: readonly string[]): (name: string) => boolean {
   const globs = patterns.map(parseGlob);
   return (name) => globs.some((glob) => matchesGlob(glob, name));
 }
 
 /**
- * Does `wide` match all that `narrow` matches? Tried on names that `narrow` matches: with each character where it
- * takes any, and with nothing, that character or several of it where it takes a run.
+ * Whether `wide` matches all that `narrow` matches: tried on names of `narrow`, with each character where it takes any,
+ * with nothing, one and several of it where it takes a run.
  */
 export function globCovers(wide: Glob, narrow: Glob): boolean {
   return Array.from(NAME_CHARACTERS).every((char) =>
@@ -85,7 +82,6 @@ export function globCovers(wide: Glob, narrow: Glob): boolean {
   );
 }
 
-/** A glob on full names, lower-cased. */
 export const glob: Reader<string> = (value) => {
   const allowed =
     'a glob on full names such as "user:web", "user:*" or ":hello": * is any characters, ? one, [abc] one of a set';

@@ -10,24 +10,23 @@ export interface Codec<T> {
   readonly keys?: Keys;
 }
 
-/** A row of a section's table. Its property in the table is the one that the value has in the configuration. */
+/** A row of a section's table, whose property is the one that the value has in the configuration. */
 export interface Key<T> {
   /** as the file spells it */
   readonly key: string;
   readonly codec: Codec<T>;
-  /** reads the value, or gives what holds without it */
+  /** reads the value, or gives the default */
   readonly schema: z.ZodType<T, unknown>;
 }
 
-/** The table of a section, in the order in which its keys are told. */
+/** The table of a section. */
 export type Keys = Readonly<Record<string, Key<unknown>>>;
 
-/** What a section with these keys says. */
 export type Values<K extends Keys> = {
   readonly [Property in keyof K]: K[Property] extends Key<infer T> ? T : never;
 };
 
-/** A key. Without a default it has to be there, unless it is a section: that is then as an empty one would be. */
+/** A key. Without a default it has to be there; a section is then as an empty one would be. */
 export function key<T>(
   name: string,
   value: Reader<T> | Codec<T>,
@@ -53,23 +52,23 @@ export function listOf<T>(item: Reader<T> | Codec<T>, what: string): Codec<reado
   };
 }
 
-/** A rule between several keys of a section: looks at the values when those of `of` are right. */
+/** A rule between keys of a section: looks at the values when those of `of` are right. */
 export interface Rule<V> {
   readonly of: readonly (keyof V & string)[];
-  /** Tells of paths of properties. */
+  /** reports paths of properties */
   check(values: V, report: Report): void;
 }
 
 type Section<K extends Keys, G extends Keys> = Values<K> & Partial<Values<G>>;
 
 interface SectionOptions<K extends Keys, G extends Keys> {
-  /** Keys that may be left out, and then are not among the values: something else says what holds. */
+  /** keys that may be left out, and then are not among the values */
   readonly given?: G;
   readonly elsewhere?: Elsewhere;
   readonly rules?: readonly Rule<Section<K, G>>[];
 }
 
-/** A section with the keys of a table and no others. Keys whose value is null are not written. */
+/** A section with the keys of a table. Those whose value is null are not written. */
 export function sectionOf<K extends Keys, G extends Keys = Record<never, never>>(
   keys: K,
   { given, elsewhere, rules = [] }: SectionOptions<K, G> = {},

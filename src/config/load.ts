@@ -8,16 +8,13 @@ import { findWarnings } from "./warnings.ts";
 
 export type ConfigResult = Checked<{ readonly config: Config; readonly warnings: readonly Problem[] }>;
 
-/** Reads and checks a configuration file. Never throws: a file that cannot be read is a problem like any other. */
+/** Reads and checks a configuration file; never throws. */
 export function loadConfigFile(file: string): ConfigResult {
   const read = readTextFile(file);
   return read.ok ? loadConfig(file, read.text) : read;
 }
 
-/**
- * Checks the text of a configuration file: all that is wrong with it at once, in the order of the file, or the
- * configuration with every default filled in and the settings that have no effect.
- */
+/** The configuration, every default filled in, and its settings without effect; or all that is wrong with it. */
 export function loadConfig(file: string, text: string, machine: Machine = thisMachine()): ConfigResult {
   const checked = checkYaml(file, text, configFile(() => machine).schema);
   if (!checked.ok) return checked;
@@ -25,7 +22,7 @@ export function loadConfig(file: string, text: string, machine: Machine = thisMa
   return { ok: true, config: checked.value, warnings: inFileOrder(warnings) };
 }
 
-/** A configuration as a file would say it, with every key: what is in force. Reading it gives the same again. */
+/** A configuration as a file would say it, with every key. */
 export function configToYaml(config: Config): string {
   return stringify(configFile(thisMachine).write(config));
 }
@@ -33,7 +30,7 @@ export function configToYaml(config: Config): string {
 /** Taken from the working directory when it is there and no other file is named. */
 const USUAL_FILE = "config.yaml";
 
-/** What the command line of `serve` says; its settings win over the file's, also when the file is read again. */
+/** What the command line of `serve` says, which wins over the file. */
 export interface ServeFlags {
   readonly configFile?: string;
   readonly web?: Partial<WebConfig>;
@@ -41,9 +38,8 @@ export interface ServeFlags {
 }
 
 /**
- * The configuration that `serve` runs with: of the named file, else of config.yaml in the working directory if there
- * is one, else the defaults; the command line's flags win over all of them. `file` is the one that was read. A reload
- * names that one, `isReload`: should it be empty now, something went wrong with writing it.
+ * The configuration that `serve` runs with: of the named file, else of config.yaml in the working directory if there is
+ * one, else the defaults. `file` is the one that was read. A file that is empty at a reload went wrong in writing.
  */
 export function loadSettings(
   flags: ServeFlags,
@@ -60,12 +56,12 @@ export function loadSettings(
   return result.ok ? { ...result, config: override(result.config, flags), file } : { ...result, file };
 }
 
-/** What is left of a file when writing it went wrong, or whatever fills in a template had nothing to fill in. */
+/** What is left when writing a file went wrong, or a template had nothing to fill in. */
 function saysNothing(text: string): boolean {
   return /^(?:\s|---|null\b|~)*$/.test(text);
 }
 
-/** config.yaml if there is one here, be it one that cannot be read; else null. */
+/** config.yaml if there is one here, readable or not. */
 export function usualFile(): string | null {
   try {
     return lstatSync(USUAL_FILE, { throwIfNoEntry: false }) === undefined ? null : USUAL_FILE;
@@ -75,15 +71,11 @@ export function usualFile(): string | null {
   }
 }
 
-/** The configuration with the command line's settings in place of the file's. */
 export function override(config: Config, { web, log }: ServeFlags): Config {
   return { ...config, web: { ...config.web, ...web }, log: { ...config.log, ...log } };
 }
 
-/**
- * Where a file that the program writes stands: a relative path is below `$STATE_DIRECTORY`, which systemd sets to the
- * unit's own directory (the first one if there are several), else below `./data`.
- */
+/** Where a file that the program writes stands: below the (first) `$STATE_DIRECTORY` of systemd, else below `./data`. */
 export function statePath(path: string, environment: NodeJS.ProcessEnv = process.env): string {
   if (isAbsolute(path)) return path;
   const [directory] = (environment["STATE_DIRECTORY"] ?? "").split(":");

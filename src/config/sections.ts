@@ -10,14 +10,14 @@ import { formatDuration } from "./units.ts";
 const ALLOWED = "an address to listen on such as :10042, 127.0.0.1:10042, [::1]:10042 or localhost:10042";
 const MAX_PORT = 65_535;
 
-/** Where to listen. `host` null is every address, IPv4 and IPv6. */
 export interface ListenAddress {
+  /** null is every address, IPv4 and IPv6 */
   readonly host: string | null;
-  /** 0 lets the system choose. */
+  /** 0 lets the system choose */
   readonly port: number;
 }
 
-/** `:PORT` (every address) or `HOST:PORT`; an IPv6 address stands in brackets. */
+/** `:PORT` or `HOST:PORT`; an IPv6 address in brackets. */
 export const listenAddress = reader<ListenAddress>((value) => {
   if (typeof value === "number") return new Refused(ALLOWED, `${value} is a number; write ":${value}"`);
   const groups =
@@ -36,27 +36,26 @@ export const listenAddress = reader<ListenAddress>((value) => {
   return /^[a-zA-Z0-9._-]+$/.test(host) ? { host, port } : new Refused(ALLOWED);
 }, formatListenAddress);
 
-/** The address as the file would say it. */
 export function formatListenAddress({ host, port }: ListenAddress): string {
   if (host === null) return `:${port}`;
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** An address written in one way: letters small, IPv6 as short as it can be. */
+/** An address in one way: letters small, IPv6 as short as can be. */
 function canonical({ host }: ListenAddress): string | null {
   if (host === null || isIP(host) !== 6) return host?.toLowerCase() ?? null;
   const short = `http://[${host}]`;
   return URL.canParse(short) ? new URL(short).hostname.slice(1, -1) : host.toLowerCase();
 }
 
-/** Whether `[::]` is to leave out IPv4, which it would take otherwise, because another of the addresses is for that. */
+/** Whether `[::]` is to leave out IPv4, because another of the addresses is for that. */
 export function leavesOutIPv4({ host, port }: ListenAddress, addresses: readonly ListenAddress[]): boolean {
   const isOther = (other: ListenAddress) =>
     other.port === port && other.host !== null && isIP(other.host) !== 6;
   return host !== null && canonical({ host, port }) === "::" && addresses.some(isOther);
 }
 
-/** Why an address cannot be listened on while another is; null where both can be, as far as their texts tell. */
+/** Why an address cannot be listened on while another is, as far as their texts tell; or null. */
 function exclusion(address: ListenAddress, other: ListenAddress): string | null {
   const [host, otherHost] = [canonical(address), canonical(other)];
   if (address.port !== other.port || address.port === 0) return null;
@@ -70,7 +69,7 @@ function exclusion(address: ListenAddress, other: ListenAddress): string | null 
   return `"${wide}" has "${narrow}" in it: only one of them can be listened on; allowed: one of them`;
 }
 
-/** What is wrong with the addresses as a whole: each index and what to say about it. */
+/** What is wrong with the addresses as a whole. */
 export function listenProblems(
   addresses: readonly ListenAddress[],
 ): readonly [index: number, text: string][] {
@@ -84,7 +83,6 @@ export function listenProblems(
 /** Routes that the program keeps for itself. */
 const KEPT_ROUTES = /^\/(?:-|api)(?:\/|$)/;
 
-/** The path of the metrics: plain characters, no query, and none of the program's other routes. */
 export const telemetryPath: Reader<string> = (value) => {
   const allowed =
     "a path such as /metrics, of letters, digits and ._~-/, not / itself, not below /api or /-, and without . or .. as a step";
@@ -102,7 +100,7 @@ export const LOG_FORMATS = ["logfmt", "json"] as const;
 
 export const maxRequests = integer({ min: 0, max: 100_000, hint: " (0: no limit)" });
 
-/** After how much silence a VM leaves `/metrics`: a number of stats intervals, or a fixed time. */
+/** The silence after which a VM leaves `/metrics`. */
 type StaleAfter = { readonly intervals: number } | { readonly ms: number };
 
 const staleAfter = reader<StaleAfter>(
@@ -125,14 +123,14 @@ const globs = listOf(glob, "globs on full names");
 
 const exporterKeys = {
   collectors: key("collectors", sectionOf(collectorKeys)),
-  /** Globs on full names (`user:web`, `:hello`), lower-cased; empty takes every VM. */
+  /** lower-cased; empty takes every VM */
   include: key("include", globs, []),
-  /** Globs on full names; wins over `include`. */
+  /** wins over `include` */
   exclude: key("exclude", globs, []),
-  /** 0 is no cap. */
+  /** 0 is no cap */
   maxVms: key("max_vms", integer({ min: 0, max: 10_000_000, hint: " (0: no cap)" }), 0),
   staleAfter: key("stale_after", staleAfter, { intervals: 3.5 }),
-  /** Export the fields that the target's operating system leaves at zero. */
+  /** export what the target's operating system leaves at zero */
   unfilledFields: key("unfilled_fields", flag, false),
 };
 
@@ -141,7 +139,7 @@ const webKeys = {
     { host: null, port: 10_042 },
   ]),
   telemetryPath: key("telemetry_path", telemetryPath, "/metrics"),
-  /** Scrapes served at once; 0 is no limit. */
+  /** scrapes at once; 0 is no limit */
   maxRequests: key("max_requests", maxRequests, 40),
   writeTimeoutMs: key("write_timeout", duration({ min: 100 }), 30_000),
   disableExporterMetrics: key("disable_exporter_metrics", flag, false),
@@ -169,7 +167,7 @@ const webSection = sectionOf(webKeys, {
   ],
 });
 
-/** The whole file. What a target leaves out is as on `machine`. */
+/** What a target leaves out is as on `machine`. */
 export function configFile(machine: () => Machine) {
   return sectionOf(
     {
@@ -197,5 +195,5 @@ export function configFile(machine: () => Machine) {
   );
 }
 
-/** The configuration after reading: durations in ms, sizes in bytes, every default filled in. */
+/** Durations in ms, sizes in bytes, every default filled in. */
 export type Config = z.output<ReturnType<typeof configFile>["schema"]>;

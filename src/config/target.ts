@@ -9,15 +9,14 @@ import { duration, flag, oneOf, type Reader, Refused, type Report, reader, size,
 import { type Key, key, listOf, sectionOf } from "./keys.ts";
 import { formatDuration } from "./units.ts";
 
-/** Where Albatross puts its sockets: its packages' default for the operating system. */
+/** the packages' defaults */
 const SOCKET_DIRS = { linux: "/run/albatross/util", freebsd: "/var/run/albatross/util" };
 export type TargetOs = keyof typeof SOCKET_DIRS;
 
-/** What a target's settings default to: this machine, for its sockets are usually this machine's. */
+/** What a target's settings default to: its sockets are usually this machine's. */
 export interface Machine {
-  /** its hostname */
+  /** its hostname: each new container has another */
   readonly name: string;
-  /** Docker and Podman leave a file that says so; each new container of theirs has another hostname. */
   readonly isContainer: boolean;
   readonly os: TargetOs;
   readonly pageSizeBytes: number;
@@ -25,10 +24,11 @@ export interface Machine {
 
 let known: Machine | undefined;
 
-/** The machine this runs on. Asks the system once. */
+/** Asks the system once. */
 export function thisMachine(): Machine {
   known ??= {
     name: hostname() || "local",
+    // files of Docker and Podman
     isContainer: existsSync("/.dockerenv") || existsSync("/run/.containerenv"),
     os: process.platform === "freebsd" ? "freebsd" : "linux",
     pageSizeBytes: systemPageSize(),
@@ -42,7 +42,7 @@ function systemPageSize(): number {
     const text = execFileSync("getconf", ["PAGESIZE"], { stdio: ["ignore", "pipe", "ignore"] }).toString();
     if (Number(text) > 0) return Number(text);
   } catch {
-    // A machine without getconf (a minimal container): the usual size, which `page_size` overrides.
+    // A minimal container: the usual size, which `page_size` overrides.
   }
   return 4096;
 }
@@ -50,7 +50,6 @@ function systemPageSize(): number {
 const SLOTS =
   'slots such as ":" (everything), "user:" (one path) or "user:web" (one unikernel), of labels of 1 to 63 of a-z, 0-9, "." and "-"';
 
-/** A slot in Albatross' own form. */
 const slot: Reader<string> = (value) => {
   if (typeof value !== "string") return new Refused(SLOTS);
   try {
@@ -78,37 +77,37 @@ const pageSize: Reader<number> = (value) => {
     : new Refused("a power of two from 512 to 4194304, in bytes, as getconf PAGESIZE prints it");
 };
 
-// A socket's path ends at 103 characters on FreeBSD and 107 on Linux; "/stat.sock" is ten of them.
+// A socket's path ends at 103 characters on FreeBSD, 107 on Linux; "/stat.sock" is ten.
 const SOCKET_DIR_LENGTH = 93;
 
-// A longer frame than 1 GiB would not be statistics or info but an image, which nothing here asks for.
+// A longer frame would be an image, which nothing here asks for.
 const frameBytes = size({ min: 1024, max: 2 ** 30 });
 
-/** One entry of `targets`, one Albatross host. What it leaves out is as on `machine`. */
+/** One Albatross host. What it leaves out is as on `machine`. */
 function targetSection(machine: () => Machine) {
   const section = sectionOf(
     {
-      /** Value of the label `host`; unique among the targets. */
+      /** value of the label `host`; unique among the targets */
       name: key(
         "name",
         text({ what: "a name for the label host, unique among the targets" }),
         () => machine().name,
       ),
-      /** Directory that holds stat.sock and vmmd.sock. By default the packages' own for the operating system. */
+      /** holds stat.sock and vmmd.sock; by default the packages' own for the operating system */
       socketDir: key<string | null>(
         "socket_dir",
         text({ what: "the directory of stat.sock and vmmd.sock", maxLength: SOCKET_DIR_LENGTH }),
         null,
       ),
-      /** Slots as canonical text: `:`, `user:`, `user:web`, `:web`. None covers another. */
+      /** canonical: `:`, `user:`, `user:web`, `:web`; none covers another */
       subscribe: key("subscribe", listOf(slot, SLOTS), [":"]),
-      /** `auto` learns the interval from the stream. */
+      /** `auto` learns it from the stream */
       statsIntervalMs: key("stats_interval", statsInterval, "auto"),
       os: key("os", oneOf<TargetOs>(["linux", "freebsd"]), () => machine().os),
       pageSizeBytes: key("page_size", pageSize, () => machine().pageSizeBytes),
-      /** Open a path slot although unikernel info cannot be read to check that it is safe. */
+      /** open a path slot although unikernel info cannot be read to check that it is safe */
       allowUncheckedPath: key("allow_unchecked_path", flag, false),
-      /** How long to leave a slot alone that another client keeps taking. */
+      /** how long to leave a slot alone that another client keeps taking */
       displacedRetryMs: key("displaced_retry", duration({ min: 1000 }), 5 * 60_000),
       maxFrameBytes: key(
         "max_frame_bytes",
@@ -140,7 +139,7 @@ function targetSection(machine: () => Machine) {
 
 export type TargetConfig = z.output<ReturnType<typeof targetSection>["schema"]>;
 
-/** The list `targets`, by default this machine's own Albatross. */
+/** By default this machine's own Albatross. */
 export function targetsKey(machine: () => Machine): Key<readonly TargetConfig[]> {
   const target = targetSection(machine);
   const targets = listOf<TargetConfig>(target, "targets");
@@ -154,7 +153,7 @@ export function targetsKey(machine: () => Machine): Key<readonly TargetConfig[]>
         checkNames(entries, report);
         checkSharedSockets(entries, report);
       },
-      // Also when some entry is wrong: its name, at least, is where it was.
+      // also when some entry is wrong: its name, at least, is where it was
       { when: ({ value }) => Array.isArray(value) && value.every((entry) => typeof entry === "object") },
     ),
   );
@@ -171,9 +170,9 @@ function checkNames(entries: readonly Partial<TargetConfig>[], report: Report): 
   });
 }
 
-/** Two targets at one socket directory are one host: their slots would deliver the same unikernels under two names. */
+/** Two targets at one socket directory are one host, whose unikernels would come under two names. */
 function checkSharedSockets(entries: readonly Partial<TargetConfig>[], report: Report): void {
-  // By their names: `/run/x` and `/run/x/` are one. Whether they exist, or are links, does not matter yet.
+  // `/run/x` and `/run/x/` are one; whether they exist, or are links, does not matter yet
   const hosts = entries.map(({ socketDir, subscribe = [] }) =>
     socketDir === undefined
       ? { directory: null, slots: [] }
@@ -188,7 +187,7 @@ function checkSharedSockets(entries: readonly Partial<TargetConfig>[], report: R
   }
 }
 
-/** Would one of `others` deliver a unikernel that `slot` delivers, or push it out? What to say about the first; or null. */
+/** What to say about the first of `others` that would deliver a unikernel of `slot`, or push it out; or null. */
 function overlapOf(slot: Name, others: readonly Name[]): string | null {
   const place = subscriptionPlace(slot);
   const other = others.find(

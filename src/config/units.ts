@@ -12,7 +12,7 @@ const BYTES_PER_UNIT = new Map([
 ]);
 const SIZE = /^(?<count>\d+) ?(?<unit>[a-zA-Z]+)$/;
 
-/** Milliseconds in a duration such as `90s`, `1h30m` or `500ms` (largest unit first, each once); null if it is none. */
+/** Milliseconds of `90s`, `1h30m` or `500ms` (largest unit first, each once); null if it is none. */
 export function parseDuration(text: string): number | null {
   const groups = DURATION.exec(text)?.groups;
   if (groups === undefined || text === "") return null;
@@ -21,7 +21,7 @@ export function parseDuration(text: string): number | null {
   return Number.isSafeInteger(ms) ? ms : null;
 }
 
-/** A duration as the file would say it: `1h30m`; `0s` for zero. Fractions of a millisecond are rounded. */
+/** `1h30m`; `0s` for zero. Fractions of a millisecond are rounded. */
 export function formatDuration(ms: number): string {
   let rest = Math.round(ms);
   let text = "";
@@ -33,7 +33,7 @@ export function formatDuration(ms: number): string {
   return text === "" ? "0s" : text;
 }
 
-/** Bytes in a size such as `64MiB`, `10MB` or `512B`; null if it is none. */
+/** Bytes of `64MiB`, `10MB` or `512B`; null if it is none. */
 export function parseSize(text: string): number | null {
   const groups = SIZE.exec(text)?.groups;
   const factor = BYTES_PER_UNIT.get(groups?.["unit"] ?? "");
@@ -42,7 +42,7 @@ export function parseSize(text: string): number | null {
   return Number.isSafeInteger(bytes) ? bytes : null;
 }
 
-/** A size as the file would say it, in the largest binary unit that loses nothing: `64MiB`, `1000B`. */
+/** In the largest binary unit that loses nothing: `64MiB`, `1000B`. */
 export function formatSize(bytes: number): string {
   for (const unit of ["GiB", "MiB", "KiB"]) {
     const factor = BYTES_PER_UNIT.get(unit) ?? 1;

@@ -16,7 +16,7 @@ interface Warning {
   readonly text: string;
 }
 
-/** Settings of a correct file that have no effect, or another one than was meant. Defaults are never warned about. */
+/** Settings of a correct file without effect, or with another than was meant. Defaults are never warned about. */
 export function findWarnings(config: Config, file: YamlFile, machine: Machine): readonly Problem[] {
   return [
     ...targetWarnings(config, file, machine),
@@ -79,13 +79,12 @@ function* globWarnings(exporter: ExporterConfig): Generator<Warning> {
   }
 }
 
-/** A full name holds a colon, so a glob without one, and without a wildcard that could be one, matches nothing. */
 function neverMatches(pattern: string): string | null {
   if (/[*?:]/.test(pattern)) return null;
   return `has no effect: full names hold a colon; write ":${pattern}" for a unikernel at the root`;
 }
 
-/** Durations that do not fit the interval at which samples come, as far as the file tells that interval. */
+/** Durations that do not fit the interval at which samples come, where the file tells that. */
 function* timingWarnings({ targets, scaler, exporter }: Config, file: YamlFile): Generator<Warning> {
   const { pollIntervalMs, defaults } = scaler;
   const staleMs = "ms" in exporter.staleAfter ? exporter.staleAfter.ms : Number.POSITIVE_INFINITY;
@@ -133,7 +132,6 @@ function* scalerWarnings({ defaults, policies }: ScalerConfig, file: YamlFile): 
   }
 }
 
-/** A subscription of one unikernel delivers no others, so none of its clones. */
 function* subscriptionWarnings({ targets, scaler: { policies } }: Config): Generator<Warning> {
   for (const { name, subscribe } of targets) {
     for (const unikernel of subscribe.filter((text) => !text.endsWith(":"))) {
@@ -153,7 +151,6 @@ function shadows(earlier: ScalerPolicy, later: ScalerPolicy): boolean {
   return everyHost && globCovers(parseGlob(earlier.match), parseGlob(later.match));
 }
 
-/** Removing one of two members doubles the other's load. */
 function* thresholdWarnings(settings: PolicySettings, path: Path, file: YamlFile): Generator<Warning> {
   const { scaleUpThresholdPercent: up, scaleDownThresholdPercent: down } = settings;
   const keys = ["scale_down_threshold_percent", "scale_up_threshold_percent"];
