@@ -1,7 +1,4 @@
-/**
- * The parts of a grammar. Each reads, writes and prints one kind of value, and the TypeScript types of the messages follow
- * from the parts that they are put together from: see `Value`.
- */
+/** The parts of a grammar: each reads, writes and prints one kind of value. Types of messages follow from them: `Value`. */
 import { context, copyOf, DerReader, element, type Int64, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
 import { formatName, internedNames, type Name, parseName } from "./names.ts";
@@ -15,21 +12,20 @@ export type JsonValue =
   | { readonly [key: string]: JsonValue };
 export type JsonObject = { readonly [key: string]: JsonValue };
 
-/** What of an info reply is left out as it is decoded. */
+/** What of unikernels is stepped over. */
 export interface DecodeOptions {
-  /** The arguments of unikernels are null: they hold secrets, and what was never made a string cannot leak. */
+  /** they hold secrets, and what was never made a string cannot leak */
   readonly dropArguments?: boolean;
-  /** Their block devices and bridges are stepped over: half of what a reply becomes in memory. */
+  /** half of what a reply becomes in memory */
   readonly dropDevices?: boolean;
 }
 
 /** Work that may be long, an item per `next()`: whoever drives it decides what happens in between. */
 export type Steps<T> = Generator<undefined, T, undefined>;
 
-/** The reader of one message, with what its parts have to know. */
 export class MessageReader extends DerReader {
   readonly options: DecodeOptions;
-  /** Fill the long lists of what has been read. */
+  /** these fill the long lists of what has been read */
   readonly unfilled: Steps<void>[] = [];
 
   constructor(bytes: Uint8Array, options: DecodeOptions = {}) {
@@ -45,15 +41,14 @@ type Json<T, J> = { json(value: T): J }["json"];
 
 /** A part of the grammar, for values of type T that are printed as J. */
 export class Part<T, J extends JsonValue = JsonValue> {
-  /** The identifier byte that a value begins with; -1 where that depends on the value. */
+  /** the identifier byte that a value begins with; -1 where that depends on the value */
   readonly tag: number;
-  /** Reads a value; throws a WireError that calls it `what`. */
+  /** Throws a WireError that calls the value `what`. */
   readonly read: Read<T>;
-  /** Returns the value in DER. */
   readonly write: Write<T>;
   /**
-   * Returns the value as `decode` prints it: 64-bit values as signed decimal strings, other integers as numbers up to
-   * 2^53 and strings beyond, octets in hex, times in RFC 3339.
+   * As `decode` prints it: 64-bit values as signed decimal strings, other integers as numbers up to 2^53 and strings
+   * beyond, octets in hex, times in RFC 3339.
    */
   readonly json: Json<T, J>;
 
@@ -64,12 +59,12 @@ export class Part<T, J extends JsonValue = JsonValue> {
     this.json = json;
   }
 
-  /** The same part, called `what` in errors instead of by its member's name. */
+  /** The same part, called `what` in errors. */
   called(what: string): Part<T, J> {
     return new Part(this.tag, (reader) => this.read(reader, what), this.write, this.json);
   }
 
-  /** The part inside a constructed element: for members, an element of their own or an IMPLICIT tag. */
+  /** The part in a constructed element: for members, an element of their own or an IMPLICIT tag. */
   inside(tag: number): Part<T, J> {
     const read = (reader: MessageReader, what: string) => {
       const outer = reader.enter(tag, what);
@@ -84,12 +79,12 @@ export class Part<T, J extends JsonValue = JsonValue> {
     return this.inside(context(number));
   }
 
-  /** A part that may be missing, which is null. */
+  /** Null where it is missing. */
   optional(): Part<T | null> {
     return this.orElse<null>(null, (value) => value === null);
   }
 
-  /** A part that stands for `absent` where it is missing; always written unless `isLeftOut`. */
+  /** `absent` where it is missing; written unless `isLeftOut`. */
   orElse<A = never>(absent: T | A, isLeftOut: (value: T | A) => boolean = () => false): Part<T | A> {
     return new Part<T | A>(
       this.tag,
@@ -99,7 +94,7 @@ export class Part<T, J extends JsonValue = JsonValue> {
     );
   }
 
-  /** A part that may be missing, and is stepped over for a caller that drops it: `dropped` then. */
+  /** Stepped over for a caller that drops it: `dropped` then. */
   droppedBy(option: keyof DecodeOptions, dropped: T): Part<T, J> {
     const read = (reader: MessageReader, what: string) => {
       if (reader.options[option] !== true || reader.peek() !== this.tag) return this.read(reader, what);
@@ -109,7 +104,7 @@ export class Part<T, J extends JsonValue = JsonValue> {
     return new Part<T, J>(this.tag, read, this.write, this.json);
   }
 
-  /** The part with its values kept in another form. */
+  /** With its values kept in another form. */
   mapped<K>(decoded: (value: T) => K, encoded: (value: K) => T): Part<K, J> {
     return new Part<K, J>(
       this.tag,
@@ -124,10 +119,9 @@ export class Part<T, J extends JsonValue = JsonValue> {
   }
 }
 
-/** A part whose value is an object, whose members can become those of a larger one. */
+/** A part whose value is an object. */
 export type Members<T> = Part<T, JsonObject>;
 
-/** The type of what a part reads. */
 export type Value<P> = P extends Part<infer T> ? T : never;
 
 type Flat<T> = { readonly [K in keyof T]: T[K] };
@@ -213,7 +207,7 @@ export const anything = new Part<Uint8Array>(
   hex,
 );
 
-/** A MAC address, as six lower-case hex pairs joined by colons. */
+/** Six lower-case hex pairs joined by colons. */
 export const mac = new Part<string>(
   Tag.octetString,
   (reader, what) => {
@@ -226,10 +220,7 @@ export const mac = new Part<string>(
   same,
 );
 
-/**
- * A GeneralizedTime, as milliseconds since the epoch; written with three digits of fraction unless they are zero, as
- * Albatross does. The `Ms` of its member's name is not printed.
- */
+/** Milliseconds since the epoch; the fraction is left out when it is zero, as Albatross does. */
 export const time = new Part<number>(
   Tag.generalizedTime,
   (reader, what) => reader.time(what),
@@ -240,7 +231,7 @@ export const time = new Part<number>(
   (ms) => new Date(ms).toISOString(),
 );
 
-/** The name of a path or a unikernel; a WireError "name" for an invalid one. */
+/** A WireError "name" for an invalid one. */
 export const name = new Part<Name>(
   Tag.utf8String,
   (reader, what) => {
@@ -262,7 +253,7 @@ export const none = new Part<null>(
   same,
 );
 
-/** A NULL: nothing is to be said. Its object has no members. */
+/** A NULL: an object without members. */
 export const nothing: Members<unknown> = none
   .mapped<unknown>(
     () => NO_MEMBERS,
@@ -277,8 +268,8 @@ export function fixed<T extends JsonValue>(value: T): Part<T> {
 }
 
 /**
- * The members of an object, one after the other without anything around them. They are called `prefix` and their printed
- * names in errors.
+ * The members of an object, one after the other without anything around them. In errors they are called by `prefix` and
+ * their printed names, which leave out the `Ms` of times.
  */
 export function fields<S extends Shape>(shape: S, prefix = ""): Members<Values<S>> {
   const rows = Object.entries(shape).map(([key, part]) => {
@@ -302,7 +293,6 @@ export function sequence<S extends Shape>(shape: S, prefix = ""): Members<Values
   return fields(shape, prefix).inside(Tag.sequence);
 }
 
-/** Members of one kind, for a shape. */
 export function each<P, K extends string>(part: P, ...keys: readonly K[]): Readonly<Record<K, P>> {
   return Object.fromEntries(keys.map((key) => [key, part])) as Record<K, P>;
 }
@@ -317,7 +307,7 @@ export function both<A, B>(first: Members<A>, second: Members<B>): Members<Flat<
   );
 }
 
-/** An object in a member of its own, which is printed as if its members were those of the object around it. */
+/** An object in a member of its own, printed as if its members were those of the object around it. */
 export function inMember<K extends string, T>(key: K, part: Members<T>): Members<Readonly<Record<K, T>>> {
   return new Part(
     part.tag,
@@ -327,7 +317,7 @@ export function inMember<K extends string, T>(key: K, part: Members<T>): Members
   );
 }
 
-/** One of two parts: the first where the next tag is its own, and for values that are `isFirst`. */
+/** The first of two parts where the next tag is its own, and for values that are `isFirst`. */
 export function either<A, B, J extends JsonValue>(
   first: Part<A, J>,
   second: Part<B, J>,
@@ -341,7 +331,7 @@ export function either<A, B, J extends JsonValue>(
   );
 }
 
-/** A SEQUENCE OF or SET OF, in the order given as Albatross does; a WireError "message" for more than 262,144. */
+/** A SEQUENCE OF or SET OF, in the order given; a WireError "message" for more than 262,144. */
 export function list<T>(part: Part<T>, tag: number = Tag.sequence): Part<readonly T[]> {
   return new Part<readonly T[]>(
     -1,
@@ -362,7 +352,7 @@ function readElement<T>(reader: MessageReader, what: string, part: Part<T>, elem
   elements.push(part.read(reader, what));
 }
 
-/** A SEQUENCE OF that may be long: it is read empty, and what fills it in steps goes to the reader's `unfilled`. */
+/** A SEQUENCE OF that is read empty: what fills it in steps goes to the reader's `unfilled`. */
 export function longList<T>(part: Part<T>): Part<readonly T[]> {
   const { tag, write, json } = list(part);
   const read = (reader: MessageReader, what: string) => {
@@ -384,10 +374,10 @@ export function longList<T>(part: Part<T>): Part<readonly T[]> {
   return new Part<readonly T[]>(tag, read, write, json);
 }
 
-/** A SEQUENCE OF or SET OF INTEGER, read as the set that it is: ascending, each once. */
+/** A SEQUENCE OF or SET OF INTEGER: ascending, each once. */
 export function integers(tag: number): Part<readonly Int64[]> {
   return list(integer, tag).mapped((read) => {
-    // nearly always: Albatross writes its sets in order
+    // nearly always
     if (read.every((value, i) => i === 0 || (read[i - 1] ?? 0) < value)) return read;
     return [...new Set(read)].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
   }, same);
@@ -398,10 +388,7 @@ type Chosen<By extends string, C extends Cases> = {
   [Label in keyof C]: Flat<Readonly<Record<By, Label>> & Value<C[Label]>>;
 }[keyof C];
 
-/**
- * One of several cases, each under a context tag of its own: an object whose member `by` tells which. A tag of no case is
- * refused, or read by `other`.
- */
+/** One of several cases under context tags, told by the member `by`. A tag of no case is refused, or read by `other`. */
 export function choice<By extends string, C extends Cases>(
   by: By,
   what: string,
@@ -410,7 +397,7 @@ export function choice<By extends string, C extends Cases>(
     throw new WireError("message", at, `${what}: there is no ${what} [${number}]`);
   },
 ): Members<Chosen<By, C>> {
-  // `bare` is one value for all: most unikernels have the same fail behaviour
+  // `bare` is one for all: most unikernels have the same fail behaviour
   const all = Object.entries(cases).map(([label, part]) => ({ label, part, bare: { [by]: label } }));
   const byTag = new Map(all.map((one) => [one.part.tag, one]));
   const byLabel = new Map(all.map((one) => [one.label, one]));

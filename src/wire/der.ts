@@ -1,7 +1,7 @@
 import { WireError } from "./errors.ts";
 import type { InternTable } from "./intern.ts";
 
-/** A signed 64-bit integer: a number where it is a safe integer, a bigint beyond 2^53. No bit is ever lost. */
+/** Signed: a number where it is a safe integer, a bigint beyond 2^53. */
 export type Int64 = number | bigint;
 
 export const Tag = {
@@ -21,9 +21,9 @@ export function context(number: number): number {
 }
 
 export const CONTEXT_CONSTRUCTED = 0xa0;
-/** The bits of an identifier byte that are class and form. */
+/** these bits of an identifier byte */
 export const CLASS_AND_FORM = 0xe0;
-/** The low five bits of a first identifier byte that announces more of them: tag numbers from 31 on. */
+/** the low bits of an identifier byte that announces more of them: tag numbers from 31 on */
 const HIGH_TAG = 0x1f;
 
 const GENERALIZED_TIME = /^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(?:\.(\d{1,9}))?Z$/;
@@ -31,11 +31,11 @@ const MAX_INTEGER = 2n ** 62n - 1n;
 const MIN_INTEGER = -(2n ** 62n);
 
 /**
- * Reads strict DER front to back. `pos` is the next byte, `end` the end of the innermost element entered; a field's
- * name (`what`) goes into the error when it is not there. All reading methods throw WireError.
+ * Reads strict DER front to back. `pos` is the next byte, `end` that of the innermost element entered; `what` is a field's
+ * name for errors. All reading methods throw WireError.
  */
 export class DerReader {
-  /** A Buffer, because only that makes text of a part without a view of that part. */
+  /** only a Buffer makes text of a part without a view of that part */
   readonly bytes: Buffer;
   /** of all the memory that the bytes lie in */
   private view: DataView | null = null;
@@ -48,7 +48,6 @@ export class DerReader {
     this.end = bytes.length;
   }
 
-  /** Whether the innermost element holds more. */
   more(): boolean {
     return this.pos < this.end;
   }
@@ -71,14 +70,14 @@ export class DerReader {
     this.end = outer;
   }
 
-  /** Reads an identifier that must be `tag`, and the length. The content starts at `pos` then. */
+  /** Reads an identifier that must be `tag`, and the length; the content starts at `pos` then. */
   header(tag: number, what: string): number {
     if (this.peek() !== tag) throw this.unexpected(what, tagName(tag));
     this.pos++;
     return this.length(what);
   }
 
-  /** Steps into a constructed element of class context, whatever its number; `outer` belongs into `leave`. */
+  /** Steps into a constructed context element of any number; `outer` belongs into `leave`. */
   enterContext(what: string): { number: number; outer: number } {
     const tag = this.peek();
     if (tag < 0 || (tag & CLASS_AND_FORM) !== CONTEXT_CONSTRUCTED) {
@@ -92,7 +91,6 @@ export class DerReader {
     return { number, outer };
   }
 
-  /** Reads an identifier of several bytes: a tag number of 31 and more. */
   private highTag(what: string): number {
     const at = this.pos - 1;
     let number = 0;
@@ -105,7 +103,7 @@ export class DerReader {
     throw damage(at, `${what}: tag number not in its shortest form, or above 28 bits`);
   }
 
-  /** Reads a length: definite, in its shortest form, not beyond the innermost element. */
+  /** Definite, in its shortest form, not beyond the innermost element. */
   length(what: string): number {
     const at = this.pos;
     const first = this.byte(what);
@@ -192,7 +190,7 @@ export class DerReader {
     return this.bytes.toString("utf8", this.pos - length, this.pos);
   }
 
-  /** What `table` has for the bytes of a string; null where they make nothing. */
+  /** What `table` has for a string; null where that makes nothing. */
   interned<T>(tag: number, table: InternTable<T>, what: string): T | null {
     const length = this.header(tag, what);
     const start = this.bytes.byteOffset + this.pos;
@@ -201,7 +199,7 @@ export class DerReader {
     return table.get(this.view, start, start + length);
   }
 
-  /** A GeneralizedTime, in UTC with seconds as DER has it, as milliseconds since the epoch (finer digits are cut). */
+  /** A GeneralizedTime in milliseconds since the epoch; finer digits are cut. */
   time(what: string): number {
     const at = this.pos;
     const length = this.header(Tag.generalizedTime, what);
@@ -216,7 +214,7 @@ export class DerReader {
     const digits = fraction.slice(0, 3).padEnd(3, "0");
     const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}.${digits}Z`;
     const ms = Date.parse(iso);
-    // A Date rolls 31 June over into July; a time that comes back different never was one.
+    // A Date rolls 31 June over into July.
     if (Number.isNaN(ms) || new Date(ms).toISOString() !== iso) {
       throw damage(at, `${what}: ${text} is no time`);
     }
@@ -249,7 +247,7 @@ function damage(at: number, detail: string): WireError {
   return new WireError("der", at, detail);
 }
 
-/** A copy in memory of its own. (A Buffer's `slice` is a view, and its pool would keep more alive.) */
+/** In memory of its own: a Buffer's `slice` is a view, and its pool would keep more alive. */
 export function copyOf(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
 }
@@ -272,7 +270,6 @@ function tagName(tag: number): string {
   return `tag 0x${tag.toString(16).padStart(2, "0")}`;
 }
 
-/** One element in DER: its identifier byte, its length in the shortest form, its contents one after the other. */
 export function element(tag: number, ...contents: readonly Uint8Array[]): Buffer {
   let length = 0;
   for (const content of contents) length += content.length;

@@ -1,7 +1,6 @@
 /**
- * What kind of damage was found: `frame_length` a zero or negative length prefix, `frame_too_long` one above the
- * maximum, `truncated` a stream that ends inside a frame, `der` bytes that are not strict DER, `version` another wire
- * version, `name` an invalid unikernel or path name, `message` an unknown shape, missing or extra fields.
+ * `frame_length` a zero or negative length prefix, `frame_too_long` one above the maximum, `truncated` a stream that ends
+ * inside a frame, `der` bytes that are not strict DER, `message` an unknown shape, missing or extra fields.
  */
 export const WIRE_ERROR_REASONS = [
   "frame_length",
@@ -14,10 +13,7 @@ export const WIRE_ERROR_REASONS = [
 ] as const;
 export type WireErrorReason = (typeof WIRE_ERROR_REASONS)[number];
 
-/**
- * Bytes from the wire that cannot be understood. `offset` counts from the start of the stream for the three frame
- * reasons and from the start of the message for the others; `detail` is the message without it.
- */
+/** Bytes that cannot be understood. `offset` is in the stream for the first three reasons, else in the message. */
 export class WireError extends Error {
   readonly reason: WireErrorReason;
   readonly offset: number;

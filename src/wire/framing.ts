@@ -1,7 +1,7 @@
 import { WireError } from "./errors.ts";
 
 export const LENGTH_PREFIX_BYTES = 4;
-/** A buffer of up to this size, two chunks of a socket, is kept for the next cut frame; a larger one is given back. */
+/** Two chunks of a socket. A buffer of up to this size is kept for the next cut frame. */
 const KEPT_BUFFER_BYTES = 128 * 1024;
 const EMPTY = Buffer.alloc(0);
 
@@ -14,13 +14,12 @@ export function encodeFrame(der: Uint8Array): Buffer {
 }
 
 /**
- * Cuts a stream of chunks into frames. A frame that lies whole in a chunk is handed on as a slice of it; one that is
- * cut is put together in a buffer that grows to at most twice what has arrived. So a frame is good only until the callback
- * returns: copy what must live longer.
+ * Cuts a stream of chunks into frames. One that lies whole in a chunk is handed on as a slice of it; one that is cut is put
+ * together in a buffer that grows to at most twice what has arrived. So a frame is good only until the callback returns.
  */
 export class FrameReader {
   readonly #maxFrameBytes: number;
-  /** holds the start of a cut frame, length prefix included, in its first `#held` bytes */
+  /** the start of a cut frame, length prefix included, in its first `#held` bytes */
   #buffer = EMPTY;
   #held = 0;
   #frameOffset = 0;
@@ -32,23 +31,20 @@ export class FrameReader {
     this.#maxFrameBytes = maxFrameBytes;
   }
 
-  /** Bytes of an unfinished frame that are kept until the rest arrives. */
+  /** bytes of an unfinished frame that are kept until the rest arrives */
   get pendingBytes(): number {
     return this.#held;
   }
 
-  /**
-   * Where the next frame's length prefix lies in the stream since the start or the last `reset`; during a callback,
-   * where that frame's own does.
-   */
+  /** Where the length prefix of the next frame (in a callback: of this one) lies in the stream. */
   get frameOffset(): number {
     return this.#frameOffset;
   }
 
   /**
-   * Calls `onFrame` with each message that `chunk` completes, in order. Throws a WireError "frame_length" or
-   * "frame_too_long" for a length prefix out of range, after the frames before it were handed on; every push throws it
-   * again until `reset`. A callback that calls `reset` drops the rest of the chunk; one that throws resets as well.
+   * Calls `onFrame` with each message that `chunk` completes. Throws a WireError "frame_length" or "frame_too_long" for a
+   * length prefix out of range, after the frames before it, and again until `reset`. A callback that calls `reset` drops the
+   * rest of the chunk; one that throws resets as well.
    */
   push(chunk: Uint8Array, onFrame: (frame: Buffer) => void): void {
     if (this.#damage !== null) throw this.#damage;
@@ -85,7 +81,7 @@ export class FrameReader {
     );
   }
 
-  /** Forgets everything: the next byte is the first of a stream. */
+  /** The next byte is the first of a stream. */
   reset(): void {
     this.#buffer = EMPTY;
     this.#held = 0;
@@ -94,7 +90,7 @@ export class FrameReader {
     this.#generation++;
   }
 
-  /** The held bytes and the chunk, in the buffer unless nothing is held. `#held` is 0 then. */
+  /** The held bytes, which are none then, and the chunk. */
   #joined(chunk: Uint8Array): Buffer {
     const held = this.#held;
     this.#held = 0;
@@ -111,7 +107,6 @@ export class FrameReader {
     return this.#buffer.subarray(0, needed);
   }
 
-  /** Keeps the start of a cut frame, at the start of the buffer. */
   #hold(rest: Buffer): void {
     this.#held = rest.length;
     const { buffer, byteOffset, length } = this.#buffer;

@@ -7,8 +7,8 @@ const FNV_OFFSET_BASIS = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
 /**
- * Values made from short runs of bytes that come again and again: the names of unikernels and devices. Each run has two
- * places it may take, from others if need be, so whatever a peer sends, the table keeps no more than `places` values.
+ * Values of short runs of bytes that come again and again: names of unikernels and devices. Each run may take two places,
+ * from others if need be: whatever a peer sends, the table keeps no more than `places` values.
  */
 export class InternTable<T> {
   readonly #entries: (Entry<T> | undefined)[];
@@ -24,7 +24,7 @@ export class InternTable<T> {
     this.#make = make;
   }
 
-  /** The value for the bytes of `view` from `start` to `end`, or null when they make none. */
+  /** The value for the bytes of `view`, or null when they make none. */
   get(view: DataView, start: number, end: number): T | null {
     const hash = hashOf(view, start, end);
     const place = (hash ^ (hash >>> 15)) & this.#mask;

@@ -1,8 +1,4 @@
-/**
- * Wire version 5 as a grammar: what is read, written, and printed by `decode`. The types of the messages follow from it.
- * Field names are the wire's own (see the albatross protocol text); what a field of the statistics means, and in which
- * unit, is the business of the exporter's metric tables.
- */
+/** Wire version 5 as a grammar. Field names are the wire's own; units of statistics are in the exporter's tables. */
 import {
   anything,
   boolean,
@@ -42,7 +38,7 @@ export type { Int64 } from "./der.ts";
 export type { IfData, KinfoMem, Rusage, Stats, VmmStat } from "./stats.ts";
 
 const WIRE_VERSION = 5;
-/** One for all: most unikernels have no block devices, and there are many of them. */
+/** One for all: most unikernels have no block devices. */
 const NONE: readonly never[] = [];
 
 const typ = choice("typ", "typ", { solo5: nothing.explicit(0), bhyve: nothing.explicit(1) })
@@ -51,7 +47,7 @@ const typ = choice("typ", "typ", { solo5: nothing.explicit(0), bhyve: nothing.ex
     (label) => ({ typ: label }),
   )
   .printedAs((label) => label);
-/** The exit codes that restart it; null stands for any, which is none on the wire. */
+/** Those that restart it; null stands for any, which is none on the wire. */
 const exitCodes = integers(Tag.set)
   .mapped(
     (codes) => (codes.length === 0 ? null : codes),
@@ -86,7 +82,7 @@ const infoBridge = sequence({
   mac,
 });
 const started = time.explicit(3).optional();
-/** From the memory (MB) to the start time, null where albatrossd does not say; Albatross itself reads that as the epoch. */
+/** From the memory (MB) to the start time: where albatrossd does not say, Albatross prints the epoch. */
 const infoFromMemory = {
   memory: integer,
   digest: octets.mapped(copyOf, (digest) => digest),
@@ -105,7 +101,7 @@ const info = sequence({
   numcpus: numcpus(4),
   linuxBootPartition: linuxBootPartition(5),
 });
-/** The older shapes have one cpuid instead of a set, and end after the start time. */
+/** The older shapes have one cpuid, and end after the start time. */
 const oldInfoFromCpuid = {
   cpuids: integer
     .called("cpuid")
@@ -120,7 +116,7 @@ const oldInfoFromCpuid = {
 };
 /** Albatross 2.6 */
 const oldInfo5 = sequence({ typ, startup, failBehaviour, ...oldInfoFromCpuid });
-/** Albatross 2.4 and 2.5, which know no start-up priority. */
+/** Albatross 2.4 and 2.5 */
 const oldInfo4 = sequence({ typ, startup: fixed(null), failBehaviour, ...oldInfoFromCpuid });
 const unikernels = (shape: Part<UnikernelInfo>) =>
   fields({ unikernels: longList(sequence({ name: name.called("unikernel name"), info: shape })) });
@@ -135,7 +131,7 @@ const configBridge = sequence({
   bridge: utf8.optional().called("host's bridge"),
   mac: mac.optional(),
 });
-/** What a new unikernel is made of. A null device or bridge means the host's of the same name. The image is a view. */
+/** What a new unikernel is made of. A null device or bridge is the host's of the same name. The image is a view. */
 const config = sequence({
   typ,
   compressed: boolean,
@@ -153,7 +149,7 @@ const config = sequence({
   linuxBootPartition: linuxBootPartition(4),
 });
 
-/** Limits that hold for one path. A value of 2^62-1 means no limit. `memory` and `block` are MB. */
+/** Limits of one path; 2^62-1 is none. `memory` and `block` are MB. */
 const policyFields = {
   cpuids: integers(Tag.sequence),
   ...each(integer, "unikernels", "memory"),
@@ -188,7 +184,7 @@ const command = choice("class", "command class", {
   unikernel: choice("command", "unikernel command", {
     destroy: nothing.explicit(3),
     get: compression.explicit(11),
-    /** What to start it with instead, as the DER it came in; null starts it as it was. */
+    /** what to start it with instead, as DER; null starts it as it was */
     restart: fields({
       arguments: either(
         none.explicit(0).called("restart"),
@@ -245,7 +241,7 @@ const success = choice("result", "result", {
   unikernel_info: unikernels(info).explicit(13),
 });
 
-/** A data message of a newer Albatross that is not understood, which is to be skipped and counted. */
+/** Data of a newer Albatross that is not understood. */
 const unknownData = new Part<{ readonly tag: number }, JsonObject>(
   -1,
   () => ({ tag: -1 }),
@@ -262,7 +258,7 @@ const dataCases = {
   })
     .called("console data")
     .explicit(3),
-  /** A part of a block device's content, a view of the message; null ends it. */
+  /** a view of the message; null ends it */
   block: fields({
     block: either(
       none.explicit(1).called("end of block data"),
@@ -272,7 +268,7 @@ const dataCases = {
   }).explicit(4),
   unknown: unknownData,
 };
-/** Other tags than 2.7's are read by structure; only a bare NULL (the dropped log of older protocols) is refused. */
+/** Other tags are read by structure; a bare NULL (the log of older protocols) is refused. */
 const data = choice("data", "data", dataCases, (reader, tag, at) => {
   const first = reader.peek();
   if (first === -1 || (first === Tag.null && reader.end - reader.pos === 2)) {
@@ -320,18 +316,17 @@ type Success = Extract<Payload, { type: "success" }>;
 export type NamedPolicy = Extract<Success, { result: "policies" }>["policies"][number];
 export type NamedInfo = Extract<Success, { result: "unikernel_info" }>["unikernels"][number];
 
-/** `old_info5` is Albatross 2.6's, `old_info4` that of 2.4 and 2.5. */
 export type InfoCommand = Extract<UnikernelCommand["command"], `${string}info${string}`>;
 
 /**
- * Decodes one message: the content of a frame. Images and block data are views of `frame`, everything else is copied.
- * Throws a WireError "der", "version", "name" or "message", never anything else.
+ * Decodes the content of a frame. Images and block data are views of it, everything else is copied. Throws a WireError
+ * "der", "version", "name" or "message", never anything else.
  */
 export function decodeMessage(frame: Uint8Array, options?: DecodeOptions): Message {
   return decodeUsualStats(frame) ?? decodeAnyMessage(frame, options);
 }
 
-/** As `decodeMessage`, without the short cut for statistics: the rule that the short cut is tested against. */
+/** As `decodeMessage` without the short cut for statistics, which is tested against this. */
 export function decodeAnyMessage(frame: Uint8Array, options?: DecodeOptions): Message {
   const steps = decodeInSteps(frame, options);
   for (;;) {
@@ -340,10 +335,7 @@ export function decodeAnyMessage(frame: Uint8Array, options?: DecodeOptions): Me
   }
 }
 
-/**
- * As `decodeMessage`, in steps: info about 10,000 unikernels takes 50 ms to decode, and whoever has other work pauses
- * between two of them. `frame` must stay as it is until the last.
- */
+/** As `decodeMessage`, in steps: info about 10,000 unikernels takes 50 ms. `frame` must stay as it is until the last. */
 export function* decodeInSteps(frame: Uint8Array, options?: DecodeOptions): Steps<Message> {
   const reader = new MessageReader(frame, options);
   const outer = reader.enter(Tag.sequence, "message");
@@ -362,12 +354,12 @@ export function encodeMessage(value: Message): Buffer {
   return element(Tag.sequence, message.write(value));
 }
 
-/** A message in the shape that `decode` prints, field names as in the protocol. */
+/** A message as `decode` prints it. */
 export function messageToJson(value: Message): JsonObject {
   return message.json(value);
 }
 
-/** One sample, as albatross-stats pushes it: its sequence number is always 0. */
+/** A sample as albatross-stats pushes it. */
 export function statsMessage(of: Name, sample: Stats): Message {
   const to: Header = { version: WIRE_VERSION, sequence: 0, name: of };
   return { header: to, payload: { type: "data", data: "stats", stats: sample } };

@@ -7,7 +7,7 @@ export interface Name {
   readonly label: string | null;
 }
 
-/** A name as it was parsed. Its text is made once: each sample and each listing is looked up by it. */
+/** Its text is made once: each sample and each listing is looked up by it. */
 class ParsedName implements Name {
   readonly path: readonly string[];
   readonly label: string | null;
@@ -24,28 +24,28 @@ class ParsedName implements Name {
   }
 }
 
-/** Albatross names files after unikernels, so no name is longer than a file's may be (255); this is well beyond. */
+/** Albatross names files after unikernels: no name is longer than a file's may be (255). */
 const MAX_NAME_LENGTH = 1024;
 const LABEL = /^[a-zA-Z0-9.][a-zA-Z0-9.-]{0,62}$/;
 
-/** At 10,000 unikernels one name in ten shares its places with too many others and is parsed anew each time. */
+/** At 10,000 unikernels one name in ten is parsed anew each time. */
 const INTERNED_NAMES = 32_768;
 const INTERNED_NAME_BYTES = 128;
 
-/** The names of unikernels, which come again with every sample and every listing; null for what is no name. */
+/** Null for what is no name. */
 export const internedNames = new InternTable<Name>(INTERNED_NAMES, INTERNED_NAME_BYTES, tryParseName);
 
-/** The root path `:`, which stands for every unikernel of a host. */
+/** `:`, every unikernel of a host */
 export const ROOT: Name = { path: [], label: null };
 
-/** Whether `text` may be one part of a name: 1 to 63 of `[a-zA-Z0-9.-]`, not starting with `-`. */
+/** Whether `text` may be one part of a name. */
 export function isValidLabel(text: string): boolean {
   return LABEL.test(text);
 }
 
 /**
- * Reads a name in any form Albatross takes: `:`, `user:`, `user:web`, `:web`, `web`, with or without a leading colon.
- * Labels come back lower-cased. Throws a WireError "name", at byte `offset`, for anything else.
+ * Reads a name in any form Albatross takes: `:`, `user:`, `user:web`, `:web`, `web`, all but the first with or without a
+ * leading colon. Throws a WireError "name", at byte `offset`, for anything else.
  */
 export function parseName(text: string, offset = 0): Name {
   const name = tryParseName(text);
@@ -73,7 +73,7 @@ export function tryParseName(text: string): Name | null {
   return new ParsedName(path, label);
 }
 
-/** The name in Albatross' own form: `:`, `user:`, `user:web`, `:web`. */
+/** In Albatross' own form: `:`, `user:`, `user:web`, `:web`. */
 export function formatName(name: Name): string {
   return name instanceof ParsedName ? name.text : textOf(name);
 }
@@ -88,16 +88,15 @@ export function pathText(path: readonly string[]): string {
 }
 
 /**
- * The full name behind one that came in answer to `subscribed`. albatross-stats cuts the path of the subscribed name
- * off the names it sends, and albatrossd answers a path query likewise. (albatrossd's answers to a query by name or at
- * the root hold full names already: those need no resolving.)
+ * The full name behind one that came in answer to `subscribed`: albatross-stats cuts its path off the names it sends,
+ * albatrossd does for a query by path. (Its answers to a query by name hold full names.)
  */
 export function resolveName(subscribed: Name, relative: Name): Name {
   if (subscribed.path.length === 0) return relative;
   return { path: [...subscribed.path, ...relative.path], label: relative.label };
 }
 
-/** Whether a subscription at `subscribed` (root, path or unikernel) delivers the unikernel called `name`. */
+/** Whether a subscription at `subscribed` delivers the unikernel called `name`. */
 export function subscriptionCovers(subscribed: Name, name: Name): boolean {
   const isBelow = subscribed.path.every((label, i) => label === name.path[i]);
   if (subscribed.label === null) return isBelow;
@@ -105,14 +104,14 @@ export function subscriptionCovers(subscribed: Name, name: Name): boolean {
 }
 
 /**
- * Where albatross-stats keeps a subscription. Its trie goes by labels alone, so a unikernel `user:web` and the path
- * `user:web:` are one place there: whoever subscribes to one pushes out the subscriber of the other.
+ * Where albatross-stats keeps a subscription. Its trie goes by labels alone: whoever subscribes to `user:web` pushes out
+ * the subscriber of the path `user:web:`.
  */
 export function subscriptionPlace({ path, label }: Name): string {
   return [...path, ...(label === null ? [] : [label])].join(":");
 }
 
-/** Text from outside, safe and short enough for one line of an error. */
+/** Text from outside, for one line of an error. */
 function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

@@ -1,7 +1,4 @@
-/**
- * Statistics: their grammar, in which the fields are listed; a reader by structure for newer protocols; and a fast one for
- * the usual form, in which nearly all that ever arrives comes.
- */
+/** Statistics: their grammar, a reader by structure for newer protocols, and a fast one for what nearly always arrives. */
 import {
   both,
   each,
@@ -23,7 +20,7 @@ import { internedNames, type Name } from "./names.ts";
 
 type Timeval<K extends string> = Readonly<Record<`${K}Sec` | `${K}Usec`, Int64>>;
 
-/** Seconds and microseconds in a SEQUENCE: the members `utimeSec` and `utimeUsec`, printed as one object. */
+/** A SEQUENCE of the members `utimeSec` and `utimeUsec`, printed as one object. */
 function timeval<K extends string>(key: K): Members<Timeval<K>> {
   const [seconds, microseconds] = [`${key}Sec`, `${key}Usec`] as const;
   const part = sequence({
@@ -40,10 +37,10 @@ const USAGE_COUNTS = [
   ...(["msgsnd", "msgrcv", "nsignals", "nvcsw", "nivcsw"] as const),
 ];
 const usageTimes = both(timeval("utime"), timeval("stime"));
-/** getrusage(2) of the unikernel's process. */
+/** getrusage(2) of the unikernel's process */
 const rusage = both(usageTimes, fields(each(int64, ...USAGE_COUNTS))).inside(Tag.sequence);
 
-/** One network interface, seen from the host's side of the tap. `bridge` is the unikernel's device name. */
+/** Seen from the host's side of the tap; `bridge` is the unikernel's device name. */
 const networkInterface = sequence({
   bridge: utf8,
   ...each(int32, "flags", "sendLength", "maxSendLength", "sendDrops", "mtu"),
@@ -57,7 +54,7 @@ const memoryFields = fields({
   ...each(int64, "vsize", "rss", "tsize", "dsize", "ssize", "runtime"),
   cow: integer,
 });
-/** FreeBSD's kinfo_proc memory fields (Linux: filled from /proc). */
+/** of FreeBSD's kinfo_proc (Linux: filled from /proc) */
 const kinfoMem = both(memoryFields, timeval("start"));
 
 const wireOrder = sequence({
@@ -67,34 +64,33 @@ const wireOrder = sequence({
   kinfoMem: kinfoMem.inside(context(1)).optional(),
 });
 
-/** The bit of an identifier byte that says: constructed. */
+/** this bit of an identifier byte */
 const CONSTRUCTED = 0x20;
 
 export type Rusage = Value<typeof rusage>;
 export type IfData = Value<typeof networkInterface>;
 export type VmmStat = Value<typeof vmmStat>;
 export type KinfoMem = Value<typeof kinfoMem>;
-/** One statistics message: everything albatross-stats says about one unikernel at one tick. */
+/** Everything albatross-stats says about one unikernel at one tick. */
 export type Stats = Value<typeof wireOrder>;
 
 const UNUSED = each(0, "utimeSec", "utimeUsec", "stimeSec", "stimeUsec", ...USAGE_COUNTS);
 
-/** Statistics of which only this resource usage is known: the rest of it is 0, and there is nothing else. */
+/** Statistics of which only this resource usage is known: the rest is 0 or absent. */
 export function statsOfUsage(known: Partial<Rusage>): Stats {
   return { rusage: { ...UNUSED, ...known }, kinfoMem: null, vmm: null, ifdata: [] };
 }
 
-/** Statistics by the grammar of Albatross 2.7 (tag [1]), which leaves nothing open. */
+/** By the grammar of Albatross 2.7 (tag [1]). */
 export const stats = wireOrder.printedAs((value) => {
   const { ifdata = null, vmm = null, ...rest } = wireOrder.json(value);
   return { ...rest, vmm, ifdata };
 });
 
 /**
- * Reads statistics by their structure (tags of Albatross 2.8 and later): the content of the tag, or the SEQUENCE that it
- * holds, begins with resource usage. What follows, in any order, is told by what it holds: interfaces, the memory fields,
- * the old vmm counters, each bare or under any context tag, IMPLICIT or EXPLICIT. What cannot be told is skipped. Returns
- * null for content that is something else; `reader` is used up then.
+ * Reads statistics by their structure (tags of Albatross 2.8 and later): the content of the tag, or the SEQUENCE in it,
+ * begins with resource usage. What follows in any order is told by what it holds, bare or under any context tag, IMPLICIT or
+ * EXPLICIT; what cannot be told is skipped. Null for something else, which is used up then.
  */
 export function readStatsByStructure(reader: MessageReader): Stats | null {
   const { end } = reader;
@@ -141,7 +137,7 @@ function tellPart(reader: MessageReader): Partial<Stats> | null {
   );
 }
 
-/** Tries one reading of what comes next; where it does not fit, null, and `reader` stands where it stood. */
+/** Tries one reading of what comes next; where it does not fit, `reader` stands where it stood. */
 function attempt<T>(reader: MessageReader, read: (reader: MessageReader) => T): T | null {
   const { pos, end } = reader;
   try {
@@ -154,18 +150,18 @@ function attempt<T>(reader: MessageReader, read: (reader: MessageReader) => T): 
   }
 }
 
-// The fast reader: the usual form is read without a reader object and without a look at anything twice. Whatever is
-// unusual in any way (another kind of message, a value of more than 48 bits in an INTEGER, damage) is left to the grammar,
-// which alone decides what is an error and which. A property test holds the two together.
+// The fast reader: without a reader object and without a look at anything twice. Whatever is unusual in any way (another
+// kind of message, an INTEGER of more than 48 bits, damage) is left to the grammar, which alone decides what is an error.
+// A property test holds the two together.
 
 const INTERNED_TEXTS = 1024;
 const INTERNED_TEXT_BYTES = 64;
 
 const texts = new InternTable<string>(INTERNED_TEXTS, INTERNED_TEXT_BYTES, (text) => text);
 
-/** Larger frames than any host's statistics: the view below must not keep a huge chunk alive. */
+/** More than any host's statistics: the view below must not keep a huge chunk alive. */
 const MAX_BYTES = 64 * 1024;
-// Written out, not taken from `Tag`: V8 folds a constant, but not an object's property, into the code around it.
+// V8 folds a constant, but not a property of `Tag`, into the code around it.
 const SEQUENCE = 0x30;
 const INTEGER = 0x02;
 const UTF8_STRING = 0x0c;
@@ -177,8 +173,8 @@ const STATISTICS = 0xa1;
 const VMM = 0xa0;
 const KINFO_MEM = 0xa1;
 
-// The cursor: one message is read at a time, and none of this outlives the call. Positions count from the start of the
-// buffer that the frame lies in, because one view then serves all frames of a chunk.
+// The cursor: none of this outlives a call. Positions are in the buffer that the frame lies in: one view serves all
+// frames of a chunk.
 let viewed: ArrayBufferLike = new ArrayBuffer(0);
 let view: DataView = new DataView(viewed);
 let at = 0;
@@ -191,7 +187,7 @@ interface StatsMessage {
   readonly payload: { readonly type: "data"; readonly data: "stats"; readonly stats: Stats };
 }
 
-/** The message in `frame` if it is statistics in the form that Albatross 2.7 writes them; null for anything else. */
+/** The message in `frame` if it is statistics as Albatross 2.7 writes them, or null. */
 export function decodeUsualStats(frame: Uint8Array): StatsMessage | null {
   if (frame.length > MAX_BYTES) return null;
   if (frame.buffer !== viewed) {
@@ -319,7 +315,7 @@ function nextTag(): number {
   return at < end ? view.getUint8(at) : -1;
 }
 
-/** Steps into an element of the given tag and returns where its content ends; a length in one to three bytes. */
+/** Steps into an element and returns where its content ends; a length in one to three bytes. */
 function enter(tag: number): number {
   if (at + 2 > end || view.getUint8(at) !== tag) return unusual();
   let length = view.getUint8(at + 1);
