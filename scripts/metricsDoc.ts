@@ -7,7 +7,7 @@ import { metricTables } from "../src/exporter/collect.ts";
 import type { AnyTable } from "../src/exporter/families.ts";
 import { groupTable } from "../src/exporter/hostTables.ts";
 import { type SelfRow, selfRows } from "../src/exporter/selfMetrics.ts";
-import { type LabelDoc, ownLabels, type RowHead, typeOf } from "../src/exposition/row.ts";
+import { type LabelDoc, ownLabels, type RowHead, typeOf, unitOf } from "../src/exposition/row.ts";
 import { instrumentRows, scalerGroupRows } from "../src/scaler/report/metrics.ts";
 
 const INTRODUCTION = `# Metrics
@@ -57,7 +57,7 @@ function tableSection({ title, text = "", collector, labels, rows }: AnyTable): 
   const cells = rows.map((row) => [
     `\`${row.name}\``,
     typeOf(row),
-    row.unit,
+    unitOf(row),
     labelList(ownLabels(row)),
     row.source,
     row.influx ?? "",
@@ -68,12 +68,12 @@ function tableSection({ title, text = "", collector, labels, rows }: AnyTable): 
 }
 
 function scalerCells(row: (typeof scalerGroupRows)[number] | RowHead): string[] {
-  return [`\`${row.name}\``, typeOf(row), row.unit, labelList(ownLabels(row)), row.source, row.help];
+  return [`\`${row.name}\``, typeOf(row), unitOf(row), labelList(ownLabels(row)), row.source, row.help];
 }
 
 function selfCells(row: SelfRow): string[] {
   const labels = (row.labels ?? []).map((label) => `\`${label}\``).join(", ");
-  return [`\`${row.name}\`${row.runtime ? " *" : ""}`, typeOf(row), row.unit, labels, row.help];
+  return [`\`${row.name}\`${row.runtime ? " *" : ""}`, typeOf(row), unitOf(row), labels, row.help];
 }
 
 function section(

@@ -17,7 +17,6 @@ export const selfRows = {
     name: "albatross_exporter_build_info",
     help: "Always 1; the labels say what is running.",
     labels: ["version", "revision", "nodeversion"],
-    unit: "1",
   },
   reloadSuccessful: {
     name: "albatross_exporter_config_last_reload_successful",
@@ -27,7 +26,6 @@ export const selfRows = {
   reloadSuccessTime: {
     name: "albatross_exporter_config_last_reload_success_timestamp_seconds",
     help: "Wall time at which a configuration was last taken.",
-    unit: "seconds",
   },
   vmsDropped: {
     name: "albatross_exporter_vms_dropped",
@@ -37,7 +35,6 @@ export const selfRows = {
   duplicateSeries: {
     name: "albatross_exporter_duplicate_series_total",
     help: "Series left out of scrapes because a device or stat before them on the same VM has an equal label.",
-    unit: "series",
   },
   logLinesLost: {
     name: "albatross_exporter_log_lines_lost_total",
@@ -49,20 +46,17 @@ export const selfRows = {
     name: "albatross_exporter_scrape_duration_seconds",
     type: "histogram",
     help: "Time from a scrape's request to the last byte of its response, for those answered whole.",
-    unit: "seconds",
     runtime: true,
   },
   scrapeSeries: {
     name: "albatross_exporter_scrape_series",
     help: "Series in the last scrape that was answered whole.",
-    unit: "series",
     runtime: true,
   },
   scrapes: {
     name: "albatross_exporter_scrapes_total",
     help: "Scrapes by outcome: ok; timeout, cut because not taken within `web.write_timeout` or Prometheus' scrape timeout if shorter; aborted by the client; rejected, 503 because `web.max_requests` were being served; error.",
     labels: ["outcome"],
-    unit: "scrapes",
     runtime: true,
   },
   streamClientsDropped: {

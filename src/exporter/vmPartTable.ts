@@ -19,7 +19,6 @@ export const networkTable: PartTable<IfData> = {
       help: "Bytes that the VM sent: `input-bytes` of the host's side.",
       source: "ifdata.input_bytes",
       influx: "interface: vm_to_host_bytes",
-      unit: "bytes",
       value: (device) => unsigned(device.inputBytes),
     },
     {
@@ -27,7 +26,6 @@ export const networkTable: PartTable<IfData> = {
       help: "Packets that the VM sent: `input-packets` of the host's side.",
       source: "ifdata.input_packets",
       influx: "interface: vm_to_host_packets",
-      unit: "packets",
       value: (device) => unsigned(device.inputPackets),
     },
     {
@@ -35,7 +33,6 @@ export const networkTable: PartTable<IfData> = {
       help: "Errors on packets that the VM sent: `input-errors` of the host's side.",
       source: "ifdata.input_errors",
       influx: "interface: vm_to_host_errors",
-      unit: "errors",
       value: (device) => unsigned(device.inputErrors),
     },
     {
@@ -59,7 +56,6 @@ export const networkTable: PartTable<IfData> = {
       help: "Bytes that the VM was sent: `output-bytes` of the host's side.",
       source: "ifdata.output_bytes",
       influx: "interface: host_to_vm_bytes",
-      unit: "bytes",
       value: (device) => unsigned(device.outputBytes),
     },
     {
@@ -67,7 +63,6 @@ export const networkTable: PartTable<IfData> = {
       help: "Packets that the VM was sent: `output-packets` of the host's side.",
       source: "ifdata.output_packets",
       influx: "interface: host_to_vm_packets",
-      unit: "packets",
       value: (device) => unsigned(device.outputPackets),
     },
     {
@@ -75,7 +70,6 @@ export const networkTable: PartTable<IfData> = {
       help: "Errors on packets that the VM was sent: `output-errors` of the host's side.",
       source: "ifdata.output_errors",
       influx: "interface: host_to_vm_errors",
-      unit: "errors",
       value: (device) => unsigned(device.outputErrors),
     },
     {
@@ -100,7 +94,6 @@ export const networkTable: PartTable<IfData> = {
       help: "Collisions: `collisions`.",
       source: "ifdata.collisions",
       influx: "interface: collisions",
-      unit: "collisions",
       value: (device) => unsigned(device.collisions),
     },
     {
@@ -108,7 +101,6 @@ export const networkTable: PartTable<IfData> = {
       help: "Largest packet that the device takes: `mtu`.",
       source: "ifdata.mtu",
       influx: "interface: mtu",
-      unit: "bytes",
       value: (device) => unsigned(device.mtu),
     },
     {

@@ -16,7 +16,6 @@ export const cpuTable: Table<VmRecord> = {
       name: "albatross_vm_cpu_usage_percent",
       help: "CPU usage over the last stats interval, in percent of the VM's CPUs (100 is all of them), from `utime` + `stime`. Absent while there is no rate.",
       source: "rusage.utime + rusage.stime over time, per CPU of unikernel info",
-      unit: "percent",
       value: (vm) => vm.usagePercent,
     },
     {
@@ -24,7 +23,6 @@ export const cpuTable: Table<VmRecord> = {
       help: "CPU time used: `utime` (user) and `stime` (system). 10 ms steps on Linux.",
       source: "rusage.utime, rusage.stime",
       influx: "resource_usage: utime, stime",
-      unit: "seconds",
       by: "mode",
       values: {
         user: (vm) => seconds(rusage(vm).utimeSec, rusage(vm).utimeUsec),
@@ -36,7 +34,6 @@ export const cpuTable: Table<VmRecord> = {
       help: "CPU time used as the scheduler accounts for it: `runtime` of kinfo_mem, microseconds on the wire.",
       source: "kinfo_mem.runtime",
       influx: "kinfo_mem: runtime",
-      unit: "seconds",
       value: ofKinfo((kinfoMem) => microsAsSeconds(kinfoMem.runtime)),
     },
   ],
@@ -52,7 +49,6 @@ export const memoryTable: Table<VmRecord> = {
       help: "Resident set size: `rss` of kinfo_mem times the page size. On Linux, without kinfo_mem, `maxrss`, which is the current resident set there, in pages.",
       source: "kinfo_mem.rss; on Linux without kinfo_mem rusage.maxrss",
       influx: "kinfo_mem: rss; on Linux also resource_usage: maxrss",
-      unit: "bytes",
       value: residentBytes,
     },
     {
@@ -60,7 +56,6 @@ export const memoryTable: Table<VmRecord> = {
       help: "Virtual size: `vsize` of kinfo_mem.",
       source: "kinfo_mem.vsize",
       influx: "kinfo_mem: vsize",
-      unit: "bytes",
       value: ofKinfo((kinfoMem) => unsigned(kinfoMem.vsize)),
     },
     {
@@ -68,7 +63,6 @@ export const memoryTable: Table<VmRecord> = {
       help: "Text (code) size: `tsize` of kinfo_mem times the page size.",
       source: "kinfo_mem.tsize",
       influx: "kinfo_mem: tsize",
-      unit: "bytes",
       value: ofKinfo((kinfoMem, host) => times(kinfoMem.tsize, host.pageSizeBytes)),
     },
     {
@@ -76,7 +70,6 @@ export const memoryTable: Table<VmRecord> = {
       help: "Data size: `dsize` of kinfo_mem times the page size. On Linux it includes the stack.",
       source: "kinfo_mem.dsize",
       influx: "kinfo_mem: dsize",
-      unit: "bytes",
       value: ofKinfo((kinfoMem, host) => times(kinfoMem.dsize, host.pageSizeBytes)),
     },
     {
@@ -84,7 +77,6 @@ export const memoryTable: Table<VmRecord> = {
       help: "Stack size: `ssize` of kinfo_mem times the page size. On Linux the field repeats `dsize`.",
       source: "kinfo_mem.ssize",
       influx: "kinfo_mem: ssize",
-      unit: "bytes",
       unfilledOn: ["linux"],
       value: ofKinfo((kinfoMem, host) => times(kinfoMem.ssize, host.pageSizeBytes)),
     },
@@ -93,7 +85,6 @@ export const memoryTable: Table<VmRecord> = {
       help: "Largest resident set so far: `maxrss`, KiB on the wire. On Linux the field is the current resident set, in pages.",
       source: "rusage.maxrss",
       influx: "resource_usage: maxrss",
-      unit: "bytes",
       unfilledOn: ["linux"],
       value: (vm, host) => times(rusage(vm).maxrss, host.os === "linux" ? host.pageSizeBytes : KIB),
     },
@@ -124,7 +115,6 @@ export const processTable: Table<VmRecord> = {
       help: "Page faults: `minflt` (minor, served without I/O) and `majflt` (major).",
       source: "rusage.minflt, rusage.majflt",
       influx: "resource_usage: minflt, maxflt (sic)",
-      unit: "faults",
       by: "kind",
       values: {
         minor: (vm) => unsigned(rusage(vm).minflt),
@@ -136,7 +126,6 @@ export const processTable: Table<VmRecord> = {
       help: "Context switches: `nvcsw` (voluntary) and `nivcsw` (involuntary).",
       source: "rusage.nvcsw, rusage.nivcsw",
       influx: "resource_usage: nvcsw, nivcsw",
-      unit: "switches",
       by: "kind",
       values: {
         voluntary: (vm) => unsigned(rusage(vm).nvcsw),
@@ -148,7 +137,6 @@ export const processTable: Table<VmRecord> = {
       help: "Times the process was swapped out: `nswap`.",
       source: "rusage.nswap",
       influx: "resource_usage: nswap",
-      unit: "swaps",
       unfilledOn: ["linux"],
       value: (vm) => unsigned(rusage(vm).nswap),
     },
@@ -157,7 +145,6 @@ export const processTable: Table<VmRecord> = {
       help: "Block input and output operations: `inblock` (in) and `outblock` (out).",
       source: "rusage.inblock, rusage.outblock",
       influx: "resource_usage: inblock, outblock",
-      unit: "operations",
       unfilledOn: ["linux"],
       by: "direction",
       values: {
@@ -170,7 +157,6 @@ export const processTable: Table<VmRecord> = {
       help: "IPC messages: `msgsnd` (out, sent) and `msgrcv` (in, received).",
       source: "rusage.msgrcv, rusage.msgsnd",
       influx: "resource_usage: msgrcv, msgsnd",
-      unit: "messages",
       unfilledOn: ["linux"],
       by: "direction",
       values: {
@@ -183,7 +169,6 @@ export const processTable: Table<VmRecord> = {
       help: "Signals received: `nsignals`.",
       source: "rusage.nsignals",
       influx: "resource_usage: nsignals",
-      unit: "signals",
       unfilledOn: ["linux"],
       value: (vm) => unsigned(rusage(vm).nsignals),
     },
@@ -192,7 +177,6 @@ export const processTable: Table<VmRecord> = {
       help: "Copy-on-write faults: `cow` of kinfo_mem.",
       source: "kinfo_mem.cow",
       influx: "kinfo_mem: cow_fauls (sic; cow_faults in 2.8)",
-      unit: "faults",
       unfilledOn: ["linux"],
       value: ofKinfo((kinfoMem) => unsigned(kinfoMem.cow)),
     },
@@ -201,21 +185,18 @@ export const processTable: Table<VmRecord> = {
       help: "Start of the VM since the epoch: `started` of unikernel info, else, on FreeBSD, `start` of kinfo_mem.",
       source: "started of unikernel info; on FreeBSD without it kinfo_mem.start",
       influx: "kinfo_mem: uptime (time() - this)",
-      unit: "seconds",
       value: startTime,
     },
     {
       name: "albatross_vm_last_sample_timestamp_seconds",
       help: "Wall time at which the last statistics message about the VM arrived here. The message carries no time.",
       source: "arrival of the message",
-      unit: "seconds",
       value: (vm) => millisAsSeconds(vm.sample.arrivalWallMs),
     },
     {
       name: "albatross_vm_restarts_total",
       help: "Restarts seen: a decrease of `utime` + `stime`, `minflt` or `nvcsw`, or a changed `started` in unikernel info.",
       source: "consecutive messages, and started of unikernel info",
-      unit: "restarts",
       value: (vm) => vm.restarts,
     },
   ],
@@ -231,7 +212,6 @@ export const infoTable: Table<VmRecord> = {
       name: "albatross_vm_info",
       help: "Always 1; the labels are `typ`, `digest` (SHA-256 of the image; for bhyve the VM's name) and `cpuids` of unikernel info.",
       source: "typ, digest, cpuids of unikernel info",
-      unit: "1",
       labels: [
         { name: "type", holds: "solo5, bhyve" },
         { name: "digest", holds: "hex digits; for bhyve the VM's name" },
@@ -247,7 +227,6 @@ export const infoTable: Table<VmRecord> = {
       name: "albatross_vm_memory_limit_bytes",
       help: "Memory that the VM may use: `memory` of unikernel info, MB on the wire.",
       source: "memory of unikernel info",
-      unit: "bytes",
       value: ({ info }) => (info === null ? null : unsigned(info.memoryLimitBytes)),
     },
     {

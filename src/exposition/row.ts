@@ -19,7 +19,8 @@ export interface RowHead {
   readonly help: string;
   /** where the figure comes from */
   readonly source: string;
-  readonly unit: string;
+  /** where the last word of the name does not tell */
+  readonly unit?: string;
 }
 
 /** One series per item, or one per item and value of the label `by`. `C` is what a value may ask beside the item. */
@@ -69,6 +70,16 @@ export const LABELLED: ItemFacts<{ readonly labels: string }, null> = {
 /** Counters, and only they, have names that end in `_total`, as OpenMetrics wants it. */
 export function typeOf({ name, type }: Pick<RowHead, "name" | "type">): MetricType {
   return type ?? (name.endsWith("_total") ? "counter" : "gauge");
+}
+
+/** What a row's figures count: `bytes` of `..._bytes_total`, 1 of `..._info`. */
+export function unitOf({ name, unit }: Pick<RowHead, "name" | "unit">): string {
+  const last =
+    name
+      .replace(/_total$/, "")
+      .split("_")
+      .at(-1) ?? "";
+  return unit ?? (last === "info" ? "1" : last);
 }
 
 export function familyHead(row: RowHead): Pick<Family, "name" | "type" | "help"> {

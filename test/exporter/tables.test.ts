@@ -4,7 +4,7 @@ import { metricsDocument } from "../../scripts/metricsDoc.ts";
 import { metricTables } from "../../src/exporter/collect.ts";
 import { groupTable } from "../../src/exporter/hostTables.ts";
 import { type SelfRow, selfRows } from "../../src/exporter/selfMetrics.ts";
-import { ownLabels, type RowHead, typeOf } from "../../src/exposition/row.ts";
+import { ownLabels, type RowHead, typeOf, unitOf } from "../../src/exposition/row.ts";
 import { instrumentRows, scalerGroupRows } from "../../src/scaler/report/metrics.ts";
 
 const sections = metricTables.flatMap(({ labels, rows }) =>
@@ -43,9 +43,9 @@ describe("every metric", () => {
   it("names its unit where that is a base unit", () => {
     const named = ({ name }: { name: string }) => /_(seconds|bytes|percent)(_total)?$/.exec(name)?.[1];
     const base = /second|byte|percent/;
-    const holds = (row: { name: string; unit: string }) => {
+    const holds = (row: Pick<RowHead, "name" | "unit">) => {
       const unit = named(row);
-      return unit === undefined ? !base.test(row.unit) : row.unit.includes(unit);
+      return unit === undefined ? !base.test(unitOf(row)) : unitOf(row).includes(unit);
     };
     expect(offenders(holds)).toEqual([]);
   });
