@@ -19,16 +19,13 @@ export interface Sample {
   readonly intervalUs: number;
 }
 
-/**
- * Why bytes from stat.sock are no sample, beside the reasons of `WireError`: `unexpected` a message that has no place
- * there; `over_budget` more VMs or larger samples than fit in memory; `internal` a fault of this program.
- */
+/** Why bytes from stat.sock are no sample. */
 export const DECODE_ERROR_REASONS = [
   ...WIRE_ERROR_REASONS,
   "unknown_data",
-  "unexpected",
-  "over_budget",
-  "internal",
+  "unexpected", // a message that has no place there
+  "over_budget", // more VMs or larger samples than fit in memory
+  "internal", // a fault of this program
 ] as const;
 export type DecodeErrorReason = (typeof DECODE_ERROR_REASONS)[number];
 

@@ -10,26 +10,21 @@ import { type DecodeErrorReason, type ReceiverOptions, StatsReceiver, zeroCounts
 import { excerpt, type KnownInfo, type SubscriptionInfo, VmmdError } from "./vmmd.ts";
 import { Watchdog } from "./watchdog.ts";
 
-/**
- * What a subscription is doing: `stopped` not started or stopped; `blocked` one to a path that may not be opened now;
- * `connecting` asking whether it may, or waiting for the acknowledgement; `subscribed` acknowledged, nothing arrives;
- * `receiving` samples arrive; `backoff` waiting for the next attempt; `displaced` another client keeps taking it.
- */
+/** What a subscription is doing. */
 export const SUBSCRIPTION_STATES = [
   "stopped",
-  "blocked",
-  "connecting",
-  "subscribed",
+  "blocked", // one to a path that may not be opened now
+  "connecting", // asking whether it may be opened, or waiting for the acknowledgement
+  "subscribed", // acknowledged, nothing arrives
   "receiving",
-  "backoff",
-  "displaced",
+  "backoff", // waiting for the next attempt
+  "displaced", // another client keeps taking it
 ] as const;
 export type SubscriptionState = (typeof SUBSCRIPTION_STATES)[number];
 
 /**
- * Why an open connection to stat.sock ended: `closed` by the daemon after the subscription was acknowledged, `refused`
- * by it before that, `timeout` no acknowledgement in time, `framing` the stream was damaged, `watchdog` it fell silent,
- * `blocked` a unikernel with the name of the path appeared.
+ * Why an open connection to stat.sock ended: `closed` by the daemon after the acknowledgement, `refused` by it before,
+ * `timeout` none came, `watchdog` it fell silent, `blocked` a unikernel with the name of the path appeared.
  */
 export const DISCONNECT_REASONS = ["closed", "refused", "timeout", "framing", "watchdog", "blocked"] as const;
 export type DisconnectReason = (typeof DISCONNECT_REASONS)[number];

@@ -24,20 +24,16 @@ const OLD_COMMANDS: readonly InfoCommand[] = ["old_info5", "old_info4"];
 /** A second close without a reply so much later is no accident of a daemon that just stopped. */
 const CONFIRM_AFTER_MS = 1_000;
 
-/**
- * Why a question to albatrossd has no answer: `unreachable` its socket cannot be opened, `no_reply` it read the question
- * and closed in good order (it does not know the command), `lost` the connection broke, `timeout` nothing came in time,
- * `undecodable` the reply, `failure` albatrossd said no, `unexpected` a reply to another question, `stopped` by us.
- */
+/** Why a question to albatrossd has no answer. */
 export const VMMD_ERROR_REASONS = [
   "unreachable",
-  "no_reply",
-  "lost",
+  "no_reply", // it closed in good order: it does not know the command
+  "lost", // the connection broke
   "timeout",
   "undecodable",
-  "failure",
-  "unexpected",
-  "stopped",
+  "failure", // it said no
+  "unexpected", // a reply to another question
+  "stopped", // by us
 ] as const;
 export type VmmdErrorReason = (typeof VMMD_ERROR_REASONS)[number];
 /** albatrossd answered: it knows the command */

@@ -1,15 +1,11 @@
-/**
- * `frame_length` a zero or negative length prefix, `frame_too_long` one above the maximum, `truncated` a stream that ends
- * inside a frame, `der` bytes that are not strict DER, `message` an unknown shape, missing or extra fields.
- */
 export const WIRE_ERROR_REASONS = [
-  "frame_length",
+  "frame_length", // a zero or negative length prefix
   "frame_too_long",
-  "truncated",
-  "der",
+  "truncated", // the stream ends inside a frame
+  "der", // not strict DER
   "version",
   "name",
-  "message",
+  "message", // an unknown shape, missing or extra fields
 ] as const;
 export type WireErrorReason = (typeof WIRE_ERROR_REASONS)[number];
 
