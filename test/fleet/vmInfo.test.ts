@@ -115,12 +115,14 @@ describe("info of thousands of VMs", () => {
   test("is taken in in steps, between which samples are recorded and snapshots taken", () => {
     const fleet = heard();
     let steps = 0;
+    let turns = 0;
     for (const _ of fleet.fleet.infoSteps("h", entriesOf(names.slice(1)), 10e6)) {
-      steps += 1;
-      fleet.sample(`:vm${steps}`, 5).sample(`:new${steps}`, 0);
-      expect(fleet.snapshot().vms).toHaveLength(names.length + steps);
+      if (steps++ % 250 > 0) continue;
+      turns += 1;
+      fleet.sample(`:vm${turns}`, 5).sample(`:new${turns}`, 0);
+      expect(fleet.snapshot().vms).toHaveLength(names.length + turns);
     }
-    expect(steps).toBeGreaterThan(10);
+    expect(turns).toBeGreaterThan(10);
     expect(fleet.vm(":vm1")).toMatchObject({ cpus: 2, usagePercent: 25, listed: true });
     expect(fleet.vm(":vm0")).toMatchObject({ listed: false, missedInfos: 1 });
   });
