@@ -8,7 +8,7 @@ import { SimulatedHost } from "../simulator/host.ts";
 import type { Scenario } from "../simulator/model.ts";
 import { messageOf } from "../systemError.ts";
 import { demoConfig } from "./config.ts";
-import { type Decision, decisionLine, decisionsAfter, type ExplainedGroup } from "./decisionLine.ts";
+import { type Decision, decisionLine, decisionsAfter } from "./decisionLine.ts";
 import { ExporterProcess } from "./exporterProcess.ts";
 import { freePort } from "./freePort.ts";
 import { groupLine, groupsIn } from "./groupLine.ts";
@@ -111,18 +111,12 @@ async function readGroups(url: string): Promise<readonly string[]> {
 function decisionReader(url: string): () => Promise<readonly string[]> {
   let toldUntil = "";
   return async () => {
-    const decisions = decisionsAfter(toldUntil, await readApi<Decision[]>(`${url}/api/v1/decisions`));
-    const last = decisions.at(-1);
-    if (last === undefined) return [];
-    toldUntil = last.time;
-    const groups = await readApi<ExplainedGroup[]>(`${url}/api/v1/groups`);
-    return decisions.map((decision) => `> ${decisionLine(decision, groups)}`);
+    const response = await fetch(`${url}/api/v1/decisions`);
+    const { data } = (await response.json()) as { readonly data: readonly Decision[] };
+    const decisions = decisionsAfter(toldUntil, data);
+    toldUntil = decisions.at(-1)?.time ?? toldUntil;
+    return decisions.map((decision) => `> ${decisionLine(decision)}`);
   };
-}
-
-async function readApi<Data>(url: string): Promise<Data> {
-  const { data } = (await (await fetch(url)).json()) as { readonly data: Data };
-  return data;
 }
 
 function welcome(url: string, dir: string): string {

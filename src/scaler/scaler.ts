@@ -1,6 +1,6 @@
 import type { Sample } from "../client/receiver.ts";
 import { type Cancel, type Clock, yieldToEventLoop } from "../clock.ts";
-import type { ScalerConfig } from "../config/scaler.ts";
+import { policyJson, type ScalerConfig } from "../config/scaler.ts";
 import type { Family } from "../exposition/family.ts";
 import type { Logger } from "../log.ts";
 import { ACTIONS, type Action } from "./actions/action.ts";
@@ -15,6 +15,7 @@ import {
   Transitions,
 } from "./report/log.ts";
 import { GroupItems, Instruments } from "./report/metrics.ts";
+import { describe } from "./report/words.ts";
 import { Rules } from "./rules/tick.ts";
 import {
   type Evaluation,
@@ -99,7 +100,7 @@ export class Scaler {
   #catchUp: CatchUp | null = null;
   #cancelRetry: Cancel = () => undefined;
   readonly #items = new GroupItems();
-  readonly #recent = new Recent<LoggedDecision>();
+  readonly #recent = new Recent<LoggedDecision & Pick<Evaluation, "policy">>();
   readonly #instruments = new Instruments();
   #config: ScalerConfig;
   #stateFile: StateStore;
@@ -116,6 +117,7 @@ export class Scaler {
     const { config } = options;
     this.#options = options;
     this.#config = config;
+    this.#instruments.evaluatesEvery(config.pollIntervalMs);
     this.#rules = new Rules(config);
     this.#stateFile = this.#openStateFile();
     this.#decisionLog = this.#openDecisionLog();
@@ -171,6 +173,7 @@ export class Scaler {
     this.#config = config;
     this.#rules.reconfigure(config);
     this.#ticker?.setInterval(config.pollIntervalMs);
+    this.#instruments.evaluatesEvery(config.pollIntervalMs);
     if (config.stateFile !== before.stateFile) {
       this.#left.push(this.#stateFile);
       this.#stateFile = this.#openStateFile();
@@ -220,8 +223,10 @@ export class Scaler {
   }
 
   /** The last scale decisions and changes of hold, newest first. */
-  decisions(query: RecentQuery): LoggedDecision[] {
-    return this.#recent.list(query);
+  *decisions(query: RecentQuery): Iterable<object> {
+    for (const decision of this.#recent.list(query)) {
+      yield { ...decision, policy: decision.policy && policyJson(decision.policy) };
+    }
   }
 
   summary() {
@@ -266,7 +271,7 @@ export class Scaler {
     this.#last = { ...facts, evaluations: new Map(evaluations.map((e) => [e.observation.key, e])) };
     const seconds = (clock.nowUs() - nowUs) / 1e6;
     this.#instruments.ticked({ seconds, lagSeconds: lagUs / 1e6, wallMs });
-    await this.#report(evaluations, wallMs);
+    await this.#report(evaluations, facts);
     for (const evaluation of evaluations) {
       if (evaluation.decision.decision !== "hold") this.#action.begin(evaluation);
     }
@@ -275,13 +280,17 @@ export class Scaler {
   }
 
   /** Log, decision log and memory get the same decisions: all but plain repeats of a hold. */
-  async #report(evaluations: readonly Evaluation[], wallMs: number): Promise<void> {
+  async #report(evaluations: readonly Evaluation[], facts: TickFacts): Promise<void> {
     const lines: string[] = [];
     for (const evaluation of evaluations) {
       if (!this.#transitions.isTransition(evaluation)) continue;
       if (lines.length % LINES_AT_ONCE === LINES_AT_ONCE - 1) await yieldToEventLoop();
-      const decision = { ...decisionJson(evaluation, wallMs), mode: this.#action.name };
-      this.#recent.add(decision);
+      const decision = {
+        ...decisionJson(evaluation, facts.wallMs),
+        mode: facts.mode,
+        text: describe(evaluation, facts.nowMs),
+      };
+      this.#recent.add({ ...decision, policy: evaluation.policy });
       lines.push(JSON.stringify(decision));
       logDecision(this.#options.log, evaluation, decision);
     }

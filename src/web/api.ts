@@ -7,6 +7,7 @@ import { factsFrom } from "../exporter/families.ts";
 import { residentBytes } from "../exporter/vmTable.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import { MAX_RECENT, type RecentQuery } from "../scaler/report/log.ts";
+import { HOLD_REASONS, SCALE_REASONS } from "../scaler/rules/types.ts";
 import type { Scaler } from "../scaler/scaler.ts";
 import type { WebDeps } from "./app.ts";
 import { ConcurrencyLimit, deliver, JSON_TYPE, sendData, sendError, toJson } from "./responses.ts";
@@ -63,23 +64,35 @@ export function apiRouter(deps: WebDeps): Router {
     });
 }
 
-/**
- * Which of the scaler's last decisions are asked for (`?limit=`, `?group=` as `web` or `user:web`, `?host=`), or what is
- * wrong with that.
- */
+/** Which of the scaler's last decisions are asked for, or what is wrong with that. */
 function decisionsQuery(parameters: Readonly<Record<string, unknown>>): RecentQuery | string {
-  const { limit = String(DEFAULT_DECISIONS), group, host } = parameters;
+  const { limit = String(DEFAULT_DECISIONS), ...filters } = parameters;
   const count = typeof limit === "string" && /^\d{1,9}$/.test(limit) ? Number(limit) : 0;
   if (count < 1 || count > MAX_RECENT)
     return `limit ${quoted(limit)}: a whole number from 1 to ${MAX_RECENT} is allowed`;
-  if (group !== undefined && (typeof group !== "string" || group === ""))
-    return `group ${quoted(group)}: one name is allowed, such as web or user:web`;
-  if (host !== undefined && (typeof host !== "string" || host === ""))
-    return `host ${quoted(host)}: the name of one target is allowed`;
+  for (const [name, { allows, allowed }] of Object.entries(DECISION_FILTERS)) {
+    const { [name]: value } = filters;
+    if (value !== undefined && !(typeof value === "string" && allows(value)))
+      return `${name} ${quoted(value)}: ${allowed}`;
+  }
+  const { group, ...others } = filters as Omit<RecentQuery, "limit">;
+  return { limit: count, ...others, ...(group && { group: group.toLowerCase() }) };
+}
+
+const isName = (value: string) => value !== "";
+
+/** What `/api/v1/decisions` may be asked for beside the limit. */
+const DECISION_FILTERS = {
+  group: { allows: isName, allowed: "one name is allowed, such as web or user:web" },
+  host: { allows: isName, allowed: "the name of one target is allowed" },
+  decision: oneOf([...Object.keys(SCALE_REASONS), "hold"]),
+  reason: oneOf([...Object.values(SCALE_REASONS).flat(), ...HOLD_REASONS]),
+};
+
+function oneOf(values: readonly string[]) {
   return {
-    limit: count,
-    ...(group === undefined ? {} : { group: group.toLowerCase() }),
-    ...(host === undefined ? {} : { host }),
+    allows: (value: string) => values.includes(value),
+    allowed: `one of ${values.join(", ")} is allowed`,
   };
 }
 

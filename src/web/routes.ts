@@ -21,7 +21,7 @@ export const ROUTES: readonly {
   },
   {
     path: "/api/v1/decisions",
-    knows: ["limit", "group", "host"],
+    knows: ["limit", "group", "host", "decision", "reason"],
     what: "what the scaler decided, newest first",
   },
   { path: "/api/v1/stream", knows: ["host"], what: "samples as they arrive, one JSON object a line" },

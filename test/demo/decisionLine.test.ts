@@ -3,12 +3,12 @@ import { type Decision, decisionLine, decisionsAfter } from "../../src/demo/deci
 
 const SCALE_UP: Decision = {
   time: "2026-01-01T00:00:12.000Z",
-  host: "demo",
   path: "user",
   group: "web",
   decision: "scale_up",
   reason: "overloaded",
   clone: "web-clone-1",
+  text: "Create web-clone-1: busy.",
 };
 const NORMAL: Decision = {
   ...SCALE_UP,
@@ -16,33 +16,15 @@ const NORMAL: Decision = {
   decision: "hold",
   reason: "normal",
   clone: null,
+  text: "Not busy.",
 };
 
-describe("the line about a decision", () => {
-  const explained = {
-    host: "demo",
-    path: "user",
-    group: "web",
-    scaler: { time: SCALE_UP.time, text: "Busy." },
-  };
-
-  test("has the decision, the clone, the reason and the words of the evaluation that took it", () => {
-    expect(decisionLine(SCALE_UP, [{ ...explained, group: "db" }, explained])).toBe(
-      "user:web scale_up web-clone-1 (overloaded): Busy.",
-    );
-  });
-
-  test.each([
-    { what: "whose group has been evaluated again since", groups: [explained] },
-    { what: "whose group is gone", groups: [] },
-    { what: "whose group has not been evaluated", groups: [{ ...explained, scaler: null }] },
-  ])("of a decision $what has no words", ({ groups }) => {
-    expect(decisionLine(NORMAL, groups)).toBe("user:web hold (normal)");
-  });
-
-  test("of a group at the root begins with a colon", () => {
-    expect(decisionLine({ ...NORMAL, path: "", group: "hello" }, [])).toBe(":hello hold (normal)");
-  });
+test.each([
+  [SCALE_UP, "user:web scale_up web-clone-1 (overloaded): Create web-clone-1: busy."],
+  [NORMAL, "user:web hold (normal): Not busy."],
+  [{ ...NORMAL, path: "", group: "hello" }, ":hello hold (normal): Not busy."],
+])("a decision is one line: %#", (decision, line) => {
+  expect(decisionLine(decision)).toBe(line);
 });
 
 describe("the decisions to tell next", () => {

@@ -152,7 +152,7 @@ describe("the demo", () => {
       `hold \\(normal\\): The average of ${percent} is not above 90 %, and there is no clone to give up\\.`,
       `hold \\(pending_up\\): Busy \\(an average of ${percent}, above 90 %\\): evaluation 1 of the 3 in a row that call for a clone\\.`,
       `scale_up web-clone-1 \\(overloaded\\): Create web-clone-1: the average of ${percent} is above 90 % for 3 evaluations in a row\\.`,
-      "hold \\(cooldown\\): Cooling down after the last scale decision for another \\d+ s\\.",
+      "hold \\(cooldown\\): Cooling down after the last scale decision: no scale-up for another \\d+ s, no scale-down for another \\d+ s\\.",
     ];
     expect(told()).toEqual(expected.map((line) => expect.stringMatching(new RegExp(`^user:web ${line}$`))));
 

@@ -28,6 +28,7 @@ test("an explanation holds what was measured, the bounds, the counts, and what i
       ours: ours(2),
     },
     policy: { scaleUpThresholdPercent: 60, maxClones: 4 },
+    facts: { leastUsedCpu: { cpu: 2, usagePercent: 7.5 } },
   });
   expect(explanation).toEqual({
     time: "2026-01-01T12:00:00.000Z",
@@ -43,17 +44,23 @@ test("an explanation holds what was measured, the bounds, the counts, and what i
     average_for_down_percent: (95 + 91 + 100) / 3,
     members_averaged: 3,
     members: [
-      { vm: "web", clone_id: 0, state: "fresh", usage_percent: 95 },
-      { vm: "web-clone-2", clone_id: 2, state: "fresh", usage_percent: 91 },
-      { vm: "web-clone-3", clone_id: 3, state: "missing", usage_percent: null },
-      { vm: "web-clone-4", clone_id: 4, state: "silent", usage_percent: null },
+      { vm: "web", clone_id: 0, state: "fresh", usage_percent: 95, starved: false },
+      { vm: "web-clone-2", clone_id: 2, state: "fresh", usage_percent: 91, starved: false },
+      { vm: "web-clone-3", clone_id: 3, state: "missing", usage_percent: null, starved: false },
+      { vm: "web-clone-4", clone_id: 4, state: "silent", usage_percent: null, starved: false },
     ],
+    least_used_cpu: { cpu: 2, usage_percent: 7.5 },
     clones: 3,
     desired_clones: 4,
     high_ticks: 2,
     low_ticks: 0,
     last_action: "2026-01-01T11:49:00.000Z",
     cooldown_remaining_seconds: 0,
+    scale_up_cooldown_remaining_seconds: 0,
+    scale_down_cooldown_remaining_seconds: 0,
+    flap_factor: 1,
+    side: null,
+    side_ticks: 0,
     outstanding: {
       decision: "scale_up",
       reason: "overloaded",
@@ -86,17 +93,28 @@ test("an explanation holds what was measured, the bounds, the counts, and what i
 });
 
 describe("what is left of a cooldown", () => {
-  const cooling: Case = { members: { 0: 95 }, state: { lastActionMs: TICK_MS - 4 * MINUTE } };
+  const cooling: Case = {
+    members: { 0: 95 },
+    policy: { scaleUpCooldownPeriodMs: 6 * MINUTE, scaleDownCooldownPeriodMs: 5 * MINUTE, flapDampingMax: 2 },
+    state: { lastActionMs: TICK_MS - 4 * MINUTE, flapFactor: 8 },
+  };
+  const both = "no scale-up for another 30 s, no scale-down for another 270 s (";
 
   test.each([
-    ["at the tick", 0, 360],
-    ["some time after it", 90_500, 269.5],
-    ["at its end", 6 * MINUTE, 0],
-    ["after its end, until the next tick", 7 * MINUTE, 0],
-  ])("%s", (_, afterMs, seconds) => {
-    const { cooldown_remaining_seconds, text } = explained(cooling, { nowMs: TICK_MS + afterMs });
-    expect(cooldown_remaining_seconds).toBe(seconds);
-    expect(text).toContain(`for another ${Math.ceil(seconds)} s`);
+    ["at the tick", 0, 120, 360, "no scale-up for another 120 s, no scale-down for another 360 s ("],
+    ["some time after it", 90_500, 29.5, 269.5, both],
+    ["at the end of one", 2 * MINUTE, 0, 240, "decision: no scale-down for another 240 s ("],
+    ["at the end of both", 6 * MINUTE, 0, 0, "the next evaluation may decide again"],
+    ["after it, until the next tick", 7 * MINUTE, 0, 0, "the next evaluation may decide again"],
+  ])("%s", (_, afterMs, up, down, words) => {
+    const explanation = explained(cooling, { nowMs: TICK_MS + afterMs });
+    expect(explanation).toMatchObject({
+      cooldown_remaining_seconds: down,
+      scale_up_cooldown_remaining_seconds: up,
+      scale_down_cooldown_remaining_seconds: down,
+      flap_factor: 2,
+    });
+    expect(explanation.text).toContain(words);
   });
 
   test("is none where nothing was ever decided", () => {
@@ -116,6 +134,19 @@ test("a paused group tells what would be done", () => {
   });
   expect([decision, reason, clone, desired_clones]).toEqual(["hold", "paused", null, 0]);
   expect(would).toEqual({ decision: "scale_up", reason: "overloaded", step: 1, clone: "web-clone-1" });
+});
+
+test("a step of several clones wants those that have not come yet", () => {
+  const state = { outstanding: outstanding("scale_up overloaded", 2, { step: 3, clonesThen: [1] }) };
+  const policy = { maxClones: 9 };
+  const wanted = (members: Case["members"]) => explained({ members, state, policy }).desired_clones;
+  expect(
+    [
+      { 0: 99, 1: 99 },
+      { 0: 99, 1: 99, 2: 99 },
+      { 0: 99, 1: 99, 7: 99, 8: 99 },
+    ].map(wanted),
+  ).toEqual([4, 4, 4]);
 });
 
 test("a decision to remove a clone wants one less", () => {

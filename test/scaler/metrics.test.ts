@@ -44,8 +44,10 @@ const cooling: Case = {
   state: {
     lastActionMs: TICK_MS,
     lastScaleUpMs: TICK_MS,
-    outstanding: outstanding("scale_up overloaded", 2, { sinceMs: TICK_MS }),
+    outstanding: outstanding("scale_up overloaded", 2, { sinceMs: TICK_MS, step: 2 }),
+    flapFactor: 5,
   },
+  policy: { flapDampingMax: 8 },
   facts: web,
 };
 
@@ -68,6 +70,7 @@ describe("the metrics of groups", () => {
   test.each(["text", "openmetrics"] as const)("are these in %s", async (format) => {
     const instruments = new Instruments();
     instruments.stateRead(true);
+    instruments.evaluatesEvery(60_000);
     instruments.ticked({ seconds: 0.002, lagSeconds: 0.000_5, wallMs: WALL_MS });
     instruments.ticked({ seconds: 0.03, lagSeconds: 0, wallMs: WALL_MS + MINUTE });
     for (let i = 0; i < 3; i++) instruments.stateFile("written");
@@ -136,7 +139,8 @@ describe("the metrics of groups", () => {
       for (const line of await series(items, "cooldown_until")) ends.add(line);
     }
     expect([...ends]).toEqual([
-      'albatross_scaler_cooldown_until_timestamp_seconds{host="h",path="user",group="web"} 1767269400.25',
+      'albatross_scaler_cooldown_until_timestamp_seconds{host="h",path="user",group="web",direction="up"} 1767269400.25',
+      'albatross_scaler_cooldown_until_timestamp_seconds{host="h",path="user",group="web",direction="down"} 1767271800.25',
     ]);
     // but follow a clock that is set
     items.update([evaluationOf(cooling, TICK_MS)], {
@@ -144,7 +148,10 @@ describe("the metrics of groups", () => {
       wallMs: WALL_MS - 3_600_000,
       mode: "dry_run",
     });
-    expect(await series(items, "cooldown_until")).toEqual([expect.stringContaining(" 1767265800.25")]);
+    expect(await series(items, "cooldown_until")).toEqual([
+      expect.stringContaining(" 1767265800.25"),
+      expect.stringContaining(" 1767268200.25"),
+    ]);
   });
 
   test("have a bounded number of series for each group, whatever it goes through", async () => {
@@ -175,6 +182,27 @@ describe.skipIf(!requireProgram("promtool"))("promtool check metrics", { tags: [
       encoding: "utf8",
     });
     expect([status, stdout, stderr]).toEqual([0, "", ""]);
+  });
+});
+
+describe("what is outstanding", () => {
+  const down = outstanding("scale_down above_max", 4);
+
+  test("names the decision, why, the clone and how many", async () => {
+    expect(await series(itemsAfter([cooling]), "outstanding_info")).toEqual([
+      'albatross_scaler_outstanding_info{host="h",path="user",group="web",decision="scale_up",reason="overloaded",clone="web-clone-2",step="2"} 1',
+    ]);
+    const members = { 0: 50, 1: 50, 2: 50, 3: 50, 4: 50 };
+    expect(await series(itemsAfter([{ members, state: { outstanding: down } }]), "outstanding_info")).toEqual(
+      [expect.stringContaining('decision="scale_down",reason="above_max",clone="web-clone-4",step="1"} 1')],
+    );
+  });
+
+  test("goes when it was carried out", async () => {
+    const members = { 0: 50, 1: 50, 2: 50, 3: 50 };
+    const items = itemsAfter([{ members, state: { outstanding: down } }]);
+    expect(await series(items, "outstanding_info")).toEqual([]);
+    expect(await series(items, "clones")).toEqual([expect.stringMatching(/ 3$/)]);
   });
 });
 

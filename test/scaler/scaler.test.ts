@@ -167,8 +167,14 @@ describe("what is told", () => {
       .start("user:web", 95)
       .start("user:db", 20)
       .passAndSettle(70 + 3 * 60);
-    const decisions = running.process.scaler.decisions({ limit: 100 });
-    expect([...decisions].reverse()).toEqual(running.disk.lines);
+    const decisions = [...running.process.scaler.decisions({ limit: 100 })].reverse();
+    const { policy } = running.group ?? {};
+    expect(policy).toMatchObject({ scale_up_threshold_percent: 90, scale_up_cooldown_seconds: 600 });
+    expect(decisions).toEqual(running.disk.lines.map((line) => ({ ...line, policy })));
+    expect(decisions.at(-1)).toHaveProperty(
+      "text",
+      expect.stringMatching(/^Cooling down .* for another 540 s/),
+    );
     expect(
       running.disk.lines.map(({ time, group, decision, reason, clone, mode }) => [
         time.slice(11, 19),

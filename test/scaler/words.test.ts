@@ -1,11 +1,16 @@
 import { expect, test } from "vitest";
 import { describe } from "../../src/scaler/report/words.ts";
-import { HOLD_REASONS } from "../../src/scaler/rules/types.ts";
+import { HOLD_REASONS, type MemberObservation } from "../../src/scaler/rules/types.ts";
 import { type Case, MINUTE, outstanding, run } from "./rules.ts";
 
 const NOW_MS = 60 * MINUTE;
 const busy = { highTicks: 2 };
 const idle = { lowTicks: 4 };
+
+function starved(cloneId: number, usagePercent: number): MemberObservation {
+  const vm = cloneId === 0 ? "web" : `web-clone-${cloneId}`;
+  return { vm, cloneId, state: "fresh", usagePercent, starved: true };
+}
 
 const rows: readonly (readonly [reason: string, given: Case, words: string])[] = [
   [
@@ -36,7 +41,38 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
   [
     "cooldown",
     { members: { 0: 95 }, state: { lastActionMs: NOW_MS - 8 * MINUTE } },
-    "Cooling down after the last scale decision for another 120 s.",
+    "Cooling down after the last scale decision: no scale-up for another 120 s, no scale-down for another 120 s.",
+  ],
+  [
+    "cooldown",
+    {
+      members: { 0: 95 },
+      policy: {
+        scaleUpCooldownPeriodMs: 9 * MINUTE,
+        scaleDownCooldownPeriodMs: 5 * MINUTE,
+        flapDampingMax: 8,
+      },
+      state: { lastActionMs: NOW_MS - 8 * MINUTE, flapFactor: 4 },
+    },
+    "Cooling down after the last scale decision: no scale-up for another 60 s, no scale-down for another 720 s (scale_down_cooldown_period times 4, as it flaps).",
+  ],
+  [
+    "cooldown",
+    {
+      members: { 0: 5, 1: 5 },
+      policy: { scaleUpCooldownPeriodMs: MINUTE },
+      state: { lastActionMs: NOW_MS - 8 * MINUTE },
+    },
+    "Cooling down after the last scale decision: no scale-down for another 120 s.",
+  ],
+  [
+    "cooldown",
+    {
+      members: { 0: 50 },
+      policy: { scaleDownCooldownPeriodMs: MINUTE, minClones: 1 },
+      state: { lastActionMs: NOW_MS - 8 * MINUTE },
+    },
+    "Cooling down after the last scale decision: no scale-up for another 120 s.",
   ],
   [
     "at_max",
@@ -71,6 +107,26 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
     "The decision to remove web-clone-1 has been taken already and waits to be carried out.",
   ],
   [
+    "outstanding",
+    {
+      members: { 0: 95, 1: 95, 2: 95 },
+      policy: { maxClones: 5 },
+      state: {
+        ...busy,
+        outstanding: outstanding("scale_up overloaded", 2, { step: 3, clonesThen: [1] }),
+      },
+    },
+    "The decision to create web-clone-2 and 2 more has been taken already; of the 3 clones 2 are still to come.",
+  ],
+  [
+    "outstanding",
+    {
+      members: { 0: 95 },
+      state: { ...busy, outstanding: outstanding("scale_up overloaded", 1, { step: 2 }) },
+    },
+    "The decision to create web-clone-1 and 1 more has been taken already and waits to be carried out.",
+  ],
+  [
     "no_clone_name",
     { members: { 0: 95 }, state: busy, facts: { group: "w".repeat(60) } },
     `A clone is called for, but the name of ${"w".repeat(60)}'s next clone would be longer than Albatross' 63 characters.`,
@@ -88,7 +144,7 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
   [
     "host_limit",
     { members: { 0: 95 }, state: busy, clonesLeft: 0 },
-    "A clone is called for, but h has had its max_scale_ups_per_tick for this evaluation; more overloaded groups go first.",
+    "A clone is called for, but max_scale_ups_per_tick of h is used up at this evaluation: the busiest groups go first.",
   ],
   [
     "would_overload",
@@ -96,20 +152,32 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
     "A clone could go (an average of 39 %, below 40 %), but the others would then be above 60 %.",
   ],
   [
+    "would_overload",
+    { members: { 1: 5, 0: "silent" }, state: idle },
+    "A clone could go (an average of 5 %, below 40 %), but it is the only member that is heard.",
+  ],
+  [
     "not_ours",
     { members: { 0: 5, 1: 5 }, state: idle, policy: { adoptClones: false } },
     "A clone could go, but none of them was made by this scaler, and its policy says adopt_clones: false.",
   ],
   [
-    "cores_saturated",
+    "not_ours",
     {
-      members: { 0: 60 },
-      facts: {
-        leastUsedCpu: { cpu: 3, usagePercent: 12 },
-        members: [{ vm: "web", cloneId: 0, state: "fresh", usagePercent: 60, starved: true }],
-      },
+      members: { 0: 95, 1: 95 },
+      state: { side: "above", row: 1 },
+      policy: { maxClones: 0, adoptClones: false },
     },
-    "The measured members' average of 60 % says what they got, not what they need: their cores are used up; the least used is cpuid 3 with 12 %.",
+    "It has 1 clone and max_clones is 0, but none of them was made by this scaler, and its policy says adopt_clones: false.",
+  ],
+  [
+    "paused",
+    {
+      members: { 0: 50 },
+      state: { side: "below", row: 1 },
+      policy: { minClones: 3, scaleUpMaxStep: 3, paused: true },
+    },
+    "Paused by its policy. Otherwise: Create web-clone-1 and 2 more: 0 clones, below min_clones (3) for two evaluations in a row or more.",
   ],
   [
     "paused",
@@ -119,12 +187,46 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
   [
     "incomplete_data",
     { members: { 0: 95, 1: "missing" } },
-    "The measured members' average of 95 % is beyond a threshold; with those not measured counted in (47.5 % to 97.5 %) it may not be.",
+    "Those measured are busy (an average of 95 %, above 90 %), but with web-clone-1 (missing) as 0 % it is 47.5 %.",
+  ],
+  [
+    "incomplete_data",
+    { members: { 0: 5, 1: "missing", 2: "warming" } },
+    "Those measured are idle (an average of 5 %, below 40 %), but with web-clone-1 (missing), web-clone-2 (warming) as 100 % it is 68.3 %.",
+  ],
+  [
+    "incomplete_data",
+    {
+      members: { 0: 5, ...Object.fromEntries(Array.from({ length: 400 }, (_, i) => [i + 1, "missing"])) },
+      policy: { maxClones: 400 },
+    },
+    "Those measured are idle (an average of 5 %, below 40 %), but with web-clone-1 (missing), web-clone-2 (missing), web-clone-3 (missing), web-clone-4 (missing), web-clone-5 (missing) and 395 more as 100 % it is 99.8 %.",
+  ],
+  [
+    "cores_saturated",
+    { members: {}, facts: { members: [starved(0, 50)], leastUsedCpu: { cpu: 3, usagePercent: 12.34 } } },
+    "Every measured member is starved: all cores that it is pinned to are busy, so its usage (50 % on average) says what it got, not what it needed. The least used core is cpuid 3, at 12.3 %.",
+  ],
+  [
+    "cores_saturated",
+    {
+      members: { 1: 10 },
+      facts: {
+        members: [starved(1, 20), { ...starved(0, 10), starved: false }],
+        leastUsedCpu: { cpu: 0, usagePercent: 99 },
+      },
+    },
+    "Those measured are idle (an average of 15 %, below 40 %), but with web-clone-1 (starved) as 100 % it is 55 %: a starved member's cores are busy, and it may need more than it got. The least used core is cpuid 0, at 99 %.",
   ],
   [
     "pending_up",
     { members: { 0: 95 } },
     "Busy (an average of 95 %, above 90 %): evaluation 1 of the 3 in a row that call for a clone.",
+  ],
+  [
+    "pending_up",
+    { members: { 0: 90.0004 } },
+    "Busy (an average of 90.0004 %, above 90 %): evaluation 1 of the 3 in a row that call for a clone.",
   ],
   [
     "pending_down",
@@ -148,6 +250,15 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
     "Create web-clone-1: the average of 95 % is above 90 % for one evaluation in a row.",
   ],
   [
+    "overloaded",
+    {
+      members: { 0: 95, 1: 95 },
+      state: busy,
+      policy: { scaleUpMaxStep: 3, maxClones: 9, targetPercent: 40 },
+    },
+    "Create web-clone-2 and 2 more: the average of 95 % is above 90 % for 3 evaluations in a row, and target_percent is 40.",
+  ],
+  [
     "underloaded",
     { members: { 0: 5, 1: 5, 2: 5 }, state: idle },
     "Remove web-clone-2: the average of 5 % is below 40 % for 5 evaluations in a row.",
@@ -155,12 +266,12 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
   [
     "above_max",
     { members: { 0: 41, 1: 41 }, policy: { maxClones: 0 }, state: { side: "above", row: 1 } },
-    "Remove web-clone-1: 1 clone for two evaluations in a row, and max_clones is 0.",
+    "Remove web-clone-1: 1 clone, above max_clones (0) for two evaluations in a row or more.",
   ],
   [
     "below_min",
     { members: { 0: 50 }, policy: { minClones: 2 }, state: { side: "below", row: 1 } },
-    "Create web-clone-1: 0 clones for two evaluations in a row, and min_clones is 2.",
+    "Create web-clone-1: 0 clones, below min_clones (2) for two evaluations in a row or more.",
   ],
 ];
 

@@ -26,6 +26,8 @@ describe("/api/v1/decisions", () => {
     ["?limit=10000", { limit: 10_000 }],
     ["?group=web", { limit: 100, group: "web" }],
     ["?group=User:Web&limit=5", { limit: 5, group: "user:web" }],
+    ["?decision=scale_up", { limit: 100, decision: "scale_up" }],
+    ["?reason=paused&decision=hold", { limit: 100, decision: "hold", reason: "paused" }],
     ["?group=%3Aweb&host=a%20b", { limit: 100, group: ":web", host: "a b" }],
   ])("%s", async (query, wanted) => {
     const { status, body, queries } = await asked(query);
@@ -47,6 +49,11 @@ describe("/api/v1/decisions", () => {
     ["?group=a&group=b", 'group ["a","b"]'],
     ["?host=", 'host "": the name of one target is allowed'],
     ["?host=a&host=b", 'host ["a","b"]'],
+    ["?decision=up", 'decision "up": one of scale_up, scale_down, hold is allowed'],
+    ["?decision=", 'decision "": one of'],
+    ["?decision=hold&decision=hold", 'decision ["hold","hold"]'],
+    ["?reason=busy", 'reason "busy": one of overloaded, below_min, underloaded, above_max, no_policy, '],
+    ["?reason=constructor", "pending_up, pending_down, normal is allowed"],
   ])("%s is refused", async (query, message) => {
     const { status, body, queries } = await asked(query);
     expect(queries).toEqual([]);

@@ -1,5 +1,5 @@
 /** The scaler's evaluations as a whole. */
-import { graph } from "../shared/panels.ts";
+import { dashed, graph } from "../shared/panels.ts";
 import { BY_EXPORTER, EXPORTERS } from "../shared/selectors.ts";
 
 export const tickLag = graph(
@@ -41,12 +41,16 @@ export const tickAge = graph(
   {
     title: "Last tick",
     means:
-      "How long ago the scaler last evaluated its groups: a saw that rises to the poll_interval. Before the first evaluation there is no line.",
+      "How long ago the scaler last evaluated its groups: a saw that rises to the poll_interval (dashed). Before the first evaluation there is no line.",
     todo: "Rises further: the scaler stands still. Restart the exporter and report it.",
     unit: "s",
     decimals: 0,
     colours: ["green", [180, "red"]],
-    queries: [[`time() - (albatross_scaler_last_tick_timestamp_seconds{${EXPORTERS}} > 0)`, "{{instance}}"]],
+    queries: [
+      [`time() - (albatross_scaler_last_tick_timestamp_seconds{${EXPORTERS}} > 0)`, "{{instance}}"],
+      [`albatross_scaler_poll_interval_seconds{${EXPORTERS}}`, "{{instance}} poll_interval"],
+    ],
+    overrides: [dashed("/poll_interval$/")],
   },
   { min: 0 },
 );

@@ -58,6 +58,36 @@ export const scaleDecisions = graph(
   { bars: true, min: 0, interval: "1m" },
 );
 
+export const outstanding = table({
+  title: "Outstanding decisions",
+  means:
+    "Decisions that were taken and have not been carried out: the clone to create (the first of them) or to remove, how many, and since when.",
+  todo: "In dry run somebody has to create or remove them. A row goes when the clones have come or gone, or when the load surely no longer calls for it.",
+  keys: [
+    ...KEYS,
+    { label: "decision", title: "Decision" },
+    { label: "reason", title: "Reason" },
+    { label: "clone", title: "Clone" },
+    { label: "step", title: "Clones" },
+  ],
+  columns: [
+    {
+      title: "Since",
+      expression: placed(
+        `1000 * albatross_scaler_last_decision_timestamp_seconds{${GROUPS}} * on (${BY_GROUP}, decision) group_right () albatross_scaler_outstanding_info{${GROUPS}}`,
+        "group",
+        "decision",
+        "reason",
+        "clone",
+        "step",
+      ),
+      unit: "dateTimeFromNow",
+    },
+  ],
+  sortBy: "Group",
+  noValue: "nothing is outstanding",
+});
+
 export const settings = table({
   title: "Last decisions and pauses",
   means:

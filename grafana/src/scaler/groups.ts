@@ -19,10 +19,20 @@ function count(title: string, expression: string): Column {
   return { title, expression: placed(expression, "group"), unit: "none", width: 75 };
 }
 
+/** What is left of the cooldown in a direction, in seconds. */
+function cooling(direction: string): string {
+  const until = each("scaler_cooldown_until_timestamp_seconds", `,direction="${direction}"`);
+  return `clamp_min(${until} - time(), 0)`;
+}
+
+function rest(title: string, direction: string): Column {
+  return { title, expression: placed(cooling(direction), "group"), unit: "s", width: 95 };
+}
+
 export const why = table({
   title: "Why did it (not) scale?",
   means:
-    "The last evaluation of each group, from left to right as it is made: why it was decided so; the average with members that were not measured as 0 against the upper threshold, and with them as 100 against the lower one; evaluations in a row beyond each against those that are needed; clones against what the scaler wants and may have; rest of the cooldown.",
+    "The last evaluation of each group, from left to right as it is made: why it was decided so; the average with members that were not measured as 0 against the upper threshold, and with them and starved ones as 100 against the lower one; evaluations in a row beyond each against those that are needed; clones against what the scaler wants and may have; rest of the cooldown in each direction.",
   todo: "Read the reason first. A group that is not here has no policy; `/api/v1/decisions` of the exporter has every decision in words.",
   keys: KEYS,
   columns: [
@@ -41,19 +51,12 @@ export const why = table({
     percent("below", each("scaler_threshold_percent", ',direction="down"')),
     count("Ticks ↓", each("scaler_ticks", ',direction="down"')),
     count("of ", each("scaler_trigger_ticks", ',direction="down"')),
-    count("Clones", each("group_clones")),
+    count("Clones", each("scaler_clones")),
     count("Wanted", each("scaler_desired_clones")),
     count("Min", each("scaler_min_clones")),
     count("Max", each("scaler_max_clones")),
-    {
-      title: "Cooldown",
-      expression: placed(
-        `clamp_min(albatross_scaler_cooldown_until_timestamp_seconds{${GROUPS}} - time(), 0)`,
-        "group",
-      ),
-      unit: "s",
-      width: 90,
-    },
+    rest("Cooldown ↑", "up"),
+    rest("Cooldown ↓", "down"),
   ],
   sortBy: "Average ↑",
   descending: true,
@@ -124,13 +127,14 @@ export const ticks = graph(
 export const clones = graph(
   {
     title: "Clones",
-    means: "Clones alive, those the scaler wants, and the least and most it may have (dashed).",
+    means:
+      "Clones alive as the last evaluation counted them, those the scaler wants, and the least and most it may have (dashed). A step of several clones is wanted at once.",
     todo: "Wanted differs from alive for long: in dry run somebody has to add or remove the clone. Alive at the maximum while overloaded: raise it.",
     unit: "none",
     decimals: 0,
     colours: ["green"],
     queries: [
-      [each("group_clones"), `${GROUP_LEGEND} alive`],
+      [each("scaler_clones"), `${GROUP_LEGEND} alive`],
       [each("scaler_desired_clones"), `${GROUP_LEGEND} wanted`],
       [each("scaler_min_clones"), `${GROUP_LEGEND} min`],
       [each("scaler_max_clones"), `${GROUP_LEGEND} max`],
@@ -143,17 +147,16 @@ export const clones = graph(
 export const cooldown = graph(
   {
     title: "Cooldown",
-    means: "How long the last scale decision still keeps each group from another.",
-    todo: "Overloaded and still cooling down: a shorter cooldown_period, or a lower threshold.",
+    means: "How long the last scale decision still keeps each group from growing (↑) and from shrinking (↓).",
+    todo: "Overloaded and still cooling down: a shorter scale_up_cooldown_period, or a larger scale_up_max_step. A longer ↓ than scale_down_cooldown_period: flap damping.",
     unit: "s",
     decimals: 0,
     colours: ["green"],
     queries: [
-      [
-        `max by (${BY_GROUP}) (clamp_min(albatross_scaler_cooldown_until_timestamp_seconds{${GROUPS}} - time(), 0))`,
-        GROUP_LEGEND,
-      ],
+      [cooling("up"), `${GROUP_LEGEND} ↑`],
+      [cooling("down"), `${GROUP_LEGEND} ↓`],
     ],
+    overrides: [coloured("/ ↑$/", "red"), coloured("/ ↓$/", "blue")],
     noValue: "no scale decision yet",
   },
   { min: 0 },
@@ -163,7 +166,7 @@ export const members = graph(
   {
     title: "Members by state",
     means: "Members of the chosen groups as the metrics see them: only fresh ones have a usage.",
-    todo: "warming, missing and silent ones dampen decisions; see the reason incomplete data.",
+    todo: "warming and missing ones dampen decisions; see the reason incomplete data.",
     unit: "none",
     decimals: 0,
     colours: ["green"],

@@ -3,7 +3,7 @@ import { annotation } from "../shared/annotations.ts";
 import { dashboard, type Section } from "../shared/layout.ts";
 import { BY_GROUP, GROUP_LEGEND, GROUPS } from "../shared/selectors.ts";
 import { SCALED } from "../shared/states.ts";
-import { decisionsByReason, decisionsOverTime, scaleDecisions, settings } from "./decisions.ts";
+import { decisionsByReason, decisionsOverTime, outstanding, scaleDecisions, settings } from "./decisions.ts";
 import { averages, clones, cooldown, members, states, ticks, usage, why } from "./groups.ts";
 
 const sections: readonly Section[] = [
@@ -11,6 +11,10 @@ const sections: readonly Section[] = [
     title: "Decisions",
     collapsed: false,
     lines: [
+      {
+        height: 8,
+        panels: [[24, outstanding]],
+      },
       {
         height: 8,
         panels: [

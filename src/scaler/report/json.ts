@@ -1,6 +1,6 @@
 import { policyJson } from "../../config/scaler.ts";
 import { clonesAwaited } from "../rules/cloneChanges.ts";
-import { coolingUntilMs, type Evaluation, type Scale } from "../rules/types.ts";
+import { coolingUntilMs, type Direction, type Evaluation, flapFactorOf, type Scale } from "../rules/types.ts";
 import { describe } from "./words.ts";
 
 /** When evaluations were made, on the clock of their times and as wall time, and what is done about their decisions. */
@@ -62,23 +62,38 @@ export function explain({ evaluation, tick, nowMs }: ExplainInput) {
   const { host, path, group, ...decision } = decisionJson(evaluation, tick.wallMs);
   const { policy, observation, averages, state } = evaluation;
   const { outstanding } = state;
+  const { leastUsedCpu } = observation;
+  const cooling = (direction: Direction) =>
+    Math.max(0, (coolingUntilMs(evaluation, direction) ?? nowMs) - nowMs) / 1000;
   const time = (ms: number) => new Date(Math.round(tick.wallMs + ms - tick.nowMs)).toISOString();
   return {
     ...decision,
     text: describe(evaluation, nowMs),
     mode: tick.mode,
-    members: observation.members.map(({ vm, cloneId, state, usagePercent }) => ({
+    members: observation.members.map(({ vm, cloneId, state, usagePercent, starved }) => ({
       vm,
       clone_id: cloneId,
       state,
       /** since the previous evaluation */
       usage_percent: usagePercent,
+      /** all cores that it is pinned to are used up */
+      starved,
     })),
+    /** of the host's cores that VMs are pinned to; null where none is known to be */
+    least_used_cpu: leastUsedCpu && { cpu: leastUsedCpu.cpu, usage_percent: leastUsedCpu.usagePercent },
     /** how many members the two averages for up and down are over; silent ones are in neither */
     members_averaged: averages.members,
     desired_clones: desiredClones(evaluation),
     last_action: state.lastActionMs === null ? null : time(state.lastActionMs),
-    cooldown_remaining_seconds: Math.max(0, (coolingUntilMs(evaluation, "up") ?? nowMs) - nowMs) / 1000,
+    /** of the longer one */
+    cooldown_remaining_seconds: Math.max(cooling("up"), cooling("down")),
+    scale_up_cooldown_remaining_seconds: cooling("up"),
+    scale_down_cooldown_remaining_seconds: cooling("down"),
+    /** what flap damping multiplies the cooldown before a scale-down by */
+    flap_factor: flapFactorOf(evaluation),
+    /** of its bounds, and at how many evaluations in a row; a decision begins the row again */
+    side: state.side,
+    side_ticks: state.row,
     outstanding:
       outstanding === null ? null : { ...scaleJson(outstanding), since: time(outstanding.sinceMs) },
     /** ids that are not given again yet */

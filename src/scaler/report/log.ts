@@ -5,7 +5,7 @@ import { OneAtATime } from "../../clock.ts";
 import { policyNumbers } from "../../config/scaler.ts";
 import { lineBefore, linkedFile } from "../../files.ts";
 import type { Logger } from "../../log.ts";
-import type { Evaluation, GroupKey, GroupName, Scale } from "../rules/types.ts";
+import type { Decision, Evaluation, GroupKey, GroupName, Scale } from "../rules/types.ts";
 import type { DecisionJson } from "./json.ts";
 
 /** What may wait for a disk that does not keep up; beyond it lines are lost. */
@@ -204,12 +204,12 @@ export class Transitions {
   }
 }
 
-function scaleText({ decision, reason, clone }: Scale): string {
-  return `${decision} ${reason} ${clone}`;
+function scaleText({ decision, reason, clone, step }: Scale): string {
+  return `${decision} ${reason} ${clone} ${step}`;
 }
 
-/** A decision as the decision log and `/api/v1/decisions` show it. */
-export type LoggedDecision = DecisionJson & { readonly mode: string };
+/** A decision as the decision log shows it, and `/api/v1/decisions` with its policy. */
+export type LoggedDecision = DecisionJson & { readonly mode: string; readonly text: string };
 
 /** One line of the program's log with the decision's numbers; a group that no policy matches is worth one at debug only. */
 export function logDecision(log: Logger, { policy }: Evaluation, logged: LoggedDecision): void {
@@ -219,7 +219,12 @@ export function logDecision(log: Logger, { policy }: Evaluation, logged: LoggedD
   const { time: _, would, ...fields } = logged;
   const event = {
     ...Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, rounded(value)])),
-    ...(would && { would: would.decision, would_reason: would.reason, would_clone: would.clone }),
+    ...(would && {
+      would: would.decision,
+      would_reason: would.reason,
+      would_clone: would.clone,
+      would_step: would.step,
+    }),
     ...(policy && policyNumbers(policy)),
   };
   log[level](event, logged.decision === "hold" ? "scaler holds" : "scale decision");
@@ -230,7 +235,7 @@ function rounded<T>(value: T): T | number {
   return typeof value === "number" ? Math.round(value * 100) / 100 : value;
 }
 
-/** Days of decisions on a usual host; some 5 MB where thousands of groups fill it. */
+/** So many scale decisions are kept, and as many changes of hold: days of them on a usual host; some 10 MB when full. */
 export const MAX_RECENT = 10_000;
 
 export interface RecentQuery {
@@ -238,30 +243,65 @@ export interface RecentQuery {
   /** a primary's label (`web`) or full name (`user:web`, `:web`); absent is all */
   readonly group?: string;
   readonly host?: string;
+  readonly decision?: Decision["decision"];
+  readonly reason?: Decision["reason"];
 }
 
-/** The last decisions, in memory and bounded: when it is full the oldest go. */
-export class Recent<T extends GroupName> {
-  readonly #capacity: number;
-  readonly #ring: T[] = [];
-  /** where the next one goes once the ring is full: where the oldest is */
-  #next = 0;
+type Kept = GroupName & Pick<Decision, "decision" | "reason">;
+
+/**
+ * The last decisions, in memory and bounded: when it is full the oldest go. Holds have a room of their own, so that those of
+ * thousands of groups push no scale decision out.
+ */
+export class Recent<T extends Kept> {
+  readonly #scales: Ring<Numbered<T>>;
+  readonly #holds: Ring<Numbered<T>>;
+  #count = 0;
 
   constructor(capacity: number = MAX_RECENT) {
-    this.#capacity = capacity;
+    this.#scales = new Ring(capacity);
+    this.#holds = new Ring(capacity);
   }
 
   add(decision: T): void {
-    this.#ring[this.#next] = decision;
-    this.#next = (this.#next + 1) % this.#capacity;
+    const ring = decision.decision === "hold" ? this.#holds : this.#scales;
+    ring.add({ number: this.#count++, decision });
   }
 
   /** The newest first, `limit` at most. */
-  list({ limit, group, host }: RecentQuery): T[] {
-    const isAbout = (decision: T) =>
-      (host === undefined || decision.host === host) &&
-      (group === undefined || group === decision.group || group === `${decision.path}:${decision.group}`);
-    const newestFirst = [...this.#ring.slice(this.#next), ...this.#ring.slice(0, this.#next)].reverse();
-    return newestFirst.filter(isAbout).slice(0, limit);
+  list({ limit, group, host, decision, reason }: RecentQuery): T[] {
+    const isWanted = ({ decision: one }: Numbered<T>) =>
+      (decision === undefined || one.decision === decision) &&
+      (reason === undefined || one.reason === reason) &&
+      (host === undefined || one.host === host) &&
+      (group === undefined || group === one.group || group === `${one.path}:${one.group}`);
+    return [...this.#scales.items, ...this.#holds.items]
+      .filter(isWanted)
+      .sort((a, b) => b.number - a.number)
+      .slice(0, limit)
+      .map(({ decision }) => decision);
+  }
+}
+
+/** In the order in which they were added. */
+interface Numbered<T> {
+  readonly number: number;
+  readonly decision: T;
+}
+
+/** The last items, in no order. */
+class Ring<T> {
+  readonly items: T[] = [];
+  readonly #capacity: number;
+  /** where the next one goes once the ring is full: where the oldest is */
+  #next = 0;
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  add(item: T): void {
+    this.items[this.#next] = item;
+    this.#next = (this.#next + 1) % this.#capacity;
   }
 }

@@ -6,6 +6,7 @@ import { ACTIONS } from "../actions/action.ts";
 import {
   coolingUntilMs,
   type Decision,
+  type Direction,
   type Evaluation,
   type GroupKey,
   type GroupName,
@@ -43,7 +44,7 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   decisionsRow,
   {
     name: "albatross_scaler_average_percent",
-    help: "Average CPU usage of the members since the previous evaluation: of the measured ones (fresh), with those not measured as 0 (for_up) and as 100 (for_down). The first is absent while nothing is measured.",
+    help: "Average CPU usage of the members since the previous evaluation: of the measured ones (fresh), with those not measured as 0 (for_up), and with them and starved ones as 100 (for_down). The first is absent while nothing is measured.",
     source: "CPU time of the members",
     unit: "percent",
     by: "measure",
@@ -87,6 +88,13 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
     },
   },
   {
+    name: "albatross_scaler_clones",
+    help: "Clones alive at the last evaluation, as it counted them: silent ones that unikernel info lists are among them.",
+    source: "the rules",
+    unit: "clones",
+    value: ({ evaluation }) => evaluation.clones,
+  },
+  {
     name: "albatross_scaler_min_clones",
     help: "Clones that the group is to have at least.",
     source: "`min_clones`",
@@ -102,10 +110,30 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_desired_clones",
-    help: "Clones alive, and one more or less while a decision waits to be carried out. Absent while no statistics arrive from the host.",
+    help: "Clones that an outstanding decision leads to, else those alive. Absent while no statistics arrive from the host.",
     source: "the rules",
     unit: "clones",
     value: ({ evaluation }) => (evaluation.observation.hostLive ? desiredClones(evaluation) : null),
+  },
+  {
+    name: "albatross_scaler_outstanding_info",
+    help: "Always 1: a scale decision that has been taken and neither carried out nor overtaken by events. Absent while there is none.",
+    source: "the rules",
+    unit: "1",
+    labels: [
+      { name: "decision", holds: "scale_up, scale_down" },
+      { name: "reason", holds: "overloaded, below_min, underloaded, above_max" },
+      {
+        name: "clone",
+        holds: "the clone to create, the first of them where there are several, or to remove",
+      },
+      { name: "step", holds: "how many clones; those to create have the ids that follow" },
+    ],
+    emit: ({ labels, evaluation: { state } }, out) => {
+      if (state.outstanding === null) return;
+      const { decision, reason, clone, step } = state.outstanding;
+      out.series(labels, 1, `,${labelPairs({ decision, reason, clone, step })}`);
+    },
   },
   {
     name: "albatross_scaler_group_state",
@@ -117,10 +145,14 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
   {
     name: "albatross_scaler_cooldown_until_timestamp_seconds",
-    help: "Wall time until which the last scale decision keeps the group from another. Absent while there has been none.",
-    source: "the rules, `cooldown_period`",
+    help: "Wall time until which the last scale decision keeps the group from growing (up) and from shrinking (down). Absent while there has been none.",
+    source: "the rules, `scale_up_cooldown_period`, `scale_down_cooldown_period`, `flap_damping_max`",
     unit: "seconds",
-    value: ({ cooldownUntilSeconds }) => cooldownUntilSeconds,
+    by: "direction",
+    values: {
+      up: ({ coolingUntilSeconds }) => coolingUntilSeconds.up,
+      down: ({ coolingUntilSeconds }) => coolingUntilSeconds.down,
+    },
   },
   {
     name: "albatross_scaler_last_decision_timestamp_seconds",
@@ -154,8 +186,8 @@ interface CountedGroup {
 export interface GroupItem extends CountedGroup {
   readonly evaluation: Evaluation;
   readonly policy: GroupPolicy;
-  /** wall time, in seconds; null while there has been no scale decision */
-  readonly cooldownUntilSeconds: number | null;
+  /** wall times, in seconds; null while there has been no scale decision */
+  readonly coolingUntilSeconds: Readonly<Record<Direction, number | null>>;
   /** wall times of the last decisions, in seconds; null for none */
   readonly lastSeconds: Readonly<Record<Decision["decision"], number | null>>;
 }
@@ -247,7 +279,10 @@ function itemAfter(
     evaluation,
     policy,
     counts: { ...counts, [decided]: (counts[decided] ?? 0) + 1 },
-    cooldownUntilSeconds: wallSeconds(coolingUntilMs(evaluation, "up"), facts, before?.cooldownUntilSeconds),
+    coolingUntilSeconds: {
+      up: wallSeconds(coolingUntilMs(evaluation, "up"), facts, before?.coolingUntilSeconds.up),
+      down: wallSeconds(coolingUntilMs(evaluation, "down"), facts, before?.coolingUntilSeconds.down),
+    },
     lastSeconds: {
       scale_up: wallSeconds(state.lastScaleUpMs, facts, last?.scale_up),
       scale_down: wallSeconds(state.lastScaleDownMs, facts, last?.scale_down),
@@ -286,6 +321,12 @@ export const instrumentRows = {
     name: "albatross_scaler_last_tick_timestamp_seconds",
     help: "Wall time of the last evaluation of all groups; 0 before the first.",
     source: "the ticker",
+    unit: "seconds",
+  },
+  pollInterval: {
+    name: "albatross_scaler_poll_interval_seconds",
+    help: "How often all groups are evaluated.",
+    source: "`poll_interval`",
     unit: "seconds",
   },
   stateOk: {
@@ -329,6 +370,7 @@ export class Instruments {
   readonly #tickSeconds = new Histogram({ ...this.#about("tickSeconds"), buckets: TICK_SECONDS_BUCKETS });
   readonly #tickLag = new Gauge(this.#about("tickLag"));
   readonly #lastTick = new Gauge(this.#about("lastTick"));
+  readonly #pollInterval = new Gauge(this.#about("pollInterval"));
   readonly #stateOk = new Gauge(this.#about("stateOk"));
   readonly #decisionLogFailures = new Counter(this.#about("decisionLogFailures"));
   readonly #stateFiles = {
@@ -340,6 +382,10 @@ export class Instruments {
   /** The state file could be read, or could not. */
   stateRead(ok: boolean): void {
     this.#stateOk.set(ok ? 1 : 0);
+  }
+
+  evaluatesEvery(intervalMs: number): void {
+    this.#pollInterval.set(intervalMs / 1000);
   }
 
   ticked({ seconds, lagSeconds, wallMs }: { seconds: number; lagSeconds: number; wallMs: number }): void {

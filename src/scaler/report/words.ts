@@ -1,13 +1,16 @@
 /** Why a decision was taken, in words: what was measured, against which bound, why this and not that. */
 import { MAX_CLONE_ID } from "../../fleet/groups.ts";
 import { isValidLabel } from "../../wire/names.ts";
+import { clonesAwaited } from "../rules/cloneChanges.ts";
 import { nextCloneId } from "../rules/evaluate.ts";
 import {
-  type Averages,
   coolingUntilMs,
+  type Direction,
   type Evaluation,
+  flapFactorOf,
   type GroupPolicy,
   type HoldReason,
+  type MemberObservation,
   type Scale,
 } from "../rules/types.ts";
 
@@ -23,21 +26,29 @@ export function describe(evaluation: Evaluation, nowMs: number): string {
 }
 
 function scaleWords(scale: Scale, evaluation: Evaluation, policy: GroupPolicy): string {
-  const act = scale.decision === "scale_up" ? `Create ${scale.clone}` : `Remove ${scale.clone}`;
-  return `${act}: ${SCALE_WORDS[scale.reason](evaluation, policy)}`;
+  const act = scale.decision === "scale_up" ? "Create" : "Remove";
+  return `${act} ${clonesOf(scale)}: ${SCALE_WORDS[scale.reason](evaluation, policy, scale)}`;
 }
 
-const SCALE_WORDS: Readonly<
-  Record<Scale["reason"], (evaluation: Evaluation, policy: GroupPolicy) => string>
-> = {
-  overloaded: ({ averages }, policy) =>
-    `the average of ${percent(averages.forUp)} is above ${percent(policy.scaleUpThresholdPercent)} for ${times(policy.scaleUpTriggerTicks)} in a row.`,
-  underloaded: ({ averages }, policy) =>
-    `the average of ${percent(averages.forDown)} is below ${percent(policy.scaleDownThresholdPercent)} for ${times(policy.scaleDownTriggerTicks)} in a row.`,
+/** `web-clone-1 and 2 more`. */
+function clonesOf({ clone, step }: Scale): string {
+  return step > 1 ? `${clone} and ${step - 1} more` : clone;
+}
+
+type ScaleWords = (evaluation: Evaluation, policy: GroupPolicy, scale: Scale) => string;
+
+const SCALE_WORDS: Readonly<Record<Scale["reason"], ScaleWords>> = {
+  overloaded: ({ averages: { forUp } }, policy, { step }) => {
+    const { scaleUpThresholdPercent: threshold, scaleUpTriggerTicks, targetPercent } = policy;
+    const aim = step > 1 ? `, and target_percent is ${targetPercent}` : "";
+    return `the average of ${percent(forUp, threshold)} is above ${percent(threshold)} for ${times(scaleUpTriggerTicks)} in a row${aim}.`;
+  },
+  underloaded: ({ averages: { forDown } }, { scaleDownThresholdPercent: threshold, scaleDownTriggerTicks }) =>
+    `the average of ${percent(forDown, threshold)} is below ${percent(threshold)} for ${times(scaleDownTriggerTicks)} in a row.`,
   above_max: ({ clones }, policy) =>
-    `${clonesText(clones)} for two evaluations in a row, and max_clones is ${policy.maxClones}.`,
+    `${clonesText(clones)}, above max_clones (${policy.maxClones}) for two evaluations in a row or more.`,
   below_min: ({ clones }, policy) =>
-    `${clonesText(clones)} for two evaluations in a row, and min_clones is ${policy.minClones}.`,
+    `${clonesText(clones)}, below min_clones (${policy.minClones}) for two evaluations in a row or more.`,
 };
 
 type HoldWords = (evaluation: Evaluation, policy: GroupPolicy, nowMs: number) => string;
@@ -51,39 +62,94 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
       : "No statistics arrive from its host, so nothing can be decided.",
   orphaned: ({ observation }) =>
     `Its primary ${observation.group} is not alive, so the group is shown but never scaled.`,
-  cooldown: (evaluation, _, nowMs) =>
-    `Cooling down after the last scale decision for another ${seconds((coolingUntilMs(evaluation, "up") ?? nowMs) - nowMs)}.`,
+  cooldown: coolingWords,
   at_max: ({ averages, clones }, policy) =>
-    `Too busy (${above(averages, policy)}), but it has ${clonesText(clones)} and max_clones is ${policy.maxClones}.`,
+    `Too busy (${above(averages.forUp, policy)}), but it has ${clonesText(clones)} and max_clones is ${policy.maxClones}.`,
   at_min: ({ averages, clones }, policy) =>
-    `Idle enough to give a clone up (${below(averages, policy)}), but it has ${clonesText(clones)} and min_clones is ${policy.minClones}.`,
-  outstanding: ({ state: { outstanding } }) =>
-    outstanding === null
-      ? "The decision has been taken already and waits to be carried out."
-      : `The decision to ${outstanding.decision === "scale_up" ? "create" : "remove"} ${outstanding.clone} has been taken already and waits to be carried out.`,
-  no_clone_name: ({ observation, state }) =>
-    `A clone is called for, but ${whyNoName(observation.group, nextCloneId(state.knownClones ?? [], state, observation.highestListedId))}.`,
+    `Idle enough to give a clone up (${below(averages.forDown, policy)}), but it has ${clonesText(clones)} and min_clones is ${policy.minClones}.`,
+  outstanding: ({ state: { outstanding }, clones }) => {
+    if (outstanding === null) return "The decision has been taken already and waits to be carried out.";
+    const { decision, step } = outstanding;
+    const awaited = clonesAwaited(outstanding, clones);
+    const act = `${decision === "scale_up" ? "create" : "remove"} ${clonesOf(outstanding)}`;
+    return awaited > 0 && awaited < step
+      ? `The decision to ${act} has been taken already; of the ${step} clones ${awaited} are still to come.`
+      : `The decision to ${act} has been taken already and waits to be carried out.`;
+  },
+  no_clone_name: ({ observation: { group, highestListedId }, state }) =>
+    `A clone is called for, but ${whyNoName(group, nextCloneId(state.knownClones ?? [], state, highestListedId))}.`,
   host_limit: ({ observation }) =>
-    `A clone is called for, but ${observation.host} has had its max_scale_ups_per_tick for this evaluation; more overloaded groups go first.`,
-  would_overload: ({ averages, clones }, policy) =>
-    clones > policy.maxClones
-      ? `It has ${clonesText(clones)} and max_clones is ${policy.maxClones}, but without one of them the others would be above ${percent(policy.scaleUpThresholdPercent)}.`
-      : `A clone could go (${below(averages, policy)}), but the others would then be above ${percent(policy.scaleUpThresholdPercent)}.`,
-  not_ours: () =>
-    "A clone could go, but none of them was made by this scaler, and its policy says adopt_clones: false.",
-  incomplete_data: ({ averages }) =>
-    `The measured members' average of ${percent(averages.fresh)} is beyond a threshold; with those not measured counted in (${percent(averages.forUp)} to ${percent(averages.forDown)}) it may not be.`,
-  cores_saturated: ({ averages, observation: { leastUsedCpu } }) =>
-    `The measured members' average of ${percent(averages.fresh)} says what they got, not what they need: their cores are used up${leastUsedCpu === null ? "" : `; the least used is cpuid ${leastUsedCpu.cpu} with ${percent(leastUsedCpu.usagePercent)}`}.`,
+    `A clone is called for, but max_scale_ups_per_tick of ${observation.host} is used up at this evaluation: the busiest groups go first.`,
+  would_overload: ({ averages }, policy) =>
+    averages.members > 1
+      ? `A clone could go (${below(averages.forDown, policy)}), but the others would then be above ${percent(policy.scaleUpThresholdPercent)}.`
+      : `A clone could go (${below(averages.forDown, policy)}), but it is the only member that is heard.`,
+  not_ours: ({ clones, state }, policy) =>
+    `${state.side === "above" ? `It has ${clonesText(clones)} and max_clones is ${policy.maxClones}` : "A clone could go"}, but none of them was made by this scaler, and its policy says adopt_clones: false.`,
+  incomplete_data: incompleteWords,
+  cores_saturated: saturatedWords,
   pending_up: ({ averages, state }, policy) =>
-    `Busy (${above(averages, policy)}): evaluation ${state.highTicks} of the ${policy.scaleUpTriggerTicks} in a row that call for a clone.`,
+    `Busy (${above(averages.forUp, policy)}): evaluation ${state.highTicks} of the ${policy.scaleUpTriggerTicks} in a row that call for a clone.`,
   pending_down: ({ averages, state }, policy) =>
-    `Idle (${below(averages, policy)}): evaluation ${state.lowTicks} of the ${policy.scaleDownTriggerTicks} in a row that give a clone up.`,
+    `Idle (${below(averages.forDown, policy)}): evaluation ${state.lowTicks} of the ${policy.scaleDownTriggerTicks} in a row that give a clone up.`,
   normal: ({ averages, clones }, policy) =>
     clones === 0
       ? `The average of ${percent(averages.forUp)} is not above ${percent(policy.scaleUpThresholdPercent)}, and there is no clone to give up.`
       : `The average of ${percent(averages.fresh)} is between ${percent(policy.scaleDownThresholdPercent)} and ${percent(policy.scaleUpThresholdPercent)}.`,
 };
+
+/** Which directions are cooling, and for how long from now on. */
+function coolingWords(evaluation: Evaluation, _: GroupPolicy, nowMs: number): string {
+  const left = (direction: Direction) =>
+    Math.max(0, Math.ceil(((coolingUntilMs(evaluation, direction) ?? nowMs) - nowMs) / 1000));
+  const [up, down] = [left("up"), left("down")];
+  const factor = flapFactorOf(evaluation);
+  const damped = factor > 1 ? ` (scale_down_cooldown_period times ${factor}, as it flaps)` : "";
+  const cooling = [
+    ...(up > 0 ? [`no scale-up for another ${up} s`] : []),
+    ...(down > 0 ? [`no scale-down for another ${down} s${damped}`] : []),
+  ];
+  return cooling.length === 0
+    ? "It was cooling down after the last scale decision; the next evaluation may decide again."
+    : `Cooling down after the last scale decision: ${cooling.join(", ")}.`;
+}
+
+function incompleteWords({ averages, observation }: Evaluation, policy: GroupPolicy): string {
+  const unknown = named(observation.members.filter(isUnknown));
+  const { fresh, forUp, forDownAsMeasured } = averages;
+  return fresh !== null && fresh > policy.scaleUpThresholdPercent
+    ? `Those measured are busy (${above(fresh, policy)}), but with ${unknown} as 0 % it is ${percent(forUp)}.`
+    : `Those measured are idle (${below(fresh, policy)}), but with ${unknown} as 100 % it is ${percent(forDownAsMeasured)}.`;
+}
+
+function saturatedWords({ averages, observation }: Evaluation, policy: GroupPolicy): string {
+  const { members, leastUsedCpu } = observation;
+  const { fresh, forDown, allStarved } = averages;
+  const least =
+    leastUsedCpu === null
+      ? ""
+      : ` The least used core is cpuid ${leastUsedCpu.cpu}, at ${percent(leastUsedCpu.usagePercent)}.`;
+  const counted = members.filter((member) => member.starved || isUnknown(member));
+  const words = allStarved
+    ? `Every measured member is starved: all cores that it is pinned to are busy, so its usage (${percent(fresh)} on average) says what it got, not what it needed.`
+    : `Those measured are idle (${below(fresh, policy)}), but with ${named(counted)} as 100 % it is ${percent(forDown)}: a starved member's cores are busy, and it may need more than it got.`;
+  return words + least;
+}
+
+/** It is in the averages for up and down without having been measured. */
+function isUnknown({ state }: MemberObservation): boolean {
+  return state === "warming" || state === "missing";
+}
+
+/** So many members are named; a group may have hundreds. */
+const MOST_NAMED = 5;
+
+/** `web-clone-1 (missing), web-clone-2 (warming)`. */
+function named(members: readonly MemberObservation[]): string {
+  const names = members.map(({ vm, state, starved }) => `${vm} (${starved ? "starved" : state})`);
+  const more = names.length - MOST_NAMED;
+  return names.slice(0, MOST_NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
 
 function whyNoName(primary: string, cloneId: number): string {
   const name = `${primary}-clone-${cloneId}`;
@@ -94,17 +160,25 @@ function whyNoName(primary: string, cloneId: number): string {
   return `${name} would not be read as a clone of ${primary}, whose own name ends as that of a clone`;
 }
 
-function above({ forUp }: Averages, policy: GroupPolicy): string {
-  return `an average of ${percent(forUp)}, above ${percent(policy.scaleUpThresholdPercent)}`;
+function above(average: number | null, policy: GroupPolicy): string {
+  const threshold = policy.scaleUpThresholdPercent;
+  return `an average of ${percent(average, threshold)}, above ${percent(threshold)}`;
 }
 
-function below({ forDown }: Averages, policy: GroupPolicy): string {
-  return `an average of ${percent(forDown)}, below ${percent(policy.scaleDownThresholdPercent)}`;
+function below(average: number | null, policy: GroupPolicy): string {
+  const threshold = policy.scaleDownThresholdPercent;
+  return `an average of ${percent(average, threshold)}, below ${percent(threshold)}`;
 }
 
-function percent(value: number | null): string {
-  return value === null ? "unknown" : `${Number(value.toFixed(1))} %`;
+/** To a tenth, or as many digits as it takes to tell it from the threshold that it is compared with. */
+function percent(value: number | null, threshold: number | null = null): string {
+  if (value === null) return "unknown";
+  let digits = 1;
+  while (value !== threshold && digits < MOST_DIGITS && Number(value.toFixed(digits)) === threshold) digits++;
+  return `${Number(value.toFixed(digits))} %`;
 }
+
+const MOST_DIGITS = 15;
 
 function times(evaluations: number): string {
   return evaluations === 1 ? "one evaluation" : `${evaluations} evaluations`;
@@ -112,8 +186,4 @@ function times(evaluations: number): string {
 
 function clonesText(clones: number): string {
   return clones === 1 ? "1 clone" : `${clones} clones`;
-}
-
-function seconds(ms: number): string {
-  return `${Math.max(0, Math.ceil(ms / 1000))} s`;
 }

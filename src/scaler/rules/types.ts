@@ -219,6 +219,10 @@ export function coolingUntilMs(
 ): number | null {
   if (policy === null || state.lastActionMs === null) return null;
   if (direction === "up") return state.lastActionMs + policy.scaleUpCooldownPeriodMs;
-  const factor = Math.min(state.flapFactor, policy.flapDampingMax);
-  return state.lastActionMs + policy.scaleDownCooldownPeriodMs * factor;
+  return state.lastActionMs + policy.scaleDownCooldownPeriodMs * flapFactorOf({ policy, state });
+}
+
+/** What the cooldown before a scale-down is multiplied by: 1 where flap damping is off. */
+export function flapFactorOf({ policy, state }: Pick<Evaluation, "policy" | "state">): number {
+  return Math.min(state.flapFactor, policy?.flapDampingMax ?? 1);
 }

@@ -79,7 +79,7 @@ test("a decision is the same in log, file, API and metrics, and outlives the pro
   ).toEqual(expected);
   expect(await first.metric(COUNTED)).toBe(1);
   const until1 = await first.metric(
-    'albatross_scaler_cooldown_until_timestamp_seconds{host="demo",path="load",group="vm-1"}',
+    'albatross_scaler_cooldown_until_timestamp_seconds{host="demo",path="load",group="vm-1",direction="up"}',
   );
 
   // the stream tells when groups are evaluated
@@ -104,7 +104,7 @@ test("a decision is the same in log, file, API and metrics, and outlives the pro
     expect.objectContaining({ msg: "scaler state loaded", groups: 2, vms: 2 }),
   );
   const until2 = await second.metric(
-    'albatross_scaler_cooldown_until_timestamp_seconds{host="demo",path="load",group="vm-1"}',
+    'albatross_scaler_cooldown_until_timestamp_seconds{host="demo",path="load",group="vm-1",direction="up"}',
   );
   expect(Math.abs((until2 ?? 0) - (until1 ?? 0))).toBeLessThan(0.1);
   expect(kinds(decisionsIn(folder))).toEqual(expected);
