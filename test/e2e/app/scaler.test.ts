@@ -144,7 +144,7 @@ test("a state file that cannot be read is set aside, and the program runs", asyn
     () => serving.metric("albatross_scaler_state_writes_total"),
     (writes) => (writes ?? 0) > 0,
   );
-  expect(JSON.parse(readFileSync(`${folder}/broken.json`, "utf8")).version).toBe(1);
+  expect(JSON.parse(readFileSync(`${folder}/broken.json`, "utf8")).version).toBe(2);
 });
 
 test("a second program on the folder of the state does not start; after the first was killed one does", async () => {
