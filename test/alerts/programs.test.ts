@@ -1,5 +1,5 @@
 /** @module-tag process */
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { basename } from "node:path";
 import { describe, expect, test } from "vitest";
 import { requireProgram } from "../support/requireProgram.ts";
@@ -7,8 +7,11 @@ import { alertmanagerFile, filesEnding, testFiles } from "./files.ts";
 
 /** How a program ended and what it said. */
 function run(program: string, ...args: readonly string[]) {
-  const { status, stdout, stderr } = spawnSync(program, args, { encoding: "utf8" });
-  return { status, stdout, said: stdout + stderr };
+  return new Promise((resolve) => {
+    execFile(program, args, (error, stdout, stderr) =>
+      resolve({ status: error?.code ?? 0, stdout, said: stdout + stderr }),
+    );
+  });
 }
 
 /** Files with what they are called in the tests' names. */
@@ -16,21 +19,28 @@ function named(files: readonly string[]): [string, string][] {
   return files.map((file) => [basename(file), file]);
 }
 
-describe.skipIf(!requireProgram("promtool"))("promtool", () => {
-  test.each(named(filesEnding(".rules.yml")))("takes %s, and finds nothing in it to better", (_, file) => {
-    const { status, said } = run("promtool", "check", "rules", "--lint=all", "--lint-fatal", file);
-    expect({ status, said }).toEqual({ status: 0, said: expect.stringMatching(/SUCCESS: \d+ rules found/) });
-  });
+describe.skipIf(!requireProgram("promtool")).concurrent("promtool", () => {
+  test.each(named(filesEnding(".rules.yml")))(
+    "takes %s, and finds nothing in it to better",
+    async (_, file) => {
+      expect(await run("promtool", "check", "rules", "--lint=all", "--lint-fatal", file)).toMatchObject({
+        status: 0,
+        said: expect.stringMatching(/SUCCESS: \d+ rules found/),
+      });
+    },
+  );
 
-  test.each(named(testFiles))("finds the rules to give what %s says", (_, file) => {
-    const { status, said } = run("promtool", "test", "rules", file);
-    expect({ status, said }).toEqual({ status: 0, said: expect.stringContaining("SUCCESS") });
+  test.each(named(testFiles))("finds the rules to give what %s says", async (_, file) => {
+    expect(await run("promtool", "test", "rules", file)).toMatchObject({
+      status: 0,
+      said: expect.stringContaining("SUCCESS"),
+    });
   });
 });
 
 describe.skipIf(!requireProgram("amtool"))("amtool", () => {
-  test("takes the example for Alertmanager", () => {
-    expect(run("amtool", "check-config", alertmanagerFile)).toMatchObject({
+  test("takes the example for Alertmanager", async () => {
+    expect(await run("amtool", "check-config", alertmanagerFile)).toMatchObject({
       status: 0,
       said: expect.stringContaining("SUCCESS"),
     });
@@ -40,8 +50,8 @@ describe.skipIf(!requireProgram("amtool"))("amtool", () => {
     ["critical", "pager"],
     ["warning", "tickets"],
     ["info", "notes"],
-  ])("sends severity %s to %s", (severity, receiver) => {
-    const route = run(
+  ])("sends severity %s to %s", async (severity, receiver) => {
+    const route = await run(
       "amtool",
       "config",
       "routes",

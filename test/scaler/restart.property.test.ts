@@ -178,7 +178,7 @@ test("a restart of less than a poll interval, between two ticks, changes no deci
       fc.pre(!isLost);
       expect(await live(world, aways)).toEqual(await live(world));
     }),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
 });
 
@@ -230,7 +230,7 @@ test("no restart, of whatever length, makes a decision be taken a second time", 
         expect(new Set(taken).size).toBe(taken.length);
       },
     ),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
 });
 
