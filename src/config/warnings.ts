@@ -2,7 +2,12 @@ import { formatName, parseName } from "../wire/names.ts";
 import { formatPath, type Path, type Problem, type YamlFile } from "./checkedYaml.ts";
 import type { Report } from "./fields.ts";
 import { globCovers, matchesGlob, parseGlob } from "./glob.ts";
-import { defaultPolicySettings, type PolicySettings, type ScalerPolicy } from "./scaler.ts";
+import {
+  defaultPolicySettings,
+  type PolicySettings,
+  type ScalerConfig,
+  type ScalerPolicy,
+} from "./scaler.ts";
 import type { Config } from "./sections.ts";
 import type { Machine } from "./target.ts";
 import { formatDuration } from "./units.ts";
@@ -99,9 +104,10 @@ function warnOfTiming({ targets, scaler, exporter }: Config, file: YamlFile, war
   }
 }
 
-function warnOfScaler({ scaler: { defaults, policies } }: Config, file: YamlFile, warn: Report): void {
+function warnOfScaler({ scaler }: Config, file: YamlFile, warn: Report): void {
+  const { defaults, policies } = scaler;
   const path = ["scaler", "defaults"];
-  warnOfThresholds(defaults, path, file, warn);
+  warnOfSettings(defaults, path, scaler, file, warn);
   const keys = Object.keys(defaultPolicySettings) as (keyof PolicySettings)[];
   if (policies.length === 0 && keys.some((key) => defaults[key] !== defaultPolicySettings[key]))
     warn(path, "has no effect on any group: scaler.policies names none");
@@ -114,9 +120,7 @@ function warnOfScaler({ scaler: { defaults, policies } }: Config, file: YamlFile
       const earlier = `policies[${shadowing}] comes first and matches all of it`;
       warn([...path, "match"], `the policy has no effect: ${earlier}`);
     }
-    if (!policy.enabled && policy.paused && file.has([...path, "paused"]))
-      warn([...path, "paused"], "has no effect: enabled is false");
-    warnOfThresholds(policy, path, file, warn);
+    warnOfSettings(policy, path, scaler, file, warn);
   }
 }
 
@@ -138,6 +142,37 @@ function warnOfSubscriptions({ targets, scaler: { policies } }: Config, warn: Re
 function shadows(earlier: ScalerPolicy, later: ScalerPolicy): boolean {
   const everyHost = earlier.host === null || earlier.host === later.host;
   return everyHost && globCovers(parseGlob(earlier.match), parseGlob(later.match));
+}
+
+/** Settings of which others leave nothing or less. */
+function warnOfSettings(
+  settings: PolicySettings,
+  path: Path,
+  { maxScaleUpsPerTick }: ScalerConfig,
+  file: YamlFile,
+  warn: Report,
+): void {
+  const { enabled, paused, scaleUpMaxStep, scaleDownCooldownPeriodMs, flapDampingMax } = settings;
+  const middle = (settings.scaleUpThresholdPercent + settings.scaleDownThresholdPercent) / 2;
+  const isMiddle = settings.targetPercent === middle;
+  const rules: readonly [key: string, applies: boolean, text: string][] = [
+    ["paused", paused && !enabled, "has no effect: enabled is false"],
+    ["target_percent", scaleUpMaxStep === 1 && !isMiddle, "has no effect: scale_up_max_step is 1"],
+    [
+      "scale_up_max_step",
+      scaleUpMaxStep > maxScaleUpsPerTick,
+      `${scaleUpMaxStep} is more than max_scale_ups_per_tick, ${maxScaleUpsPerTick}, leaves at one evaluation`,
+    ],
+    [
+      "flap_damping_max",
+      flapDampingMax > 1 && scaleDownCooldownPeriodMs === 0,
+      "has no effect: there is no cooldown before a scale-down",
+    ],
+  ];
+  for (const [key, applies, text] of rules) {
+    if (applies && file.has([...path, key])) warn([...path, key], text);
+  }
+  warnOfThresholds(settings, path, file, warn);
 }
 
 function warnOfThresholds(settings: PolicySettings, path: Path, file: YamlFile, warn: Report): void {
