@@ -200,12 +200,21 @@ function sideBySide(results: readonly RunResult[]): string {
       const [decision = "", reason = ""] = kind.split(" / ");
       return line(kind, (s) => s.decisions[decision]?.[reason] ?? 0);
     }),
-    line("time above the up threshold", (s) => `${s.seconds_above_up_threshold} s`),
-    line("most clones", (s) => s.most_clones),
-    line("clone-hours", (s) => s.clone_hours),
+    line("recorded: above the up threshold", (s) => `${s.seconds_above_up_threshold} s`),
+    line("recorded: most clones", (s) => s.most_clones),
+    line("recorded: clone-hours", (s) => s.clone_hours),
   ];
-  const widths = table[0]?.map((_, i) => Math.max(...table.map((texts) => texts[i]?.length ?? 0))) ?? [];
-  return table.map((texts) => row(texts, widths)).join("");
+  return `${aligned(table)}${RECORDED_NOTE}`;
+}
+
+const RECORDED_NOTE = `
+What is recorded is as it was: none of these decisions changed it. --what-if plays what would have come of them.
+`;
+
+/** Rows as lines of columns that are as wide as they need to be. */
+export function aligned(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]?.map((_, i) => Math.max(...rows.map((texts) => texts[i]?.length ?? 0))) ?? [];
+  return rows.map((texts) => row(texts, widths)).join("");
 }
 
 /** Scale decisions first, then holds, each by name: `scale_up / overloaded`. */

@@ -176,7 +176,7 @@ interface HostInterval {
 }
 
 /** The stats interval of each host, learnt from its samples as the running program learns it. */
-class HostIntervals {
+export class HostIntervals {
   readonly #hosts = new Map<string, HostInterval>();
 
   /** Takes note of a sample. What comes back is the interval to judge it by, in µs. */

@@ -109,7 +109,7 @@ class Slow extends Writable {
 }
 
 describe("streams", () => {
-  const flags = { ...REAL, format: "json", all: true, ticks: "poll", set: [] } as const;
+  const flags = { ...REAL, format: "json", all: true, ticks: "poll", set: [], whatIf: null } as const;
 
   test("a reader that is slow gets everything", async () => {
     const stdout = new Slow();

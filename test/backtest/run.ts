@@ -22,7 +22,9 @@ export interface Told {
   readonly summary: Summary;
 }
 
-const FLAGS: BacktestFlags = { traces: [], file: null, format: "json", all: false, ticks: "poll", set: [] };
+const FLAGS: BacktestFlags = {
+  ...{ traces: [], file: null, format: "json", all: false, ticks: "poll", set: [], whatIf: null },
+};
 
 /** Runs the command with these flags and this on stdin. */
 export async function run(flags: Partial<BacktestFlags>, stdin: string | Buffer = ""): Promise<Ran> {

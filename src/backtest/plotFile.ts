@@ -1,0 +1,45 @@
+/** Where a plot goes. */
+import { access, constants, open, rename, rm, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { linkedFile } from "../files.ts";
+import { plainMessage } from "../systemError.ts";
+
+/** A plot that cannot be written; the message says where and why. */
+export class PlotError extends Error {
+  override readonly name = "PlotError";
+}
+
+/** The file that a plot goes to. Throws a PlotError where none can be written. */
+export async function placeFor(path: string): Promise<string> {
+  const file = await linkedFile(path);
+  try {
+    const found = await stat(file).catch(() => null);
+    if (found !== null && !found.isFile()) {
+      throw new Error(found.isDirectory() ? "it is a directory" : "it is no regular file");
+    }
+    await access(dirname(file), constants.W_OK);
+    return file;
+  } catch (error) {
+    throw new PlotError(
+      `--plot ${path}: ${plainMessage(error)}; allowed: a file in a folder that can be written`,
+    );
+  }
+}
+
+/** Writes a file that is there whole or, if something goes wrong, as it was before. Throws a PlotError. */
+export async function writePlot(file: string, svg: string): Promise<void> {
+  const temporary = `${file}.${process.pid}.tmp`;
+  try {
+    const handle = await open(temporary, "wx");
+    try {
+      await handle.writeFile(svg);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, file);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw new PlotError(`--plot ${file}: ${plainMessage(error)}`);
+  }
+}
