@@ -11,6 +11,7 @@ import {
   type LoggedDecision,
   logDecision,
   Recent,
+  type RecentDecision,
   type RecentQuery,
   Transitions,
 } from "./report/log.ts";
@@ -223,7 +224,7 @@ export class Scaler {
   }
 
   /** The last scale decisions and changes of hold, newest first. */
-  *decisions(query: RecentQuery): Iterable<object> {
+  *decisions(query: RecentQuery): Iterable<RecentDecision> {
     for (const decision of this.#recent.list(query)) {
       yield { ...decision, policy: decision.policy && policyJson(decision.policy) };
     }

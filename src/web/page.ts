@@ -143,6 +143,7 @@ ${refusedReload(deps.lastReload(), nowMs)}
 ${targets.map((target) => targetCard(target, nowMs))}
 <h2>Scaler</h2>
 <p>${scalerWords(deps.scaler.summary(), nowMs)}</p>
+${lastDecisions(deps.scaler, nowMs)}
 <h2>Also here</h2>
 <div class="wide"><table>
 ${ROUTES.map(({ path, what }) => html`<tr><td><a href="${path}"><code>${path}</code></a></td><td>${what}</td></tr>\n`)}
@@ -177,6 +178,26 @@ function scalerWords({ groups, pollIntervalMs, lastTickMs }: ScalerSummary, nowM
   const last = `${age(nowMs - lastTickMs)} ago`;
   if (groups === 0) return `No policy matches any group; they were last looked at ${last}.`;
   return `${groups === 1 ? "One group is" : `${groups} groups are`} evaluated every ${age(pollIntervalMs)}, last ${last}. Dry run: decisions are counted and logged, not carried out.`;
+}
+
+/** Those in Prometheus and in the API are more; here is what somebody may have to do. */
+const DECISIONS_SHOWN = 10;
+
+function lastDecisions(scaler: WebDeps["scaler"], nowMs: number): Html {
+  const query = { limit: DECISIONS_SHOWN };
+  const both = (["scale_up", "scale_down"] as const).flatMap((decision) => [
+    ...scaler.decisions({ ...query, decision }),
+  ]);
+  const last = both.sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, DECISIONS_SHOWN);
+  if (last.length === 0) return html``;
+  return html`<section class="card">
+<h3>Last scale decisions</h3>
+<div class="wide"><table>
+<tr><th>Group</th><th>When</th><th>Why</th></tr>
+${last.map(({ host, path, group, time, text }) => html`<tr><td data-label="Group"><code>${host} ${path}:${group}</code></td><td data-label="When">${age(nowMs - Date.parse(time))} ago</td><td>${text}</td></tr>\n`)}
+</table></div>
+</section>
+`;
 }
 
 function targetCard(target: TargetSnapshot, nowMs: number): Html {

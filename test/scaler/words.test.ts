@@ -205,7 +205,7 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
   [
     "cores_saturated",
     { members: {}, facts: { members: [starved(0, 50)], leastUsedCpu: { cpu: 3, usagePercent: 12.34 } } },
-    "Every measured member is starved: all cores that it is pinned to are busy, so its usage (50 % on average) says what it got, not what it needed. The least used core is cpuid 3, at 12.3 %.",
+    "Every measured member is starved: all cores that it is pinned to are busy, so its usage (50 % on average) says what it got, not what it needed. The least used core that VMs are pinned to is cpuid 3, at 12.3 %.",
   ],
   [
     "cores_saturated",
@@ -216,7 +216,7 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
         leastUsedCpu: { cpu: 0, usagePercent: 99 },
       },
     },
-    "Those measured are idle (an average of 15 %, below 40 %), but with web-clone-1 (starved) as 100 % it is 55 %: a starved member's cores are busy, and it may need more than it got. The least used core is cpuid 0, at 99 %.",
+    "Those measured are idle (an average of 15 %, below 40 %), but with web-clone-1 (starved) as 100 % it is 55 %: a starved member's cores are busy, and it may need more than it got. The least used core that VMs are pinned to is cpuid 0, at 99 %.",
   ],
   [
     "pending_up",
@@ -237,6 +237,16 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
     "normal",
     { members: { 0: 50 } },
     "The average of 50 % is not above 90 %, and there is no clone to give up.",
+  ],
+  [
+    "normal",
+    { members: { 0: 50 }, policy: { minClones: 2 } },
+    "The average of 50 % is not above 90 %, and there is no clone to give up. It has 0 clones, below min_clones (2): that counts from the second evaluation in a row on.",
+  ],
+  [
+    "pending_down",
+    { members: { 0: 5, 1: 7 }, policy: { maxClones: 0 } },
+    "Idle (an average of 6 %, below 40 %): evaluation 1 of the 5 in a row that give a clone up. It has 1 clone, above max_clones (0): that counts from the second evaluation in a row on.",
   ],
   ["normal", { members: { 0: 50, 1: 60 } }, "The average of 55 % is between 40 % and 90 %."],
   [

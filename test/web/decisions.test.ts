@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
-import type { LoggedDecision, RecentQuery } from "../../src/scaler/report/log.ts";
+import type { RecentDecision, RecentQuery } from "../../src/scaler/report/log.ts";
 import { ask, type RunningWeb, SCALER, startWeb } from "../support/web.ts";
 
 let web: RunningWeb;
@@ -11,7 +11,7 @@ async function asked(query: string) {
   const queries: RecentQuery[] = [];
   const decisions = (wanted: RecentQuery) => {
     queries.push(wanted);
-    return [{ group: "web", decision: "hold" } as LoggedDecision];
+    return [{ group: "web", decision: "hold" } as RecentDecision];
   };
   web = await startWeb({ scaler: { ...SCALER, decisions } });
   const { status, headers, body } = await ask(`${web.url}/api/v1/decisions${query}`);
@@ -87,5 +87,35 @@ describe("the front page says of the scaler", () => {
     const page = (await ask(`${web.url}/`)).body.toString();
     expect(page).toContain(words);
     expect(page).toContain('<a href="/api/v1/decisions">');
+  });
+
+  test("which scale decisions were the last, of either direction, in words", async () => {
+    const at = (second: number, decision: "scale_up" | "scale_down") => ({
+      ...{ host: "h", path: "user", group: "web", decision, text: `Why <${decision}> at ${second}.` },
+      time: `2025-12-31T23:59:${second}.000Z`,
+    });
+    const taken = [
+      ...Array.from({ length: 9 }, (_, i) => at(58 - 2 * i, "scale_up")),
+      ...Array.from({ length: 9 }, (_, i) => at(59 - 2 * i, "scale_down")),
+    ];
+    const decisions = ({ limit, decision }: RecentQuery) =>
+      taken.filter((one) => one.decision === decision).slice(0, limit) as unknown as RecentDecision[];
+    web = await startWeb({ scaler: { ...SCALER, decisions } });
+    const page = (await ask(`${web.url}/`)).body.toString();
+    const told = [...page.matchAll(/Why &lt;(\w+)&gt; at (\d+)/g)].map(
+      ([, decision, second]) => `${decision} ${second}`,
+    );
+    const newest = Array.from(
+      { length: 10 },
+      (_, i) => `${i % 2 === 0 ? "scale_down" : "scale_up"} ${59 - i}`,
+    );
+    expect(told).toEqual(newest);
+    expect(page).toContain("<code>h user:web</code>");
+    expect(page).toContain("1 s ago");
+  });
+
+  test("of no decision while there was none", async () => {
+    web = await startWeb();
+    expect((await ask(`${web.url}/`)).body.toString()).not.toContain("Last scale decisions");
   });
 });

@@ -2,7 +2,7 @@ import { constants, existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { OneAtATime } from "../../clock.ts";
-import { policyNumbers } from "../../config/scaler.ts";
+import { type policyJson, policyNumbers } from "../../config/scaler.ts";
 import { lineBefore, linkedFile } from "../../files.ts";
 import type { Logger } from "../../log.ts";
 import type { Decision, Evaluation, GroupKey, GroupName, Scale } from "../rules/types.ts";
@@ -208,8 +208,11 @@ function scaleText({ decision, reason, clone, step }: Scale): string {
   return `${decision} ${reason} ${clone} ${step}`;
 }
 
-/** A decision as the decision log shows it, and `/api/v1/decisions` with its policy. */
+/** A decision as the decision log shows it. */
 export type LoggedDecision = DecisionJson & { readonly mode: string; readonly text: string };
+
+/** The same as `/api/v1/decisions` shows it: with the bounds that held, as `/api/v1/groups` has them. */
+export type RecentDecision = LoggedDecision & { readonly policy: ReturnType<typeof policyJson> | null };
 
 /** One line of the program's log with the decision's numbers; a group that no policy matches is worth one at debug only. */
 export function logDecision(log: Logger, { policy }: Evaluation, logged: LoggedDecision): void {

@@ -46,7 +46,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
     name: "albatross_scaler_average_percent",
     help: "Average CPU usage of the members since the previous evaluation: of the measured ones (fresh), with those not measured as 0 (for_up), and with them and starved ones as 100 (for_down). The first is absent while nothing is measured.",
     source: "CPU time of the members",
-    unit: "percent",
     by: "measure",
     values: {
       fresh: ({ evaluation }) => evaluation.averages.fresh,
@@ -58,7 +57,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
     name: "albatross_scaler_threshold_percent",
     help: "Average above which the group is too busy (up), and below which it is too idle (down).",
     source: "`scale_up_threshold_percent`, `scale_down_threshold_percent`",
-    unit: "percent",
     by: "direction",
     values: {
       up: ({ policy }) => policy.scaleUpThresholdPercent,
@@ -91,35 +89,30 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
     name: "albatross_scaler_clones",
     help: "Clones alive at the last evaluation, as it counted them: silent ones that unikernel info lists are among them.",
     source: "the rules",
-    unit: "clones",
     value: ({ evaluation }) => evaluation.clones,
   },
   {
     name: "albatross_scaler_min_clones",
     help: "Clones that the group is to have at least.",
     source: "`min_clones`",
-    unit: "clones",
     value: ({ policy }) => policy.minClones,
   },
   {
     name: "albatross_scaler_max_clones",
     help: "Clones that the group is to have at most.",
     source: "`max_clones`",
-    unit: "clones",
     value: ({ policy }) => policy.maxClones,
   },
   {
     name: "albatross_scaler_desired_clones",
     help: "Clones that an outstanding decision leads to, else those alive. Absent while no statistics arrive from the host.",
     source: "the rules",
-    unit: "clones",
     value: ({ evaluation }) => (evaluation.observation.hostLive ? desiredClones(evaluation) : null),
   },
   {
     name: "albatross_scaler_outstanding_info",
     help: "Always 1: a scale decision that has been taken and neither carried out nor overtaken by events. Absent while there is none.",
     source: "the rules",
-    unit: "1",
     labels: [
       { name: "decision", holds: "scale_up, scale_down" },
       { name: "reason", holds: "overloaded, below_min, underloaded, above_max" },
@@ -147,7 +140,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
     name: "albatross_scaler_cooldown_until_timestamp_seconds",
     help: "Wall time until which the last scale decision keeps the group from growing (up) and from shrinking (down). Absent while there has been none.",
     source: "the rules, `scale_up_cooldown_period`, `scale_down_cooldown_period`, `flap_damping_max`",
-    unit: "seconds",
     by: "direction",
     values: {
       up: ({ coolingUntilSeconds }) => coolingUntilSeconds.up,
@@ -158,7 +150,6 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
     name: "albatross_scaler_last_decision_timestamp_seconds",
     help: "Wall time of the last evaluation that decided so; a hold's since the program started. Absent before.",
     source: "the rules",
-    unit: "seconds",
     by: "decision",
     values: {
       scale_up: ({ lastSeconds }) => lastSeconds.scale_up,
@@ -309,25 +300,21 @@ export const instrumentRows = {
     type: "histogram",
     help: "Time that an evaluation of all groups took.",
     source: "the ticker",
-    unit: "seconds",
   },
   tickLag: {
     name: "albatross_scaler_tick_lag_seconds",
     help: "How long after its time the last evaluation of all groups began.",
     source: "the ticker",
-    unit: "seconds",
   },
   lastTick: {
     name: "albatross_scaler_last_tick_timestamp_seconds",
     help: "Wall time of the last evaluation of all groups; 0 before the first.",
     source: "the ticker",
-    unit: "seconds",
   },
   pollInterval: {
     name: "albatross_scaler_poll_interval_seconds",
     help: "How often all groups are evaluated.",
     source: "`poll_interval`",
-    unit: "seconds",
   },
   stateOk: {
     name: "albatross_scaler_state_ok",

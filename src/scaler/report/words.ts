@@ -12,6 +12,7 @@ import {
   type HoldReason,
   type MemberObservation,
   type Scale,
+  type Side,
 } from "../rules/types.ts";
 
 /** One sentence or two about an evaluation made at `nowMs` on the clock of its times. */
@@ -23,6 +24,18 @@ export function describe(evaluation: Evaluation, nowMs: number): string {
     return `Paused by its policy. Otherwise: ${scaleWords(decision.would, evaluation, policy)}`;
   }
   return HOLD_WORDS[decision.reason](evaluation, policy, nowMs);
+}
+
+/** What is added where nothing else is to be told of a clone count that is out of bounds. */
+function outOfBoundsWords({ state: { side }, clones }: Evaluation, policy: GroupPolicy): string {
+  if (side === null) return "";
+  return ` It has ${beyond(side, clones, policy)}: that counts from the second evaluation in a row on.`;
+}
+
+/** `4 clones, above max_clones (3)`. */
+function beyond(side: Side, clones: number, { minClones, maxClones }: GroupPolicy): string {
+  const bound = side === "above" ? `above max_clones (${maxClones})` : `below min_clones (${minClones})`;
+  return `${clonesText(clones)}, ${bound}`;
 }
 
 function scaleWords(scale: Scale, evaluation: Evaluation, policy: GroupPolicy): string {
@@ -46,9 +59,9 @@ const SCALE_WORDS: Readonly<Record<Scale["reason"], ScaleWords>> = {
   underloaded: ({ averages: { forDown } }, { scaleDownThresholdPercent: threshold, scaleDownTriggerTicks }) =>
     `the average of ${percent(forDown, threshold)} is below ${percent(threshold)} for ${times(scaleDownTriggerTicks)} in a row.`,
   above_max: ({ clones }, policy) =>
-    `${clonesText(clones)}, above max_clones (${policy.maxClones}) for two evaluations in a row or more.`,
+    `${beyond("above", clones, policy)} for two evaluations in a row or more.`,
   below_min: ({ clones }, policy) =>
-    `${clonesText(clones)}, below min_clones (${policy.minClones}) for two evaluations in a row or more.`,
+    `${beyond("below", clones, policy)} for two evaluations in a row or more.`,
 };
 
 type HoldWords = (evaluation: Evaluation, policy: GroupPolicy, nowMs: number) => string;
@@ -88,14 +101,23 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
     `${state.side === "above" ? `It has ${clonesText(clones)} and max_clones is ${policy.maxClones}` : "A clone could go"}, but none of them was made by this scaler, and its policy says adopt_clones: false.`,
   incomplete_data: incompleteWords,
   cores_saturated: saturatedWords,
-  pending_up: ({ averages, state }, policy) =>
-    `Busy (${above(averages.forUp, policy)}): evaluation ${state.highTicks} of the ${policy.scaleUpTriggerTicks} in a row that call for a clone.`,
-  pending_down: ({ averages, state }, policy) =>
-    `Idle (${below(averages.forDown, policy)}): evaluation ${state.lowTicks} of the ${policy.scaleDownTriggerTicks} in a row that give a clone up.`,
-  normal: ({ averages, clones }, policy) =>
-    clones === 0
-      ? `The average of ${percent(averages.forUp)} is not above ${percent(policy.scaleUpThresholdPercent)}, and there is no clone to give up.`
-      : `The average of ${percent(averages.fresh)} is between ${percent(policy.scaleDownThresholdPercent)} and ${percent(policy.scaleUpThresholdPercent)}.`,
+  pending_up: (evaluation, policy) => {
+    const { averages, state } = evaluation;
+    return `Busy (${above(averages.forUp, policy)}): evaluation ${state.highTicks} of the ${policy.scaleUpTriggerTicks} in a row that call for a clone.${outOfBoundsWords(evaluation, policy)}`;
+  },
+  pending_down: (evaluation, policy) => {
+    const { averages, state } = evaluation;
+    return `Idle (${below(averages.forDown, policy)}): evaluation ${state.lowTicks} of the ${policy.scaleDownTriggerTicks} in a row that give a clone up.${outOfBoundsWords(evaluation, policy)}`;
+  },
+  normal: (evaluation, policy) => {
+    const { averages, clones } = evaluation;
+    const { scaleUpThresholdPercent: upper, scaleDownThresholdPercent: lower } = policy;
+    const words =
+      clones === 0
+        ? `The average of ${percent(averages.forUp)} is not above ${percent(upper)}, and there is no clone to give up.`
+        : `The average of ${percent(averages.fresh)} is between ${percent(lower)} and ${percent(upper)}.`;
+    return words + outOfBoundsWords(evaluation, policy);
+  },
 };
 
 /** Which directions are cooling, and for how long from now on. */
@@ -128,7 +150,7 @@ function saturatedWords({ averages, observation }: Evaluation, policy: GroupPoli
   const least =
     leastUsedCpu === null
       ? ""
-      : ` The least used core is cpuid ${leastUsedCpu.cpu}, at ${percent(leastUsedCpu.usagePercent)}.`;
+      : ` The least used core that VMs are pinned to is cpuid ${leastUsedCpu.cpu}, at ${percent(leastUsedCpu.usagePercent)}.`;
   const counted = members.filter((member) => member.starved || isUnknown(member));
   const words = allStarved
     ? `Every measured member is starved: all cores that it is pinned to are busy, so its usage (${percent(fresh)} on average) says what it got, not what it needed.`
