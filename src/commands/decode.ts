@@ -42,20 +42,19 @@ Example: albatross-exporter decode stats.bin | jq .payload.rusage`,
     });
 }
 
-export interface DecodeStreams {
-  /** Chunks of the recorded stream. */
+interface DecodeStreams {
   readonly input: Readable;
-  /** The input's name in an error. */
+  /** the input's name in an error */
   readonly source: string;
-  /** Gets one line of JSON per message; it is left open. */
+  /** gets one line of JSON per message; it is left open */
   readonly output: Writable;
-  /** Gets the one line that says what went wrong. */
+  /** gets the one line that says what went wrong */
   readonly report: (line: string) => void;
 }
 
 /**
- * Prints the messages of a stream, taking in no more than `output` lets go. Returns the exit code: 0 at the end of a
- * whole stream, or when nobody reads the output any more; 1 after damage, or when input or output fails.
+ * Prints the messages of a stream, taking in no more than `output` lets go. Resolves to the exit code: 1
+ * after damage or a failure; 0 at the end of a whole stream, or when nobody reads the output any more.
  */
 export async function decodeStream({ input, source, output, report }: DecodeStreams): Promise<number> {
   const problems: string[] = [];

@@ -25,15 +25,10 @@ export function apiRouter(deps: WebDeps): Router {
   async function sendList(response: Response, items: () => Iterable<unknown>): Promise<void> {
     const { maxRequests } = deps.config().web;
     response.setHeader("Content-Type", JSON_TYPE);
-    const end = limit.begin(response, maxRequests, () =>
-      sendError(response, 503, "unavailable", "too many requests at once, try again later"),
-    );
-    if (end === null) return;
-    try {
-      await deliver(response, (signal) => jsonPieces(items(), { signal, clock }));
-    } finally {
-      end();
-    }
+    const refuse = () =>
+      sendError(response, 503, "unavailable", "too many requests at once, try again later");
+    if (!limit.begin(response, maxRequests, refuse)) return;
+    await deliver(response, (signal) => jsonPieces(items(), { signal, clock }));
   }
 
   return Router({ caseSensitive: true, strict: true })

@@ -18,11 +18,11 @@ export function metricsHandler(deps: WebDeps): RequestHandler {
     const tally: RenderTally = { series: 0, bytes: 0 };
     const finished = (outcome: ScrapeResult["outcome"]) =>
       deps.metrics.finished({ outcome, durationSeconds: (clock.nowUs() - startUs) / 1e6, ...tally });
-    const end = limit.begin(response, maxRequests, () => {
+    const refuse = () => {
       sendText(response, 503, `Limit of concurrent requests reached (${maxRequests}), try again later.`);
       finished("rejected");
-    });
-    if (end === null) return;
+    };
+    if (!limit.begin(response, maxRequests, refuse)) return;
     const pieces = async function* (signal: AbortSignal) {
       yield* renderExposition(await deps.collect(), format, { signal, tally, clock });
     };
@@ -33,8 +33,6 @@ export function metricsHandler(deps: WebDeps): RequestHandler {
       if (!response.headersSent)
         sendText(response, 500, `The metrics could not be collected: ${messageOf(error)}`);
       finished("error");
-    } finally {
-      end();
     }
   };
 }

@@ -10,22 +10,18 @@ export class ConcurrencyLimit {
   #running = 0;
 
   /**
-   * Counts one more request, and returns how to end it (once). Null where it is answered already: HEAD
-   * with the headers so far, one above `limit` by `refuse`. A limit of 0 is none.
+   * Whether the request is to be answered, counted until it is. It is answered already where it is HEAD,
+   * with the headers so far, or one above `limit` (0 is none), by `refuse`.
    */
-  begin(response: Response, limit: number, refuse: () => void): (() => void) | null {
-    if (response.req.method === "HEAD") {
-      response.end();
-      return null;
+  begin(response: Response, limit: number, refuse: () => void): boolean {
+    if (response.req.method === "HEAD") response.end();
+    else if (limit > 0 && this.#running >= limit) refuse();
+    else {
+      this.#running++;
+      response.once("close", () => this.#running--);
+      return true;
     }
-    if (limit > 0 && this.#running >= limit) {
-      refuse();
-      return null;
-    }
-    this.#running++;
-    return () => {
-      this.#running--;
-    };
+    return false;
   }
 }
 

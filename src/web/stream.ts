@@ -28,17 +28,12 @@ export function streamHandler(deps: WebDeps): RequestHandler {
     // a proxy is not to hold it back
     response.setHeader("X-Accel-Buffering", "no");
     response.setHeader("Connection", "close");
-    const end = limit.begin(response, maxClients, () =>
-      sendError(response, 503, "unavailable", `${maxClients} clients read the stream already`),
-    );
-    if (end === null) return;
+    const refuse = () =>
+      sendError(response, 503, "unavailable", `${maxClients} clients read the stream already`);
+    if (!limit.begin(response, maxClients, refuse)) return;
     response.flushHeaders();
     const hosts = host === undefined ? null : new Set([host].flat().map(String));
-    const unsubscribe = subscribe(deps, response, { hosts, maxBacklogBytes });
-    response.once("close", () => {
-      unsubscribe();
-      end();
-    });
+    response.once("close", subscribe(deps, response, { hosts, maxBacklogBytes }));
   };
 }
 
