@@ -94,13 +94,15 @@ export class HostDemand {
 
 /** By the members heard in a round; null while the primary is not measured: what its clones use then is not all. */
 function loadOf({ host, path, group, members }: Group, roundUs: number): RecordedLoad | null {
-  const heard = members.filter(({ record }) => record.sample.arrivalUs >= roundUs);
-  const primary = heard.find(({ cloneId }) => cloneId === 0)?.record;
+  const heard = members.flatMap(({ record }) =>
+    record.sample !== null && record.sample.arrivalUs >= roundUs ? [record] : [],
+  );
+  const primary = heard.find(({ cloneId }) => cloneId === 0);
   if (primary === undefined || primary.usagePercent === null || primary.cpus === null) return null;
   let demand = 0;
   let capacity = 0;
   let isFull = true;
-  for (const { record } of heard) {
+  for (const record of heard) {
     const cpus = record.cpus ?? primary.cpus;
     capacity += cpus;
     demand += (cpus * (record.usagePercent ?? 0)) / 100;

@@ -5,7 +5,15 @@ import type { Family } from "../exposition/family.ts";
 import { tableFamily } from "../exposition/row.ts";
 import type { FleetSnapshot, VmIdentity, VmRecord } from "../fleet/types.ts";
 import { type AnyTable, type DuplicateCount, itemLabels, type Table, VmFamilies } from "./families.ts";
-import { groupTable, hostTable, policyTable, subscriptionTable, targetTable } from "./hostTables.ts";
+import {
+  coreFamilies,
+  coreTable,
+  groupTable,
+  hostTable,
+  policyTable,
+  subscriptionTable,
+  targetTable,
+} from "./hostTables.ts";
 import { networkTable, vmmTable } from "./vmPartTable.ts";
 import { cpuTable, infoTable, memoryTable, processTable } from "./vmTable.ts";
 
@@ -21,6 +29,7 @@ export const metricTables: readonly AnyTable[] = [
   groupTable,
   targetTable,
   hostTable,
+  coreTable,
   subscriptionTable,
 ];
 
@@ -53,6 +62,7 @@ export function collectFamilies({ snapshot, targets, config, counts }: CollectIn
   return [
     ...familiesOf(targetTable, hosts),
     ...familiesOf(hostTable, snapshot.hosts),
+    ...coreFamilies(snapshot.served),
     ...familiesOf(
       subscriptionTable,
       hosts.flatMap(({ host, subscriptions }) => subscriptions.map((one) => ({ ...one, host }))),

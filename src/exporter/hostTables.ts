@@ -6,9 +6,10 @@ import {
 } from "../client/subscription.ts";
 import type { TargetSnapshot } from "../client/target.ts";
 import { VMMD_ERROR_REASONS } from "../client/vmmd.ts";
-import { escapeLabelValue } from "../exposition/family.ts";
-import type { Sample } from "../exposition/row.ts";
-import type { Group, HostRecord, MemberState, PolicyRecord } from "../fleet/types.ts";
+import { escapeLabelValue, type Family, type SeriesSink } from "../exposition/family.ts";
+import { familyHead, type PlainTableRow, plainEmitter, type Sample } from "../exposition/row.ts";
+import { HostCores } from "../fleet/cores.ts";
+import type { Group, HostRecord, MemberState, PolicyRecord, VmRecord } from "../fleet/types.ts";
 import { HOST_LABEL, itemLabels, PATH_LABEL, type Table } from "./families.ts";
 import { microsAsSeconds, millisAsSeconds, unsigned } from "./numbers.ts";
 
@@ -54,13 +55,13 @@ export const groupTable: Table<Group, null> = {
     },
     {
       name: "albatross_group_clones",
-      help: "Live clones of the group's primary, which is not counted itself.",
+      help: "Live clones of the group's primary, which is not counted itself. One that only unikernel info tells of so far is among them.",
       source: "names",
       value: (group) => group.clones,
     },
     {
       name: "albatross_group_members",
-      help: "Members, the primary included, by state: fresh (has a usage), warming (alive, no usage yet), missing (silent beyond stale_after), silent (silent beyond death_timeout but listed by unikernel info).",
+      help: "Members, the primary included, by state: fresh (has a usage), warming (alive or listed by unikernel info, no usage yet), missing (silent beyond stale_after), silent (silent beyond death_timeout but listed by unikernel info).",
       source: "states of the members",
       unit: "VMs",
       by: "state",
@@ -133,6 +134,46 @@ export const hostTable: Table<HostRecord, null> = {
     },
   ],
 };
+
+/** What the VMs of a host use of one of its CPUs, as far as unikernel info pins them. */
+interface CoreItem {
+  readonly host: string;
+  readonly cpu: string;
+  readonly usagePercent: number;
+}
+
+export const coreTable: Table<CoreItem, null, PlainTableRow<CoreItem>> = {
+  title: "CPUs of hosts",
+  text: "What VMs use of the CPUs that they are pinned to. All VMs count, whatever filters and caps leave out above.",
+  collector: null,
+  labels: [HOST_LABEL, { name: "cpu", holds: "a cpuid of unikernel info" }],
+  rows: [
+    {
+      name: "albatross_host_cpu_usage_percent",
+      help: "Sum over the VMs that unikernel info pins to the CPU: `albatross_vm_cpu_usage_percent` times the VM's CPUs, divided by the number of its `cpuids`. Absent while none of them has a usage; above 100 where samples arrive unevenly.",
+      source: "gauges of the VMs, numcpus and cpuids of unikernel info",
+      value: ({ usagePercent }) => usagePercent,
+    },
+  ],
+};
+
+/** CPUs are added up as the VMs are walked, a few at a time: there may be 100,000. They come in order of hosts. */
+export function coreFamilies(vms: readonly VmRecord[]): Family<VmRecord>[] {
+  return coreTable.rows.map((row) => {
+    const emitCore = plainEmitter(row);
+    let cores = new HostCores();
+    const emit = ({ host, info, usagePercent }: VmRecord, out: SeriesSink, index: number) => {
+      if (info !== null) cores.take(info, usagePercent);
+      if (vms[index + 1]?.host === host) return;
+      for (const { cpu, usagePercent } of cores.measured()) {
+        const item = { host, cpu: String(cpu), usagePercent };
+        emitCore(item, itemLabels(coreTable, item), "", null, out);
+      }
+      cores = new HostCores();
+    };
+    return { ...familyHead(row), items: vms, emit };
+  });
+}
 
 export const subscriptionTable: Table<SubscriptionItem, null> = {
   title: "Subscriptions",

@@ -48,8 +48,13 @@ export class Fleet {
     this.#sweepWhenDue(sample.arrivalUs);
   }
 
+  /** Says when an earlier run of the program asked for the last unikernel info of the host that was answered. */
+  expectInfo(host: string, askedUs: number): void {
+    this.#host(host).expectInfo(askedUs);
+  }
+
   /**
-   * Says that the VM with this full name was alive when the program last ran: until it is heard it is told of apart, and
+   * Says what an earlier run of the program knew of the VM with this full name: until it is heard it is told of apart, and
    * it is gone by the rules by which others are.
    */
   expect(host: string, name: Name, before: ExpectedVm): void {
@@ -99,10 +104,10 @@ export class Fleet {
 
   /** The hosts heard of so far, by name. */
   hosts(): HostRecord[] {
-    return this.#sortedHosts().map(({ host, live, infoAnswered, implausible }) => ({
+    return this.#sortedHosts().map(({ host, live, infoAskedUs, implausible }) => ({
       host,
       live,
-      infoAnswered,
+      infoAskedUs,
       implausible: { ...implausible },
     }));
   }

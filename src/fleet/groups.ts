@@ -1,5 +1,14 @@
 import { isValidLabel } from "../wire/names.ts";
-import type { Group, GroupMember, SnapshotParts, VmRecord } from "./types.ts";
+import type {
+  Group,
+  GroupMember,
+  MemberState,
+  SnapshotParts,
+  UnheardVm,
+  VmIdentity,
+  VmRecord,
+} from "./types.ts";
+import { compareText } from "./vmIndex.ts";
 
 /** Ids have at most nine digits. */
 export const MAX_CLONE_ID = 999_999_999;
@@ -21,25 +30,55 @@ export function splitCloneName(label: string): { readonly primary: string; reado
 }
 
 /**
- * The groups of a snapshot's VMs, in their order. VMs stand in the order of the fleet (host, path, primary, clone id), so
- * that a group is a run of them. Every VM is in exactly one group, and a group lives as long as its members do.
+ * The groups of a snapshot's VMs, in order of host, path and name. Those that have been heard stand in that order, and by
+ * clone id within it, so that each group has a run of them. Every VM is in exactly one group, and a group lives as long as
+ * its members do.
  */
 export function deriveGroups(parts: SnapshotParts): Group[] {
   const { vms, groupStarts: starts } = parts;
-  return starts.map((start, i) => new RunOfVms(parts, start, starts[i + 1] ?? vms.length));
+  const unheard = byGroup(parts.unheard);
+  const groups = starts.map((start, i) => {
+    const end = starts[i + 1] ?? vms.length;
+    const first = vms[start];
+    if (unheard.size === 0 || first === undefined) return new GroupOfVms(parts, start, end, []);
+    const own = unheard.get(keyOf(first)) ?? [];
+    unheard.delete(keyOf(first));
+    return new GroupOfVms(parts, start, end, own);
+  });
+  if (unheard.size === 0) return groups;
+  for (const own of unheard.values()) groups.push(new GroupOfVms(parts, 0, 0, own));
+  return groups.sort(
+    (a, b) => compareText(a.host, b.host) || compareText(a.path, b.path) || compareText(a.group, b.group),
+  );
 }
 
-/** A run of VMs: the primary first if there is one, then clones by id. All is worked out when somebody asks. */
-class RunOfVms implements Group {
+function byGroup(vms: readonly UnheardVm[]): Map<string, UnheardVm[]> {
+  const groups = new Map<string, UnheardVm[]>();
+  for (const vm of vms) {
+    const members = groups.get(keyOf(vm));
+    if (members === undefined) groups.set(keyOf(vm), [vm]);
+    else members.push(vm);
+  }
+  return groups;
+}
+
+function keyOf({ host, path, primary }: VmIdentity): string {
+  return `${host}\n${path}\n${primary}`;
+}
+
+/** A run of VMs that have been heard, the primary first if there is one, and others. All is worked out when somebody asks. */
+class GroupOfVms implements Group {
   readonly #parts: SnapshotParts;
   readonly #start: number;
   readonly #end: number;
+  readonly #unheard: readonly UnheardVm[];
   #members: readonly GroupMember[] | null = null;
 
-  constructor(parts: SnapshotParts, start: number, end: number) {
+  constructor(parts: SnapshotParts, start: number, end: number, unheard: readonly UnheardVm[]) {
     this.#parts = parts;
     this.#start = start;
     this.#end = end;
+    this.#unheard = unheard;
   }
 
   get host(): string {
@@ -55,22 +94,20 @@ class RunOfVms implements Group {
   }
 
   get orphaned(): boolean {
-    return this.#first.cloneId !== 0;
+    return this.#first.cloneId !== 0 && this.#unheard.every(({ cloneId }) => cloneId !== 0);
   }
 
   get clones(): number {
-    const members = this.#end - this.#start;
+    const members = this.#end - this.#start + this.#unheard.length;
     return this.orphaned ? members : members - 1;
   }
 
   get members(): readonly GroupMember[] {
     const { vms, states } = this.#parts;
-    this.#members ??= vms.slice(this.#start, this.#end).map((record, i) => ({
-      record,
-      role: record.cloneId === 0 ? "primary" : "clone",
-      cloneId: record.cloneId,
-      state: states[this.#start + i] ?? "missing",
-    }));
+    this.#members ??= vms
+      .slice(this.#start, this.#end)
+      .map((record, i) => memberOf(record, states[this.#start + i] ?? "missing"))
+      .concat(this.#unheard.map((vm) => memberOf(vm, vm.state)));
     return this.#members;
   }
 
@@ -87,9 +124,14 @@ class RunOfVms implements Group {
     return fresh === 0 ? null : sum / fresh;
   }
 
-  get #first(): VmRecord {
-    const first = this.#parts.vms[this.#start];
+  get #first(): VmIdentity {
+    const first = this.#start < this.#end ? this.#parts.vms[this.#start] : this.#unheard[0];
     if (first === undefined) throw new Error("a group has at least one member");
     return first;
   }
+}
+
+function memberOf(record: VmRecord | UnheardVm, state: MemberState): GroupMember {
+  const { cloneId } = record;
+  return { record, role: cloneId === 0 ? "primary" : "clone", cloneId, state };
 }

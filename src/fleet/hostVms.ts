@@ -1,6 +1,6 @@
 import type { Sample } from "../client/receiver.ts";
 import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
-import { formatName, type Name, pathText } from "../wire/names.ts";
+import { formatName, type Name } from "../wire/names.ts";
 import { measuredPercent } from "./counters.ts";
 import { splitCloneName } from "./groups.ts";
 import type {
@@ -15,15 +15,7 @@ import type {
   VmInfo,
   VmRecord,
 } from "./types.ts";
-import {
-  afterListing,
-  afterOmission,
-  cpusGiven,
-  firstSample,
-  nextSample,
-  type Vm,
-  type VmHost,
-} from "./vm.ts";
+import { afterListing, afterOmission, firstSample, nextSample, pinsOf, type Vm, type VmHost } from "./vm.ts";
 import { VmIndex } from "./vmIndex.ts";
 import { policyRecordFrom, vmInfoFrom } from "./vmInfo.ts";
 
@@ -62,16 +54,11 @@ export interface HostOptions {
 /** What outlives a VM for `death_timeout`. */
 type DepartedVm = Pick<VmRecord, "restarts"> & { readonly goneAtUs: number };
 
-/** A VM that was alive when the program last ran, until it is heard or gone. */
-type Expected = Omit<UnheardVm, "state">;
+/** A VM that has not been heard in this run of the program. */
+type Unheard = Omit<UnheardVm, "state">;
 
 /** What tells whether a VM is gone. */
-interface SignsOfLife {
-  readonly heardUs: number;
-  /** when the last unikernel info that lists it was asked for; null if the last one does not */
-  readonly listedUs: number | null;
-  readonly missedInfos: number;
-}
+type SignsOfLife = Pick<UnheardVm, "heardUs" | "listed" | "missedInfos">;
 
 /** The VMs of one host. Its index changes with every message; the records in it never do. */
 export class HostVms implements VmHost {
@@ -82,9 +69,14 @@ export class HostVms implements VmHost {
   readonly #options: HostOptions;
   readonly #vms = new VmIndex();
   readonly #departed = new Map<string, DepartedVm>();
-  readonly #expected = new Map<string, Expected>();
-  /** the last answer to unikernel info; null as long as vmmd has never answered */
-  #lastInfo: { readonly askedAtUs: number; readonly vms: ReadonlyMap<string, VmInfo> } | null = null;
+  /** by full name, VMs that were alive when the program last ran, until they are heard or gone */
+  readonly #expected = new Map<string, Unheard>();
+  /** by full name, VMs that info lists and that have sent nothing yet */
+  readonly #unsent = new Map<string, Unheard>();
+  /** what info listed last; null as long as vmmd has not answered in this run of the program */
+  #listed: ReadonlyMap<string, VmInfo> | null = null;
+  /** when that was asked for, or what an earlier run of the program was told last; null if vmmd has never answered */
+  #infoAskedUs: number | null = null;
   #policies: { readonly atUs: number; readonly records: readonly PolicyRecord[] } | null = null;
   #saidLive: boolean | null = null;
   /** arrival of the last sample, and of the first after which none was missed since */
@@ -92,7 +84,6 @@ export class HostVms implements VmHost {
   #heardSinceUs = Number.NEGATIVE_INFINITY;
   /** the stats interval as the last sample knew it */
   #intervalUs = 0;
-  #infoAnsweredBefore = false;
   readonly #warned = new Set<VmWarning["kind"]>();
 
   constructor(host: string, deathTimeoutUs: number, options: HostOptions) {
@@ -111,23 +102,27 @@ export class HostVms implements VmHost {
     this.#saidLive = up;
   }
 
-  /** albatrossd has answered unikernel info at least once, in this run of the program or in the one before. */
-  get infoAnswered(): boolean {
-    return this.#lastInfo !== null || this.#infoAnsweredBefore;
+  /** When the last info that vmmd answered was asked for, in this run of the program or before; null if it never did. */
+  get infoAskedUs(): number | null {
+    return this.#infoAskedUs;
   }
 
-  /** What unikernel info said last, by full name; null as long as vmmd has never answered. */
+  /** What unikernel info said last, by full name; null as long as vmmd has not answered in this run of the program. */
   get listedVms(): ReadonlyMap<string, VmInfo> | null {
-    return this.#lastInfo?.vms ?? null;
+    return this.#listed;
   }
 
-  /** Says that this VM was alive when the program last ran. Ignored once the VM is known. */
+  /** Says when an earlier run of the program asked for the last info that it had an answer to. */
+  expectInfo(askedUs: number): void {
+    this.#infoAskedUs ??= askedUs;
+  }
+
+  /** Says what an earlier run of the program knew of a VM that was not gone. Ignored once the VM is known. */
   expect(name: Name, before: ExpectedVm): void {
     const fullName = formatName(name);
     if (name.label === null || this.#vms.find(fullName) !== undefined) return;
-    const identity = identify(this.host, pathText(name.path), name.label, fullName);
-    this.#expected.set(fullName, { ...identity, ...before });
-    if (before.cpus !== null) this.#infoAnsweredBefore = true;
+    const vms = before.heardUs === null ? this.#unsent : this.#expected;
+    vms.set(fullName, { ...identify(this.host, fullName), ...before, sample: null, usagePercent: null });
   }
 
   /** Takes one sample in. A name without a label is a path's, not a VM's, and is ignored. */
@@ -141,13 +136,13 @@ export class HostVms implements VmHost {
     const fullName = formatName(name);
     const index = this.#vms.indexOf(fullName);
     const vm = this.#vms.at(index);
-    const goneAtUs = vm === undefined ? null : this.#goneSince(this.#signsOf(vm), sample.arrivalUs);
+    const goneAtUs = vm === undefined ? null : this.#goneSince(signsOf(vm), sample.arrivalUs);
     if (vm !== undefined && goneAtUs === null) {
       this.#replace(nextSample(vm, sample, this), index);
       return;
     }
     if (vm !== undefined && goneAtUs !== null) this.#remember(vm, goneAtUs);
-    const identity = vm?.identity ?? identify(this.host, pathText(name.path), name.label, fullName);
+    const identity = vm?.identity ?? identify(this.host, fullName);
     this.#vms.put(this.#welcome(identity, sample), index);
   }
 
@@ -159,18 +154,20 @@ export class HostVms implements VmHost {
     const infos = new Map<string, VmInfo>();
     for (const { name, info } of entries) {
       const fullName = formatName(name);
-      infos.set(fullName, vmInfoFrom(info, this.#lastInfo?.vms.get(fullName)));
+      infos.set(fullName, vmInfoFrom(info, this.#listed?.get(fullName)));
       yield;
     }
-    if (this.#lastInfo !== null && askedAtUs < this.#lastInfo.askedAtUs) return;
-    this.#lastInfo = { askedAtUs, vms: infos };
+    if (this.#infoAskedUs !== null && askedAtUs < this.#infoAskedUs) return;
+    // what has been gone until now is not brought back by being listed
+    this.sweep(nowUs);
+    this.#listed = infos;
+    this.#infoAskedUs = askedAtUs;
 
-    // those that come while this goes on know of it already
+    // those that come while this goes on know of it already; a later answer may overtake this one
     const gone: Vm[] = [];
     for (const { fullName } of [...this.#vms.columns().vms]) {
       yield;
-      // a later answer has overtaken this one
-      if (this.#lastInfo.vms !== infos) return;
+      if (this.#listed !== infos) return;
       const index = this.#vms.indexOf(fullName);
       const before = this.#vms.at(index);
       if (before === undefined) continue;
@@ -180,14 +177,23 @@ export class HostVms implements VmHost {
           ? afterOmission(before, askedAtUs, nowUs, this)
           : afterListing(before, info, askedAtUs, this);
       if (vm !== before) this.#replace(vm, index);
-      if (this.#goneSince(this.#signsOf(vm), nowUs) !== null) gone.push(vm);
+      if (this.#goneSince(signsOf(vm), nowUs) !== null) gone.push(vm);
     }
-    for (const [fullName, vm] of this.#expected) {
-      const isListed = infos.has(fullName);
-      const listedUs = isListed ? askedAtUs : null;
-      this.#expected.set(fullName, { ...vm, listedUs, missedInfos: isListed ? 0 : vm.missedInfos + 1 });
+    for (const [fullName, vm] of [...this.#expected]) {
+      yield;
+      if (this.#listed !== infos) return;
+      if (this.#expected.has(fullName)) this.#expected.set(fullName, unheardAfter(vm, infos.get(fullName)));
     }
     this.#dropGone(gone, nowUs, nowUs);
+    for (const fullName of this.#unsent.keys()) if (!infos.has(fullName)) this.#unsent.delete(fullName);
+    for (const [fullName, info] of infos) {
+      yield;
+      if (this.#listed !== infos) return;
+      if (fullName.endsWith(":") || this.#vms.indexOf(fullName) >= 0 || this.#expected.has(fullName))
+        continue;
+      const vm = this.#unsent.get(fullName) ?? neverHeard(identify(this.host, fullName), askedAtUs);
+      this.#unsent.set(fullName, unheardAfter(vm, info));
+    }
   }
 
   /** Replaces the host's policies by these. */
@@ -206,7 +212,7 @@ export class HostVms implements VmHost {
     for (let i = 0; i < vms.length; i++) {
       const vm = vms[i] as Vm;
       const silenceUs = nowUs - (heardUs[i] ?? 0);
-      if (silenceUs >= this.deathTimeoutUs && this.#goneSince(this.#signsOf(vm), nowUs) !== null) continue;
+      if (silenceUs >= this.deathTimeoutUs && this.#goneSince(signsOf(vm), nowUs) !== null) continue;
       const state = this.#stateOf(silenceUs, staleUs, hasGauge[i] === 1);
       if (group[i] !== lastGroup) snapshot.groupStarts.push(snapshot.vms.length);
       lastGroup = group[i] ?? 0;
@@ -216,9 +222,10 @@ export class HostVms implements VmHost {
       if (isServed) snapshot.served?.push(vm);
       else snapshot.served ??= snapshot.vms.slice(0, -1);
     }
-    for (const vm of this.#expected.values()) {
+    for (const vm of this.#unheard()) {
       if (this.#goneSince(vm, nowUs) !== null) continue;
-      const state = nowUs - vm.heardUs >= this.deathTimeoutUs ? "silent" : "missing";
+      const isSilent = nowUs - (vm.heardUs ?? vm.firstSeenUs) >= this.deathTimeoutUs;
+      const state = isSilent ? "silent" : vm.heardUs === null ? "warming" : "missing";
       snapshot.unheard.push({ ...vm, state });
     }
     // what vmmd has not repeated for so long is not known to hold any more
@@ -238,8 +245,9 @@ export class HostVms implements VmHost {
 
   cpusGiven(fullName: string): number | null {
     const heard = this.#vms.find(fullName);
-    if (heard !== undefined) return cpusGiven(heard);
-    return this.listedVms?.get(fullName)?.cpus ?? this.#expected.get(fullName)?.cpus ?? null;
+    if (heard !== undefined) return pinsOf(heard)?.cpus ?? null;
+    const unheard = this.#expected.get(fullName) ?? this.#unsent.get(fullName);
+    return this.#listed?.get(fullName)?.cpus ?? unheard?.pins?.cpus ?? null;
   }
 
   onImplausible(vm: string, kind: ImplausibleKind, count: number): void {
@@ -247,7 +255,7 @@ export class HostVms implements VmHost {
     this.#warn({ host: this.host, vm, kind });
   }
 
-  /** How many VMs are held, how many are only remembered, and how many have not been heard since the program started. */
+  /** How many VMs are held, how many of those gone are remembered, and how many of an earlier run have not been heard. */
   get sizes(): { readonly vms: number; readonly departed: number; readonly unheard: number } {
     return { vms: this.#vms.size, departed: this.#departed.size, unheard: this.#expected.size };
   }
@@ -255,14 +263,14 @@ export class HostVms implements VmHost {
   #welcome(identity: VmIdentity, sample: Sample): Vm {
     const departed = this.#departed.get(identity.fullName);
     this.#departed.delete(identity.fullName);
-    const before = this.#expected.get(identity.fullName);
+    const before = this.#expected.get(identity.fullName) ?? this.#unsent.get(identity.fullName);
     this.#expected.delete(identity.fullName);
+    this.#unsent.delete(identity.fullName);
     const isExpected = before !== undefined && this.#goneSince(before, sample.arrivalUs) === null;
     const isRemembered = departed !== undefined && sample.arrivalUs - departed.goneAtUs < this.deathTimeoutUs;
-    const lastInfo = this.#lastInfo;
     // What a vmmd that has stopped answering once said may be about an earlier VM of this name.
-    const isCurrent = lastInfo !== null && sample.arrivalUs - lastInfo.askedAtUs < this.deathTimeoutUs;
-    const info = isCurrent ? (lastInfo.vms.get(identity.fullName) ?? null) : null;
+    const isCurrent = sample.arrivalUs < this.#listingsEndUs;
+    const info = (isCurrent && this.#listed?.get(identity.fullName)) || null;
     if (info === null) this.#options.needsInfo?.(this.host);
     return firstSample(
       identity,
@@ -277,38 +285,42 @@ export class HostVms implements VmHost {
     );
   }
 
-  /** Since when this VM is gone; null if it is not gone at `nowUs`. */
-  #goneSince({ heardUs, listedUs, missedInfos }: SignsOfLife, nowUs: number): number | null {
-    if (missedInfos >= MISSED_INFOS_UNTIL_GONE) return nowUs;
-    const silentAtUs = heardUs + this.deathTimeoutUs;
-    if (nowUs < silentAtUs) return null;
-    if (listedUs === null) return silentAtUs;
-    // A listing holds for as long as a sample does: vmmd may have stopped answering, too.
-    const unlistedAtUs = listedUs + this.deathTimeoutUs;
-    return nowUs < unlistedAtUs ? null : Math.max(silentAtUs, unlistedAtUs);
+  /** A listing holds for as long as a sample does: vmmd may have stopped answering, too. */
+  get #listingsEndUs(): number {
+    return (this.#infoAskedUs ?? Number.NEGATIVE_INFINITY) + this.deathTimeoutUs;
   }
 
-  #signsOf({ sample, listed, missedInfos }: VmRecord): SignsOfLife {
-    const listedUs = listed ? (this.#lastInfo?.askedAtUs ?? null) : null;
-    return { heardUs: sample.arrivalUs, listedUs, missedInfos };
+  /** Since when this VM is gone; null if it is not gone at `nowUs`. */
+  #goneSince({ heardUs, listed, missedInfos }: SignsOfLife, nowUs: number): number | null {
+    if (missedInfos >= MISSED_INFOS_UNTIL_GONE) return nowUs;
+    const silentAtUs = (heardUs ?? Number.NEGATIVE_INFINITY) + this.deathTimeoutUs;
+    const goneAtUs = listed ? Math.max(silentAtUs, this.#listingsEndUs) : silentAtUs;
+    return nowUs < goneAtUs ? null : goneAtUs;
+  }
+
+  *#unheard(): Generator<Unheard> {
+    yield* this.#expected.values();
+    yield* this.#unsent.values();
   }
 
   /**
-   * Lets go of those of `vms` that are gone, and of the expected ones. `unlistedAtUs`: when unikernel info stopped to list
+   * Lets go of those of `vms` that are gone, and of those not heard. `unlistedAtUs`: when unikernel info stopped to list
    * them, where that is what makes them gone.
    */
   #dropGone(vms: readonly Vm[], nowUs: number, unlistedAtUs = 0): void {
     const gone = new Set<string>();
     for (const { fullName } of vms) {
       const vm = this.#vms.find(fullName);
-      const goneAtUs = vm === undefined ? null : this.#goneSince(this.#signsOf(vm), nowUs);
+      const goneAtUs = vm === undefined ? null : this.#goneSince(signsOf(vm), nowUs);
       if (vm === undefined || goneAtUs === null) continue;
       this.#remember(vm, Math.max(goneAtUs, unlistedAtUs));
       gone.add(fullName);
     }
     this.#vms.remove(gone);
-    for (const [fullName, vm] of this.#expected) {
-      if (this.#goneSince(vm, nowUs) !== null) this.#expected.delete(fullName);
+    for (const vm of this.#unheard()) {
+      if (this.#goneSince(vm, nowUs) === null) continue;
+      this.#expected.delete(vm.fullName);
+      this.#unsent.delete(vm.fullName);
     }
   }
 
@@ -329,7 +341,7 @@ export class HostVms implements VmHost {
   }
 
   #checkAssumedCpus(vm: Vm): void {
-    if (vm.info !== null || vm.usagePercent !== 100 || vm.window === null) return;
+    if (vm.usagePercent !== 100 || vm.window === null || vm.cpus !== 1 || pinsOf(vm) !== null) return;
     const percent = measuredPercent(vm.window, 1);
     if (percent === null || percent <= PROOF_OF_MORE_CPUS_PERCENT) return;
     this.#warn({ host: this.host, vm: vm.fullName, kind: "assumed_cpu", percent });
@@ -342,7 +354,36 @@ export class HostVms implements VmHost {
   }
 }
 
-function identify(host: string, path: string, vm: string, fullName: string): VmIdentity {
-  const { primary, cloneId } = splitCloneName(vm);
-  return { host, path, vm, fullName, primary, cloneId };
+function identify(host: string, fullName: string): VmIdentity {
+  const end = fullName.lastIndexOf(":");
+  const vm = fullName.slice(end + 1);
+  return { host, path: fullName.slice(0, end), vm, fullName, ...splitCloneName(vm) };
+}
+
+function signsOf({ sample, listed, missedInfos }: VmRecord): SignsOfLife {
+  return { heardUs: sample.arrivalUs, listed, missedInfos };
+}
+
+function neverHeard(identity: VmIdentity, firstSeenUs: number): Unheard {
+  return {
+    ...identity,
+    sample: null,
+    usagePercent: null,
+    heardUs: null,
+    firstSeenUs,
+    startSeen: false,
+    startedMs: null,
+    cpuUs: null,
+    pins: null,
+    listed: true,
+    missedInfos: 0,
+    unlistedPolls: 0,
+  };
+}
+
+/** A VM that has not been heard after what info says of it, if anything. */
+function unheardAfter(vm: Unheard, info: VmInfo | undefined): Unheard {
+  if (info !== undefined) return { ...vm, listed: true, missedInfos: 0, pins: info };
+  const unlistedPolls = vm.pins === null ? vm.unlistedPolls + 1 : 0;
+  return { ...vm, listed: false, missedInfos: vm.missedInfos + 1, unlistedPolls };
 }

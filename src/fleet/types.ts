@@ -21,6 +21,9 @@ export interface VmInfo {
   readonly startedMs: number | null;
 }
 
+/** The CPUs of a VM: how many it has, and which of the host's they are. */
+export type Pins = Pick<VmInfo, "cpus" | "cpuids">;
+
 /** What stays the same as long as a VM is known; made once, shared by all of its records. */
 export interface VmIdentity {
   readonly host: string;
@@ -62,31 +65,42 @@ export interface VmRecord extends VmIdentity {
   /** restarts seen, the same one never twice */
   readonly restarts: number;
   readonly info: VmInfo | null;
-  /** the number of CPUs that info gave before the program was restarted; holds until info says otherwise */
-  readonly cpusBefore: number | null;
+  /** the CPUs that info gave before the program was restarted; they hold until info says otherwise */
+  readonly pinsBefore: Pins | null;
+  /** when info says that this incarnation was started, in this run of the program or before; null where it has not said */
+  readonly startedMs: number | null;
   /** the host's last unikernel info listed this VM */
   readonly listed: boolean;
   /** unikernel infos in a row, asked for after the last sample arrived, that did not list this VM */
   readonly missedInfos: number;
+  /** infos asked for since the VM was first seen that did not list it, as long as none ever did */
+  readonly unlistedPolls: number;
 }
 
-/** What is remembered of a VM that was alive when the program last ran. Times are monotonic, of this process. */
-export interface ExpectedVm {
-  /** arrival of its last sample */
-  readonly heardUs: number;
+/** What the program's last run remembered of a VM. Times are monotonic, of this process. */
+export interface ExpectedVm extends Pick<VmRecord, "startSeen" | "startedMs"> {
+  /** arrival of its last sample; null where only unikernel info has told of it so far */
+  readonly heardUs: number | null;
+  /** of a VM that was never heard: when info first listed it */
   readonly firstSeenUs: number;
-  readonly startSeen: boolean;
-  /** as unikernel info gave it; null where info never listed the VM */
-  readonly cpus: number | null;
-  /** when unikernel info was known to list it; null if the last one did not */
-  readonly listedUs: number | null;
+  /** a reading of its counter; null where there was no usable one */
+  readonly cpuUs: number | null;
+  /** as unikernel info gave them; null where info never listed the VM */
+  readonly pins: Pins | null;
+  readonly listed: boolean;
   /** infos in a row that did not list it */
   readonly missedInfos: number;
+  readonly unlistedPolls: number;
 }
 
-/** Such a VM while it has not been heard again: missing, or silent as members of groups are. */
+/**
+ * A VM that has not been heard in this run of the program. One that was heard in an earlier run is `missing`, and one that
+ * info lists and that has never sent anything is `warming`; both are `silent` after death_timeout, if info lists them.
+ */
 export interface UnheardVm extends VmIdentity, ExpectedVm {
-  readonly state: "missing" | "silent";
+  readonly state: Exclude<MemberState, "fresh">;
+  readonly sample: null;
+  readonly usagePercent: null;
 }
 
 /** The VMs that a host's albatrossd listed last, by full name. */
@@ -112,20 +126,20 @@ export interface PolicyRecord {
 export type MemberState = "fresh" | "warming" | "missing" | "silent";
 
 export interface GroupMember {
-  readonly record: VmRecord;
+  readonly record: VmRecord | UnheardVm;
   readonly role: "primary" | "clone";
   /** 0 for the primary */
   readonly cloneId: number;
   readonly state: MemberState;
 }
 
-/** A primary and its clones, derived from the live VMs. */
+/** A primary and its clones, derived from the VMs that are not gone. */
 export interface Group {
   readonly host: string;
   readonly path: string;
   /** the primary's label */
   readonly group: string;
-  /** the primary first, then the clones by id */
+  /** the primary first, then the clones by id; after them those that have not been heard */
   readonly members: readonly GroupMember[];
   /** the primary is not alive */
   readonly orphaned: boolean;
@@ -145,8 +159,8 @@ export interface HostRecord {
   readonly host: string;
   /** its statistics are arriving; the VMs of a host that is not live are not served */
   readonly live: boolean;
-  /** its albatrossd has answered unikernel info at least once */
-  readonly infoAnswered: boolean;
+  /** when the last unikernel info that its albatrossd answered was asked for, monotonic; null if it never did */
+  readonly infoAskedUs: number | null;
   /** steps of counters so far that cannot be */
   readonly implausible: Readonly<Record<ImplausibleKind, number>>;
 }
@@ -167,9 +181,9 @@ export interface FleetSnapshot {
   readonly served: readonly VmRecord[];
   /** the policies of live hosts */
   readonly policies: readonly PolicyRecord[];
-  /** VMs that were alive when the program last ran, have not been heard since and are not gone; in no other list here */
+  /** VMs that are not gone and that this run of the program has not heard; in no other list here */
   readonly unheard: readonly UnheardVm[];
-  /** groups over `vms`; derived at the first call */
+  /** groups over `vms` and `unheard`; derived at the first call */
   groups(): readonly Group[];
   /** the groups that `/metrics` shows: those of live hosts */
   servedGroups(): readonly Group[];

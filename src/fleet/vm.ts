@@ -8,8 +8,15 @@ import {
   type RateWindow,
   startWindow,
 } from "./counters.ts";
-import { INFO_PATIENCE_US, judgeInfo, judgeSample, NO_EVIDENCE, type RestartEvidence } from "./restarts.ts";
-import type { CpuPoint, ExpectedVm, ImplausibleKind, VmIdentity, VmInfo, VmRecord } from "./types.ts";
+import {
+  INFO_PATIENCE_US,
+  judgeInfo,
+  judgeSample,
+  NO_EVIDENCE,
+  type RestartEvidence,
+  type RestartVerdict,
+} from "./restarts.ts";
+import type { CpuPoint, ExpectedVm, ImplausibleKind, Pins, VmIdentity, VmInfo, VmRecord } from "./types.ts";
 
 /** For how many polls a VM waits for unikernel info to list it, before it is taken to have one CPU. */
 const WARMING_POLLS = 2;
@@ -22,11 +29,11 @@ const SMALL_DECREASE_US = 1_000_000;
 
 /** What a VM's host tells about unikernel info as such, and hears of the VM's samples. */
 export interface VmHost {
-  /** vmmd has answered at least once: a VM that it has not listed yet will be listed soon */
-  readonly infoAnswered: boolean;
+  /** null as long as vmmd has never answered; else a VM that it has not listed yet will be listed soon */
+  readonly infoAskedUs: number | null;
   /** how many CPUs the host has: no VM uses more */
   readonly hostCpus: number;
-  /** how many CPUs info last gave the VM of this full name, in this run or before; null where it never did */
+  /** how many CPUs info last gave the VM of this full name; null where it never did */
   cpusGiven(fullName: string): number | null;
   /** a step of the VM's counters cannot be, so that nothing is measured by it */
   onImplausible(vm: string, kind: ImplausibleKind, count: number): void;
@@ -35,7 +42,7 @@ export interface VmHost {
 /** What a VM brings along that comes back: after it was gone, or after the program was. */
 export interface Before {
   readonly departed: Pick<VmRecord, "restarts"> | null;
-  readonly expected: Pick<ExpectedVm, "firstSeenUs" | "startSeen" | "cpus"> | null;
+  readonly expected: ExpectedVm | null;
   /** others of its host were heard for long enough before it: it has just begun */
   readonly isNew: boolean;
 }
@@ -49,8 +56,6 @@ export interface Vm extends VmRecord {
   readonly awaitsFirstSample: boolean;
   /** the last sample came with more CPU than the VM has */
   readonly isImplausible: boolean;
-  /** infos asked for since the VM was first seen that did not list it, as long as none ever did */
-  readonly unlistedPolls: number;
 }
 
 /** A VM at its first sample, or at the first one after it was gone. */
@@ -62,6 +67,9 @@ export function firstSample(
   host: VmHost,
 ): Vm {
   const point = cpuPoint(sample);
+  const heardBefore = expected === null || expected.heardUs === null ? null : expected;
+  const { counted, beganUs, evidence } = judgeFirst(heardBefore, sample, point, info);
+  const resumed = beganUs === null ? heardBefore : null;
   const first: Mutable<Vm> = {
     host: identity.host,
     path: identity.path,
@@ -72,25 +80,40 @@ export function firstSample(
     identity,
     sample,
     cpuUs: point?.cpuUs ?? null,
-    firstSeenUs: expected?.firstSeenUs ?? sample.arrivalUs,
-    startSeen: expected?.startSeen ?? isNew,
+    firstSeenUs: resumed?.firstSeenUs ?? sample.arrivalUs,
+    startSeen: resumed?.startSeen ?? (isNew && beganUs === null),
     usagePercent: null,
     cpus: null,
     rateStart: point,
-    isResumed: expected !== null,
-    restarts: departed?.restarts ?? 0,
+    isResumed: resumed !== null,
+    restarts: (departed?.restarts ?? 0) + counted,
     info,
-    listed: info !== null,
+    startedMs: expected?.startedMs ?? null,
+    listed: info !== null || expected?.listed === true,
     missedInfos: 0,
     window: nextWindow(null, point, sample.intervalUs),
-    evidence: NO_EVIDENCE,
+    evidence,
     awaitsFirstSample: false,
     isImplausible: false,
-    unlistedPolls: 0,
-    cpusBefore: expected?.cpus ?? null,
+    unlistedPolls: resumed?.unlistedPolls ?? 0,
+    pinsBefore: expected?.pins ?? null,
   };
   // age does not count yet
   return measured(first, first.firstSeenUs, host);
+}
+
+/** What a VM's first sample in this run of the program says of restarts since an earlier run heard it. */
+function judgeFirst(
+  before: ExpectedVm | null,
+  { arrivalUs, intervalUs }: Sample,
+  point: CpuPoint | null,
+  info: VmInfo | null,
+): RestartVerdict {
+  const { cpuUs = null, startedMs = null } = before ?? {};
+  if (isOtherStart(startedMs, info)) return { counted: 1, beganUs: arrivalUs, evidence: NO_EVIDENCE };
+  const lostUs = cpuUs === null || point === null ? 0 : cpuUs - point.cpuUs;
+  const isDoubtful = startedMs !== null && lostUs < SMALL_DECREASE_US;
+  return judgeSample(NO_EVIDENCE, { decreased: lostUs > 0, isDoubtful, arrivalUs, intervalUs });
 }
 
 /** The VM one sample later. An arrival before the last one counts as simultaneous with it. */
@@ -130,8 +153,8 @@ export function nextSample(vm: Vm, arrived: Sample, host: VmHost): Vm {
 
 /** The VM after unikernel info listed it. */
 export function afterListing(vm: Vm, info: VmInfo, askedAtUs: number, host: VmHost): Vm {
-  const startedAnew = hasStartedAnew(vm.info, info);
-  const { counted, beganUs, denied, evidence } = judgeInfo(vm.evidence, startedAnew, askedAtUs);
+  const changed = isOtherStart(vm.info === null ? vm.startedMs : vm.info.startedMs, info);
+  const { counted, beganUs, denied, evidence } = judgeInfo(vm.evidence, changed, askedAtUs);
   if (info === vm.info && vm.listed && vm.missedInfos === 0 && evidence === vm.evidence) return vm;
   const next = copyOf(vm);
   next.info = info;
@@ -184,6 +207,7 @@ function copyOf(vm: Vm): Mutable<Vm> {
     isResumed: vm.isResumed,
     restarts: vm.restarts,
     info: vm.info,
+    startedMs: vm.startedMs,
     listed: vm.listed,
     missedInfos: vm.missedInfos,
     window: vm.window,
@@ -191,12 +215,15 @@ function copyOf(vm: Vm): Mutable<Vm> {
     awaitsFirstSample: vm.awaitsFirstSample,
     isImplausible: vm.isImplausible,
     unlistedPolls: vm.unlistedPolls,
-    cpusBefore: vm.cpusBefore,
+    pinsBefore: vm.pinsBefore,
   };
 }
 
-/** Fills in what follows from the rest, as of `nowUs`: the number of CPUs and the gauge. */
+/** Fills in what follows from the rest, as of `nowUs`: start, number of CPUs and the gauge. */
 function measured(vm: Mutable<Vm>, nowUs: number, host: VmHost): Vm {
+  // info has not been compared with the last restart: what it said is of the incarnation before
+  if (vm.evidence.kind === "decrease") vm.startedMs = null;
+  else if (vm.info !== null) vm.startedMs = vm.info.startedMs;
   vm.cpus = knownCpus(vm, nowUs, host);
   const percent = vm.window === null || vm.cpus === null ? null : measuredPercent(vm.window, vm.cpus);
   vm.usagePercent = percent === null ? null : clampPercent(percent);
@@ -208,32 +235,31 @@ function measured(vm: Mutable<Vm>, nowUs: number, host: VmHost): Vm {
  * many as its primary.
  */
 function knownCpus(vm: Vm, nowUs: number, host: VmHost): number | null {
-  const given = cpusGiven(vm);
-  if (given !== null) return given;
-  const isWaiting =
-    host.infoAnswered && vm.unlistedPolls < WARMING_POLLS && nowUs - vm.firstSeenUs < INFO_PATIENCE_US;
-  if (isWaiting) return null;
+  const given = pinsOf(vm);
+  if (given !== null) return given.cpus;
+  const isPatient = vm.unlistedPolls < WARMING_POLLS && nowUs - vm.firstSeenUs < INFO_PATIENCE_US;
+  if (host.infoAskedUs !== null && isPatient) return null;
   return (vm.cloneId > 0 ? host.cpusGiven(`${vm.path}:${vm.primary}`) : null) ?? 1;
 }
 
-/** The number of CPUs that unikernel info last gave, in this run of the program or the one before. */
-export function cpusGiven({ info, cpusBefore }: Pick<VmRecord, "info" | "cpusBefore">): number | null {
-  return info?.cpus ?? cpusBefore;
+/** The CPUs that unikernel info last gave, in this run of the program or before; null where it never did. */
+export function pinsOf({ info, pinsBefore }: Pick<VmRecord, "info" | "pinsBefore">): Pins | null {
+  return info ?? pinsBefore;
 }
 
 /**
  * Whether a decrease to this point may be none of a restart, and info will tell: a small one (FreeBSD's CPU time goes back by
  * milliseconds), or the way back from where the VM never was.
  */
-function isDoubtful({ info, cpuUs, isImplausible }: Vm, point: CpuPoint | null): boolean {
-  if (info === null || info.startedMs === null) return false;
+function isDoubtful({ info, startedMs, cpuUs, isImplausible }: Vm, point: CpuPoint | null): boolean {
+  if ((info === null ? startedMs : info.startedMs) === null) return false;
   return isImplausible || (cpuUs !== null && point !== null && cpuUs - point.cpuUs < SMALL_DECREASE_US);
 }
 
 /** Whether the VM can have used as much CPU over the window as its counters say. */
 function isPlausible(vm: Vm, window: RateWindow, host: VmHost): boolean {
-  const given = cpusGiven(vm);
-  if (given !== null) return (measuredPercent(window, given) ?? 0) <= MAX_USAGE_PERCENT;
+  const given = pinsOf(vm);
+  if (given !== null) return (measuredPercent(window, given.cpus) ?? 0) <= MAX_USAGE_PERCENT;
   return (measuredPercent(window, host.hostCpus) ?? 0) <= 100;
 }
 
@@ -251,7 +277,8 @@ function nextWindow(
   return window === null ? startWindow(point) : extendWindow(window, point, intervalUs);
 }
 
-function hasStartedAnew(before: VmInfo | null, now: VmInfo): boolean {
-  if (before === null || before.startedMs === null || now.startedMs === null) return false;
-  return before.startedMs !== now.startedMs;
+/** Whether info tells of another start than the one known before. */
+function isOtherStart(beforeMs: number | null, info: VmInfo | null): boolean {
+  const startedMs = info?.startedMs ?? null;
+  return beforeMs !== null && startedMs !== null && beforeMs !== startedMs;
 }

@@ -168,7 +168,7 @@ function compare(a: VmIdentity | undefined, b: VmIdentity | undefined): number {
   return compareText(a.path, b.path) || compareText(a.primary, b.primary) || a.cloneId - b.cloneId;
 }
 
-function compareText(a: string, b: string): number {
+export function compareText(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
 }

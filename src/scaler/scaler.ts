@@ -133,12 +133,13 @@ export class Scaler {
     const { clock, log, fleet } = this.#options;
     const isRetry = this.#isOff;
     try {
-      const { groups, bases, expected, lastHolds } = this.#restore();
-      fleet.restore(bases, expected);
+      const restored = this.#restore();
+      const { groups, bases, expected, lastHolds } = restored;
+      fleet.restore(restored);
       this.#rules = new Rules(this.#config, groups);
       this.#transitions = new Transitions(lastHolds);
       const awaited = expected.filter(({ isAwaited }) => isAwaited);
-      const others = expected.length - awaited.length;
+      const others = expected.filter(({ before }) => before.heardUs !== null).length - awaited.length;
       const hosts = awaited.map(({ host }) => host);
       const catchUp = new CatchUp(hosts, () => fleet.unheard <= others);
       this.#catchUp = catchUp;

@@ -23,18 +23,19 @@ policies:
   - path: ":"
     bridges: [service, storage]
   - path: "user:"
-    cpuids: [0, 1, 2, 3]
+    cpuids: [0, 1, 2, 3, 4, 5, 6, 7]
     unikernels: 8
     memory: 2048
     block: 10240
     bridges: [service, storage]
   - path: "ops:"
-    cpuids: [0]
+    cpuids: [8]
     unikernels: 2
     memory: 128
 vms:
   - name: user:web
     memory: 256
+    cpuids: [0, 1] # its clones have 2 and 3, 4 and 5: nobody is short of cores
     share_load_with_clones: true # the load is the whole group's, in percent of one VM
     load:
       sum:
@@ -45,6 +46,7 @@ vms:
         - noise: { amplitude: 6, every: 2s }
   - name: user:db
     cpus: 2
+    cpuids: [6, 7]
     memory: 512
     interfaces: [service, storage]
     load:
@@ -52,9 +54,11 @@ vms:
         - sine: { mean: 45, amplitude: 30, period: 60s }
         - noise: { amplitude: 3 }
   - name: :hello
+    cpuids: [8]
     load: { noise: { mean: 4, amplitude: 3, every: 5s } }
   - name: ops:cron
     memory: 64
+    cpuids: [8]
     load: { steps: [{ at: 0s, percent: 5 }, { at: 60s, percent: 70 }, { at: 80s, percent: 5 }] }
     crashes: [40s, 78s]
     down_for: 2s

@@ -138,10 +138,18 @@ export class World {
   clone(name: Name): Name | null {
     const primary = this.find(name);
     if (primary === undefined) return null;
-    const label = `${name.label}-clone-${1 + this.#highestCloneId(name)}`;
+    const id = 1 + this.#highestCloneId(name);
+    const label = `${name.label}-clone-${id}`;
+    const { cpuids } = primary.spec;
     // A clone does not inherit the times at which its primary comes, crashes and goes.
     const lifetime = { startAtMs: 0, stopAtMs: null, crashesAtMs: [], restartsAtMs: [] };
-    this.#start({ ...primary.spec, ...lifetime, name: { path: name.path, label } });
+    this.#start({
+      ...primary.spec,
+      ...lifetime,
+      // cores of its own: two that have one would starve each other
+      cpuids: cpuids.map((cpu) => cpu + id * cpuids.length),
+      name: { path: name.path, label },
+    });
     this.#listener.event(`${formatName({ path: name.path, label })} is created`);
     return { path: name.path, label };
   }

@@ -77,12 +77,13 @@ export class TraceLines {
     const line = (fields: object) =>
       JSON.stringify({ time: this.#time(this.#clock.nowUs()), host, event: "info", ...fields });
     let vms = [];
-    for (const [name, { cpus, startedMs }] of listed) {
+    for (const [name, { cpus, cpuids, startedMs }] of listed) {
       if (vms.length === MAX_LISTED) {
         yield line({ vms, more: true });
         vms = [];
       }
-      vms.push({ name, cpus, started: startedMs === null ? null : rfc3339(startedMs) });
+      const started = startedMs === null ? null : rfc3339(startedMs);
+      vms.push({ name, cpus, started, cpuids: cpuids === "" ? [] : cpuids.split(",").map(Number) });
     }
     yield line({ vms });
   }

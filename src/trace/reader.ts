@@ -22,7 +22,7 @@ export type TraceEvent =
       readonly name: Name;
       readonly stats: Stats;
     }
-  /** `entries` hold CPUs and start, everything else is empty; more of the same list may follow */
+  /** `entries` hold CPUs, cores and start, everything else is empty; more of the same list may follow */
   | {
       readonly kind: "info";
       readonly timeMs: number;
@@ -277,8 +277,10 @@ function statsOf(rusage: unknown): Stats | null {
 function infoOf(vm: unknown): NamedInfo[] {
   const name = unikernelName(at(vm, "name"));
   const numcpus = Math.max(1, integer(at(vm, "cpus")) ?? 1);
+  const pinned = at(vm, "cpuids");
+  const cpuids = Array.isArray(pinned) ? pinned.flatMap((cpu) => integer(cpu) ?? []) : [];
   const startedMs = time(at(vm, "started"));
-  return name === null ? [] : [{ name, info: infoOfKnown({ numcpus, startedMs }) }];
+  return name === null ? [] : [{ name, info: infoOfKnown({ numcpus, cpuids, startedMs }) }];
 }
 
 function time(value: unknown): number | null {

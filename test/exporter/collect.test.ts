@@ -118,7 +118,7 @@ describe("collectors", () => {
       policy: false,
     };
     const names = await familyNames({ collectors: none });
-    expect(names.every((family) => /^albatross_(up|info_|stats_|group_)/.test(family))).toBe(true);
+    expect(names.every((family) => /^albatross_(up|info_|host_|stats_|group_)/.test(family))).toBe(true);
     expect(names).toContain("albatross_group_clones");
   });
 });

@@ -126,17 +126,19 @@ export function record(
     isResumed: false,
     firstSeenUs: 0,
     startSeen: false,
-    cpusBefore: null,
+    pinsBefore: null,
+    startedMs: change.info?.startedMs ?? null,
     restarts: 0,
     info: null,
     listed: false,
     missedInfos: 0,
+    unlistedPolls: 0,
     ...change,
   };
 }
 
 export function hostRecord(host: string, change: Partial<HostRecord> = {}): HostRecord {
-  return { host, live: true, infoAnswered: true, implausible: { usage: 0, decrease: 0 }, ...change };
+  return { host, live: true, infoAskedUs: 0, implausible: { usage: 0, decrease: 0 }, ...change };
 }
 
 export interface SnapshotParts {

@@ -7,27 +7,37 @@ const HOST = "h";
 const START_S = 1000;
 
 /** A fleet of a program that started at 1000 s, with web last heard 10 s before. */
-function restarted(before: { cpus?: number; heardS?: number } & Partial<ExpectedVm> = {}): TestFleet {
+function restarted(known: Partial<ExpectedVm> & { heardS?: number; infoS?: number } = {}): TestFleet {
   const fleet = new TestFleet().at(START_S);
-  const { cpus = null, heardS = START_S - 10, ...evidence } = before;
+  const { heardS = START_S - 10, infoS, ...before } = known;
+  if (infoS !== undefined) fleet.fleet.expectInfo(HOST, infoS * 1e6);
   fleet.fleet.expect(HOST, parseName("user:web-clone-2"), {
+    ...ALIVE,
     heardUs: heardS * 1e6,
     firstSeenUs: 100e6,
-    startSeen: false,
-    cpus,
-    listedUs: null,
-    missedInfos: 0,
-    ...evidence,
+    ...before,
   });
   return fleet;
 }
+
+const ALIVE: ExpectedVm = {
+  heardUs: 0,
+  firstSeenUs: 0,
+  startSeen: false,
+  startedMs: null,
+  cpuUs: null,
+  pins: null,
+  listed: false,
+  missedInfos: 0,
+  unlistedPolls: 0,
+};
 
 function unheard(fleet: TestFleet): [name: string, state: string][] {
   return fleet.snapshot().unheard.map(({ fullName, state }) => [fullName, state]);
 }
 
 describe("a VM that was alive when the program last ran", () => {
-  test("is missing until it is heard, and in no list but its own", () => {
+  test("is missing until it is heard, a member of its group without a sample", () => {
     const fleet = restarted();
     const snapshot = fleet.snapshot();
     expect(snapshot.unheard).toEqual([
@@ -38,16 +48,16 @@ describe("a VM that was alive when the program last ran", () => {
         fullName: "user:web-clone-2",
         primary: "web",
         cloneId: 2,
+        ...ALIVE,
         heardUs: 990e6,
         firstSeenUs: 100e6,
-        startSeen: false,
-        cpus: null,
-        listedUs: null,
-        missedInfos: 0,
         state: "missing",
+        sample: null,
+        usagePercent: null,
       },
     ]);
-    expect([snapshot.vms, snapshot.groups(), snapshot.served]).toEqual([[], [], []]);
+    expect([snapshot.vms, snapshot.served]).toEqual([[], []]);
+    expect(fleet.group("web")).toMatchObject({ orphaned: true, clones: 1, usagePercent: null });
     expect(fleet.fleet.sizes).toEqual({ vms: 0, departed: 0, unheard: 1 });
   });
 
@@ -60,20 +70,13 @@ describe("a VM that was alive when the program last ran", () => {
   });
 
   test("keeps the number of CPUs that info once gave, for the next run of the program as well", () => {
-    const fleet = restarted({ cpus: 4 }).sample("user:web-clone-2", 1);
-    expect(fleet.vm("user:web-clone-2")).toMatchObject({ info: null, cpus: 4, cpusBefore: 4 });
+    const fleet = restarted({ pins: { cpus: 4, cpuids: "0" } }).sample("user:web-clone-2", 1);
+    expect(fleet.vm("user:web-clone-2")).toMatchObject({ info: null, cpus: 4, pinsBefore: { cpus: 4 } });
   });
 
   test("is not expected when it has been heard already", () => {
     const fleet = new TestFleet().at(START_S).sample("user:web", 1);
-    fleet.fleet.expect(HOST, parseName("user:web"), {
-      heardUs: 0,
-      firstSeenUs: 0,
-      startSeen: false,
-      cpus: null,
-      listedUs: null,
-      missedInfos: 0,
-    });
+    fleet.fleet.expect(HOST, parseName("user:web"), ALIVE);
     expect(unheard(fleet)).toEqual([]);
   });
 
@@ -96,24 +99,24 @@ describe("a VM that was alive when the program last ran", () => {
   });
 
   test("is silent as it was before, until unikernel info says otherwise", () => {
-    const fleet = restarted({ heardS: START_S - 1000, listedUs: (START_S - 20) * 1e6 });
+    const fleet = restarted({ heardS: START_S - 1000, listed: true, infoS: START_S - 20 });
     expect(unheard(fleet)).toEqual([["user:web-clone-2", "silent"]]);
     expect(unheard(fleet.at(START_S + 1).info({}))).toEqual([]);
-    const unanswered = restarted({ heardS: START_S - 1000, listedUs: (START_S - 20) * 1e6 });
+    const unanswered = restarted({ heardS: START_S - 1000, listed: true, infoS: START_S - 20 });
     expect(unheard(unanswered.at(START_S + 880))).toEqual([]);
   });
 
   test("is gone when the infos that left it out before and after make two", () => {
     const fleet = restarted({ missedInfos: 1 })
       .at(START_S + 1)
-      .info({ "user:web": {} });
+      .info({});
     expect(unheard(fleet)).toEqual([]);
   });
 
   test("is gone when two unikernel infos in a row do not list it", () => {
     const fleet = restarted()
       .at(START_S + 1)
-      .info({ "user:web": {} });
+      .info({});
     expect(unheard(fleet)).toHaveLength(1);
     expect(
       unheard(
@@ -143,7 +146,7 @@ describe("a VM that was alive when the program last ran", () => {
 
 describe("the number of CPUs known from before", () => {
   test("holds until unikernel info says otherwise", () => {
-    const fleet = restarted({ cpus: 4 })
+    const fleet = restarted({ pins: { cpus: 4, cpuids: "0" } })
       .at(START_S + 5)
       .sample("user:web-clone-2", 1)
       .at(START_S + 15)
@@ -154,7 +157,7 @@ describe("the number of CPUs known from before", () => {
   });
 
   test("shows that the host's albatrossd has answered: a new VM waits to be listed", () => {
-    const fleet = restarted({ cpus: 4 })
+    const fleet = restarted({ infoS: START_S - 20 })
       .at(START_S + 5)
       .sample("user:new", 1)
       .at(START_S + 15)

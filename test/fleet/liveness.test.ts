@@ -189,13 +189,13 @@ describe("a host", () => {
     fleet.fleet.setLive("h", false);
     fleet.sample(":web", 0).sample(":web", 0, {}, "other");
     expect(fleet.fleet.hosts()).toEqual([
-      { host: "h", live: false, infoAnswered: false, implausible },
-      { host: "other", live: true, infoAnswered: false, implausible },
+      { host: "h", live: false, infoAskedUs: null, implausible },
+      { host: "other", live: true, infoAskedUs: null, implausible },
     ]);
   });
 
-  test("tells whether its vmmd has ever answered", () => {
-    expect(new TestFleet().info({}).fleet.hosts()).toMatchObject([{ host: "h", infoAnswered: true }]);
+  test("tells when the last info was asked for that its vmmd answered", () => {
+    expect(new TestFleet().info({}).fleet.hosts()).toMatchObject([{ host: "h", infoAskedUs: 0 }]);
   });
 });
 

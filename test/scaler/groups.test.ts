@@ -149,11 +149,13 @@ describe("a clone that is decided to go", () => {
     return scenario;
   };
 
-  test("is gone when it misses one tick", () => {
+  test("is gone when it misses two ticks", () => {
     const scenario = victimOf(false);
     scenario.tick();
     expect(scenario.members()).toEqual({ 0: 5, 1: 5 });
     scenario.stop("user:web-clone-1").tick();
+    expect(scenario.members()).toEqual({ 0: 5, 1: "missing" });
+    scenario.tick();
     expect(scenario.members()).toEqual({ 0: 5 });
     expect(scenario.evaluation("user:web").state.outstanding).toBeNull();
   });
@@ -161,7 +163,7 @@ describe("a clone that is decided to go", () => {
   test("stays gone, though the fleet waits for it until death_timeout", () => {
     const scenario = victimOf(false);
     scenario.next(20);
-    scenario.stop("user:web-clone-1").tick();
+    scenario.stop("user:web-clone-1").next(2);
     expect(scenario.evaluation("user:web").clones).toBe(0);
     expect(scenario.next(20)).toEqual(Array(20).fill("hold normal"));
     expect(scenario.evaluation("user:web").clones).toBe(0);
@@ -169,7 +171,7 @@ describe("a clone that is decided to go", () => {
 
   test("is a clone again when it is heard again", () => {
     const scenario = victimOf(false);
-    scenario.mute("user:web-clone-1").tick();
+    scenario.mute("user:web-clone-1").next(2);
     expect(scenario.evaluation("user:web").clones).toBe(0);
     scenario.mute("user:web-clone-1", false).tick();
     expect(scenario.members()).toEqual({ 0: 5, 1: 5 });

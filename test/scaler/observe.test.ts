@@ -1,12 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { FRESH_STATE, type GroupState, groupKey } from "../../src/scaler/rules/types.ts";
-import {
-  type Base,
-  type Bases,
-  NO_BASES,
-  type ObserveInput,
-  observeFleet,
-} from "../../src/scaler/sources/fleet.ts";
+import type { CpuPoint, ExpectedVm } from "../../src/fleet/types.ts";
+import { FRESH_STATE, type GroupState, groupKey, type Observation } from "../../src/scaler/rules/types.ts";
+import { type Bases, NO_BASES, type ObserveInput, observeFleet } from "../../src/scaler/sources/fleet.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { TestFleet } from "../fleet/testFleet.ts";
 import { outstanding, policy } from "./rules.ts";
@@ -15,6 +10,8 @@ import { outstanding, policy } from "./rules.ts";
 class Observer {
   bases: Bases = NO_BASES;
   state: Partial<GroupState> = {};
+  /** of the last tick */
+  observations: readonly Observation[] = [];
   readonly #fleet: TestFleet;
   readonly #warmupPeriodMs: number;
 
@@ -37,6 +34,7 @@ class Observer {
     };
     const { observations, bases } = observeFleet(input);
     this.bases = bases;
+    this.observations = observations;
     return observations.flatMap(({ members }) =>
       members.map(
         (m) => `${m.vm} ${m.usagePercent === null ? m.state : Math.round(m.usagePercent * 10) / 10}`,
@@ -207,13 +205,11 @@ describe("a VM that is young", () => {
 });
 
 describe("a reading from the state file", () => {
-  const saved = (base: Partial<Base> = {}): Bases => {
+  const saved = (): Bases => {
     // Read 30 s before this process's first sample, after 100 s of CPU time.
-    const point: Base = { cpuUs: 100e6, arrivalUs: -30e6, startedMs: null, gone: false, ...base };
-    return {
-      tickUs: -30e6,
-      readings: new Map([[groupKey({ host: "h", path: "", group: "web" }), new Map([[0, point]])]]),
-    };
+    const point: CpuPoint = { cpuUs: 100e6, arrivalUs: -30e6 };
+    const readings = new Map([[groupKey({ host: "h", path: "", group: "web" }), new Map([[0, point]])]]);
+    return { ...NO_BASES, tickUs: -30e6, readings };
   };
 
   test("is where the first window begins", () => {
@@ -263,47 +259,69 @@ describe("a reading from the state file", () => {
   });
 
   test("is not, when info says that the VM started at another time than then", () => {
-    const fleet = expecting(":web").info({ ":web": { startedMs: 2_000 } });
+    const fleet = expecting(":web", { startedMs: 1_000 }).info({ ":web": { startedMs: 2_000 } });
     fleet.sample(":web", 110).at(30).sample(":web", 140);
     const observer = new Observer(fleet);
-    observer.bases = saved({ startedMs: 1_000 });
+    observer.bases = saved();
+    expect(observer.tick()).toEqual(["web 100"]);
+  });
+
+  test("is not, when info says so only after the first sample", () => {
+    const fleet = expecting(":web", { startedMs: 1_000 }).sample(":web", 110).at(5);
+    fleet
+      .info({ ":web": { startedMs: 2_000 } })
+      .at(10)
+      .sample(":web", 115)
+      .at(40)
+      .sample(":web", 145);
+    const observer = new Observer(fleet);
+    observer.bases = { ...saved(), tickUs: -10e6 };
     expect(observer.tick()).toEqual(["web 100"]);
   });
 });
 
 /** A fleet that knows from the state file that this VM was alive. */
-function expecting(vm: string): TestFleet {
+function expecting(vm: string, before: Partial<ExpectedVm> = {}): TestFleet {
   const fleet = new TestFleet();
-  const alive = {
+  fleet.fleet.expect("h", parseName(vm), {
     heardUs: -1e6,
     firstSeenUs: -900e6,
     startSeen: false,
-    cpus: null,
-    listedUs: null,
+    startedMs: null,
+    cpuUs: null,
+    pins: null,
+    listed: false,
     missedInfos: 0,
-  };
-  fleet.fleet.expect("h", parseName(vm), alive);
+    unlistedPolls: 0,
+    ...before,
+  });
   return fleet;
 }
 
 describe("clones that were decided to go", () => {
-  const missing = (state: Partial<GroupState>) => {
+  /** web and web-clone-1, and what a tick every minute sees of them when this one sends, with what is remembered of them. */
+  const group = () => {
     const fleet = new TestFleet().sample(":web", 0).sample(":web-clone-1", 0).at(60);
     fleet.sample(":web", 30).sample(":web-clone-1", 30);
     const observer = new Observer(fleet);
     observer.tick();
-    observer.state = state;
-    fleet.at(120).sample(":web", 60);
-    return { fleet, observer };
+    let atS = 60;
+    const minute = (vms: readonly string[], state: Partial<GroupState>) => {
+      atS += 60;
+      observer.state = state;
+      fleet.at(atS);
+      for (const vm of vms) fleet.sample(vm, atS / 2);
+      return observer.tick();
+    };
+    return { observer, minute };
   };
+  const removing: Partial<GroupState> = { outstanding: outstanding("scale_down underloaded", 1) };
+  const buried: Partial<GroupState> = { tombstones: [{ cloneId: 1, untilMs: 1e9 }] };
+  const both = ["web 50", "web-clone-1 missing"];
 
   test.each([
-    {
-      name: "the one that is asked to",
-      state: { outstanding: outstanding("scale_down underloaded", 1) },
-      gone: true,
-    },
-    { name: "one with a tombstone", state: { tombstones: [{ cloneId: 1, untilMs: 120_001 }] }, gone: true },
+    { name: "the one that is asked to", state: removing, gone: true },
+    { name: "one with a tombstone", state: buried, gone: true },
     {
       name: "not one whose tombstone is over",
       state: { tombstones: [{ cloneId: 1, untilMs: 120_000 }] },
@@ -315,26 +333,197 @@ describe("clones that were decided to go", () => {
       gone: false,
     },
     { name: "not another", state: { outstanding: outstanding("scale_down underloaded", 2) }, gone: false },
-  ])("are gone when they miss a tick: $name", ({ state, gone }) => {
-    expect(missing(state).observer.tick()).toEqual(gone ? ["web 50"] : ["web 50", "web-clone-1 missing"]);
+  ])("are gone when they miss two ticks: $name", ({ state, gone }) => {
+    const { minute } = group();
+    expect(minute([":web"], state)).toEqual(both);
+    expect(minute([":web"], state)).toEqual(gone ? ["web 50"] : both);
+  });
+
+  test("are not, when the primary was not heard at one of them either", () => {
+    const { minute } = group();
+    minute([":web"], removing);
+    expect(minute([], removing)).toEqual(["web missing", "web-clone-1 missing"]);
+    expect(minute([":web"], removing)).toEqual(["web 50"]);
+  });
+
+  test("are not, when they were heard in between", () => {
+    const { minute } = group();
+    minute([":web"], removing);
+    minute([":web", ":web-clone-1"], removing);
+    expect(minute([":web"], removing)).toEqual(both);
+  });
+
+  test("are not for ticks that they missed before it was decided", () => {
+    const { minute } = group();
+    minute([":web"], {});
+    minute([":web"], {});
+    expect(minute([":web"], removing)).toEqual(both);
+    expect(minute([":web"], {})).toEqual(both);
+    expect(minute([":web"], removing)).toEqual(both);
+    expect(minute([":web"], removing)).toEqual(["web 50"]);
   });
 
   test("stay gone when nothing says so any more, until they are heard", () => {
-    const { fleet, observer } = missing({ tombstones: [{ cloneId: 1, untilMs: 120_001 }] });
-    observer.tick();
-    observer.state = {};
-    fleet.at(180).sample(":web", 90);
-    expect(observer.tick()).toEqual(["web 50"]);
-    fleet.at(240).sample(":web", 120).sample(":web-clone-1", 90);
-    expect(observer.tick()).toEqual(["web 50", "web-clone-1 33.3"]);
+    const { minute } = group();
+    minute([":web"], buried);
+    minute([":web"], buried);
+    expect(minute([":web"], {})).toEqual(["web 50"]);
+    expect(minute([":web", ":web-clone-1"], {})).toEqual(["web 50", "web-clone-1 50"]);
+    expect(minute([":web"], {})).toEqual(both);
   });
 
-  test("take a group that has no other member with them", () => {
+  test("are not in a group without a primary: nobody tells whether the host was heard", () => {
     const fleet = new TestFleet().sample(":web-clone-1", 0).at(60).sample(":web-clone-1", 30);
     const observer = new Observer(fleet);
     expect(observer.tick()).toEqual(["web-clone-1 50"]);
+    observer.state = buried;
+    for (const s of [120, 180, 240]) {
+      fleet.at(s);
+      expect(observer.tick()).toEqual(["web-clone-1 missing"]);
+    }
+  });
+
+  test("keep their id while info lists them", () => {
+    const fleet = new TestFleet().info({ ":web": {}, ":web-clone-7": {} });
+    fleet.sample(":web", 0).sample(":web-clone-7", 0).at(60).sample(":web", 30).sample(":web-clone-7", 30);
+    const observer = new Observer(fleet);
+    observer.tick();
+    observer.state = { tombstones: [{ cloneId: 7, untilMs: 1e9 }] };
+    fleet.at(120).sample(":web", 60);
+    observer.tick();
+    expect(fleet.at(180).sample(":web", 90) && observer.tick()).toEqual(["web 50"]);
+    expect(observer.observations).toMatchObject([{ highestListedId: 7 }]);
+    fleet.at(210).info({ ":web": {} }).at(240).sample(":web", 120);
+    observer.tick();
+    expect(observer.observations).toMatchObject([{ highestListedId: 0 }]);
+  });
+});
+
+describe("a VM that info lists and that has sent nothing", () => {
+  test("is a member: warming for death_timeout after it was first listed, then silent", () => {
+    const listed = { ":web": {}, ":web-clone-2": {} };
+    const fleet = new TestFleet().sample(":web", 0).at(10).info(listed).at(60).sample(":web", 30);
+    const observer = new Observer(fleet);
+    expect(observer.tick()).toEqual(["web 50", "web-clone-2 warming"]);
+    fleet.at(900).info(listed).sample(":web", 450).at(909.999);
+    expect(observer.tick()).toEqual(["web 50", "web-clone-2 warming"]);
+    fleet.at(910);
+    expect(observer.tick()[1]).toBe("web-clone-2 silent");
+    expect(observer.observations).toMatchObject([{ highestListedId: 2 }]);
+    fleet.at(920).info({ ":web": {} });
+    expect(observer.tick()).toEqual(["web missing"]);
+    expect(observer.observations).toMatchObject([{ highestListedId: 0 }]);
+  });
+
+  test("is not gone for ticks that it misses while it is warming", () => {
+    const fleet = new TestFleet().info({ ":web": {}, ":web-clone-2": {} }).sample(":web", 0);
+    const observer = new Observer(fleet);
+    observer.state = { tombstones: [{ cloneId: 2, untilMs: 1e9 }] };
+    for (const s of [60, 120, 180]) {
+      fleet.at(s).sample(":web", s / 2);
+      expect(observer.tick()).toEqual(["web 50", "web-clone-2 warming"]);
+    }
+  });
+
+  test("as the primary makes no orphans, nor does it tell that its host was heard", () => {
+    const fleet = new TestFleet().info({ ":web": {} }).sample(":web-clone-1", 0).at(60);
+    fleet.sample(":web-clone-1", 30);
+    const observer = new Observer(fleet);
+    expect(observer.tick()).toEqual(["web-clone-1 warming", "web warming"]);
+    expect(fleet.group("web").orphaned).toBe(false);
     observer.state = { tombstones: [{ cloneId: 1, untilMs: 1e9 }] };
-    fleet.at(120);
-    expect(observer.tick()).toEqual([]);
+    for (const s of [120, 180, 240]) {
+      fleet.at(s);
+      expect(observer.tick()).toEqual(["web-clone-1 missing", "web warming"]);
+    }
+  });
+
+  test("may be the only one of its group", () => {
+    const fleet = new TestFleet().sample(":db", 0).sample(":zoo", 0).info({ ":db": {}, ":web-clone-3": {} });
+    const observer = new Observer(fleet);
+    observer.tick();
+    expect(observer.observations.map(({ group, highestListedId }) => [group, highestListedId])).toEqual([
+      ["db", 0],
+      ["web", 3],
+      ["zoo", 0],
+    ]);
+  });
+});
+
+describe("cores", () => {
+  /** A minute in which VMs use so many percent of one CPU each, pinned to these cores. */
+  const minute = (
+    vms: Readonly<Record<string, { cpuids: number[]; numcpus?: number; percent: number | null }>>,
+  ) => {
+    const fleet = new TestFleet().info(vms);
+    for (const vm of Object.keys(vms)) fleet.sample(vm, 0);
+    fleet.at(60);
+    for (const [vm, { percent }] of Object.entries(vms))
+      if (percent !== null) fleet.sample(vm, (60 * percent) / 100);
+    const observer = new Observer(fleet);
+    observer.tick();
+    return observer.observations.map(({ members, leastUsedCpu }) => ({
+      starved: members.filter((member) => member.starved).map(({ vm }) => vm),
+      leastUsedCpu,
+    }));
+  };
+
+  test("are used up by several VMs together, of whatever groups: all of them are starved", () => {
+    expect(
+      minute({
+        ":db": { cpuids: [0], percent: 60 },
+        ":web": { cpuids: [0], percent: 35 },
+        ":web-clone-1": { cpuids: [1], percent: 30 },
+      }),
+    ).toEqual([
+      { starved: ["db"], leastUsedCpu: { cpu: 1, usagePercent: 30 } },
+      { starved: ["web"], leastUsedCpu: { cpu: 1, usagePercent: 30 } },
+    ]);
+  });
+
+  test("below 95 % have something left", () => {
+    expect(minute({ ":web": { cpuids: [0], percent: 94.9 } })[0]?.starved).toEqual([]);
+    expect(minute({ ":web": { cpuids: [0], percent: 95 } })[0]?.starved).toEqual(["web"]);
+  });
+
+  test("have each an equal part of a VM that is pinned to several: all of them have to be used up", () => {
+    const wide = { cpuids: [0, 1], numcpus: 2, percent: 150 };
+    expect(minute({ ":db": { cpuids: [1], percent: 20 }, ":web": wide })).toEqual([
+      { starved: ["db"], leastUsedCpu: { cpu: 0, usagePercent: 75 } },
+      { starved: [], leastUsedCpu: { cpu: 0, usagePercent: 75 } },
+    ]);
+    const all = minute({
+      ":a": { cpuids: [0], percent: 20 },
+      ":db": { cpuids: [1], percent: 20 },
+      ":web": wide,
+    });
+    expect(all.map(({ starved }) => starved)).toEqual([["a"], ["db"], ["web"]]);
+  });
+
+  test("of a host are told by the lowest number where several have the least on them", () => {
+    expect(
+      minute({ ":a": { cpuids: [3], percent: 20 }, ":b": { cpuids: [1], percent: 20 } })[0],
+    ).toMatchObject({
+      leastUsedCpu: { cpu: 1, usagePercent: 20 },
+    });
+  });
+
+  test("of which nothing is known starve nobody, and are not the least used", () => {
+    expect(minute({ ":a": { cpuids: [0], percent: null }, ":b": { cpuids: [], percent: 100 } })).toEqual([
+      { starved: [], leastUsedCpu: null },
+      { starved: [], leastUsedCpu: null },
+    ]);
+  });
+
+  test("are of one host: another's have the same numbers", () => {
+    const fleet = new TestFleet().info({ ":web": { cpuids: [0] } });
+    fleet.sample(":web", 0).sample(":web", 0, {}, "other").at(60);
+    fleet.sample(":web", 60).sample(":web", 60, {}, "other");
+    const observer = new Observer(fleet);
+    observer.tick();
+    expect(observer.observations.map(({ leastUsedCpu }) => leastUsedCpu?.usagePercent ?? null)).toEqual([
+      100,
+      null,
+    ]);
   });
 });

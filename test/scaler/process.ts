@@ -6,9 +6,9 @@ import type { ScalerConfig } from "../../src/config/scaler.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { createLogger, type Logger } from "../../src/log.ts";
 import type { LineLog, LoggedDecision } from "../../src/scaler/report/log.ts";
-import { groupKey, type Source } from "../../src/scaler/rules/types.ts";
+import type { Source } from "../../src/scaler/rules/types.ts";
 import { Scaler, type ScalerFiles } from "../../src/scaler/scaler.ts";
-import { FleetSource, groupOfVm } from "../../src/scaler/sources/fleet.ts";
+import { FleetSource } from "../../src/scaler/sources/fleet.ts";
 import {
   parseState,
   type SavedState,
@@ -166,10 +166,7 @@ export class Process implements Receiver {
 
   #look(): void {
     const snapshot = this.fleet.snapshot({ staleAfterUs: () => Number.POSITIVE_INFINITY });
-    const names = new Map(
-      [...snapshot.groups(), ...snapshot.unheard.map(groupOfVm)].map((group) => [groupKey(group), group]),
-    );
-    for (const [, group] of [...names].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    for (const group of snapshot.groups()) {
       const told = this.scaler.explain(group);
       if (told === null) continue;
       const clone = told.clone ?? told.would?.clone ?? "";

@@ -8,10 +8,10 @@ import {
   type Outstanding,
   type RememberedGroup,
 } from "../../src/scaler/rules/types.ts";
-import { type Bases, groupOfVm } from "../../src/scaler/sources/fleet.ts";
+import { type Bases, groupOfVm, NO_BASES } from "../../src/scaler/sources/fleet.ts";
 import { parseState, type Restored, restoreState, statePieces } from "../../src/scaler/state/savedState.ts";
 import { parseName } from "../../src/wire/names.ts";
-import { record } from "../exporter/records.ts";
+import { hostRecord, record } from "../exporter/records.ts";
 import { ours, outstanding } from "./rules.ts";
 
 const WALL_MS = Date.parse("2026-01-01T00:00:00Z");
@@ -34,11 +34,11 @@ function saved({ state = {}, vms = [], lastHold }: Saved): string {
     vms.map((vm) => {
       const { cpuUs } = vm;
       const { arrivalUs } = vm.sample;
-      const reading = { cpuUs: cpuUs ?? 0, arrivalUs, gone: false };
+      const reading = { cpuUs: cpuUs ?? 0, arrivalUs };
       return [groupKey(groupOfVm(vm)), new Map([[vm.cloneId, reading]])];
     }),
   );
-  return textOf({ groups, bases: { tickUs: NOW_US, readings } }, vms, lastHold);
+  return textOf({ groups, bases: { tickUs: NOW_US, readings, missedTicks: new Map() } }, vms, lastHold);
 }
 
 interface Memory {
@@ -47,7 +47,8 @@ interface Memory {
 }
 
 function textOf({ groups, bases }: Memory, vms: readonly VmRecord[], lastHold: string | null = null): string {
-  const snapshot = { nowUs: NOW_US, wallMs: WALL_MS, vms, unheard: [] };
+  const hosts = [hostRecord("h", { infoAskedUs: NOW_US - 10_000_000 })];
+  const snapshot = { nowUs: NOW_US, wallMs: WALL_MS, hosts, vms, unheard: [] };
   const targets = new Map([["h", "/run/h"]]);
   return [...statePieces({ groups, targets, fleet: { bases, snapshot }, lastHold: () => lastHold })].join("");
 }
@@ -82,9 +83,9 @@ const web = running("web", { cpuUs: 1_234_567, arrivalUs: NOW_US - 3_000_001, fi
 describe("a state file", () => {
   test("is JSON that a person can read, one group and one VM a line", () => {
     expect(saved({ vms: [web], lastHold: "normal" })).toMatchInlineSnapshot(`
-      "{"version":2,"time_ms":1767225600000,"hosts":[{"host":"h","endpoint":"/run/h"}],"groups":[
+      "{"version":2,"time_ms":1767225600000,"hosts":[{"host":"h","endpoint":"/run/h","info_ms":1767225590000}],"groups":[
       {"host":"h","path":"user","group":"web","high_ticks":0,"low_ticks":0,"last_action_ms":null,"outstanding":null,"tombstones":[],"ours":[],"known_clones":null,"side":null,"row":0,"last_scale_up_ms":null,"last_scale_down_ms":null,"flap_factor":1,"last_hold":"normal"}],"members":[
-      {"host":"h","name":"user:web","heard_ms":1767225596999.999,"first_seen_ms":1767220600000.001,"start_seen":false,"cpus":null,"started_ms":null,"listed":false,"missed_infos":0,"base":{"at_ms":1767225596999.999,"cpu_us":1234567},"gone":false}]}
+      {"host":"h","name":"user:web","heard_ms":1767225596999.999,"first_seen_ms":1767220600000.001,"start_seen":false,"cpus":null,"cpuids":"","started_ms":null,"listed":false,"missed_infos":0,"unlisted_polls":0,"base":{"at_ms":1767225596999.999,"cpu_us":1234567},"missed_ticks":0}]}
       "
     `);
   });
@@ -156,7 +157,7 @@ describe("a state file", () => {
         const groups = new Map(
           all.map(([name, state]) => [groupKey(name), { key: groupKey(name), ...name, state }]),
         );
-        const text = textOf({ groups, bases: { tickUs: NOW_US, readings: new Map() } }, []);
+        const text = textOf({ groups, bases: { ...NO_BASES, tickUs: NOW_US } }, []);
         const after = restoreState(parseState(text), {
           now: { nowUs: NOW_US, wallMs: WALL_MS },
           pollIntervalMs: POLL_MS,
@@ -200,12 +201,7 @@ describe("a state file", () => {
           const { cpuUs, info } = vm;
           const { arrivalUs } = vm.sample;
           const startedMs = info?.startedMs ?? null;
-          expect(base).toEqual({
-            cpuUs,
-            arrivalUs: arrivalUs + shiftUs,
-            gone: false,
-            startedMs,
-          });
+          expect(base).toEqual({ cpuUs, arrivalUs: arrivalUs + shiftUs });
           // as old as it was seen, or as info says if that is more
           const startedUs = startedMs === null ? vm.firstSeenUs : NOW_US + (startedMs - WALL_MS) * 1000;
           const bornUs = Math.min(vm.firstSeenUs, startedUs);
@@ -216,9 +212,12 @@ describe("a state file", () => {
               heardUs: arrivalUs + shiftUs,
               firstSeenUs: Math.min(arrivalUs, bornUs) + shiftUs,
               startSeen: false,
-              cpus: info?.cpus ?? null,
-              listedUs: null,
+              startedMs,
+              cpuUs,
+              pins: info === null ? null : { cpus: info.cpus, cpuids: "0" },
+              listed: false,
               missedInfos: vm.missedInfos,
+              unlistedPolls: 0,
             },
             isAwaited: arrivalUs > NOW_US - POLL_MS * 1000,
           });
@@ -348,8 +347,15 @@ describe("what is kept of a host", () => {
 
 describe("VMs", () => {
   test("keep their CPUs over any number of restarts while info is out of reach", () => {
-    const unasked = running("web", { arrivalUs: NOW_US, firstSeenUs: 1, cpus: 4, cpusBefore: 4 });
-    expect(restored(saved({ vms: [unasked] })).expected).toMatchObject([{ before: { cpus: 4 } }]);
+    const unasked = running("web", {
+      arrivalUs: NOW_US,
+      firstSeenUs: 1,
+      cpus: 4,
+      pinsBefore: { cpus: 4, cpuids: "0" },
+    });
+    expect(restored(saved({ vms: [unasked] })).expected).toMatchObject([
+      { before: { pins: { cpus: 4, cpuids: "0" } } },
+    ]);
   });
 
   test.each(["0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])("may have been started in %s", (started) => {
@@ -406,7 +412,15 @@ describe("every wall time of a file", () => {
   const times = [...text.matchAll(/"(\w+_ms)":(\d[\d.]*)/g)].map(([whole, key]) => ({ whole, key }));
 
   test("is tried here", () => {
-    const keys = ["time_ms", "last_action_ms", "since_ms", "until_ms", "heard_ms", "first_seen_ms"];
+    const keys = [
+      "time_ms",
+      "info_ms",
+      "last_action_ms",
+      "since_ms",
+      "until_ms",
+      "heard_ms",
+      "first_seen_ms",
+    ];
     expect(times.map(({ key }) => key)).toEqual([...keys, "started_ms", "at_ms"]);
   });
 
@@ -418,7 +432,7 @@ describe("every wall time of a file", () => {
       })),
     ),
   )("is at most now when it is read back: $key $value", ({ whole, key, value }) => {
-    const { groups, bases, expected } = restored(text.replace(whole, `"${key}":${value}`));
+    const { groups, bases, expected, infoAskedUs } = restored(text.replace(whole, `"${key}":${value}`));
     const state = groups.get(groupKey(WEB))?.state;
     for (const ms of [state?.lastActionMs, state?.outstanding?.sinceMs])
       expect(ms).toBeLessThanOrEqual(1_000);
@@ -430,7 +444,7 @@ describe("every wall time of a file", () => {
       usual,
       before?.heardUs,
       before?.firstSeenUs,
-      before?.listedUs ?? 0,
+      infoAskedUs.get("h") ?? 0,
     ]) {
       expect(us).toBeLessThanOrEqual(1_000_000);
       expect(Number.isSafeInteger(us)).toBe(true);

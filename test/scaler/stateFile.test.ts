@@ -54,7 +54,7 @@ const EMPTY = '{"version":2,"time_ms":0,"groups":[],"members":[]}\n';
 const GROUP =
   '{"host":"h","path":"","group":"web","high_ticks":0,"low_ticks":0,"last_action_ms":null,"outstanding":null,"tombstones":[],"ours":[],"known_clones":null,"side":null,"row":0,"flap_factor":1,"last_hold":null}';
 const MEMBER =
-  '{"host":"h","name":":web","heard_ms":0,"first_seen_ms":0,"cpus":1,"started_ms":null,"listed":true,"missed_infos":0,"base":{"at_ms":0,"cpu_us":1},"gone":false}';
+  '{"host":"h","name":":web","heard_ms":0,"first_seen_ms":0,"cpus":1,"cpuids":"0,2","started_ms":null,"listed":true,"missed_infos":0,"unlisted_polls":0,"base":{"at_ms":0,"cpu_us":1},"missed_ticks":0}';
 
 async function folder(): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "state-"));
@@ -101,7 +101,7 @@ describe("reading", () => {
 
   test.each([
     ["every field as it is written", ok],
-    ["no key of a later program", ok.replace('"gone":false', '"gone":false,"more":{"__proto__":1}')],
+    ["no key of a later program", ok.replace('"missed_ticks":0', '"missed_ticks":0,"more":{"__proto__":1}')],
   ])("takes %s", async (_, text) => {
     const path = join(await folder(), "state.json");
     writeFileSync(path, text);
@@ -111,7 +111,9 @@ describe("reading", () => {
       groups: [
         { host: "h", group: "web", highTicks: 0, side: null, row: 0, lastScaleUpMs: null, lastHold: null },
       ],
-      members: [{ name: { path: [], label: "web" }, listed: true, base: { atMs: 0, cpuUs: 1 }, gone: false }],
+      members: [
+        { name: { path: [], label: "web" }, listed: true, base: { atMs: 0, cpuUs: 1 }, missedTicks: 0 },
+      ],
     });
   });
 
@@ -128,7 +130,7 @@ describe("reading", () => {
     ],
     [
       "brackets without end",
-      ok.replace('"gone":false', `"more":${"[".repeat(1e5)}${"]".repeat(1e5)}`),
+      ok.replace('"missed_ticks":0', `"more":${"[".repeat(1e5)}${"]".repeat(1e5)}`),
       "nested too deeply",
     ],
     ["no version", ok.replace('"version":2,', ""), "version undefined"],
@@ -150,9 +152,10 @@ describe("reading", () => {
       ),
       "groups.0.outstanding.reason",
     ],
-    ["a key that is missing", ok.replace(',"gone":false', ""), "members.0.gone"],
+    ["a key that is missing", ok.replace(',"missed_ticks":0', ""), "members.0.missed_ticks"],
     ["a name that is none", ok.replace('":web"', '"web"'), "members.0.name"],
     ["a path where a VM's name belongs", ok.replace('":web"', '"user:"'), "members.0.name"],
+    ["cores that are none", ok.replace('"0,2"', '"0,two"'), "members.0.cpuids"],
     ["no CPU at all", ok.replace('"cpus":1', '"cpus":0'), "members.0.cpus"],
   ])("sets %s aside, says why, counts it and starts afresh", async (_, text, reason) => {
     const path = join(await folder(), "state.json");

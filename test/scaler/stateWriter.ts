@@ -32,7 +32,7 @@ for (let round = 1; ; round++) {
     }),
   );
   const bases = { ...NO_BASES, tickUs: 0 };
-  const snapshot = { nowUs: 0, wallMs: clock.wallMs(), vms: [], unheard: [] };
+  const snapshot = { nowUs: 0, wallMs: clock.wallMs(), hosts: [], vms: [], unheard: [] };
   file.save(function* () {
     for (const piece of statePieces({
       groups,

@@ -27,6 +27,8 @@ export interface WorldOptions {
 export interface VmOptions {
   /** 1 unless given; the load is a share of all of them */
   readonly cpus?: number;
+  /** cores of its own unless given */
+  readonly cpuids?: readonly number[];
   /** how long after the others' its samples arrive */
   readonly delayMs?: number;
 }
@@ -57,6 +59,7 @@ export class World {
   /** those that VMs were ever started on, and whether they are connected */
   readonly #hosts = new Map<string, boolean>();
   readonly #receivers: Receiver[] = [];
+  #cores = 0;
 
   constructor({ samples = EVERY_10_S, info = null }: WorldOptions = {}) {
     this.#intervalUs = (samples ?? EVERY_10_S).everyMs * 1000;
@@ -71,8 +74,9 @@ export class World {
   }
 
   /** A VM starts with this load in percent of its CPUs, or another process in the place of the one of this name. */
-  start(vm: string, percent: number, { cpus = 1, delayMs = 0 }: VmOptions = {}): this {
+  start(vm: string, percent: number, { cpus = 1, cpuids, delayMs = 0 }: VmOptions = {}): this {
     const { host, name } = located(vm);
+    const ownCores = Array.from({ length: cpus }, () => this.#cores++);
     if (!this.#hosts.has(host)) this.#hosts.set(host, true);
     this.#vms.set(vm, {
       called: vm,
@@ -84,6 +88,7 @@ export class World {
       countedUs: this.clock.nowUs(),
       isMuted: false,
       cpus,
+      cpuids: cpuids ?? ownCores,
       delayMs,
     });
     return this;
@@ -149,7 +154,9 @@ export class World {
       if (!isConnected) continue;
       const entries = [...this.#vms.values()]
         .filter((vm) => vm.host === host)
-        .map(({ name, startedMs, cpus }) => ({ name, info: makeInfo({ startedMs, numcpus: cpus }) }));
+        .map(({ name, startedMs, cpus: numcpus, cpuids }) => {
+          return { name, info: makeInfo({ startedMs, numcpus, cpuids }) };
+        });
       for (const receiver of this.#receivers) receiver.recordInfo?.(host, entries, this.clock.nowUs());
     }
     return this;

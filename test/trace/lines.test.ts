@@ -56,7 +56,7 @@ describe("the lines of a trace", () => {
       { name: parseName(":hello"), info: makeInfo() },
     ]);
     expect(listener.lines).toEqual([
-      '{"time":"2026-01-01T00:00:01.500Z","host":"local","event":"info","vms":[{"name":"user:web","cpus":2,"started":"2026-01-01T00:00:00.000Z"},{"name":":hello","cpus":1,"started":null}]}',
+      '{"time":"2026-01-01T00:00:01.500Z","host":"local","event":"info","vms":[{"name":"user:web","cpus":2,"started":"2026-01-01T00:00:00.000Z","cpuids":[0]},{"name":":hello","cpus":1,"started":null,"cpuids":[0]}]}',
     ]);
   });
 

@@ -2,6 +2,7 @@
  * The fleet's samples as observations: each VM's rate over the window since the previous tick, taken from its own
  * counters. What it remembers of a tick is one counter reading per VM.
  */
+import { type Core, HostCores, isStarved } from "../../fleet/cores.ts";
 import type { Fleet } from "../../fleet/fleet.ts";
 import { MOST_HOST_CPUS } from "../../fleet/hostVms.ts";
 import type {
@@ -10,43 +11,41 @@ import type {
   FleetSnapshot,
   GroupMember,
   MemberState,
-  UnheardVm,
   VmIdentity,
   VmRecord,
 } from "../../fleet/types.ts";
-import { cpusGiven } from "../../fleet/vm.ts";
+import { pinsOf } from "../../fleet/vm.ts";
 import type { Name } from "../../wire/names.ts";
-import {
-  type GroupKey,
-  type GroupName,
-  type GroupState,
-  groupKey,
-  type MemberObservation,
-  type Observation,
-  type ObservedState,
-  type Source,
-  type Tick,
+import type {
+  GroupKey,
+  GroupName,
+  GroupState,
+  MemberObservation,
+  Observation,
+  ObservedState,
+  Source,
+  Tick,
 } from "../rules/types.ts";
 
-/** A VM's newest counter reading at a tick. */
-export interface Base extends CpuPoint {
-  /** it was taken for gone at that tick (see `isGone`) */
-  readonly gone: boolean;
-  /** of a reading from the state file only: when that process of the VM had started, null where info did not say */
-  readonly startedMs?: number | null;
-}
-
-/** Where the windows of the next tick begin. */
+/** What a tick leaves for the next one. */
 export interface Bases {
   /** monotonic time of that tick; null before the first, when windows begin at the first samples */
   readonly tickUs: number | null;
-  readonly readings: Readings;
+  /** the VMs' newest counter readings at that tick, by group and clone id: where the next windows begin */
+  readonly readings: ReadonlyMap<GroupKey, ReadonlyMap<number, CpuPoint>>;
+  /** by VM, how many ticks a clone that was decided to go has missed; not those that have missed none */
+  readonly missedTicks: ReadonlyMap<string, number>;
 }
 
-/** Readings by group and clone id. */
-export type Readings = ReadonlyMap<GroupKey, ReadonlyMap<number, Base>>;
+export const NO_BASES: Bases = { tickUs: null, readings: new Map(), missedTicks: new Map() };
 
-export const NO_BASES: Bases = { tickUs: null, readings: new Map() };
+/** A clone that was decided to go is gone when it misses so many ticks at which its primary was heard. */
+export const MISSED_TICKS_UNTIL_GONE = 2;
+
+/** Identifies a VM across ticks. */
+export function vmKey({ host, fullName }: Pick<VmIdentity, "host" | "fullName">): string {
+  return `${host}\n${fullName}`;
+}
 
 /** The group that a VM is a member of. */
 export function groupOfVm({ host, path, primary }: Pick<VmIdentity, "host" | "path" | "primary">): GroupName {
@@ -58,8 +57,16 @@ export interface ExpectedMember {
   readonly host: string;
   readonly name: Name;
   readonly before: ExpectedVm;
-  /** it was heard before the last tick: the others were missing already, or taken for gone */
+  /** it was heard before the last tick: the others were missing already, or taken for gone, or never heard */
   readonly isAwaited: boolean;
+}
+
+/** What an earlier run of the program knew of the fleet. */
+export interface FleetBefore {
+  readonly bases: Bases;
+  readonly expected: readonly ExpectedMember[];
+  /** by host, when the last unikernel info that was answered was asked for */
+  readonly infoAskedUs: ReadonlyMap<string, number>;
 }
 
 /** What the state file keeps of the fleet. Immutable. */
@@ -80,16 +87,21 @@ export class FleetSource implements Source {
   }
 
   /** Puts to use what an earlier run of the program knew, before the first tick. */
-  restore(bases: Bases, expected: readonly ExpectedMember[]): void {
+  restore({ bases, expected, infoAskedUs }: FleetBefore): void {
     this.#bases = bases;
+    for (const [host, askedUs] of infoAskedUs) this.#fleet.expectInfo(host, askedUs);
     for (const { host, name, before } of expected) this.#fleet.expect(host, name, before);
   }
 
   /** Drops the readings of a host that the fleet has forgotten. */
   forgetHost(host: string): void {
-    const { tickUs, readings } = this.#bases;
-    const others = [...readings].filter(([key]) => !key.startsWith(`${host}\n`));
-    this.#bases = { tickUs, readings: new Map(others) };
+    const { tickUs, readings, missedTicks } = this.#bases;
+    const isKept = ([key]: readonly [string, unknown]) => !key.startsWith(`${host}\n`);
+    this.#bases = {
+      tickUs,
+      readings: new Map([...readings].filter(isKept)),
+      missedTicks: new Map([...missedTicks].filter(isKept)),
+    };
     this.#snapshot = this.#now();
   }
 
@@ -99,7 +111,7 @@ export class FleetSource implements Source {
     return this.#now().groups();
   }
 
-  /** How many of the expected VMs have neither been heard nor been found gone. */
+  /** How many of the VMs that an earlier run heard have neither been heard nor been found gone. */
   get unheard(): number {
     return this.#fleet.sizes.unheard;
   }
@@ -152,81 +164,74 @@ interface TickFacts {
   /** since the previous tick */
   readonly windowUs: number;
   readonly warmupMs: number;
-  /** ids of the clones that were decided to go */
-  readonly leaving: ReadonlySet<number>;
 }
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** One observation per group of the snapshot, at the snapshot's time. Pure. */
 export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: ObserveInput): Observed {
-  const live = new Set(snapshot.hosts.filter((host) => host.live).map(({ host }) => host));
-  const windowUs = snapshot.nowUs - (bases.tickUs ?? firstSampleUs);
-  const readings = new Map<GroupKey, ReadonlyMap<number, Base>>();
-  const observations: Observation[] = [];
+  const { nowUs } = snapshot;
+  const windowUs = nowUs - (bases.tickUs ?? firstSampleUs);
+  const hosts = new Map(snapshot.hosts.map(({ host, live }) => [host, { live, cores: new HostCores() }]));
+  const readings = new Map<GroupKey, ReadonlyMap<number, CpuPoint>>();
+  const missedTicks = new Map<string, number>();
+  const observations: Mutable<Observation>[] = [];
+  const pinned: { readonly member: Mutable<MemberObservation>; readonly cores: readonly Core[] }[] = [];
 
-  const observe = (name: GroupName, heard: readonly GroupMember[], unheard: readonly UnheardVm[]) => {
-    const { key, policy, state } = groupOf(name);
-    const leaving = clonesLeaving(state, Math.floor(snapshot.nowUs / 1000));
-    const facts = { snapshot, bases, windowUs, leaving, warmupMs: policy?.warmupPeriodMs ?? 0 };
+  for (const { host, path, group, members: known } of snapshot.groups()) {
+    const { key, policy, state } = groupOf({ host, path, group });
+    const { live = false, cores } = hosts.get(host) ?? {};
+    const facts = { snapshot, bases, windowUs, warmupMs: policy?.warmupPeriodMs ?? 0 };
+    const leaving = clonesLeaving(state, Math.floor(nowUs / 1000));
     const before = bases.readings.get(key);
-    const after = new Map<number, Base>();
+    const after = new Map<number, CpuPoint>();
     const members: MemberObservation[] = [];
-    for (const { record, state } of heard) {
-      const base = before?.get(record.cloneId);
+    let isPrimaryHeard = false;
+    let highestListedId = 0;
+    for (const { record, state, cloneId } of known) {
+      const base = before?.get(cloneId);
       const member = observeMember(record, state, base, facts);
-      const gone = isGone(member, base, facts);
-      const reading = readingOf(record, base, gone);
-      if (reading !== undefined) after.set(record.cloneId, reading);
-      if (!gone) members.push(member);
-    }
-    for (const vm of unheard) {
-      const base = before?.get(vm.cloneId);
-      const member = unmeasured(vm, vm.state);
-      const gone = isGone(member, base, facts);
-      if (base !== undefined) after.set(vm.cloneId, marked(base, gone));
-      if (!gone) members.push(member);
+      const reading = newestReading(record, base);
+      if (reading !== undefined) after.set(cloneId, reading);
+      if (record.listed && cloneId > highestListedId) highestListedId = cloneId;
+      const pins = record.sample === null ? record.pins : pinsOf(record);
+      if (pins !== null && cores !== undefined) {
+        pinned.push({ member, cores: cores.take(pins, member.usagePercent) });
+      }
+      if (member.state === "fresh" || member.state === "warming") {
+        // the primary comes first; one that only info knows of is warming, too
+        if (cloneId === 0) isPrimaryHeard = record.sample !== null;
+        members.push(member);
+        continue;
+      }
+      const isLeaving = leaving.has(cloneId);
+      const missed =
+        (bases.missedTicks.size === 0 ? 0 : (bases.missedTicks.get(vmKey(record)) ?? 0)) +
+        (isLeaving && isPrimaryHeard ? 1 : 0);
+      // it stays gone when the decision is over, until it is heard again or only info still knows it
+      const isGone = missed >= MISSED_TICKS_UNTIL_GONE && (isLeaving || member.state === "missing");
+      if (!isGone) members.push(member);
+      if (isGone || (isLeaving && missed > 0)) missedTicks.set(vmKey(record), missed);
     }
     readings.set(key, after);
-    const { host, path, group } = name;
-    if (members.length > 0) {
-      const hostLive = live.has(host);
-      const observation = {
-        key,
-        host,
-        path,
-        group,
-        hostLive,
-        members,
-        highestListedId: 0,
-        leastUsedCpu: null,
-      };
-      observations.push(observation);
-    }
-  };
+    if (members.length === 0) continue;
+    observations.push({
+      key,
+      host,
+      path,
+      group,
+      hostLive: live,
+      members,
+      highestListedId,
+      leastUsedCpu: null,
+    });
+  }
 
-  const unheard = byGroup(snapshot.unheard);
-  for (const { host, path, group, members } of snapshot.groups()) {
-    const name = { host, path, group };
-    const key = unheard.size === 0 ? "" : groupKey(name);
-    observe(name, members, unheard.get(key) ?? []);
-    unheard.delete(key);
-  }
-  // groups of which no member has been heard since the program started
-  for (const vms of unheard.values()) {
-    const [first] = vms;
-    if (first !== undefined) observe(groupOfVm(first), [], vms);
-  }
-  return { observations, bases: { tickUs: snapshot.nowUs, readings } };
-}
-
-function byGroup(vms: readonly UnheardVm[]): Map<GroupKey, UnheardVm[]> {
-  const groups = new Map<GroupKey, UnheardVm[]>();
-  for (const vm of vms) {
-    const key = groupKey(groupOfVm(vm));
-    const members = groups.get(key);
-    if (members === undefined) groups.set(key, [vm]);
-    else members.push(vm);
-  }
-  return groups;
+  // what a core's VMs use of it together is known now
+  for (const { member, cores } of pinned) member.starved = member.usagePercent !== null && isStarved(cores);
+  const leastUsed = new Map(Array.from(hosts, ([host, { cores }]) => [host, cores.leastUsed()]));
+  for (const observation of observations) observation.leastUsedCpu = leastUsed.get(observation.host) ?? null;
+  return { observations, bases: { tickUs: nowUs, readings, missedTicks } };
 }
 
 const NO_CLONES: ReadonlySet<number> = new Set();
@@ -241,21 +246,13 @@ function clonesLeaving({ tombstones, outstanding }: GroupState, nowMs: number): 
   return ids;
 }
 
-/**
- * A clone that was decided to go is gone when it misses one tick, without waiting for death_timeout. It stays so when the
- * decision is over, until it is heard again or has been silent for so long that only info still knows it.
- */
-function isGone({ cloneId, state }: MemberObservation, base: Base | undefined, facts: TickFacts): boolean {
-  if (state === "fresh" || state === "warming") return false;
-  return facts.leaving.has(cloneId) || (state === "missing" && base?.gone === true);
-}
-
 function observeMember(
-  record: VmRecord,
+  record: GroupMember["record"],
   state: MemberState,
-  base: Base | undefined,
+  base: CpuPoint | undefined,
   { snapshot, bases, windowUs, warmupMs }: TickFacts,
 ): MemberObservation {
+  if (record.sample === null) return unmeasured(record, state);
   const { cpuUs, cpus } = record;
   const { arrivalUs } = record.sample;
   if (state === "silent") return unmeasured(record, "silent");
@@ -276,17 +273,14 @@ function unmeasured({ vm, cloneId }: VmIdentity, state: ObservedState): MemberOb
 
 /**
  * The VM's reading at the previous tick or, where that belongs to another incarnation or another VM of its name, the first
- * sample that rates may begin at; null while there is none.
+ * sample that rates may begin at; null while there is none. One of an earlier run of the program lies before all samples
+ * of this one.
  */
-export function windowStart(record: VmRecord, base: Base | undefined): CpuPoint | null {
+export function windowStart(record: VmRecord, base: CpuPoint | undefined): CpuPoint | null {
   const { rateStart } = record;
   if (base === undefined || rateStart === null) return rateStart;
-  const { startedMs } = base;
-  const isOfNow =
-    startedMs === undefined
-      ? base.arrivalUs >= rateStart.arrivalUs
-      : record.isResumed && canFollow(base, rateStart, cpusGiven(record)) && !isOtherStart(record, startedMs);
-  return isOfNow ? base : rateStart;
+  if (base.arrivalUs >= rateStart.arrivalUs) return base;
+  return record.isResumed && canFollow(base, rateStart, pinsOf(record)?.cpus ?? null) ? base : rateStart;
 }
 
 /** Whether one VM of so many CPUs, if that is known, can have got from one reading to the next; samples come unevenly. */
@@ -294,12 +288,6 @@ function canFollow(base: CpuPoint, next: CpuPoint, cpus: number | null): boolean
   const usedUs = next.cpuUs - base.cpuUs;
   const most = cpus === null ? MOST_HOST_CPUS : 2 * cpus;
   return usedUs >= 0 && usedUs <= most * (next.arrivalUs - base.arrivalUs);
-}
-
-/** Whether info shows that the VM was started at another time than the one of the state file. */
-function isOtherStart({ info }: VmRecord, beforeMs: number | null): boolean {
-  const startedMs = info?.startedMs ?? null;
-  return startedMs !== null && beforeMs !== null && startedMs !== beforeMs;
 }
 
 /** How far info's `started` may be from the first sample of a VM that was seen to start, before a clock must be wrong. */
@@ -310,22 +298,17 @@ const MAX_UNSEEN_MS = 3_600_000;
  * may have been wrong when the VM started.
  */
 export function ageMs(
-  { info, firstSeenUs, startSeen }: Pick<VmRecord, "info" | "firstSeenUs" | "startSeen">,
+  { startedMs, firstSeenUs, startSeen }: Pick<VmRecord, "startedMs" | "firstSeenUs" | "startSeen">,
   { nowUs, wallMs }: Pick<FleetSnapshot, "nowUs" | "wallMs">,
 ): number {
   const seenMs = (nowUs - firstSeenUs) / 1000;
-  const startedAgoMs = wallMs - (info?.startedMs ?? wallMs);
+  const startedAgoMs = wallMs - (startedMs ?? wallMs);
   return startSeen && startedAgoMs > seenMs + MAX_UNSEEN_MS ? seenMs : Math.max(seenMs, startedAgoMs);
 }
 
 /** Where the VM's next window begins: the newest usable sample of its incarnation; nowhere while it has had none. */
-function readingOf(record: VmRecord, before: Base | undefined, gone: boolean): Base | undefined {
-  const { cpuUs, rateStart } = record;
-  const { arrivalUs } = record.sample;
-  if (cpuUs !== null && rateStart !== null) return { cpuUs, arrivalUs, gone };
-  return before === undefined ? undefined : marked(before, gone);
-}
-
-function marked(base: Base, gone: boolean): Base {
-  return base.gone === gone ? base : { ...base, gone };
+function newestReading(record: GroupMember["record"], before: CpuPoint | undefined): CpuPoint | undefined {
+  if (record.sample === null) return before;
+  const { cpuUs, rateStart, sample } = record;
+  return cpuUs !== null && rateStart !== null ? { cpuUs, arrivalUs: sample.arrivalUs } : before;
 }

@@ -5,7 +5,8 @@
  */
 import { z } from "zod";
 import { MAX_CLONE_ID, splitCloneName } from "../../fleet/groups.ts";
-import type { FleetSnapshot, UnheardVm, VmRecord } from "../../fleet/types.ts";
+import type { CpuPoint, FleetSnapshot, UnheardVm, VmRecord } from "../../fleet/types.ts";
+import { pinsOf } from "../../fleet/vm.ts";
 import { messageOf } from "../../systemError.ts";
 import { formatName, pathText, tryParseName } from "../../wire/names.ts";
 import { NOTHING_IN_A_ROW } from "../rules/cloneChanges.ts";
@@ -18,11 +19,13 @@ import {
 } from "../rules/types.ts";
 import {
   ageMs,
-  type Base,
   type Bases,
   type ExpectedMember,
+  type FleetBefore,
   groupOfVm,
+  MISSED_TICKS_UNTIL_GONE,
   NO_BASES,
+  vmKey,
   windowStart,
 } from "../sources/fleet.ts";
 
@@ -81,18 +84,21 @@ const memberSchema = z.object({
     context.addIssue("not a VM's name");
     return z.NEVER;
   }),
-  heardMs: wallMs,
+  /** null: only unikernel info has told of it so far */
+  heardMs: wallMs.nullable(),
   /** by the age that it had, see `ageMs` */
   firstSeenMs: wallMs,
   startSeen: z.boolean().default(false),
   /** from unikernel info */
   cpus: z.int().min(1).nullable(),
+  cpuids: z.string().regex(/^(-?\d+(,-?\d+)*)?$/, "no CPU numbers with commas between"),
   startedMs: wallMs.nullable(),
   listed: z.boolean(),
   missedInfos: count,
+  unlistedPolls: count,
   /** where the window of its next rate begins; null where its CPU time is unusable */
   base: z.object({ atMs: wallMs, cpuUs: count }).nullable(),
-  gone: z.boolean(),
+  missedTicks: count,
 });
 
 const fileSchema = z.object({
@@ -100,12 +106,21 @@ const fileSchema = z.object({
   /** when the tick was that left this state */
   timeMs: wallMs,
   /** the targets; a file of an earlier program does not tell them */
-  hosts: z.array(z.object({ host: z.string(), endpoint: z.string() })).default([]),
+  hosts: z
+    .array(
+      z.object({
+        host: z.string(),
+        endpoint: z.string(),
+        /** when the last unikernel info that was answered was asked for */
+        infoMs: wallMs.nullable().default(null),
+      }),
+    )
+    .default([]),
   groups: z.array(groupSchema),
   members: z.array(memberSchema),
 });
 
-/** What version 1 says of a group otherwise than version 2. */
+/** What version 1 says otherwise than version 2. */
 const groupOfVersion1 = z
   .looseObject({
     outstanding: z.looseObject({ decision: z.unknown(), cloneId }).nullable(),
@@ -125,8 +140,11 @@ const groupOfVersion1 = z
       flapFactor: 1,
     };
   });
+const memberOfVersion1 = z.looseObject({ gone: z.boolean() }).transform(({ gone, ...member }) => {
+  return { ...member, cpuids: "", unlistedPolls: 0, missedTicks: gone ? MISSED_TICKS_UNTIL_GONE : 0 };
+});
 const fileOfVersion1 = z
-  .looseObject({ groups: z.array(groupOfVersion1) })
+  .looseObject({ groups: z.array(groupOfVersion1), members: z.array(memberOfVersion1) })
   .transform((file): unknown => ({ ...file, version: VERSION }))
   .pipe(fileSchema);
 
@@ -214,7 +232,7 @@ export interface StateToSave {
   readonly targets: Targets;
   readonly fleet: {
     readonly bases: Bases;
-    readonly snapshot: Pick<FleetSnapshot, "nowUs" | "wallMs" | "vms" | "unheard">;
+    readonly snapshot: Pick<FleetSnapshot, "nowUs" | "wallMs" | "hosts" | "vms" | "unheard">;
   };
   /** what `Transitions` knows of a group; null for nothing. May be newer than the rest. */
   readonly lastHold: (key: GroupKey) => string | null;
@@ -228,15 +246,18 @@ export function* statePieces({ groups, targets, fleet, lastHold }: StateToSave):
   const { bases, snapshot } = fleet;
   const wall = (us: number) => Math.round(snapshot.wallMs * 1000 + us - snapshot.nowUs) / 1000;
   const wallOfMs = (ms: number) => wall(ms * 1000);
-  const hosts = JSON.stringify(Array.from(targets, ([host, endpoint]) => ({ host, endpoint })));
-  yield `{"version":${VERSION},"time_ms":${wall(bases.tickUs ?? snapshot.nowUs)},"hosts":${hosts},"groups":[`;
+  const hosts = Array.from(targets, ([host, endpoint]) => {
+    const { infoAskedUs = null } = snapshot.hosts.find((known) => known.host === host) ?? {};
+    return { host, endpoint, infoMs: infoAskedUs === null ? null : wall(infoAskedUs) };
+  });
+  const hostsJson = JSON.stringify(renameKeys(hosts, snakeCase));
+  yield `{"version":${VERSION},"time_ms":${wall(bases.tickUs ?? snapshot.nowUs)},"hosts":${hostsJson},"groups":[`;
   yield* lines(groups.values(), ({ key, host, path, group, state }): object => {
     return { host, path, group, ...onClock(state, wallOfMs, wallOfMs), lastHold: lastHold(key) };
   });
   yield '],"members":[';
   yield* lines([...snapshot.vms, ...snapshot.unheard], (vm) => {
-    const base = bases.readings.get(groupKey(groupOfVm(vm)))?.get(vm.cloneId);
-    return memberToSave(vm, base, snapshot, wall);
+    return memberToSave(vm, fleet, wall);
   });
   yield "]}\n";
 }
@@ -257,24 +278,29 @@ function* lines<T>(items: Iterable<T>, toSave: (item: T) => object): Generator<s
 
 function memberToSave(
   vm: VmRecord | UnheardVm,
-  base: Base | undefined,
-  snapshot: StateToSave["fleet"]["snapshot"],
+  { bases, snapshot }: StateToSave["fleet"],
   wall: (us: number) => number,
 ): z.input<typeof memberSchema> {
-  const wasHeard = "sample" in vm;
-  const start = wasHeard ? windowStart(vm, base) : (base ?? null);
+  const { host, fullName: name, startSeen, startedMs, listed, missedInfos, unlistedPolls } = vm;
+  const base = bases.readings.get(groupKey(groupOfVm(vm)))?.get(vm.cloneId);
+  const heardUs = vm.sample === null ? vm.heardUs : vm.sample.arrivalUs;
+  const firstSeenUs = vm.sample === null ? vm.firstSeenUs : snapshot.nowUs - ageMs(vm, snapshot) * 1000;
+  const start = vm.sample === null ? base : windowStart(vm, base);
+  const { cpus, cpuids } = (vm.sample === null ? vm.pins : pinsOf(vm)) ?? { cpus: null, cpuids: "" };
   return {
-    host: vm.host,
-    name: vm.fullName,
-    heardMs: wall(wasHeard ? vm.sample.arrivalUs : vm.heardUs),
-    firstSeenMs: wall(wasHeard ? snapshot.nowUs - ageMs(vm, snapshot) * 1000 : vm.firstSeenUs),
-    startSeen: vm.startSeen,
-    cpus: wasHeard ? (vm.info?.cpus ?? vm.cpusBefore) : vm.cpus,
-    startedMs: (wasHeard ? vm.info?.startedMs : base?.startedMs) ?? null,
-    listed: wasHeard ? vm.listed : vm.listedUs !== null,
-    missedInfos: vm.missedInfos,
-    base: start === null ? null : { atMs: wall(start.arrivalUs), cpuUs: start.cpuUs },
-    gone: base?.gone ?? false,
+    host,
+    name,
+    heardMs: heardUs === null ? null : wall(heardUs),
+    firstSeenMs: wall(firstSeenUs),
+    startSeen,
+    cpus,
+    cpuids,
+    startedMs,
+    listed,
+    missedInfos,
+    unlistedPolls,
+    base: start ? { atMs: wall(start.arrivalUs), cpuUs: start.cpuUs } : null,
+    missedTicks: bases.missedTicks.get(vmKey(vm)) ?? 0,
   };
 }
 
@@ -287,16 +313,12 @@ export interface RestoreOptions {
   readonly targets: Targets;
 }
 
-/** What a saved state is worth now. */
-export interface Restored {
+/**
+ * What a saved state is worth now. `bases` hold the time of the tick after which it was saved, if that is so short a time
+ * ago that ticks simply go on: only then do counters count, and windows of rates reach back across the restart.
+ */
+export interface Restored extends FleetBefore {
   readonly groups: ReadonlyMap<GroupKey, RememberedGroup>;
-  /**
-   * With the time of the tick after which it was saved, if that is so short a time ago that ticks simply go on: only then
-   * do counters count, and windows of rates reach back across the restart.
-   */
-  readonly bases: Bases;
-  /** VMs that were alive */
-  readonly expected: readonly ExpectedMember[];
   readonly lastHolds: ReadonlyMap<GroupKey, string>;
 }
 
@@ -305,6 +327,7 @@ export const NOTHING_RESTORED: Restored = {
   groups: new Map(),
   bases: NO_BASES,
   expected: [],
+  infoAskedUs: new Map(),
   lastHolds: new Map(),
 };
 
@@ -339,34 +362,41 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
     if (lastHold !== null) lastHolds.set(key, lastHold);
   }
 
-  const readings = new Map<GroupKey, Map<number, Base>>();
-  const expected: ExpectedMember[] = [];
-  for (const { host: savedHost, name, base, gone, startedMs, ...member } of saved.members) {
+  const infoAskedUs = new Map<string, number>();
+  for (const { host: savedHost, infoMs } of saved.hosts) {
     const host = hostNow(savedHost);
+    if (host !== null && infoMs !== null) infoAskedUs.set(host, monotonicUs(infoMs));
+  }
+
+  const readings = new Map<GroupKey, Map<number, CpuPoint>>();
+  const missedTicks = new Map<string, number>();
+  const expected: ExpectedMember[] = [];
+  for (const member of saved.members) {
+    const host = hostNow(member.host);
     if (host === null) continue;
+    const { name, base, cpus, cpuids, startedMs, startSeen, listed, missedInfos, unlistedPolls } = member;
     if (base !== null && isFresh) {
       const { primary, cloneId } = splitCloneName(name.label);
       const key = groupKey({ host, path: pathText(name.path), group: primary });
-      const ofGroup = readings.get(key) ?? new Map<number, Base>();
+      const ofGroup = readings.get(key) ?? new Map<number, CpuPoint>();
       readings.set(key, ofGroup);
-      const arrivalUs = monotonicUs(base.atMs);
-      ofGroup.set(cloneId, { cpuUs: base.cpuUs, arrivalUs, gone, startedMs });
+      ofGroup.set(cloneId, { cpuUs: base.cpuUs, arrivalUs: monotonicUs(base.atMs) });
     }
-    // where bases do not count, nothing else would tell that it was gone
-    if (gone && !isFresh) continue;
-    const heardUs = monotonicUs(member.heardMs);
-    const before = {
-      heardUs,
-      firstSeenUs: Math.min(heardUs, monotonicUs(member.firstSeenMs)),
-      startSeen: member.startSeen,
-      cpus: member.cpus,
-      listedUs: member.listed ? tickUs : null,
-      missedInfos: member.missedInfos,
-    };
-    const isAwaited = !gone && heardUs > tickUs - pollIntervalMs * 1000;
-    expected.push({ host, name, before, isAwaited });
+    if (member.missedTicks > 0)
+      missedTicks.set(vmKey({ host, fullName: formatName(name) }), member.missedTicks);
+    // version 1 does not say when info was asked
+    if ((listed || cpus !== null) && !infoAskedUs.has(host)) infoAskedUs.set(host, tickUs);
+    const heardUs = member.heardMs === null ? null : monotonicUs(member.heardMs);
+    const firstSeenUs = Math.min(heardUs ?? now.nowUs, monotonicUs(member.firstSeenMs));
+    const cpuUs = base?.cpuUs ?? null;
+    const pins = cpus === null ? null : { cpus, cpuids };
+    const known = { startSeen, startedMs, cpuUs, pins, listed, missedInfos, unlistedPolls };
+    const isGone = member.missedTicks >= MISSED_TICKS_UNTIL_GONE;
+    const isAwaited = heardUs !== null && heardUs > tickUs - pollIntervalMs * 1000 && !isGone;
+    expected.push({ host, name, before: { heardUs, firstSeenUs, ...known }, isAwaited });
   }
-  return { groups, bases: { tickUs: isFresh ? tickUs : null, readings }, expected, lastHolds };
+  const bases = { tickUs: isFresh ? tickUs : null, readings, missedTicks };
+  return { groups, bases, expected, infoAskedUs, lastHolds };
 }
 
 /** What a target was called that had no name in an earlier program. */
