@@ -179,7 +179,6 @@ let viewed: ArrayBufferLike = new ArrayBuffer(0);
 let view: DataView = new DataView(viewed);
 let at = 0;
 let end = 0;
-let timeEnd = 0;
 let usual = true;
 
 interface StatsMessage {
@@ -215,7 +214,7 @@ export function decodeUsualStats(frame: Uint8Array): StatsMessage | null {
 function readStats(): Stats {
   if (enter(SEQUENCE) !== end) usual = false;
   const usage = readRusage();
-  const ifdata = readList(readInterface);
+  const ifdata = readIfdata();
   const vmm = nextTag() === VMM ? readVmm() : null;
   const memory = nextTag() === KINFO_MEM ? readKinfoMem() : null;
   return { rusage: usage, kinfoMem: memory, vmm, ifdata };
@@ -223,11 +222,19 @@ function readStats(): Stats {
 
 function readRusage(): Rusage {
   const rusageEnd = enter(SEQUENCE);
+  const utimeEnd = enter(SEQUENCE);
+  const utimeSec = nextInt64();
+  const utimeUsec = nextInteger();
+  leave(utimeEnd);
+  const stimeEnd = enter(SEQUENCE);
+  const stimeSec = nextInt64();
+  const stimeUsec = nextInteger();
+  leave(stimeEnd);
   const read: Rusage = {
-    utimeSec: nextSeconds(),
-    utimeUsec: nextMicroseconds(),
-    stimeSec: nextSeconds(),
-    stimeUsec: nextMicroseconds(),
+    utimeSec,
+    utimeUsec,
+    stimeSec,
+    stimeUsec,
     maxrss: nextInt64(),
     ixrss: nextInt64(),
     idrss: nextInt64(),
@@ -247,68 +254,65 @@ function readRusage(): Rusage {
   return read;
 }
 
-function readInterface(): IfData {
-  return {
-    bridge: nextText(),
-    flags: nextInt32(),
-    sendLength: nextInt32(),
-    maxSendLength: nextInt32(),
-    sendDrops: nextInt32(),
-    mtu: nextInt32(),
-    baudrate: nextInt64(),
-    inputPackets: nextInt64(),
-    inputErrors: nextInt64(),
-    outputPackets: nextInt64(),
-    outputErrors: nextInt64(),
-    collisions: nextInt64(),
-    inputBytes: nextInt64(),
-    outputBytes: nextInt64(),
-    inputMcast: nextInt64(),
-    outputMcast: nextInt64(),
-    inputDropped: nextInt64(),
-    outputDropped: nextInt64(),
-  };
-}
-
-function readVmmStat(): VmmStat {
-  return { key: nextText(), value: nextInt64() };
-}
-
-/** The sequences that are the elements of a SEQUENCE. */
-function readList<T>(readElement: () => T): T[] {
-  const elements: T[] = [];
+function readIfdata(): IfData[] {
+  const ifdata: IfData[] = [];
   const listEnd = enter(SEQUENCE);
   while (usual && at < listEnd) {
-    const elementEnd = enter(SEQUENCE);
-    elements.push(readElement());
-    leave(elementEnd);
+    const interfaceEnd = enter(SEQUENCE);
+    ifdata.push({
+      bridge: nextText(),
+      flags: nextInt32(),
+      sendLength: nextInt32(),
+      maxSendLength: nextInt32(),
+      sendDrops: nextInt32(),
+      mtu: nextInt32(),
+      baudrate: nextInt64(),
+      inputPackets: nextInt64(),
+      inputErrors: nextInt64(),
+      outputPackets: nextInt64(),
+      outputErrors: nextInt64(),
+      collisions: nextInt64(),
+      inputBytes: nextInt64(),
+      outputBytes: nextInt64(),
+      inputMcast: nextInt64(),
+      outputMcast: nextInt64(),
+      inputDropped: nextInt64(),
+      outputDropped: nextInt64(),
+    });
+    leave(interfaceEnd);
   }
   leave(listEnd);
-  return elements;
+  return ifdata;
 }
 
 function readVmm(): VmmStat[] {
+  const vmm: VmmStat[] = [];
   const vmmEnd = enter(VMM);
-  const vmm = readList(readVmmStat);
+  if (enter(SEQUENCE) !== vmmEnd) usual = false;
+  while (usual && at < vmmEnd) {
+    const counterEnd = enter(SEQUENCE);
+    vmm.push({ key: nextText(), value: nextInt64() });
+    leave(counterEnd);
+  }
   leave(vmmEnd);
   return vmm;
 }
 
 function readKinfoMem(): KinfoMem {
   const kinfoEnd = enter(KINFO_MEM);
-  const read: KinfoMem = {
-    vsize: nextInt64(),
-    rss: nextInt64(),
-    tsize: nextInt64(),
-    dsize: nextInt64(),
-    ssize: nextInt64(),
-    runtime: nextInt64(),
-    cow: nextInteger(),
-    startSec: nextSeconds(),
-    startUsec: nextMicroseconds(),
-  };
+  const vsize = nextInt64();
+  const rss = nextInt64();
+  const tsize = nextInt64();
+  const dsize = nextInt64();
+  const ssize = nextInt64();
+  const runtime = nextInt64();
+  const cow = nextInteger();
+  const startEnd = enter(SEQUENCE);
+  const startSec = nextInt64();
+  const startUsec = nextInteger();
+  leave(startEnd);
   leave(kinfoEnd);
-  return read;
+  return { vsize, rss, tsize, dsize, ssize, runtime, cow, startSec, startUsec };
 }
 
 function nextTag(): number {
@@ -352,18 +356,6 @@ function nextInt64(): Int64 {
   if (high === 0) return low;
   const number = high * 4294967296 + low;
   return Number.isSafeInteger(number) ? number : view.getBigInt64(start + 2);
-}
-
-/** Steps into a time, whose microseconds come next. */
-function nextSeconds(): Int64 {
-  timeEnd = enter(SEQUENCE);
-  return nextInt64();
-}
-
-function nextMicroseconds(): number {
-  const microseconds = nextInteger();
-  leave(timeEnd);
-  return microseconds;
 }
 
 /** An INTEGER of up to 6 bytes. */
