@@ -63,7 +63,6 @@ async function ticks(groups: number): Promise<Ticked> {
     }),
     decisions: () => ({
       append: () => undefined,
-      setLimits: () => undefined,
       flush: () => Promise.resolve(),
     }),
   };

@@ -12,7 +12,7 @@ import type { Family } from "../exposition/family.ts";
 import { Fleet } from "../fleet/fleet.ts";
 import { MOST_HOST_CPUS, type VmWarning } from "../fleet/hostVms.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
-import type { Logger, Logging } from "../log.ts";
+import type { Logging } from "../log.ts";
 import { filesOnDisk, Scaler } from "../scaler/scaler.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
 import { lockStateFolder, StateFolderError } from "../scaler/state/stateFile.ts";
@@ -34,16 +34,10 @@ export function isRefusal(error: unknown): error is Error {
   return error instanceof ListenError || error instanceof StateFolderError;
 }
 
-interface Running {
-  readonly config: TargetConfig;
-  readonly target: Target;
-}
-
 /** The running program: targets into the fleet, the fleet onto the web and to the scaler. */
 export class Exporter {
   readonly #clock: Clock;
   readonly #logging: Logging;
-  readonly #log: Logger;
   readonly #fleet: Fleet;
   readonly #listeners: Listeners;
   readonly #stream: Broadcast<TraceMessage>;
@@ -54,7 +48,7 @@ export class Exporter {
   /** the folder of the state file, kept from other programs */
   #stateLock: { readonly folder: string; readonly release: () => Promise<void> } | null = null;
   /** the targets that are read, in the order of the configuration */
-  #running: readonly Running[] = [];
+  #running: readonly Target[] = [];
   #ready = false;
   #lastReload: LastReload = { timeMs: 0, problems: [] };
 
@@ -63,7 +57,6 @@ export class Exporter {
     this.#config = config;
     this.#clock = clock;
     this.#logging = logging;
-    this.#log = log;
     this.#metrics = new SelfMetrics(build);
     this.#stream = new Broadcast(() => this.#lines.known(this.#fleet.listedVms()));
     this.#lines = new TraceLines(this.#stream, clock);
@@ -73,7 +66,7 @@ export class Exporter {
       // none where a container hides them
       hostCpus: cpus().length || MOST_HOST_CPUS,
       onWarning: (warning) => log.warn({ ...warning }, VM_WARNINGS[warning.kind]),
-      needsInfo: (host) => this.#running.find(({ config }) => config.name === host)?.target.askInfoSoon(),
+      needsInfo: (host) => this.#running.find(({ config }) => config.name === host)?.askInfoSoon(),
     });
     const observed = new FleetSource(this.#fleet);
     this.#scaler = new Scaler({
@@ -116,7 +109,7 @@ export class Exporter {
     this.configRead();
     this.#ready = true;
     for (const { url } of this.#listeners.addresses) {
-      this.#log.info({ url: `${url}${this.#config.web.telemetryPath}` }, "serving metrics");
+      this.#logging.log.info({ url: `${url}${this.#config.web.telemetryPath}` }, "serving metrics");
     }
   }
 
@@ -151,7 +144,7 @@ export class Exporter {
     this.#ready = false;
     this.#stream.close();
     await Promise.all([this.keepState(), this.#listeners.stop()]);
-    await Promise.all(this.#running.map(({ target }) => target.stop()));
+    await Promise.all(this.#running.map((target) => target.stop()));
     await this.#stateLock?.release();
   }
 
@@ -163,7 +156,7 @@ export class Exporter {
     const next =
       path === null || isKept
         ? null
-        : { folder: dirname(path), release: await lockStateFolder(path, this.#log) };
+        : { folder: dirname(path), release: await lockStateFolder(path, this.#logging.log) };
     try {
       await this.#listeners.apply(web.listenAddresses);
     } catch (error) {
@@ -183,8 +176,8 @@ export class Exporter {
     const kept = this.#running.filter(({ config }) =>
       configs.some((other) => isDeepStrictEqual(config, other)),
     );
-    const ended = this.#running.filter((running) => !kept.includes(running));
-    await Promise.all(ended.map(({ target }) => target.stop()));
+    const ended = this.#running.filter((target) => !kept.includes(target));
+    await Promise.all(ended.map((target) => target.stop()));
     for (const { config } of ended) {
       const successor = configs.find(({ name }) => name === config.name);
       const isSameHost = successor?.socketDir === config.socketDir;
@@ -195,16 +188,16 @@ export class Exporter {
     this.#running = configs.map((config) => {
       const running = kept.find((one) => isDeepStrictEqual(one.config, config));
       if (running !== undefined) return running;
-      const target = new Target(config, this.#sinkOf(config.name), this.#clock, this.#log, {
+      const target = new Target(config, this.#sinkOf(config.name), this.#clock, this.#logging.log, {
         forgetAfterUs: () => this.#config.scaler.defaults.deathTimeoutMs * 1000,
       });
       target.start();
-      return { config, target };
+      return target;
     });
   }
 
   #targets(): readonly TargetSnapshot[] {
-    return this.#running.map(({ target }) => target.snapshot());
+    return this.#running.map((target) => target.snapshot());
   }
 
   #sinkOf(host: string): TargetSink {

@@ -55,7 +55,7 @@ export type TargetOptions = Pick<SubscriptionOptions, "random" | "sampleBudgetBy
 
 /** One Albatross host: its subscriptions, and what albatrossd says about the unikernels in them. */
 export class Target {
-  readonly #config: TargetConfig;
+  readonly config: TargetConfig;
   readonly #sink: TargetSink;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -74,7 +74,7 @@ export class Target {
 
   /** Throws a WireError "name" for a subscription that is no name. */
   constructor(config: TargetConfig, sink: TargetSink, clock: Clock, log: Log, options: TargetOptions = {}) {
-    this.#config = config;
+    this.config = config;
     this.#sink = sink;
     this.#clock = clock;
     this.#log = withFields(log, { host: config.name });
@@ -112,7 +112,7 @@ export class Target {
 
   snapshot(): TargetSnapshot {
     return {
-      name: this.#config.name,
+      name: this.config.name,
       up: this.#live,
       infoReadable: this.#infoReadable,
       infoError: (this.#errors.info ?? this.#errors.policies)?.message ?? null,

@@ -42,7 +42,7 @@ import { Ticker } from "./ticker.ts";
 /** What the scaler writes to. Asked for anew when the configuration names other files. */
 export interface ScalerFiles {
   state(config: ScalerConfig, onOutcome: (outcome: StateFileOutcome) => void): StateStore;
-  decisions(config: ScalerConfig, onFailure: () => void): LineLog;
+  decisions(config: () => ScalerConfig, onFailure: () => void): LineLog;
 }
 
 /** The files that the configuration names, where `resolvePath` places them. */
@@ -54,8 +54,8 @@ export function filesOnDisk({
   return {
     state: ({ stateFile }, onOutcome) =>
       new StateFile({ path: resolvePath(stateFile), clock, log, onOutcome }),
-    decisions: ({ decisionLog, decisionLogMaxBytes: maxBytes, decisionLogFiles: files }, onFailure) =>
-      new DecisionLog({ path: resolvePath(decisionLog), maxBytes, files, log, onFailure }),
+    decisions: (config, onFailure) =>
+      new DecisionLog({ path: resolvePath(config().decisionLog), config, log, onFailure }),
   };
 }
 
@@ -184,7 +184,6 @@ export class Scaler {
       this.#left.push(this.#decisionLog);
       this.#decisionLog = this.#openDecisionLog();
     }
-    this.#decisionLog.setLimits({ maxBytes: config.decisionLogMaxBytes, files: config.decisionLogFiles });
   }
 
   /** Forgets a host that is no target any more, or whose name stands for another now. The fleet has forgotten it already. */
@@ -318,7 +317,10 @@ export class Scaler {
   }
 
   #openDecisionLog(): LineLog {
-    return this.#options.files.decisions(this.#config, () => this.#instruments.decisionLogFailed());
+    return this.#options.files.decisions(
+      () => this.#config,
+      () => this.#instruments.decisionLogFailed(),
+    );
   }
 
   #restore(): Restored {

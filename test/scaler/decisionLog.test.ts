@@ -59,11 +59,11 @@ async function opened({ maxBytes = 1_000, files = 3 } = {}) {
   const path = join(folder, "decisions.ndjson");
   const said: Record<string, unknown>[] = [];
   let failed = 0;
+  const limits = { decisionLogMaxBytes: maxBytes, decisionLogFiles: files };
   const log = new DecisionLog({
     onFailure: () => void failed++,
     path,
-    maxBytes,
-    files,
+    config: () => limits,
     log: createLogger(
       { level: "info", format: "json" },
       { write: (line) => void said.push(JSON.parse(line)) },
@@ -74,7 +74,7 @@ async function opened({ maxBytes = 1_000, files = 3 } = {}) {
     await log.flush();
   };
   const read = (number = 0) => readFileSync(number === 0 ? path : `${path}.${number}`, "utf8");
-  return { folder, path, log, said, write, read, failures: () => failed };
+  return { folder, path, limits, log, said, write, read, failures: () => failed };
 }
 
 /** A line of 100 bytes with its end. */
@@ -205,10 +205,10 @@ test("nothing is written in the turn of whoever tells of it", async () => {
 });
 
 test("the folder is made", async () => {
-  const { folder } = await opened();
+  const { folder, limits } = await opened();
   const path = join(folder, "a", "b.ndjson");
   const silent = createLogger({ level: "error", format: "json" });
-  const log = new DecisionLog({ path, maxBytes: 1_000, files: 2, log: silent, onFailure: () => undefined });
+  const log = new DecisionLog({ path, config: () => limits, log: silent, onFailure: () => undefined });
   log.append(["a"]);
   await log.flush();
   expect(readFileSync(path, "utf8")).toBe("a\n");
@@ -260,10 +260,10 @@ test("sizes are bytes, not characters", async () => {
 });
 
 test("other limits hold from the next line on, and files that are too many then go", async () => {
-  const { folder, log, write } = await opened({ maxBytes: 100, files: 5 });
+  const { folder, limits, write } = await opened({ maxBytes: 100, files: 5 });
   for (let i = 1; i <= 5; i++) await write(line(`${i}`));
   expect(readdirSync(folder)).toHaveLength(5);
-  log.setLimits({ maxBytes: 100, files: 2 });
+  limits.decisionLogFiles = 2;
   await write(line("6"));
   expect(readdirSync(folder).sort()).toEqual(["decisions.ndjson", "decisions.ndjson.1"]);
 });

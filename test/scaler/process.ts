@@ -83,7 +83,6 @@ export class Disk implements ScalerFiles {
       append: (lines) => {
         for (const line of lines) this.lines.push(JSON.parse(line));
       },
-      setLimits: () => undefined,
       flush: () => Promise.resolve(),
     };
   }

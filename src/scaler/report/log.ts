@@ -2,7 +2,7 @@ import { constants, existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { OneAtATime } from "../../clock.ts";
-import { type policyJson, policyNumbers } from "../../config/scaler.ts";
+import { type policyJson, policyNumbers, type ScalerConfig } from "../../config/scaler.ts";
 import { lineBefore, linkedFile } from "../../files.ts";
 import type { Logger } from "../../log.ts";
 import type { Decision, Evaluation, GroupKey, GroupName, Scale } from "../rules/types.ts";
@@ -13,21 +13,22 @@ const MAX_WAITING_CHARACTERS = 16 * 2 ** 20;
 
 export interface DecisionLogOptions {
   readonly path: string;
-  /** A file that a line would make larger than this is rotated first. */
-  readonly maxBytes: number;
-  /** How many files are kept: the current one, `path.1` (the newest of the others), `path.2`... */
-  readonly files: number;
+  /**
+   * As it is now: a file that a line would make larger than the limit is rotated first; so many are kept,
+   * the current one, `path.1` (the newest of the others), `path.2`...
+   */
+  readonly config: () => Pick<ScalerConfig, "decisionLogMaxBytes" | "decisionLogFiles">;
   readonly log: Logger;
   /** told of each append and rotation that failed */
   readonly onFailure: () => void;
 }
 
 /** What the scaler needs of its decision log. */
-export type LineLog = Pick<DecisionLog, "append" | "setLimits" | "flush">;
+export type LineLog = Pick<DecisionLog, "append" | "flush">;
 
 /** Appends lines to a file and rotates it when it is full. Each line is whole, in one file. */
 export class DecisionLog {
-  #options: DecisionLogOptions;
+  readonly #options: DecisionLogOptions;
   #waiting: string[] = [];
   #waitingCharacters = 0;
   readonly #writes = new OneAtATime(() => this.#writeWaiting());
@@ -37,11 +38,6 @@ export class DecisionLog {
 
   constructor(options: DecisionLogOptions) {
     this.#options = options;
-  }
-
-  /** Other bounds from the next line on. */
-  setLimits(limits: Pick<DecisionLogOptions, "maxBytes" | "files">): void {
-    this.#options = { ...this.#options, ...limits };
   }
 
   /** Appends lines (without their ends), later. What cannot be written is said, and lost. */
@@ -85,14 +81,14 @@ export class DecisionLog {
 
   /** Writes as many of the lines as the current file has room for, at least one; returns how many. */
   async #writeToOneFile(lines: readonly string[]): Promise<number> {
-    const { maxBytes } = this.#options;
+    const { decisionLogMaxBytes: maxBytes, decisionLogFiles: files } = this.#options.config();
     const path = await linkedFile(this.#options.path);
     await mkdir(dirname(path), { recursive: true });
     let file = await openForAppending(path);
     try {
       let { size } = await file.stat();
       const [first = ""] = lines;
-      if (size > 0 && size + byteLength(first) > maxBytes && (await this.#rotate(path))) {
+      if (size > 0 && size + byteLength(first) > maxBytes && (await this.#rotate(path, files))) {
         await file.close();
         file = await openForAppending(path);
         size = 0;
@@ -109,8 +105,8 @@ export class DecisionLog {
   }
 
   /** Whether the file was rotated. Where that fails it grows, which is better than losing lines. */
-  async #rotate(path: string): Promise<boolean> {
-    const { files, log, onFailure } = this.#options;
+  async #rotate(path: string, files: number): Promise<boolean> {
+    const { log, onFailure } = this.#options;
     try {
       await rotate(path, files);
       this.#isStuck = false;
