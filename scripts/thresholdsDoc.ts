@@ -16,10 +16,10 @@ const DOCUMENT = "docs/choosing-thresholds.md";
 const PLOT = "docs/what-if.svg";
 const TRACES = "test/fixtures/wire/traces";
 const SETTINGS = [
-  "scale_up_trigger_ticks=3",
   "scale_up_trigger_ticks=1",
-  "cooldown_period=60s",
-  "cooldown_period=20s",
+  "scale_up_trigger_ticks=9",
+  "scale_down_trigger_ticks=4",
+  "scale_down_trigger_ticks=12",
 ];
 
 const PLAYED = {

@@ -108,7 +108,7 @@ function most({ demand, histories }: Drawn): number {
 
 function seriesOf({ demand, meter }: Drawn & { readonly meter: Meter }, panel: number): object[] {
   const axes = { xAxisIndex: panel, yAxisIndex: panel };
-  const endMs = demand.at(-1)?.[0] ?? 0;
+  const endMs = demand.findLast(([, cpus]) => cpus !== null)?.[0] ?? 0;
   const capacity = [...meter.capacities, [endMs, meter.capacities.at(-1)?.[1] ?? 0] as const];
   const line = { ...axes, type: "line", showSymbol: false, silent: true };
   const marks = ({ name, color, symbol }: typeof MORE, isShown: (clones: number) => boolean) => ({

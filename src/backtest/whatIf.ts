@@ -79,14 +79,15 @@ function higher(a: number | null, b: number | null): number | null {
 }
 
 /** More points than pixels show nothing. */
-const CURVE_POINTS = 2_000;
+const CURVE_POINTS = 1_000;
 
 /** What really happened to a group. */
 interface Recorded {
   readonly name: GroupName;
   readonly meter: Meter;
   readonly upThresholdPercent: number;
-  readonly demand: Curve;
+  /** null when there is nothing to draw */
+  readonly demand: Curve | null;
   cloneIds: readonly number[] | null;
 }
 
@@ -110,7 +111,7 @@ export interface Drawn {
 export class WhatIf {
   readonly #base: ScalerConfig;
   readonly #variants: readonly Variant[];
-  readonly #startDelayMs: number;
+  readonly #flags: WhatIfFlags;
   readonly #hosts = new Map<string, PlayedHost>();
   #originMs: number | null = null;
   #startMs: number | null = null;
@@ -118,10 +119,10 @@ export class WhatIf {
   samples = 0;
 
   /** The recorded history is judged by the thresholds of `base`. */
-  constructor(base: ScalerConfig, variants: readonly Variant[], { startDelayMs }: WhatIfFlags) {
+  constructor(base: ScalerConfig, variants: readonly Variant[], flags: WhatIfFlags) {
     this.#base = base;
     this.#variants = variants;
-    this.#startDelayMs = startDelayMs;
+    this.#flags = flags;
   }
 
   /** Takes in the next event of the trace. */
@@ -183,7 +184,7 @@ export class WhatIf {
     const histories = this.#histories();
     return this.#recorded().map(([key, { name, meter, demand }]) => ({
       name,
-      demand: demand.points,
+      demand: demand?.points ?? [],
       histories: [
         { title: "recorded", meter },
         ...this.#variants.map(({ set }, i) => ({
@@ -207,7 +208,7 @@ export class WhatIf {
   #play(host: PlayedHost, { untilMs, loads }: DemandStep): void {
     const startMs = this.#startMs ?? untilMs;
     if (host.nowMs === null) {
-      const startDelayMs = this.#startDelayMs;
+      const { startDelayMs } = this.#flags;
       host.players = this.#variants.map(
         ({ config }) => new Player({ decider: ownRules(config), startMs, startDelayMs }),
       );
@@ -219,7 +220,7 @@ export class WhatIf {
     for (const load of loads) {
       const group = this.#recordedGroup(host, load);
       unheard.delete(groupKey(load));
-      group.demand.push(fromMs, untilMs, load.demand);
+      group.demand?.push(fromMs, untilMs, load.demand);
       const { demand, capacity, cloneIds } = load;
       const before = group.cloneIds ?? cloneIds;
       const came = cloneIds.filter((id) => !before.includes(id)).length;
@@ -230,7 +231,7 @@ export class WhatIf {
       const clones = cloneIds.length;
       group.meter.pass(fromMs, untilMs, { demand, capacity, clones }, group.upThresholdPercent);
     }
-    for (const key of unheard) host.recorded.get(key)?.demand.push(fromMs, untilMs, null);
+    for (const key of unheard) host.recorded.get(key)?.demand?.push(fromMs, untilMs, null);
   }
 
   #recordedGroup(host: PlayedHost, { host: hostName, path, group }: GroupName): Recorded {
@@ -243,7 +244,7 @@ export class WhatIf {
       name,
       meter: new Meter(),
       upThresholdPercent: policy.scaleUpThresholdPercent,
-      demand: new Curve(CURVE_POINTS),
+      demand: this.#flags.plot === null ? null : new Curve(CURVE_POINTS),
       cloneIds: null,
     };
     host.recorded.set(key, recorded);

@@ -25,11 +25,33 @@ describe("backtest", () => {
     expect(decisions.some(({ reason }: { reason: string }) => reason === "at_max")).toBe(true);
   });
 
+  test("plays what would have come of other values, a clone being there when --start-delay says", async () => {
+    const flags = ["--what-if", "--format", "json", "--set", "scale_up_trigger_ticks=1"];
+    const overload = async (...delay: string[]) => {
+      const { code, stdout, stderr } = await runHere(["backtest", ...REAL, ...flags, ...delay]);
+      expect([code, stderr]).toEqual([0, ""]);
+      return JSON.parse(stdout).variants[0].total.overload_minutes;
+    };
+    const [none, usual, minute] = [
+      await overload("--start-delay", "0s"),
+      await overload(),
+      await overload("--start-delay", "1m"),
+    ];
+    expect(usual - none).toBeCloseTo(20 / 60, 1);
+    expect(minute - none).toBeCloseTo(1, 1);
+  });
+
   test.each([
     { args: [], says: /missing required argument 'trace'/ },
     { args: ["--format", "yaml", "x"], says: /--format.*'yaml' is invalid.*table, json/ },
     { args: ["--ticks", "never", "x"], says: /--ticks.*'never' is invalid.*poll, trace/ },
     { args: ["--sets", "a=1", "x"], says: /unknown option '--sets'/ },
+    { args: ["--plot", "plot.svg", "x"], says: /--plot needs --what-if/ },
+    { args: ["--start-delay", "20s", "x"], says: /--start-delay needs --what-if/ },
+    { args: ["--what-if", "--start-delay", "20", "x"], says: /--start-delay.*'20' is invalid.*such as 20s/ },
+    { args: ["--what-if", "--start-delay", "-1s", "x"], says: /--start-delay.*'-1s' is invalid/ },
+    { args: ["--what-if", "--all", "x"], says: /--all has no effect with --what-if/ },
+    { args: ["--what-if", "--ticks", "trace", "x"], says: /--ticks has no effect with --what-if/ },
   ])("$args is wrong usage", async ({ args, says }) => {
     const { code, stdout, stderr } = await runHere(["backtest", ...args]);
     expect([code, stdout]).toEqual([2, ""]);
