@@ -22,7 +22,7 @@ const SPEED = 30;
 const SCALER = {
   poll_interval: "500ms",
   policies: [{ match: "user:*" }],
-  defaults: { cooldown_period: "2s", warmup_period: "500ms" },
+  defaults: { cooldown_period: "2s", warmup_period: "500ms", adopt_clones: true },
 };
 
 const QUERIES = dashboardNames.flatMap(dashboardQueries).filter(({ kind }) => kind !== "variable");

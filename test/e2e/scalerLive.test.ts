@@ -86,11 +86,13 @@ function told(decisions: readonly object[]) {
       decision: kind,
       reason,
       clone,
+      step,
       clones,
       high_ticks,
       low_ticks,
+      text,
     } = decision as ToldDecision;
-    return { host, path, group, decision: kind, reason, clone, clones, high_ticks, low_ticks };
+    return { host, path, group, decision: kind, reason, clone, step, clones, high_ticks, low_ticks, text };
   });
 }
 
@@ -275,12 +277,13 @@ describe("a group that a reload pauses", () => {
     at.host.setLoad("user:web", 130);
     seen = await decided(serving, { ...WEB, reason: "paused" }, seen);
 
-    const would = { decision: "scale_up", reason: "overloaded", clone: "web-clone-1" };
+    const would = { decision: "scale_up", reason: "overloaded", clone: "web-clone-1", step: 1 };
     expect(loggedDecisions(serving)[seen - 1]).toMatchObject({
       decision: "hold",
       would: "scale_up",
       would_reason: "overloaded",
       would_clone: "web-clone-1",
+      would_step: 1,
     });
     expect(await webNow(serving)).toMatchObject({
       decision: "hold",

@@ -17,13 +17,16 @@ export interface ToldDecision {
   readonly decision: string;
   readonly reason: string;
   readonly clone: string | null;
+  readonly step: number | null;
   readonly average_percent: number | null;
   readonly average_for_up_percent: number | null;
   readonly average_for_down_percent: number | null;
   readonly clones: number;
   readonly high_ticks: number;
   readonly low_ticks: number;
-  readonly would: { readonly decision: string; readonly reason: string; readonly clone: string } | null;
+  readonly would: Pick<ToldDecision, "decision" | "reason" | "clone" | "step"> | null;
+  /** not in a backtest */
+  readonly text?: string;
 }
 
 /** Replayed decisions are the live ones: to the letter, but for averages and times, which may differ by less than that. */
@@ -52,8 +55,8 @@ export function expectSame(
 
 /** What has to be the same to the letter. */
 function exactly(one: ToldDecision) {
-  const { host, path, group, decision, reason, clone, clones, high_ticks, low_ticks, would } = one;
-  return { host, path, group, decision, reason, clone, clones, high_ticks, low_ticks, would };
+  const { host, path, group, decision, reason, clone, step, clones, high_ticks, low_ticks, would } = one;
+  return { host, path, group, decision, reason, clone, step, clones, high_ticks, low_ticks, would };
 }
 
 /** A VM of a simulated host; `percent` is its load, or its group's when it shares it with its clones. */
@@ -73,10 +76,11 @@ export async function startSimulated(
   return host;
 }
 
-/** All that `/api/v1/decisions` tells, the oldest first. */
+/** All that `/api/v1/decisions` tells, the oldest first, without the policies, which nobody else tells. */
 export async function apiDecisions(serving: Serving): Promise<ToldDecision[]> {
   const { data } = JSON.parse(await serving.get("/api/v1/decisions?limit=10000"));
-  return (data as ToldDecision[]).toReversed();
+  const told: readonly (ToldDecision & { readonly policy: unknown })[] = data;
+  return told.map(({ policy: _, ...decision }) => decision).toReversed();
 }
 
 /** The lines of a decision log; none when it is not there. */
