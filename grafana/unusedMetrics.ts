@@ -7,8 +7,6 @@ const DELAYS = "The event loop's delay is shown by its median, its slowest hundr
 export const unusedMetrics: Readonly<Record<string, string>> = {
   albatross_info_errors_total:
     "The alert AlbatrossInfoDown tells of albatrossd, with these counts by reason.",
-  albatross_host_cpu_usage_percent:
-    "What VMs use of each core: for whoever places them. The scaler says itself when cores are used up.",
   albatross_stats_implausible_total:
     "Steps of counters that were left out of every figure; the log names the first VM of a host.",
   process_cpu_seconds_total: "The sum of user and system time, which are shown.",

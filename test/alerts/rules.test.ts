@@ -55,6 +55,7 @@ describe.each(recordings)("$record", ({ record, expr }) => {
 /** As the head of alerts/recording.rules.yml says. */
 const LEVELS: Readonly<Record<string, readonly string[]>> = {
   host: ["host"],
+  host_cpu: ["cpu", "host"],
   path: ["host", "path"],
   group: ["host", "path", "group"],
   group_decision: ["host", "path", "group", "decision"],

@@ -1,6 +1,6 @@
 /** What each group is judged by. */
 import { dashed, graph, type Override, timeline } from "../shared/panels.ts";
-import { BY_GROUP, GROUP_LEGEND, GROUPS, ofExporter } from "../shared/selectors.ts";
+import { BY_GROUP, GROUP_LEGEND, GROUPS, HOSTS, ofExporter } from "../shared/selectors.ts";
 import { reasonMappings, reasonNumbers } from "../shared/states.ts";
 import { type Column, type Key, PLACE, placed, table } from "../shared/tables.ts";
 
@@ -158,6 +158,21 @@ export const cooldown = graph(
     ],
     overrides: [coloured("/ ↑$/", "red"), coloured("/ ↓$/", "blue")],
     noValue: "no scale decision yet",
+  },
+  { min: 0 },
+);
+
+export const cores = graph(
+  {
+    title: "Cores that VMs are pinned to",
+    means:
+      "CPU usage of the chosen hosts' cores, summed over the VMs that unikernel info pins to each. VMs all of whose cores are at 95 % or more are starved: their usage says what they got, not what they needed.",
+    todo: "Cores at the top beside idle ones: pin VMs to those. A core without VMs is not here. The reason cores saturated says that it concerns a group.",
+    unit: "percent",
+    decimals: 1,
+    colours: ["green", [95, "red"]],
+    queries: [[`albatross_host_cpu_usage_percent{${HOSTS}}`, ofExporter("{{host}} cpuid {{cpu}}")]],
+    noValue: "no VM is pinned to a core",
   },
   { min: 0 },
 );

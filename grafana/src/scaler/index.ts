@@ -4,7 +4,7 @@ import { dashboard, type Section } from "../shared/layout.ts";
 import { BY_GROUP, GROUP_LEGEND, GROUPS } from "../shared/selectors.ts";
 import { SCALED } from "../shared/states.ts";
 import { decisionsByReason, decisionsOverTime, outstanding, scaleDecisions, settings } from "./decisions.ts";
-import { averages, clones, cooldown, members, states, ticks, usage, why } from "./groups.ts";
+import { averages, clones, cooldown, cores, members, states, ticks, usage, why } from "./groups.ts";
 
 const sections: readonly Section[] = [
   {
@@ -13,7 +13,10 @@ const sections: readonly Section[] = [
     lines: [
       {
         height: 8,
-        panels: [[24, outstanding]],
+        panels: [
+          [16, outstanding],
+          [8, cores],
+        ],
       },
       {
         height: 8,
