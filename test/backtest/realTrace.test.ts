@@ -21,7 +21,7 @@ function inOrder<T extends Expected>(decisions: readonly T[]): T[] {
   return [...decisions].sort((a, b) => (key(a) < key(b) ? -1 : 1));
 }
 
-test.skip.each(["real-web", "real-web-quick"])(
+test.each(["real-web", "real-web-quick"])(
   "every evaluation of a trace of real processes is as another implementation has it: %s",
   async (policy) => {
     const { decisions, ticks, evaluations } = await runJson({
