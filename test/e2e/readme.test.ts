@@ -74,4 +74,10 @@ ${policies.replace("scaler:\n", "scaler:\n  poll_interval: 1s\n  defaults: { war
     const output = await shell(withoutHost, ROOT);
     expect(output).toMatch(/^scale_up \/ overloaded +1 +0$/m);
   });
+
+  test("can be played as it would have been", async () => {
+    const [, , whatIf = ""] = blocks("sh");
+    const output = await shell(whatIf, ROOT);
+    expect(output).toMatch(/^recorded .*\nscale_up_trigger_ticks=3 .*\nscale_up_trigger_ticks=1 /m);
+  });
 });
