@@ -273,15 +273,17 @@ function tagName(tag: number): string {
 export function element(tag: number, ...contents: readonly Uint8Array[]): Buffer {
   let length = 0;
   for (const content of contents) length += content.length;
-  let lengthBytes = 0;
-  while (length >= 0x80 && length >= 256 ** lengthBytes) lengthBytes++;
-  const bytes = Buffer.allocUnsafe(2 + lengthBytes + length);
-  bytes[0] = tag;
-  bytes[1] = lengthBytes === 0 ? length : 0x80 | lengthBytes;
-  let at = lengthBytes === 0 ? 2 : bytes.writeUIntBE(length, 2, lengthBytes);
-  for (const content of contents) {
-    bytes.set(content, at);
-    at += content.length;
-  }
-  return bytes;
+  return Buffer.concat([elementHead(tag, length), ...contents]);
+}
+
+/** What stands before a content of `length` bytes. */
+export function elementHead(tag: number, length: number): Buffer {
+  if (length < 0x80) return Buffer.of(tag, length);
+  let lengthBytes = 1;
+  while (length >= 256 ** lengthBytes) lengthBytes++;
+  const head = Buffer.allocUnsafe(2 + lengthBytes);
+  head[0] = tag;
+  head[1] = 0x80 | lengthBytes;
+  head.writeUIntBE(length, 2, lengthBytes);
+  return head;
 }

@@ -2,6 +2,7 @@
 import {
   anything,
   boolean,
+  both,
   choice,
   type DecodeOptions,
   each,
@@ -28,7 +29,7 @@ import {
   utf8,
   type Value,
 } from "./asn1.ts";
-import { copyOf, element, type Int64, Tag } from "./der.ts";
+import { copyOf, element, elementHead, type Int64, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
 import type { Name } from "./names.ts";
 import { decodeUsualStats, readStatsByStructure, type Stats, stats } from "./stats.ts";
@@ -131,11 +132,8 @@ const configBridge = sequence({
   bridge: utf8.optional().called("host's bridge"),
   mac: mac.optional(),
 });
-/** What a new unikernel is made of. A null device or bridge is the host's of the same name. The image is a view. */
-const config = sequence({
-  typ,
-  compressed: boolean,
-  image: octets,
+const beforeImage = fields({ typ, compressed: boolean });
+const afterImage = fields({
   startup,
   addName: boolean,
   failBehaviour,
@@ -148,6 +146,9 @@ const config = sequence({
   numcpus: numcpus(3),
   linuxBootPartition: linuxBootPartition(4),
 });
+/** What a new unikernel is made of. A null device or bridge is the host's of the same name. The image is a view. */
+const config = both(both(beforeImage, fields({ image: octets })), afterImage).inside(Tag.sequence);
+const create = fields({ config }).explicit(20);
 
 /** Limits of one path; 2^62-1 is none. `memory` and `block` are MB. */
 const policyFields = {
@@ -159,6 +160,26 @@ const policyFields = {
 const policy = sequence(policyFields, "policy ");
 
 const compression = fields({ compressionLevel: integer.called("compression level") });
+
+const unikernelCommand = choice("command", "unikernel command", {
+  destroy: nothing.explicit(3),
+  get: compression.explicit(11),
+  /** what to start it with instead, as DER; null starts it as it was */
+  restart: fields({
+    arguments: either(
+      none.explicit(0).called("restart"),
+      anything.explicit(1).called("restart arguments"),
+      (value) => value === null,
+    ),
+  }).explicit(14),
+  /** Albatross 2.4 and 2.5 */
+  old_info4: nothing.explicit(15),
+  /** Albatross 2.6 */
+  old_info5: nothing.explicit(18),
+  info: nothing.explicit(19),
+  create,
+  force_create: fields({ config }).explicit(21),
+}).explicit(3);
 
 const command = choice("class", "command class", {
   console: choice("command", "console command", {
@@ -181,25 +202,7 @@ const command = choice("class", "command class", {
     subscribe: nothing.explicit(2),
     initial: nothing.explicit(3),
   }).explicit(1),
-  unikernel: choice("command", "unikernel command", {
-    destroy: nothing.explicit(3),
-    get: compression.explicit(11),
-    /** what to start it with instead, as DER; null starts it as it was */
-    restart: fields({
-      arguments: either(
-        none.explicit(0).called("restart"),
-        anything.explicit(1).called("restart arguments"),
-        (value) => value === null,
-      ),
-    }).explicit(14),
-    /** Albatross 2.4 and 2.5 */
-    old_info4: nothing.explicit(15),
-    /** Albatross 2.6 */
-    old_info5: nothing.explicit(18),
-    info: nothing.explicit(19),
-    create: fields({ config }).explicit(20),
-    force_create: fields({ config }).explicit(21),
-  }).explicit(3),
+  unikernel: unikernelCommand,
   policy: choice("command", "policy command", {
     info: nothing.explicit(0),
     add: fields({ policy }).explicit(1),
@@ -224,6 +227,7 @@ const command = choice("class", "command class", {
 
 /** The image is a view of the message. */
 const image = sequence({ compressed: boolean, image: octets }).called("image");
+const unikernelImage = image.explicit(6);
 const namedPolicies = longList(sequence({ name: name.called("policy name"), policy }));
 /** Sizes are MB. */
 const blockDevices = longList(sequence({ name, size: integer, active: boolean }, "block device "));
@@ -232,14 +236,14 @@ const success = choice("result", "result", {
   string: fields({ string: utf8.called("result string") }).explicit(1),
   policies: fields({ policies: namedPolicies }).explicit(2),
   block_devices: fields({ blockDevices: blockDevices.called("block devices") }).explicit(4),
-  unikernel_image: image.explicit(6),
+  unikernel_image: unikernelImage,
   old_block_device_image: image.explicit(7),
   old_unikernel_info4: unikernels(oldInfo4).explicit(9),
   block_device_image: fields({ compressed: boolean }).explicit(10),
   old_unikernel_info5: unikernels(oldInfo5).explicit(11),
   consoles: fields({ names: list(name.called("console name")).called("consoles") }).explicit(12),
   unikernel_info: unikernels(info).explicit(13),
-});
+}).explicit(1);
 
 /** Data of a newer Albatross that is not understood. */
 const unknownData = new Part<{ readonly tag: number }, JsonObject>(
@@ -295,11 +299,12 @@ const header = headerFields.printedAs((value) => {
   return { ...headerFields.json(value), path, label };
 });
 
+const commandPayload = inMember("command", command).explicit(0);
 const message = fields({
   header,
   payload: choice("type", "payload", {
-    command: inMember("command", command).explicit(0),
-    success: success.explicit(1),
+    command: commandPayload,
+    success,
     failure: fields({ message: utf8.called("failure") }).explicit(2),
     data: data.explicit(3),
   }),
@@ -308,6 +313,8 @@ const message = fields({
 export type Header = Value<typeof header>;
 export type UnikernelInfo = Value<typeof info>;
 export type Policy = Value<typeof policy>;
+/** `compressed` is about the image, which comes beside it. */
+export type NewUnikernel = Value<typeof beforeImage> & Value<typeof afterImage>;
 export type Message = Value<typeof message>;
 export type Command = Value<typeof command>;
 export type UnikernelCommand = Extract<Command, { class: "unikernel" }>;
@@ -352,6 +359,61 @@ export function* decodeInSteps(frame: Uint8Array, options?: DecodeOptions): Step
 /** Encodes one message, without its length prefix. Throws a TypeError for data "unknown". */
 export function encodeMessage(value: Message): Buffer {
   return element(Tag.sequence, message.write(value));
+}
+
+/**
+ * The two parts of a create command, without its length prefix, between which `imageBytes` of image belong: an image may
+ * be too large to hold.
+ */
+export function encodeCreate(
+  to: Header,
+  unikernel: NewUnikernel,
+  imageBytes: number,
+): { readonly before: Buffer; readonly after: Buffer } {
+  const after = afterImage.write(unikernel);
+  const around = (tag: number, ...before: readonly Uint8Array[]) => {
+    const inside = Buffer.concat(before);
+    return Buffer.concat([elementHead(tag, inside.length + imageBytes + after.length), inside]);
+  };
+  const head = elementHead(Tag.octetString, imageBytes);
+  let before = around(Tag.sequence, beforeImage.write(unikernel), head);
+  for (const { tag } of [create, unikernelCommand, commandPayload]) before = around(tag, before);
+  return { before: around(Tag.sequence, header.write(to), before), after: Buffer.from(after) };
+}
+
+/** What may stand before the image of a reply: a name of up to 1,024 bytes is the most of it. */
+export const IMAGE_HEAD_BYTES = 2_048;
+
+/**
+ * Where in a reply of `frameBytes` its image begins, which reaches up to the end; null for a reply without an image. Takes
+ * the first IMAGE_HEAD_BYTES of the reply, or all of a shorter one. Throws as `decodeMessage`.
+ */
+export function readImageHead(
+  start: Uint8Array,
+  frameBytes: number,
+): { readonly compressed: boolean; readonly imageAt: number; readonly imageBytes: number } | null {
+  const reader = new MessageReader(start);
+  reader.end = frameBytes;
+  const toTheEnd = (what: string) => {
+    if (reader.end === frameBytes) return;
+    throw new WireError("der", reader.end, `${what}: expected its end, found more bytes`);
+  };
+  reader.enter(Tag.sequence, "message");
+  toTheEnd("message");
+  header.read(reader, "header");
+  for (const { tag } of [success, unikernelImage]) {
+    if (reader.peek() !== tag) return null;
+    reader.enter(tag, "result");
+    toTheEnd("result");
+  }
+  reader.enter(Tag.sequence, "image");
+  toTheEnd("image");
+  const compressed = reader.boolean("compressed");
+  const imageBytes = reader.header(Tag.octetString, "image");
+  const imageAt = reader.pos;
+  if (imageAt + imageBytes === frameBytes && imageAt <= start.length)
+    return { compressed, imageAt, imageBytes };
+  throw new WireError("der", imageAt, `image: expected ${frameBytes - imageAt} bytes, found ${imageBytes}`);
 }
 
 /** A message as `decode` prints it. */

@@ -38,6 +38,29 @@ export function vectorBytes(name: string): Buffer {
   return Buffer.from(vector.hex, "hex");
 }
 
+/** One command and its reply, as recorded from albatrossd 2.7.2, with length prefixes. */
+export interface Exchange {
+  readonly name: string;
+  readonly what: string;
+  /** hex; null where it was not kept */
+  readonly c2s: string | null;
+  /** hex; empty where it closed without a byte, null where the reply was not kept */
+  readonly s2c: string | null;
+  /** the image was cut out: so many bytes at the end of `c2s` (of `s2c`), and what came after them */
+  readonly c2s_image_bytes?: number;
+  readonly c2s_after?: string;
+  readonly s2c_image_bytes?: number;
+}
+
+export const exchanges = readFixture<readonly Exchange[]>("acting/exchanges.json");
+
+/** Throws when there is none of that name, or it was not kept. */
+export function exchangeBytes(name: string, direction: "c2s" | "s2c"): Buffer {
+  const hex = exchanges.find((one) => one.name === name)?.[direction] ?? null;
+  if (hex === null) throw new Error(`no ${direction} of an exchange ${name} was kept`);
+  return Buffer.from(hex, "hex");
+}
+
 export function captureBytes(name: string): Buffer {
   return readFileSync(new URL(`captures/${name}`, WIRE_FIXTURES));
 }
