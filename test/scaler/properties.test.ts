@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { describe as describeInWords } from "../../src/scaler/report/words.ts";
 import { type EvaluateInput, evaluate } from "../../src/scaler/rules/evaluate.ts";
 import {
   coolingUntilMs,
@@ -276,5 +277,59 @@ describe("whatever the situation", () => {
       const asked = state.outstanding;
       expect(asked === null || asked.clone === input.state.outstanding?.clone).toBe(true);
     });
+  });
+});
+
+describe("what is said of an evaluation", () => {
+  const CLAIMS: readonly [text: RegExp, holds: (a: number, b: number, c: number) => boolean][] = [
+    [/average of ([\d.e-]+) %,? (?:is )?above ([\d.e-]+) %/, (average, threshold) => average > threshold],
+    [/average of ([\d.e-]+) %,? (?:is )?below ([\d.e-]+) %/, (average, threshold) => average < threshold],
+    [/average of ([\d.e-]+) % is not above ([\d.e-]+) %/, (average, threshold) => average <= threshold],
+    [/average of ([\d.e-]+) % is between (\d+) % and (\d+) %/, (x, low, high) => x >= low && x <= high],
+    [/(\d+) clones?,? (?:is )?above max_clones \((\d+)\)/, (clones, most) => clones > most],
+    [/(\d+) clones?, below min_clones \((\d+)\)/, (clones, least) => clones < least],
+    [/it has (\d+) clones? and max_clones is (\d+)/i, (clones, most) => clones >= most],
+    [/it has (\d+) clones? and min_clones is (\d+)/, (clones, least) => clones <= least],
+    [/evaluation (\d+) of the (\d+) in a row/, (count, trigger) => count < trigger],
+    [/of the (\d+) clones (\d+) are still/, (step, awaited) => awaited < step],
+  ];
+  const seen = new Set<string>();
+
+  test("is true of the figures that it names, and names what the reason is about", () => {
+    fc.assert(
+      fc.property(situation, fc.boolean(), (input, paused) => {
+        const evaluation = evaluate({ ...input, policy: input.policy && { ...input.policy, paused } });
+        const { decision, observation } = evaluation;
+        const text = describeInWords(evaluation, NOW_MS);
+        seen.add(decision.reason);
+        expect(text).toMatch(/^[A-Z].*\.$/);
+        expect(text).not.toMatch(/unknown|undefined|null|NaN|Infinity/);
+        for (const [claim, holds] of CLAIMS) {
+          const [, ...figures] = claim.exec(text) ?? [];
+          const [a = 0, b = 0, c = 0] = figures.map(Number);
+          if (figures.length > 0) expect(holds(a, b, c), text).toBe(true);
+        }
+        const scale =
+          decision.decision === "hold" ? (decision.reason === "paused" ? decision.would : null) : decision;
+        if (scale !== null)
+          expect(text).toContain(` ${scale.clone}${scale.step > 1 ? ` and ${scale.step - 1} more` : ""}: `);
+        if (decision.reason === "incomplete_data") expect(text).toMatch(/\((missing|warming)\)/);
+        if (decision.reason === "cooldown") {
+          for (const direction of ["up", "down"] as const) {
+            const cools = (coolingUntilMs(evaluation, direction) ?? NOW_MS) > NOW_MS;
+            expect(text.includes(`no scale-${direction} for another`)).toBe(cools);
+          }
+        }
+        if (decision.reason === "cores_saturated") {
+          const starving = observation.members.filter(({ starved }) => starved);
+          expect(starving.length).toBeGreaterThan(0);
+          expect(text).toMatch(/starved/);
+        }
+      }),
+      { numRuns: 5000 },
+    );
+    expect([...seen]).toEqual(
+      expect.arrayContaining(["incomplete_data", "cores_saturated", "cooldown", "above_max"]),
+    );
   });
 });

@@ -269,6 +269,15 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
     "Create web-clone-2 and 2 more: the average of 95 % is above 90 % for 3 evaluations in a row, and target_percent is 40.",
   ],
   [
+    "overloaded",
+    {
+      members: { 0: 33.34 },
+      state: busy,
+      policy: { scaleUpThresholdPercent: 33.333, scaleDownThresholdPercent: 1 },
+    },
+    "Create web-clone-1: the average of 33.34 % is above 33.333 % for 3 evaluations in a row.",
+  ],
+  [
     "underloaded",
     { members: { 0: 5, 1: 5, 2: 5 }, state: idle },
     "Remove web-clone-2: the average of 5 % is below 40 % for 5 evaluations in a row.",

@@ -54,10 +54,10 @@ const SCALE_WORDS: Readonly<Record<Scale["reason"], ScaleWords>> = {
   overloaded: ({ averages: { forUp } }, policy, { step }) => {
     const { scaleUpThresholdPercent: threshold, scaleUpTriggerTicks, targetPercent } = policy;
     const aim = step > 1 ? `, and target_percent is ${targetPercent}` : "";
-    return `the average of ${percent(forUp, threshold)} is above ${percent(threshold)} for ${times(scaleUpTriggerTicks)} in a row${aim}.`;
+    return `the average of ${percent(forUp, threshold)} is above ${threshold} % for ${times(scaleUpTriggerTicks)} in a row${aim}.`;
   },
   underloaded: ({ averages: { forDown } }, { scaleDownThresholdPercent: threshold, scaleDownTriggerTicks }) =>
-    `the average of ${percent(forDown, threshold)} is below ${percent(threshold)} for ${times(scaleDownTriggerTicks)} in a row.`,
+    `the average of ${percent(forDown, threshold)} is below ${threshold} % for ${times(scaleDownTriggerTicks)} in a row.`,
   above_max: ({ clones }, policy) =>
     `${beyond("above", clones, policy)} for two evaluations in a row or more.`,
   below_min: ({ clones }, policy) =>
@@ -95,7 +95,7 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
     `A clone is called for, but max_scale_ups_per_tick of ${observation.host} is used up at this evaluation: the busiest groups go first.`,
   would_overload: ({ averages }, policy) =>
     averages.members > 1
-      ? `A clone could go (${below(averages.forDown, policy)}), but the others would then be above ${percent(policy.scaleUpThresholdPercent)}.`
+      ? `A clone could go (${below(averages.forDown, policy)}), but the others would then be above ${policy.scaleUpThresholdPercent} %.`
       : `A clone could go (${below(averages.forDown, policy)}), but it is the only member that is heard.`,
   not_ours: ({ clones, state }, policy) =>
     `${state.side === "above" ? `It has ${clonesText(clones)} and max_clones is ${policy.maxClones}` : "A clone could go"}, but none of them was made by this scaler, and its policy says adopt_clones: false.`,
@@ -114,8 +114,8 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
     const { scaleUpThresholdPercent: upper, scaleDownThresholdPercent: lower } = policy;
     const words =
       clones === 0
-        ? `The average of ${percent(averages.forUp)} is not above ${percent(upper)}, and there is no clone to give up.`
-        : `The average of ${percent(averages.fresh)} is between ${percent(lower)} and ${percent(upper)}.`;
+        ? `The average of ${percent(averages.forUp, upper)} is not above ${upper} %, and there is no clone to give up.`
+        : `The average of ${percent(averages.fresh)} is between ${lower} % and ${upper} %.`;
     return words + outOfBoundsWords(evaluation, policy);
   },
 };
@@ -140,8 +140,8 @@ function incompleteWords({ averages, observation }: Evaluation, policy: GroupPol
   const unknown = named(observation.members.filter(isUnknown));
   const { fresh, forUp, forDownAsMeasured } = averages;
   return fresh !== null && fresh > policy.scaleUpThresholdPercent
-    ? `Those measured are busy (${above(fresh, policy)}), but with ${unknown} as 0 % it is ${percent(forUp)}.`
-    : `Those measured are idle (${below(fresh, policy)}), but with ${unknown} as 100 % it is ${percent(forDownAsMeasured)}.`;
+    ? `Those measured are busy (${above(fresh, policy)}), but with ${unknown} as 0 % it is ${percent(forUp, policy.scaleUpThresholdPercent)}.`
+    : `Those measured are idle (${below(fresh, policy)}), but with ${unknown} as 100 % it is ${percent(forDownAsMeasured, policy.scaleDownThresholdPercent)}.`;
 }
 
 function saturatedWords({ averages, observation }: Evaluation, policy: GroupPolicy): string {
@@ -184,20 +184,24 @@ function whyNoName(primary: string, cloneId: number): string {
 
 function above(average: number | null, policy: GroupPolicy): string {
   const threshold = policy.scaleUpThresholdPercent;
-  return `an average of ${percent(average, threshold)}, above ${percent(threshold)}`;
+  return `an average of ${percent(average, threshold)}, above ${threshold} %`;
 }
 
 function below(average: number | null, policy: GroupPolicy): string {
   const threshold = policy.scaleDownThresholdPercent;
-  return `an average of ${percent(average, threshold)}, below ${percent(threshold)}`;
+  return `an average of ${percent(average, threshold)}, below ${threshold} %`;
 }
 
-/** To a tenth, or as many digits as it takes to tell it from the threshold that it is compared with. */
-function percent(value: number | null, threshold: number | null = null): string {
+/** To a tenth, or with as many digits as it takes to be on the same side of what it is compared with. */
+function percent(value: number | null, comparedWith: number | null = null): string {
   if (value === null) return "unknown";
+  const rounded = (digits: number) => Number(value.toFixed(digits));
   let digits = 1;
-  while (value !== threshold && digits < MOST_DIGITS && Number(value.toFixed(digits)) === threshold) digits++;
-  return `${Number(value.toFixed(digits))} %`;
+  if (comparedWith !== null) {
+    const side = Math.sign(value - comparedWith);
+    while (digits < MOST_DIGITS && Math.sign(rounded(digits) - comparedWith) !== side) digits++;
+  }
+  return `${rounded(digits)} %`;
 }
 
 const MOST_DIGITS = 15;
