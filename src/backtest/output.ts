@@ -1,5 +1,6 @@
 /** What `backtest` prints: sums over the evaluations, JSON for programs, tables for people. */
 import type { DecisionJson } from "../scaler/report/json.ts";
+import { clonesOf } from "../scaler/report/words.ts";
 import type { Evaluation, GroupName } from "../scaler/rules/types.ts";
 import { settingsOf, type Variant } from "./variants.ts";
 
@@ -143,13 +144,19 @@ const COLUMNS: readonly (readonly [title: string, width: number, (d: DecisionJso
   ["group", 28, (d) => `${d.host} ${d.path}:${d.group}`],
   ["decision", 10, (d) => d.decision],
   ["reason", 15, (d) => d.reason],
-  ["clone", 24, (d) => (d.would === null ? d.clone : `(${d.would.decision} ${d.would.clone})`) ?? ""],
+  ["clone", 24, clonesText],
   ["avg %", 6, (d) => percent(d.average_percent)],
   ["up %", 6, (d) => percent(d.average_for_up_percent)],
   ["down %", 6, (d) => percent(d.average_for_down_percent)],
   ["clones", 6, (d) => String(d.clones)],
   ["ticks", 7, (d) => `${d.high_ticks}/${d.low_ticks}`],
 ];
+
+function clonesText({ would, clone, step }: DecisionJson): string {
+  if (would !== null) return `(${would.decision} ${clonesOf(would)})`;
+  return clone === null ? "" : clonesOf({ clone, step: step ?? 1 });
+}
+
 const WIDTHS = COLUMNS.map(([, width]) => width);
 
 /** Decisions as lines, then the summary; with several variants only their summaries, side by side. */

@@ -88,6 +88,17 @@ describe("--format table", () => {
     await expect(stdout).toMatchFileSnapshot(`golden/${golden}`);
   });
 
+  test("says how many clones a step has", async () => {
+    const file = files.write(
+      "steps.yaml",
+      `scaler: { max_scale_ups_per_tick: 9, defaults: { warmup_period: 0s, scale_up_max_step: 3, target_percent: 45 }, policies: [{ match: "*:web" }, { match: "*", paused: true }] }`,
+    );
+    const lines = text(steadyTrace(180, { "user:web": 95, "user:db": 95 }));
+    const { stdout } = await run({ file, traces: ["-"], format: "table", set: [] }, lines);
+    expect(stdout).toMatch(/user:web .* overloaded +web-clone-1 and 1 more +95\.0/);
+    expect(stdout).toMatch(/user:db .* paused +\(scale_up db-clone-1 and 1 more\) +95\.0/);
+  });
+
   test("of a trace that is too short for a tick is the summary alone", async () => {
     const lines = text(steadyTrace(30, { "user:web": 95 }));
     const { stdout } = await run({ file: config(), traces: ["-"], format: "table" }, lines);

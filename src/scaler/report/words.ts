@@ -44,7 +44,7 @@ function scaleWords(scale: Scale, evaluation: Evaluation, policy: GroupPolicy): 
 }
 
 /** `web-clone-1 and 2 more`. */
-function clonesOf({ clone, step }: Scale): string {
+export function clonesOf({ clone, step }: Pick<Scale, "clone" | "step">): string {
   return step > 1 ? `${clone} and ${step - 1} more` : clone;
 }
 
