@@ -6,7 +6,7 @@ import { backoffMs, Displacement, describeDisplacement, type Permission, permiss
 import { type Arrival, Connection, type ConnectionEnd, subscribeRequest } from "./connection.ts";
 import { type Endpoint, isDaemonAbsent } from "./endpoint.ts";
 import { StatsInterval } from "./interval.ts";
-import { type DecodeErrorReason, type ReceiverOptions, StatsReceiver, zeroCounts } from "./receiver.ts";
+import { type ReceiverOptions, StatsReceiver, zeroCounts } from "./receiver.ts";
 import { excerpt, type KnownInfo, type SubscriptionInfo, VmmdError } from "./vmmd.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -29,25 +29,7 @@ export type SubscriptionState = (typeof SUBSCRIPTION_STATES)[number];
 export const DISCONNECT_REASONS = ["closed", "refused", "timeout", "framing", "watchdog", "blocked"] as const;
 export type DisconnectReason = (typeof DISCONNECT_REASONS)[number];
 
-/** Counters run on over reconnects. */
-export interface SubscriptionSnapshot {
-  readonly subscription: string;
-  readonly state: SubscriptionState;
-  /** statistics messages taken */
-  readonly messages: number;
-  /** bytes read, length prefixes included */
-  readonly bytes: number;
-  /** connections opened */
-  readonly connects: number;
-  readonly decodeErrors: Readonly<Record<DecodeErrorReason, number>>;
-  readonly disconnects: Readonly<Record<DisconnectReason, number>>;
-  /** ms since the epoch; null before the first */
-  readonly lastMessageWallMs: number | null;
-  /** configured, learnt, or the default */
-  readonly intervalUs: number;
-  /** what is wrong now; null while nothing is */
-  readonly lastError: string | null;
-}
+export type SubscriptionSnapshot = Readonly<ReturnType<Subscription["snapshot"]>>;
 
 /** from the attempt to connect to the acknowledged subscription */
 const SUBSCRIBE_TIMEOUT_MS = 10_000;
@@ -140,17 +122,22 @@ export class Subscription {
     return { askedAtUs, answeredAtUs: this.#clock.nowUs(), namesakeRuns, listedSinceUs };
   }
 
-  snapshot(): SubscriptionSnapshot {
+  /** What is known now. Counters run on over reconnects. */
+  snapshot() {
     return {
       subscription: formatName(this.name),
       state: this.#state(),
+      /** statistics messages taken */
       messages: this.#receiver.samples,
+      /** length prefixes included */
       bytes: this.#bytes,
       connects: this.#connects,
       decodeErrors: { ...this.#receiver.decodeErrors },
       disconnects: { ...this.#disconnects },
+      /** ms since the epoch; null before the first */
       lastMessageWallMs: this.#receiver.lastSample?.wallMs ?? null,
       intervalUs: this.#interval.us,
+      /** what is wrong now */
       lastError: this.#problems.text,
     };
   }

@@ -6,13 +6,7 @@ import { formatName, parseName } from "../wire/names.ts";
 import { SocketDirectory } from "./endpoint.ts";
 import { type Sample, zeroCounts } from "./receiver.ts";
 import { Subscription, type SubscriptionOptions, type SubscriptionSnapshot } from "./subscription.ts";
-import {
-  type SubscriptionInfo,
-  VMMD_ERROR_REASONS,
-  VmmdClient,
-  VmmdError,
-  type VmmdErrorReason,
-} from "./vmmd.ts";
+import { type SubscriptionInfo, VMMD_ERROR_REASONS, VmmdClient, VmmdError } from "./vmmd.ts";
 
 /** From question to question to albatrossd; and where somebody waits for the answer. */
 const POLL_US = 30_000_000;
@@ -38,18 +32,7 @@ export interface TargetSink {
   live(up: boolean): void;
 }
 
-export interface TargetSnapshot {
-  readonly name: string;
-  /** at least one subscription is acknowledged, its connection open */
-  readonly up: boolean;
-  /** null before albatrossd has answered, or not */
-  readonly infoReadable: boolean | null;
-  /** why unikernel info or policies cannot be read; null while they can */
-  readonly infoError: string | null;
-  /** questions to albatrossd that failed */
-  readonly infoErrors: Readonly<Record<VmmdErrorReason, number>>;
-  readonly subscriptions: readonly SubscriptionSnapshot[];
-}
+export type TargetSnapshot = Readonly<ReturnType<Target["snapshot"]>>;
 
 export type TargetOptions = Pick<SubscriptionOptions, "random" | "sampleBudgetBytes" | "forgetAfterUs">;
 
@@ -110,14 +93,20 @@ export class Target {
     await Promise.all([this.#asking, ...this.#subscriptions.map((subscription) => subscription.stop())]);
   }
 
-  snapshot(): TargetSnapshot {
+  /** What is known now. */
+  snapshot() {
+    const subscriptions: readonly SubscriptionSnapshot[] = this.#subscriptions.map((one) => one.snapshot());
     return {
       name: this.config.name,
+      /** at least one subscription is acknowledged, its connection open */
       up: this.#live,
+      /** null before albatrossd has answered, or not */
       infoReadable: this.#infoReadable,
+      /** why unikernel info or policies cannot be read */
       infoError: (this.#errors.info ?? this.#errors.policies)?.message ?? null,
+      /** questions to albatrossd that failed */
       infoErrors: { ...this.#infoErrors },
-      subscriptions: this.#subscriptions.map((subscription) => subscription.snapshot()),
+      subscriptions,
     };
   }
 

@@ -16,7 +16,7 @@ import {
 import { CLASS_AND_FORM, CONTEXT_CONSTRUCTED, context, type Int64, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
 import { InternTable } from "./intern.ts";
-import { internedNames, type Name } from "./names.ts";
+import { internedNames } from "./names.ts";
 
 type Timeval<K extends string> = Readonly<Record<`${K}Sec` | `${K}Usec`, Int64>>;
 
@@ -181,13 +181,8 @@ let at = 0;
 let end = 0;
 let usual = true;
 
-interface StatsMessage {
-  readonly header: { readonly version: 5; readonly sequence: Int64; readonly name: Name };
-  readonly payload: { readonly type: "data"; readonly data: "stats"; readonly stats: Stats };
-}
-
 /** The message in `frame` if it is statistics as Albatross 2.7 writes them, or null. */
-export function decodeUsualStats(frame: Uint8Array): StatsMessage | null {
+export function decodeUsualStats(frame: Uint8Array) {
   if (frame.length > MAX_BYTES) return null;
   if (frame.buffer !== viewed) {
     viewed = frame.buffer;
@@ -208,7 +203,8 @@ export function decodeUsualStats(frame: Uint8Array): StatsMessage | null {
   if (enter(DATA) !== end || enter(STATISTICS) !== end) return null;
   const read = readStats();
   if (!usual || at !== end) return null;
-  return { header: { version: 5, sequence, name }, payload: { type: "data", data: "stats", stats: read } };
+  const payload = { type: "data", data: "stats", stats: read } as const;
+  return { header: { version: 5, sequence, name }, payload } as const;
 }
 
 function readStats(): Stats {
