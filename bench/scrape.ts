@@ -106,7 +106,7 @@ function instrumentFor(family: Family, registry: Registry): { fill: () => void }
     const pairs = Array.from(`${text}${more}`.matchAll(LABEL), ([, name = "", value = ""]) => [name, value]);
     series.push({ labels: Object.fromEntries(pairs), value: Number(value) });
   };
-  const sink: SeriesSink = { series: add, text: add, suffixed: (_, labels, value) => add(labels, value) };
+  const sink: SeriesSink = { series: add, suffixed: (_, labels, value) => add(labels, value) };
   for (const [index, item] of family.items.entries()) family.emit(item, sink, index);
   const [first] = series;
   if (first === undefined) return [];

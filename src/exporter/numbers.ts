@@ -6,13 +6,13 @@ const TWO_64 = 2n ** 64n;
 const MICROS = 1_000_000;
 
 /** The field as the unsigned integer that it means: a negative one stands for a value above 2^63-1. */
-export function unsigned(value: Int64): Value {
+export function unsigned(value: Int64): Int64 {
   if (typeof value === "number") return value >= 0 ? value : BigInt(value) + TWO_64;
   return value >= 0n ? value : value + TWO_64;
 }
 
 /** An unsigned field times a whole factor, such as pages times the page size. */
-export function times(value: Int64, factor: number): Value {
+export function times(value: Int64, factor: number): Int64 {
   const count = unsigned(value);
   if (typeof count === "number") {
     const product = count * factor;
@@ -22,7 +22,7 @@ export function times(value: Int64, factor: number): Value {
 }
 
 /** An unsigned number of bits as bytes; exact, with a fraction where it is no multiple of 8. */
-export function bitsAsBytes(value: Int64): Value | string {
+export function bitsAsBytes(value: Int64): Value {
   const bits = unsigned(value);
   // dividing a double by a power of two loses nothing
   if (typeof bits === "number") return bits / 8;
@@ -31,7 +31,7 @@ export function bitsAsBytes(value: Int64): Value | string {
 }
 
 /** Seconds plus microseconds, exactly. Seconds are unsigned; microseconds may be out of range and carry over. */
-export function seconds(sec: Int64, usec: Int64): Value | string {
+export function seconds(sec: Int64, usec: Int64): Value {
   if (typeof sec === "number" && typeof usec === "number" && sec >= 0 && usec >= 0 && usec < MICROS) {
     return usec === 0 ? sec : `${sec}.${fraction(usec)}`;
   }
@@ -39,7 +39,7 @@ export function seconds(sec: Int64, usec: Int64): Value | string {
 }
 
 /** An unsigned number of microseconds as seconds, exactly. */
-export function microsAsSeconds(value: Int64): Value | string {
+export function microsAsSeconds(value: Int64): Value {
   if (typeof value === "number" && value >= 0) {
     const usec = value % MICROS;
     const sec = (value - usec) / MICROS;
@@ -54,7 +54,7 @@ export function millisAsSeconds(ms: number): number {
   return ms / 1000;
 }
 
-function bigMicrosAsSeconds(micros: bigint): Value | string {
+function bigMicrosAsSeconds(micros: bigint): Value {
   const magnitude = micros < 0n ? -micros : micros;
   const usec = Number(magnitude % BigInt(MICROS));
   const sec = magnitude / BigInt(MICROS);

@@ -1,7 +1,7 @@
-import { escapeLabelValue, type Value } from "../exposition/family.ts";
+import { escapeLabelValue } from "../exposition/family.ts";
 import type { Sample } from "../exposition/row.ts";
 import type { VmRecord } from "../fleet/types.ts";
-import type { KinfoMem, Rusage } from "../wire/messages.ts";
+import type { Int64, KinfoMem, Rusage } from "../wire/messages.ts";
 import { type HostFacts, type Table, VM_LABELS, vmLabels } from "./families.ts";
 import { microsAsSeconds, millisAsSeconds, seconds, times, unsigned } from "./numbers.ts";
 
@@ -240,7 +240,7 @@ export const infoTable: Table<VmRecord> = {
 };
 
 /** The current resident set; null where the sample does not say. */
-export function residentBytes({ sample }: VmRecord, host: HostFacts): Value | null {
+export function residentBytes({ sample }: VmRecord, host: HostFacts): Int64 | null {
   const { kinfoMem, rusage } = sample.stats;
   if (kinfoMem !== null) return times(kinfoMem.rss, host.pageSizeBytes);
   return host.os === "linux" ? times(rusage.maxrss, host.pageSizeBytes) : null;

@@ -40,8 +40,8 @@ export function escapeHelp(help: string, format: ExpositionFormat): string {
   return format === "openmetrics" ? escaped.replaceAll('"', '\\"') : escaped;
 }
 
-/** Integers keep every digit: beyond 2^53 they come as bigint. */
-export type Value = number | bigint;
+/** Integers beyond 2^53 as bigint; text for what neither type holds exactly, such as seconds with microseconds. */
+export type Value = number | bigint | string;
 
 export type MetricType = "counter" | "gauge" | "histogram";
 
@@ -51,8 +51,6 @@ export type MetricType = "counter" | "gauge" | "histogram";
  */
 export interface SeriesSink {
   series(labels: Labels, value: Value, more?: string): void;
-  /** A value as text, for what neither a number nor a bigint holds exactly (seconds with microseconds). */
-  text(labels: Labels, value: string, more?: string): void;
   /** A series whose name is the family's plus `suffix`: `_bucket`, `_sum`, `_count` of a histogram. */
   suffixed(suffix: string, labels: Labels, value: Value): void;
 }

@@ -30,7 +30,7 @@ export function writeValue(into: Uint8Array, at: number, value: Value): number {
 }
 
 /** Copies ASCII text. For a few characters this beats the call of `Buffer.write`. */
-export function writeAscii(into: Uint8Array, at: number, text: string): number {
+function writeAscii(into: Uint8Array, at: number, text: string): number {
   const length = text.length;
   for (let i = 0; i < length; i++) into[at + i] = text.charCodeAt(i);
   return at + length;

@@ -1,8 +1,8 @@
 /** One metric is one row of a table. The rows drive the exposition, docs/metrics.md and the lint of names. */
 import type { Family, Labels, MetricType, SeriesSink, Value } from "./family.ts";
 
-/** What a metric row yields: a value, exact decimal text, or null for "not known, so no series". */
-export type Sample = Value | string | null;
+/** What a metric row yields; null for "not known, so no series". */
+export type Sample = Value | null;
 
 /** A label and what it holds. */
 export interface LabelDoc {
@@ -104,7 +104,5 @@ export function plainEmitter<T, C>(
 }
 
 function writeSample(out: SeriesSink, labels: Labels, more: string, sample: Sample): void {
-  if (sample === null) return;
-  if (typeof sample === "string") out.text(labels, sample, more);
-  else out.series(labels, sample, more);
+  if (sample !== null) out.series(labels, sample, more);
 }

@@ -6,7 +6,7 @@ import {
   type SeriesSink,
   type Value,
 } from "./family.ts";
-import { MAX_VALUE_BYTES, writeAscii, writeValue } from "./numbers.ts";
+import { MAX_VALUE_BYTES, writeValue } from "./numbers.ts";
 
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
@@ -67,21 +67,11 @@ export class SeriesWriter implements SeriesSink {
   }
 
   series(labels: Labels, value: Value, more = ""): void {
-    this.#beginLine(this.#seriesName, labels, more, MAX_VALUE_BYTES);
-    this.#at = writeValue(this.#chunk, this.#at, value);
-    this.#chunk[this.#at++] = NEWLINE;
-  }
-
-  text(labels: Labels, value: string, more = ""): void {
-    this.#beginLine(this.#seriesName, labels, more, value.length * MAX_UTF8_BYTES_PER_CODE_UNIT);
-    this.#at = writeAscii(this.#chunk, this.#at, value);
-    this.#chunk[this.#at++] = NEWLINE;
+    this.#writeSeries(this.#seriesName, labels, more, value);
   }
 
   suffixed(suffix: string, labels: Labels, value: Value): void {
-    this.#beginLine(this.#nameWith(suffix), labels, "", MAX_VALUE_BYTES);
-    this.#at = writeValue(this.#chunk, this.#at, value);
-    this.#chunk[this.#at++] = NEWLINE;
+    this.#writeSeries(this.#nameWith(suffix), labels, "", value);
   }
 
   /** Writes a line that is no series. */
@@ -99,11 +89,12 @@ export class SeriesWriter implements SeriesSink {
     return taken;
   }
 
-  #beginLine(name: Buffer, labels: Labels, more: string, valueBytes: number): void {
+  #writeSeries(name: Buffer, labels: Labels, more: string, value: Value): void {
     if (this.#pendingHeader !== null) this.#writeHeader(this.#pendingHeader);
     this.#series++;
-    const labelsLength = labels.length + more.length;
-    this.#reserve(name.length + labelsLength * MAX_UTF8_BYTES_PER_CODE_UNIT + PUNCTUATION_BYTES + valueBytes);
+    const labelsBytes = (labels.length + more.length) * MAX_UTF8_BYTES_PER_CODE_UNIT;
+    const valueBytes = typeof value === "string" ? value.length : MAX_VALUE_BYTES;
+    this.#reserve(name.length + labelsBytes + PUNCTUATION_BYTES + valueBytes);
     const chunk = this.#chunk;
     chunk.set(name, this.#at);
     let at = this.#at + name.length;
@@ -123,6 +114,8 @@ export class SeriesWriter implements SeriesSink {
       chunk[at++] = CLOSE_BRACE;
     }
     chunk[at++] = SPACE;
+    at = writeValue(chunk, at, value);
+    chunk[at++] = NEWLINE;
     this.#at = at;
   }
 

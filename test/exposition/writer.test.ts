@@ -48,8 +48,8 @@ const EVERY_KIND: Family[] = [
     help: 'Time on a CPU ("utime", "stime" of rusage).\nPer mode; a \\ in between.',
     items: ["web", "db"],
     emit: (vm, out) => {
-      out.text(`vm="${vm}",mode="user"`, "12.345678");
-      out.text(`vm="${vm}",mode="system"`, "0.000001");
+      out.series(`vm="${vm}",mode="user"`, "12.345678");
+      out.series(`vm="${vm}",mode="system"`, "0.000001");
     },
   },
   { name: "albatross_vm_nothing_total", type: "counter", help: "No series.", items: ["web"], emit: () => {} },
@@ -139,7 +139,7 @@ test("labels that follow an item's own are written after them, ASCII or not", as
     ...gauge("albatross_x", [["", 0]]),
     emit: (_, out) => {
       out.series('vm="web"', 1, ',device="größe"');
-      out.text('vm="web"', "0.5", ',kind="minor"');
+      out.series('vm="web"', "0.5", ',kind="minor"');
       out.series('vm="db"', 2);
     },
   };
@@ -247,7 +247,7 @@ test("labels read the same whether they come as text or as bytes", async () => {
           const { labels: pairs, more } = item as (typeof items)[number];
           const text = labelPairs(pairs);
           out.series(encode(text), 1, text === "" ? "" : more);
-          out.text(encode(text), "0.5", text === "" ? "" : more);
+          out.series(encode(text), "0.5", text === "" ? "" : more);
           out.suffixed("_sum", encode(text), 2n ** 60n);
         },
       });
