@@ -101,7 +101,6 @@ export class Connection {
     });
   }
 
-  /** The handlers hear nothing more. */
   close(): void {
     this.#over = true;
     this.#socket.destroy();

@@ -91,7 +91,6 @@ export class SocketDirectory implements Endpoint {
   }
 }
 
-/** No daemon is there at all. */
 export function isDaemonAbsent(code: string): boolean {
   return code === "ENOENT" || code === "ECONNREFUSED";
 }

@@ -32,7 +32,6 @@ export type DecodeErrorReason = (typeof DECODE_ERROR_REASONS)[number];
 export interface ReceiverOptions {
   /** the target's name */
   readonly host: string;
-  /** what is subscribed to */
   readonly name: Name;
   readonly onSample: (sample: Sample) => void;
   readonly log: Log;
@@ -117,14 +116,11 @@ export class StatsReceiver {
   }
 }
 
-/** A counter at 0 for each reason. */
 export function zeroCounts<R extends string>(reasons: readonly R[]): Record<R, number> {
   return Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<R, number>;
 }
 
-/** the default of `death_timeout` */
 const FORGET_AFTER_US = 15 * 60 * 1_000_000;
-/** what a VM costs at least */
 const MIN_COST_BYTES = 1_024;
 /** Room for more than 130,000 VMs with messages of usual size. */
 const DEFAULT_SAMPLE_BUDGET_BYTES = 128 * 1024 * 1024;

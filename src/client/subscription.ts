@@ -10,7 +10,6 @@ import { type ReceiverOptions, StatsReceiver, zeroCounts } from "./receiver.ts";
 import { excerpt, type KnownInfo, type SubscriptionInfo, VmmdError } from "./vmmd.ts";
 import { Watchdog } from "./watchdog.ts";
 
-/** What a subscription is doing. */
 export const SUBSCRIPTION_STATES = [
   "stopped",
   "blocked", // one to a path that may not be opened now
@@ -127,7 +126,6 @@ export class Subscription {
     return {
       subscription: formatName(this.name),
       state: this.#state(),
-      /** statistics messages taken */
       messages: this.#receiver.samples,
       /** length prefixes included */
       bytes: this.#bytes,

@@ -28,7 +28,6 @@ export interface TargetSink {
   info(entries: readonly NamedInfo[], askedAtUs: number): Promise<void> | void;
   /** Every policy that holds for one of them, named by full path. */
   policies(entries: readonly NamedPolicy[]): void;
-  /** `up` changed. */
   live(up: boolean): void;
 }
 
@@ -36,7 +35,6 @@ export type TargetSnapshot = Readonly<ReturnType<Target["snapshot"]>>;
 
 export type TargetOptions = Pick<SubscriptionOptions, "random" | "sampleBudgetBytes" | "forgetAfterUs">;
 
-/** One Albatross host: its subscriptions, and what albatrossd says about the unikernels in them. */
 export class Target {
   readonly config: TargetConfig;
   readonly #sink: TargetSink;
@@ -93,7 +91,6 @@ export class Target {
     await Promise.all([this.#asking, ...this.#subscriptions.map((subscription) => subscription.stop())]);
   }
 
-  /** What is known now. */
   snapshot() {
     const subscriptions: readonly SubscriptionSnapshot[] = this.#subscriptions.map((one) => one.snapshot());
     return {
@@ -102,7 +99,6 @@ export class Target {
       up: this.#live,
       /** null before albatrossd has answered, or not */
       infoReadable: this.#infoReadable,
-      /** why unikernel info or policies cannot be read */
       infoError: (this.#errors.info ?? this.#errors.policies)?.message ?? null,
       /** questions to albatrossd that failed */
       infoErrors: { ...this.#infoErrors },
@@ -193,7 +189,6 @@ export class Target {
   }
 }
 
-/** A VmmdError as a value; throws any other. */
 function orThrow(error: unknown): VmmdError {
   if (error instanceof VmmdError) return error;
   throw error;

@@ -36,7 +36,6 @@ export const VMMD_ERROR_REASONS = [
   "stopped", // by us
 ] as const;
 export type VmmdErrorReason = (typeof VMMD_ERROR_REASONS)[number];
-/** albatrossd answered: it knows the command */
 const ANSWERED: ReadonlySet<VmmdErrorReason> = new Set(["failure", "undecodable", "unexpected"]);
 
 export class VmmdError extends Error {
@@ -87,9 +86,7 @@ export class VmmdClient {
   readonly #options: Pick<ConnectionOptions, "endpoint" | "maxFrameBytes" | "clock">;
   readonly #stopping = new AbortController();
   #knowsPresent = false;
-  /** the old command that was answered last time */
   #old: InfoCommand | null = null;
-  /** the command that was answered in this round */
   #agreed: InfoCommand | null = null;
 
   constructor(options: Pick<ConnectionOptions, "endpoint" | "maxFrameBytes" | "clock">) {

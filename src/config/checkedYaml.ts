@@ -49,7 +49,6 @@ export function inFileOrder(problems: readonly Problem[]): readonly Problem[] {
   return [...problems].sort((a, b) => line(a) - line(b) || column(a) - column(b));
 }
 
-/** What was read from a file, or all that is wrong with it. */
 export type Checked<T> =
   | ({ readonly ok: true } & T)
   | { readonly ok: false; readonly problems: readonly Problem[] };
@@ -167,7 +166,6 @@ export class YamlFile {
     if (this.#isWhole) this.content = { value };
   }
 
-  /** Was something written at this path? */
   has(path: Path): boolean {
     return this.#find(path).whole;
   }

@@ -66,7 +66,6 @@ export function integer({ min, max, hint = "" }: Bounds): Reader<number> {
       : new Refused(allowed);
 }
 
-/** A number from 0 to 100. */
 export const percent: Reader<number> = (value) =>
   typeof value === "number" && value >= 0 && value <= 100 ? value : new Refused("a number from 0 to 100");
 
@@ -112,7 +111,6 @@ export function size({ min, max }: Bounds): Reader<number> {
   }, formatSize);
 }
 
-/** A list of values; `what` names its items in the plural. */
 export function list<T>(item: z.ZodType<T, unknown>, what: string): z.ZodArray<z.ZodType<T, unknown>> {
   return z.array(item, { error: ({ input }) => new Refused(`a list of ${what}`).about(input) });
 }

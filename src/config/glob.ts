@@ -6,7 +6,6 @@ export interface Glob {
   readonly regExp: RegExp;
 }
 
-/** What is wrong with a glob. */
 export class GlobError extends Error {
   override readonly name = "GlobError";
 }

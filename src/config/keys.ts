@@ -19,7 +19,6 @@ export interface Key<T> {
   readonly schema: z.ZodType<T, unknown>;
 }
 
-/** The table of a section. */
 export type Keys = Readonly<Record<string, Key<unknown>>>;
 
 export type Values<K extends Keys> = {
@@ -42,7 +41,6 @@ function codecOf<T>(value: Reader<T> | Codec<T>): Codec<T> {
   return { schema: field(value), write: (read) => value.write?.(read) ?? read };
 }
 
-/** A list of values; `what` names its items in the plural. */
 export function listOf<T>(item: Reader<T> | Codec<T>, what: string): Codec<readonly T[]> {
   const codec = codecOf(item);
   return {
@@ -103,14 +101,12 @@ export function sectionOf<K extends Keys, G extends Keys = Record<never, never>>
   };
 }
 
-/** A path of properties as one of the file's keys. */
 function pathInFile(keys: Keys | undefined, [step, ...below]: Path): Path {
   if (step === undefined) return [];
   const row = typeof step === "string" ? keys?.[step] : undefined;
   return [row?.key ?? step, ...pathInFile(row === undefined ? keys : row.codec.keys, below)];
 }
 
-/** What holds for these keys when the file says nothing. */
 export function defaultsOf<K extends Keys>(keys: K): Values<K> {
   return sectionOf(keys).schema.parse({});
 }

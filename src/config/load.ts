@@ -22,7 +22,6 @@ export function loadConfig(file: string, text: string, machine: Machine = thisMa
   return { ok: true, config: checked.value, warnings: inFileOrder(warnings) };
 }
 
-/** A configuration as a file would say it, with every key. */
 export function configToYaml(config: Config): string {
   return stringify(configFile(thisMachine).write(config));
 }

@@ -41,7 +41,6 @@ export function formatListenAddress({ host, port }: ListenAddress): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** An address in one way: letters small, IPv6 as short as can be. */
 function canonical({ host }: ListenAddress): string | null {
   if (host === null || isIP(host) !== 6) return host?.toLowerCase() ?? null;
   const short = `http://[${host}]`;
@@ -69,7 +68,6 @@ function exclusion(address: ListenAddress, other: ListenAddress): string | null 
   return `"${wide}" has "${narrow}" in it: only one of them can be listened on; allowed: one of them`;
 }
 
-/** What is wrong with the addresses as a whole. */
 export function listenProblems(
   addresses: readonly ListenAddress[],
 ): readonly [index: number, text: string][] {
@@ -80,7 +78,6 @@ export function listenProblems(
   });
 }
 
-/** Routes that the program keeps for itself. */
 const KEPT_ROUTES = /^\/(?:-|api)(?:\/|$)/;
 
 export const telemetryPath: Reader<string> = (value) => {
@@ -100,7 +97,6 @@ export const LOG_FORMATS = ["logfmt", "json"] as const;
 
 export const maxRequests = integer({ min: 0, max: 100_000, hint: " (0: no limit)" });
 
-/** The silence after which a VM leaves `/metrics`. */
 type StaleAfter = { readonly intervals: number } | { readonly ms: number };
 
 const staleAfter = reader<StaleAfter>(

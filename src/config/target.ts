@@ -24,7 +24,6 @@ export interface Machine {
 
 let known: Machine | undefined;
 
-/** Asks the system once. */
 export function thisMachine(): Machine {
   known ??= {
     name: hostname() || "local",
@@ -107,7 +106,6 @@ function targetSection(machine: () => Machine) {
       pageSizeBytes: key("page_size", pageSize, () => machine().pageSizeBytes),
       /** open a path slot although unikernel info cannot be read to check that it is safe */
       allowUncheckedPath: key("allow_unchecked_path", flag, false),
-      /** how long to leave a slot alone that another client keeps taking */
       displacedRetryMs: key("displaced_retry", duration({ min: 1000 }), 5 * 60_000),
       maxFrameBytes: key(
         "max_frame_bytes",
@@ -139,7 +137,6 @@ function targetSection(machine: () => Machine) {
 
 export type TargetConfig = z.output<ReturnType<typeof targetSection>["schema"]>;
 
-/** By default this machine's own Albatross. */
 export function targetsKey(machine: () => Machine): Key<readonly TargetConfig[]> {
   const target = targetSection(machine);
   const targets = listOf<TargetConfig>(target, "targets");

@@ -33,7 +33,6 @@ export const metricTables: readonly AnyTable[] = [
   subscriptionTable,
 ];
 
-/** What one scrape is made from. */
 export interface CollectInput {
   readonly snapshot: FleetSnapshot;
   readonly targets: readonly TargetSnapshot[];
@@ -41,7 +40,6 @@ export interface CollectInput {
   readonly counts: CollectCounts;
 }
 
-/** Where a scrape tells what it left out. */
 export interface CollectCounts extends DuplicateCount {
   /** VMs that passed the filters but were above `exporter.max_vms`; once per scrape. */
   vmsDropped(vms: number): void;

@@ -1,4 +1,3 @@
-/** Tables of metrics become families. */
 import type { CollectorName } from "../config/sections.ts";
 import type { TargetConfig, TargetOs } from "../config/target.ts";
 import { escapeLabelValue, type Family } from "../exposition/family.ts";
@@ -37,7 +36,6 @@ export interface Table<T, H = HostFacts, R = TableRow<T, H>> {
   readonly rows: readonly (RowMeta & R)[];
 }
 
-/** A table of whatever items. */
 export type AnyTable = Table<never, never>;
 
 /** Metrics of what a VM has several of; the last label tells them apart. */

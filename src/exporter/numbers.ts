@@ -48,7 +48,6 @@ export function microsAsSeconds(value: Int64): Value {
   return bigMicrosAsSeconds(BigInt(unsigned(value)));
 }
 
-/** Milliseconds since the epoch as seconds. */
 export function millisAsSeconds(ms: number): number {
   // the nearest double prints with the same three decimals for the next 250,000 years
   return ms / 1000;

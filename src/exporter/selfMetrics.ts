@@ -126,7 +126,6 @@ export class SelfMetrics implements CollectCounts {
     for (const name of BADLY_NAMED) this.#runtime.removeSingleMetric(name);
   }
 
-  /** A configuration was read at `wallMs`, and taken or refused. */
   configRead(taken: boolean, wallMs: number): void {
     this.#reloadSuccessful.set(taken ? 1 : 0);
     if (taken) this.#reloadSuccessTime.set(millisAsSeconds(wallMs));
@@ -140,7 +139,6 @@ export class SelfMetrics implements CollectCounts {
     this.#duplicateSeries.inc(series);
   }
 
-  /** So many lines of the log were lost since the start. */
   logLinesLost(lines: number): void {
     this.#logLinesLost.reset();
     this.#logLinesLost.inc(lines);
@@ -157,7 +155,6 @@ export class SelfMetrics implements CollectCounts {
     this.#streamClientsDropped.inc();
   }
 
-  /** So many more responses of this route were cut. */
   responsesCut(route: string, responses: number): void {
     this.#responsesCut.inc({ route }, responses);
   }

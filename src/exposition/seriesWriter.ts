@@ -48,7 +48,6 @@ export class SeriesWriter implements SeriesSink {
     return this.#series;
   }
 
-  /** Whether a buffer is full, to be taken. */
   get hasFullChunk(): boolean {
     return this.#full.length > 0;
   }
@@ -74,7 +73,6 @@ export class SeriesWriter implements SeriesSink {
     this.#writeSeries(this.#nameWith(suffix), labels, "", value);
   }
 
-  /** Writes a line that is no series. */
   line(text: string): void {
     this.#reserve(text.length * MAX_UTF8_BYTES_PER_CODE_UNIT + 1);
     this.#at += this.#chunk.write(text, this.#at);

@@ -2,7 +2,6 @@ import { type Clock, systemClock, yieldToEventLoop } from "../clock.ts";
 import type { ExpositionFormat, Family } from "./family.ts";
 import { SeriesWriter } from "./seriesWriter.ts";
 
-/** What a rendering has written so far. */
 export interface RenderTally {
   series: number;
   bytes: number;
@@ -22,7 +21,6 @@ export interface RenderOptions {
 const CHUNK_BYTES = 128 * 1024;
 /** A slice ends with its buffer, usually well below 1 ms; items that write little end theirs by time. */
 const SLICE_US = 5_000;
-/** Items between two looks at the clock. */
 const ITEMS_PER_LOOK = 128;
 
 /**

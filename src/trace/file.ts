@@ -14,9 +14,7 @@ export class RecordError extends Error {
   override readonly name = "RecordError";
 }
 
-/** Where a trace goes. */
 export interface TraceOutput {
-  /** The file's name, or what stands for it. */
   readonly name: string;
   /** The time of the last line that is there already; null without one. */
   readonly lastMs: number | null;

@@ -225,7 +225,6 @@ export async function* mergeTraces(sources: readonly TraceSource[]): AsyncGenera
   }
 }
 
-/** What a line says; null for one that is none of a trace's. */
 function readLine(line: string): TraceEvent | null {
   const json = parseJson(line);
   const timeMs = time(at(json, "time"));

@@ -21,9 +21,7 @@ export interface Recording {
   readonly lines: AsyncIterable<string>;
   readonly output: TraceOutput;
   readonly clock: Clock;
-  /** for the progress line */
   readonly durationMs: number;
-  /** A terminal to show progress on, or null. */
   readonly progress: { write(text: string): unknown } | null;
   /** Gets the summary, and what went wrong. */
   readonly report: (line: string) => void;
@@ -156,7 +154,6 @@ export interface StreamSource {
   readonly url: string;
   /** Only what concerns this target; null is all. */
   readonly host: string | null;
-  /** Ends the recording. */
   readonly signal: AbortSignal;
 }
 
@@ -321,7 +318,6 @@ export interface TargetSource {
   readonly config: TargetConfig;
   readonly clock: Clock;
   readonly log: Log;
-  /** Ends the recording. */
   readonly signal: AbortSignal;
 }
 

@@ -104,7 +104,6 @@ export class Part<T, J extends JsonValue = JsonValue> {
     return new Part<T, J>(this.tag, read, this.write, this.json);
   }
 
-  /** With its values kept in another form. */
   mapped<K>(decoded: (value: T) => K, encoded: (value: K) => T): Part<K, J> {
     return new Part<K, J>(
       this.tag,
@@ -119,7 +118,6 @@ export class Part<T, J extends JsonValue = JsonValue> {
   }
 }
 
-/** A part whose value is an object. */
 export type Members<T> = Part<T, JsonObject>;
 
 export type Value<P> = P extends Part<infer T> ? T : never;
@@ -245,7 +243,6 @@ export const name = new Part<Name>(
   formatName,
 );
 
-/** A NULL that stands for null. */
 export const none = new Part<null>(
   Tag.null,
   (reader, what) => reader.null(what),
@@ -261,7 +258,6 @@ export const nothing: Members<unknown> = none
   )
   .printedAs(() => NO_MEMBERS);
 
-/** What is not on the wire, yet is a member. */
 export function fixed<T extends JsonValue>(value: T): Part<T> {
   const itself = () => value;
   return new Part<T>(-1, itself, () => NOTHING, itself);
@@ -297,7 +293,6 @@ export function each<P, K extends string>(part: P, ...keys: readonly K[]): Reado
   return Object.fromEntries(keys.map((key) => [key, part])) as Record<K, P>;
 }
 
-/** The members of two, one after the other, as one object. */
 export function both<A, B>(first: Members<A>, second: Members<B>): Members<Flat<A & B>> {
   return new Part(
     -1,
@@ -377,7 +372,6 @@ export function longList<T>(part: Part<T>): Part<readonly T[]> {
 /** A SEQUENCE OF or SET OF INTEGER: ascending, each once. */
 export function integers(tag: number): Part<readonly Int64[]> {
   return list(integer, tag).mapped((read) => {
-    // nearly always
     if (read.every((value, i) => i === 0 || (read[i - 1] ?? 0) < value)) return read;
     return [...new Set(read)].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
   }, same);

@@ -5,7 +5,6 @@ export const LENGTH_PREFIX_BYTES = 4;
 const KEPT_BUFFER_BYTES = 128 * 1024;
 const EMPTY = Buffer.alloc(0);
 
-/** Puts the length prefix before a message. */
 export function encodeFrame(der: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(LENGTH_PREFIX_BYTES + der.length);
   frame.writeInt32BE(der.length, 0);

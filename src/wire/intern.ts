@@ -24,7 +24,6 @@ export class InternTable<T> {
     this.#make = make;
   }
 
-  /** The value for the bytes of `view`, or null when they make none. */
   get(view: DataView, start: number, end: number): T | null {
     const hash = hashOf(view, start, end);
     const place = (hash ^ (hash >>> 15)) & this.#mask;

@@ -55,7 +55,6 @@ const exitCodes = integers(Tag.set)
     (codes) => codes ?? [],
   )
   .printedAs((codes) => codes?.map(integer.json) ?? null);
-/** What albatrossd does when the unikernel's process exits. */
 const failBehaviour = choice("type", "fail_behaviour", {
   quit: nothing.explicit(0),
   restart: fields({ exitCodes: exitCodes.called("exit codes") }).explicit(1),
@@ -92,7 +91,6 @@ const infoFromMemory = {
   argv: argv.droppedBy("dropArguments", null),
   startedMs: started.printedAs((ms) => time.json(ms ?? 0)),
 };
-/** What albatrossd says about one unikernel. */
 const info = sequence({
   typ,
   startup,
@@ -416,7 +414,6 @@ export function readImageHead(
   throw new WireError("der", imageAt, `image: expected ${frameBytes - imageAt} bytes, found ${imageBytes}`);
 }
 
-/** A message as `decode` prints it. */
 export function messageToJson(value: Message): JsonObject {
   return message.json(value);
 }
@@ -437,7 +434,6 @@ const UNSAID: UnikernelInfo = {
   ...each(NONE, "cpuids", "blockDevices", "bridges"),
 };
 
-/** Info of which only this is known. */
 export function infoOfKnown(known: Partial<UnikernelInfo>): UnikernelInfo {
   return { ...UNSAID, ...known };
 }

@@ -35,10 +35,8 @@ const INTERNED_NAME_BYTES = 128;
 /** Null for what is no name. */
 export const internedNames = new InternTable<Name>(INTERNED_NAMES, INTERNED_NAME_BYTES, tryParseName);
 
-/** `:`, every unikernel of a host */
 export const ROOT: Name = { path: [], label: null };
 
-/** Whether `text` may be one part of a name. */
 export function isValidLabel(text: string): boolean {
   return LABEL.test(text);
 }
@@ -96,7 +94,6 @@ export function resolveName(subscribed: Name, relative: Name): Name {
   return { path: [...subscribed.path, ...relative.path], label: relative.label };
 }
 
-/** Whether a subscription at `subscribed` delivers the unikernel called `name`. */
 export function subscriptionCovers(subscribed: Name, name: Name): boolean {
   const isBelow = subscribed.path.every((label, i) => label === name.path[i]);
   if (subscribed.label === null) return isBelow;
@@ -111,7 +108,6 @@ export function subscriptionPlace({ path, label }: Name): string {
   return [...path, ...(label === null ? [] : [label])].join(":");
 }
 
-/** Text from outside, for one line of an error. */
 function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

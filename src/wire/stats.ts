@@ -64,7 +64,6 @@ const wireOrder = sequence({
   kinfoMem: kinfoMem.inside(context(1)).optional(),
 });
 
-/** this bit of an identifier byte */
 const CONSTRUCTED = 0x20;
 
 export type Rusage = Value<typeof rusage>;
@@ -126,7 +125,6 @@ function readInnerRusage(reader: MessageReader): Rusage {
   return rusage.read(reader, "rusage");
 }
 
-/** The part of statistics that the constructed element at `pos` holds, or null. */
 function tellPart(reader: MessageReader): Partial<Stats> | null {
   const tag = reader.peek();
   if ((tag & CONSTRUCTED) === 0) return null;
