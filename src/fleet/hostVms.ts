@@ -383,7 +383,11 @@ function neverHeard(identity: VmIdentity, firstSeenUs: number): Unheard {
 
 /** A VM that has not been heard after what info says of it, if anything. */
 function unheardAfter(vm: Unheard, info: VmInfo | undefined): Unheard {
-  if (info !== undefined) return { ...vm, listed: true, missedInfos: 0, pins: info };
+  if (info !== undefined) {
+    // what was known of one that was heard is to be compared with info when it is heard again
+    const startedMs = vm.heardUs === null ? info.startedMs : vm.startedMs;
+    return { ...vm, listed: true, missedInfos: 0, pins: info, startedMs };
+  }
   const unlistedPolls = vm.pins === null ? vm.unlistedPolls + 1 : 0;
   return { ...vm, listed: false, missedInfos: vm.missedInfos + 1, unlistedPolls };
 }

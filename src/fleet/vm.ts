@@ -138,7 +138,7 @@ export function nextSample(vm: Vm, arrived: Sample, host: VmHost): Vm {
   next.window = nextWindow(decreased ? null : vm.window, point, sample.intervalUs);
   if (beganUs !== null || vm.awaitsFirstSample) {
     next.firstSeenUs = beganUs ?? sample.arrivalUs;
-    next.startSeen = true;
+    next.startSeen = beganUs !== null || vm.startSeen;
   }
   next.isImplausible = next.window !== null && !isPlausible(next, next.window, host);
   if (next.isImplausible) host.onImplausible(vm.fullName, "usage", 1);
@@ -163,10 +163,12 @@ export function afterListing(vm: Vm, info: VmInfo, askedAtUs: number, host: VmHo
   next.evidence = evidence;
   next.restarts += counted;
   if (denied > 0) host.onImplausible(vm.fullName, "decrease", denied);
-  if (beganUs !== null) {
-    next.firstSeenUs = beganUs;
-    next.startSeen = true;
-  } else if (counted > 0) {
+  if (counted > 0) {
+    next.firstSeenUs = beganUs ?? askedAtUs;
+    // else it was another run of the program that knew of another start
+    next.startSeen = beganUs !== null || vm.info !== null;
+  }
+  if (counted > 0 && beganUs === null) {
     // The samples so far may be of the process before: only the next one is known to be of the new incarnation.
     next.rateStart = null;
     next.isResumed = false;

@@ -232,3 +232,32 @@ describe("labels", () => {
     expect(vmLabels(identity).toString()).toBe('host="h",path="",vm="web"');
   });
 });
+
+describe("the CPUs of hosts", () => {
+  it("add up what VMs use of them, by host and in order of number, whatever filters leave out", async () => {
+    const pinned = (host: string, vm: string, usagePercent: number | null, cpuids: string, cpus = 1) =>
+      record(host, "user", vm, { usagePercent, info: { ...SOLO5_INFO, cpuids, cpus } });
+    const vms = [
+      pinned("a", "db", 80, "10"),
+      pinned("a", "web", 50, "2,10", 2),
+      pinned("a", "web-clone-1", null, "3"),
+      pinned("b", "web", 10.5, "2"),
+      record("b", "user", "unknown", { usagePercent: 99 }),
+    ];
+    const targets = [target("a", "linux"), target("b", "linux")];
+    const text = await exposition({ vms }, config(targets, { exclude: ["*"] }));
+    expect(seriesOf(text, "albatross_host_cpu_usage_percent{")).toEqual([
+      'albatross_host_cpu_usage_percent{host="a",cpu="2"} 50',
+      'albatross_host_cpu_usage_percent{host="a",cpu="10"} 130',
+      'albatross_host_cpu_usage_percent{host="b",cpu="2"} 10.5',
+    ]);
+  });
+
+  it("are those of VMs that are served", async () => {
+    const vm = record("a", "user", "web", { usagePercent: 50, info: SOLO5_INFO });
+    const parts = { vms: [], unserved: [{ vm, state: "missing" as const }] };
+    expect(seriesOf(await exposition(parts, config([target("a", "linux")])), "albatross_host_cpu")).toEqual(
+      [],
+    );
+  });
+});

@@ -196,7 +196,8 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
       if (record.listed && cloneId > highestListedId) highestListedId = cloneId;
       const pins = record.sample === null ? record.pins : pinsOf(record);
       if (pins !== null && cores !== undefined) {
-        pinned.push({ member, cores: cores.take(pins, member.usagePercent) });
+        const own = cores.take(pins, member.usagePercent);
+        if (member.usagePercent !== null) pinned.push({ member, cores: own });
       }
       if (member.state === "fresh" || member.state === "warming") {
         // the primary comes first; one that only info knows of is warming, too
@@ -228,7 +229,7 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
   }
 
   // what a core's VMs use of it together is known now
-  for (const { member, cores } of pinned) member.starved = member.usagePercent !== null && isStarved(cores);
+  for (const { member, cores } of pinned) member.starved = isStarved(cores);
   const leastUsed = new Map(Array.from(hosts, ([host, { cores }]) => [host, cores.leastUsed()]));
   for (const observation of observations) observation.leastUsedCpu = leastUsed.get(observation.host) ?? null;
   return { observations, bases: { tickUs: nowUs, readings, missedTicks } };
