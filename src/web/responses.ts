@@ -74,21 +74,20 @@ export async function deliver(
   { gzip = false } = {},
 ): Promise<Delivered> {
   const deadline: Deadline = response.locals["deadline"];
-  const stop = new AbortController();
+  const { closed } = deadline;
   let isWhole = true;
   const outcome = (): Delivered => (isWhole ? "ok" : deadline.isOver ? "timeout" : "aborted");
   const ended = new Promise<null>((resolve) => {
-    response.once("close", () => {
+    closed.addEventListener("abort", () => {
       // later the pieces end early and it seems finished
       isWhole = response.writableFinished;
-      stop.abort();
       resolve(null);
     });
   });
-  const pieces = makePieces(stop.signal);
+  const pieces = makePieces(closed);
   // making the first may take for ever: nobody waits for it once the client is gone
   const first = await Promise.race([pieces.next(), ended]);
-  if (first === null || stop.signal.aborted) {
+  if (first === null || closed.aborted) {
     void pieces.return();
     return outcome();
   }

@@ -69,6 +69,9 @@ export class Deadline {
   readonly #cut: (why: string) => void;
   readonly #clock: Clock;
   readonly #limitMs: number;
+  readonly #closed = new AbortController();
+  /** Aborted when the response is closed. */
+  readonly closed = this.#closed.signal;
   #cancel: Cancel = () => undefined;
   isOver = false;
 
@@ -78,7 +81,10 @@ export class Deadline {
     this.#limitMs = allowedMs > 0 ? Math.min(allowedMs, writeTimeoutMs) : writeTimeoutMs;
     this.#clock = deps.clock;
     this.#cut = cutter(deps, request);
-    response.once("close", () => this.#cancel());
+    response.once("close", () => {
+      this.#cancel();
+      this.#closed.abort();
+    });
     this.start();
   }
 
