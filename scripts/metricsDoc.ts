@@ -52,7 +52,7 @@ const TABLE_COLUMNS = ["metric", "type", "unit", "more labels", "field", "albatr
 const SYSTEMS = { linux: "Linux", freebsd: "FreeBSD" } as const;
 
 function tableSection({ title, text = "", collector, labels, rows }: AnyTable): string {
-  const switchedBy = collector === null ? "" : `Collector \`${collector}\`.`;
+  const switchedBy = collector === undefined ? "" : `Collector \`${collector}\`.`;
   const intro = [switchedBy, text, `Labels: ${labelList(labels)}.`].filter((part) => part !== "").join(" ");
   const cells = rows.map((row) => [
     `\`${row.name}\``,

@@ -3,8 +3,14 @@ import { existsSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { z } from "zod";
-import { WireError } from "../wire/errors.ts";
-import { formatName, type Name, parseName, subscriptionCovers, subscriptionPlace } from "../wire/names.ts";
+import {
+  formatName,
+  type Name,
+  parseName,
+  subscriptionCovers,
+  subscriptionPlace,
+  tryParseName,
+} from "../wire/names.ts";
 import { duration, flag, oneOf, type Reader, Refused, type Report, reader, size, text } from "./fields.ts";
 import { type Key, key, listOf, sectionOf } from "./keys.ts";
 import { formatDuration } from "./units.ts";
@@ -50,13 +56,8 @@ const SLOTS =
   'slots such as ":" (everything), "user:" (one path) or "user:web" (one unikernel), of labels of 1 to 63 of a-z, 0-9, "." and "-"';
 
 const slot: Reader<string> = (value) => {
-  if (typeof value !== "string") return new Refused(SLOTS);
-  try {
-    return formatName(parseName(value));
-  } catch (error) {
-    if (error instanceof WireError) return new Refused(SLOTS);
-    throw error;
-  }
+  const name = typeof value === "string" ? tryParseName(value) : null;
+  return name === null ? new Refused(SLOTS) : formatName(name);
 };
 
 const statsInterval = reader<number | "auto">(

@@ -55,7 +55,7 @@ export function collectFamilies({ snapshot, targets, config, counts }: CollectIn
   counts.vmsDropped(dropped);
   const ofVms = new VmFamilies(vms, config.targets, exporter.unfilledFields);
   const wants = ({ collector }: Pick<AnyTable, "collector">) =>
-    collector === null || exporter.collectors[collector];
+    collector === undefined || exporter.collectors[collector];
   const hosts = targets.map((target) => ({ ...target, host: target.name }));
   return [
     ...familiesOf(targetTable, hosts),

@@ -29,8 +29,8 @@ export interface Table<T, H = HostFacts, R = TableRow<T, H>> {
   readonly title: string;
   /** what docs/metrics.md says of the table beside */
   readonly text?: string;
-  /** of `exporter.collectors`; null: always exported */
-  readonly collector: CollectorName | null;
+  /** of `exporter.collectors`; without one it is always exported */
+  readonly collector?: CollectorName;
   /** those that each series has: the item's properties of these names */
   readonly labels: readonly LabelDoc[];
   readonly rows: readonly (RowMeta & R)[];

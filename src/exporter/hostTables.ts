@@ -44,7 +44,6 @@ export const policyTable: Table<PolicyRecord, null> = {
 export const groupTable: Table<Group, null> = {
   title: "Groups",
   text: "A primary and its clones, `PRIMARY-clone-N`, on the same host and path. Groups see every VM, whatever filters and caps leave out above.",
-  collector: null,
   labels: [HOST_LABEL, PATH_LABEL, { name: "group", holds: "name of the group's primary" }],
   rows: [
     {
@@ -91,7 +90,6 @@ export type SubscriptionItem = SubscriptionSnapshot & { readonly host: string };
 
 export const targetTable: Table<TargetItem, null> = {
   title: "Hosts",
-  collector: null,
   labels: [HOST_LABEL],
   rows: [
     {
@@ -121,7 +119,6 @@ export const targetTable: Table<TargetItem, null> = {
 
 export const hostTable: Table<HostRecord, null> = {
   title: "Statistics of hosts",
-  collector: null,
   labels: [HOST_LABEL],
   rows: [
     {
@@ -145,7 +142,6 @@ interface CoreItem {
 export const coreTable: Table<CoreItem, null, PlainTableRow<CoreItem>> = {
   title: "CPUs of hosts",
   text: "What VMs use of the CPUs that they are pinned to. All VMs count, whatever filters and caps leave out above.",
-  collector: null,
   labels: [HOST_LABEL, { name: "cpu", holds: "a cpuid of unikernel info" }],
   rows: [
     {
@@ -177,7 +173,6 @@ export function coreFamilies(vms: readonly VmRecord[]): Family<VmRecord>[] {
 
 export const subscriptionTable: Table<SubscriptionItem, null> = {
   title: "Subscriptions",
-  collector: null,
   labels: [HOST_LABEL, { name: "subscription", holds: "what is subscribed to: `:`, `user:`" }],
   rows: [
     {

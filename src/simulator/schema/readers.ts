@@ -1,6 +1,5 @@
 import { type Reader, Refused } from "../../config/fields.ts";
-import { WireError } from "../../wire/errors.ts";
-import { formatName, type Name, parseName } from "../../wire/names.ts";
+import { formatName, type Name, tryParseName } from "../../wire/names.ts";
 
 /** Any finite number within bounds, both included. */
 export function number({
@@ -40,11 +39,5 @@ export const VM_NAMES = 'a VM\'s name such as "user:web" or ":hello", of labels 
 
 /** null when it is no name at all. */
 export function nameOf(value: unknown): Name | null {
-  if (typeof value !== "string") return null;
-  try {
-    return parseName(value);
-  } catch (error) {
-    if (error instanceof WireError) return null;
-    throw error;
-  }
+  return typeof value === "string" ? tryParseName(value) : null;
 }
