@@ -17,6 +17,9 @@ export async function placeFor(path: string): Promise<string> {
     if (found !== null && !found.isFile()) {
       throw new Error(found.isDirectory() ? "it is a directory" : "it is no regular file");
     }
+    // `--plot a.ndjson b.ndjson` is not to cost a recording
+    if (found !== null && !file.endsWith(".svg")) throw new Error("it is there and is not called .svg");
+    if (!(await stat(dirname(file))).isDirectory()) throw new Error("its folder is a file");
     await access(dirname(file), constants.W_OK);
     return file;
   } catch (error) {

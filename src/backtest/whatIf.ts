@@ -89,6 +89,9 @@ interface Recorded {
   /** null when there is nothing to draw */
   readonly demand: Curve | null;
   cloneIds: readonly number[] | null;
+  /** clones that the last round did not have, and when it began */
+  unheardIds: readonly number[];
+  unheardFromMs: number;
 }
 
 interface PlayedHost {
@@ -165,9 +168,9 @@ export class WhatIf {
   table(): string {
     const { groups, variants, recorded } = this.json();
     const period = [this.#startMs ?? 0, this.#lastMs].map((ms) => new Date(ms).toISOString()).join(" to ");
-    const tables = groups.map(({ host, path, group }, i) =>
+    const tables = groups.map((name, i) =>
       tableOf(
-        `${host} ${path}:${group}`,
+        `${name.host} ${name.path}:${name.group}${this.#whyUnscaled(name)}`,
         recorded.rows[i],
         variants.map(({ set, rows }) => [set, rows[i]]),
       ),
@@ -195,6 +198,18 @@ export class WhatIf {
     }));
   }
 
+  /** Why a group keeps the clones that it begins with, whatever the variant; nothing where one may scale it. */
+  #whyUnscaled(name: GroupName): string {
+    const whys = this.#variants.map(({ config }) => {
+      const policy = policyLookup(config)(name);
+      if (policy === null) return "no policy";
+      if (!policy.enabled) return "disabled";
+      return policy.paused ? "paused" : null;
+    });
+    const [why = null, ...others] = new Set(whys);
+    return why === null || others.length > 0 ? "" : `, ${why}: its clones stay as they began`;
+  }
+
   #host(host: string, originMs: number): PlayedHost {
     const known = this.#hosts.get(host);
     if (known !== undefined) return known;
@@ -216,22 +231,26 @@ export class WhatIf {
     const fromMs = host.nowMs ?? startMs;
     host.nowMs = untilMs;
     for (const player of host.players) player.play(untilMs, loads);
-    const unheard = new Set(host.recorded.keys());
+    const unknown = new Set(host.recorded.keys());
     for (const load of loads) {
       const group = this.#recordedGroup(host, load);
-      unheard.delete(groupKey(load));
+      unknown.delete(groupKey(load));
       group.demand?.push(fromMs, untilMs, load.demand);
       const { demand, capacity, cloneIds } = load;
       const before = group.cloneIds ?? cloneIds;
-      const came = cloneIds.filter((id) => !before.includes(id)).length;
-      const went = before.filter((id) => !cloneIds.includes(id)).length;
-      if (came > 0) group.meter.act(fromMs, came);
-      if (went > 0) group.meter.act(fromMs, -went);
-      group.cloneIds = cloneIds;
+      const came = cloneIds.filter((id) => !before.includes(id));
+      const unheard = before.filter((id) => !cloneIds.includes(id));
+      // a sample that is lost is no clone that went
+      const went = unheard.filter((id) => group.unheardIds.includes(id));
+      if (went.length > 0) group.meter.act(group.unheardFromMs, -went.length);
+      if (came.length > 0) group.meter.act(fromMs, came.length);
+      group.cloneIds = [...cloneIds, ...unheard.filter((id) => !went.includes(id))];
+      group.unheardIds = unheard;
+      group.unheardFromMs = fromMs;
       const clones = cloneIds.length;
       group.meter.pass(fromMs, untilMs, { demand, capacity, clones }, group.upThresholdPercent);
     }
-    for (const key of unheard) host.recorded.get(key)?.demand?.push(fromMs, untilMs, null);
+    for (const key of unknown) host.recorded.get(key)?.demand?.push(fromMs, untilMs, null);
   }
 
   #recordedGroup(host: PlayedHost, { host: hostName, path, group }: GroupName): Recorded {
@@ -245,7 +264,7 @@ export class WhatIf {
       meter: new Meter(),
       upThresholdPercent: policy.scaleUpThresholdPercent,
       demand: this.#flags.plot === null ? null : new Curve(CURVE_POINTS),
-      cloneIds: null,
+      ...{ cloneIds: null, unheardIds: [], unheardFromMs: 0 },
     };
     host.recorded.set(key, recorded);
     return recorded;
@@ -307,7 +326,7 @@ function tableOf(
       return [[first, ...figures(of)], ...more.map((setting) => [`  ${setting}`])];
     }),
   ];
-  return `${title}\n${aligned(lines)}`;
+  return `${title.replaceAll(/.{110}(?=.)/gu, "$&\n  ")}\n${aligned(lines)}`;
 }
 
 function unknowns({ saturated_minutes: minutes }: PlayedRow): string {

@@ -59,7 +59,7 @@ actions, reversals, most_clones}], total}], recorded: {rows, total}}; a reversal
 the other direction.
 
 Keys of --set: ${SETTABLE_KEYS.join(", ")}.
-JSON: {decisions: [{time, host, path, group, decision, reason, clone, average_percent, average_for_up_percent,
+JSON: {decisions: [{time, host, path, group, decision, reason, clone, step, average_percent, average_for_up_percent,
 average_for_down_percent, clones, high_ticks, low_ticks, would}], ticks, evaluations, summary}; with values compared
 {runs: [{set, ...the same}]}.
 

@@ -118,6 +118,21 @@ describe("--what-if", () => {
     expect(recorded.total).toMatchObject({ actions: 2, reversals: 1 });
   });
 
+  test("takes a lost sample for no change of the recorded clones, and two in a row for one that went", async () => {
+    const both = { "user:web": 50, "user:web-clone-1": 50 };
+    const alone = { "user:web": 50 };
+    const without = async (untilS: number) => {
+      const phases = [
+        { untilS: 300, vms: both },
+        { untilS, vms: alone },
+        { untilS: 900, vms: both },
+      ];
+      return (await play(trace(phases))).recorded.total;
+    };
+    expect(await without(310)).toMatchObject({ actions: 0, reversals: 0, most_clones: 1 });
+    expect(await without(320)).toMatchObject({ actions: 2, reversals: 1, most_clones: 1 });
+  });
+
   test("plays every combination, one variant each, in the order of the command line", async () => {
     const lines = trace([{ untilS: 900, vms: { "user:web": 100 } }]);
     const set = ["max_clones=0", "scale_up_trigger_ticks=1", "max_clones=3", "scale_up_trigger_ticks=4"];
@@ -212,6 +227,34 @@ describe("the table", () => {
     expect(stdout).toMatch(/Not known: .*100 %.*memory.*caches/s);
   });
 
+  test("stays narrow under names of any length", async () => {
+    const label = "x".repeat(63);
+    const lines = text(steadyTrace(60, { [`user:${label}:${label}:web`]: 50 }));
+    const { stdout } = await run({ file: config(), traces: ["-"], format: "table", whatIf: PLAY }, lines);
+    expect(stdout.replaceAll("\n  ", "")).toContain(`local user:${label}:${label}:web`);
+    expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThan(120);
+  });
+
+  test("says of a group that no variant scales why its clones stay", async () => {
+    const policies = `
+      - { match: "*:off", enabled: false }
+      - { match: "*:held", paused: true }
+      - { match: "*:web" }`;
+    const file = files.write("unscaled.yaml", `scaler:\n  policies:${policies}\n`);
+    const lines = text(steadyTrace(60, { ":off": 5, ":held": 5, ":web": 5, ":free": 5 }));
+    const titles = async (set: readonly string[]) => {
+      const ran = await run({ file, traces: ["-"], set, format: "table", whatIf: PLAY }, lines);
+      return ran.stdout.split("\n").filter((line) => line.startsWith("local "));
+    };
+    expect(await titles([])).toEqual([
+      "local :free, no policy: its clones stay as they began",
+      "local :held, paused: its clones stay as they began",
+      "local :off, disabled: its clones stay as they began",
+      "local :web",
+    ]);
+    expect(await titles(["paused=true", "paused=false"])).toContain("local :held");
+  });
+
   test("of the recording alone, without --what-if, says that it is the recording's", async () => {
     const { stdout } = await run({ ...REAL, format: "table" });
     for (const figure of ["above the up threshold", "most clones", "clone-hours"]) {
@@ -258,8 +301,19 @@ describe("--plot", () => {
       path: () => files.path("missing/plot.svg"),
       says: /no such file or directory/,
     },
+    {
+      what: "a file as a folder",
+      path: () => files.path("config.yaml/plot.svg"),
+      says: /its folder is a file/,
+    },
+    {
+      what: "a file that is there and no SVG",
+      path: () => files.path("config.yaml"),
+      says: /is not called \.svg/,
+    },
   ])("refuses $what before it reads anything", async ({ path, says }) => {
     mkdirSync(files.path("folder"), { recursive: true });
+    config();
     const { code, stdout, stderr } = await run({
       ...REAL,
       traces: ["nothing"],
