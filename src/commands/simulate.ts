@@ -1,3 +1,4 @@
+import { openSync, writeSync } from "node:fs";
 import type { Command } from "commander";
 import { systemClock } from "../clock.ts";
 import { formatProblem } from "../config/checkedYaml.ts";
@@ -15,6 +16,7 @@ interface SimulateOptions {
   readonly socketDir?: string;
   readonly interval?: number;
   readonly seed?: number;
+  readonly requestLog?: string;
   readonly printScenario?: true;
 }
 
@@ -24,8 +26,8 @@ export function register(program: Command): void {
     .command("simulate")
     .summary("play an Albatross host: the same sockets, the same bytes, VMs that follow a scenario")
     .description(
-      "Play an Albatross host: stat.sock and vmmd.sock in a directory, answering subscribe, unikernel info and " +
-        "policy info as the real daemons do, for VMs that follow a scenario. What happens is told on stderr; Ctrl-C ends it.",
+      "Play an Albatross host: stat.sock and vmmd.sock in a directory, answering as the real daemons do, for VMs that " +
+        "follow a scenario and can be created, fetched and destroyed. What happens is told on stderr; Ctrl-C ends it.",
     )
     .argument("[scenario]", "a scenario file, or the name of a built-in scenario", DEFAULT_SCENARIO)
     .option("--socket-dir <dir>", "where to make the sockets; created if it does not exist", path)
@@ -41,6 +43,11 @@ export function register(program: Command): void {
       "--seed <number>",
       "where the noise comes from, instead of the scenario's",
       flagValue("a whole number from 0 to 4294967295", (text) => wholeNumber(text, 2 ** 32 - 1)),
+    )
+    .option(
+      "--request-log <file>",
+      "append each request to albatrossd and what came of it, as JSON lines",
+      path,
     )
     .option("--print-scenario", "print the built-in scenario, as an example of the format, and exit")
     .addHelpText("after", moreHelp)
@@ -79,6 +86,8 @@ async function simulate(source: string, options: SimulateOptions, command: Comma
   if (scenario === null) return;
   const { SimulatedHost } = await import("../simulator/host.ts");
   const { interval: intervalMs = scenario.intervalMs, seed } = options;
+  const { requestLog } = options;
+  const logFd = requestLog === undefined ? null : openLog(requestLog);
   const clock = systemClock();
   const startedUs = clock.nowUs();
   const host = new SimulatedHost(
@@ -87,6 +96,8 @@ async function simulate(source: string, options: SimulateOptions, command: Comma
       socketDir,
       clock,
       ...(seed === undefined ? {} : { seed }),
+      // At once: whoever reads the log may have killed the one that sent the request.
+      onRequest: (request) => logFd !== null && writeSync(logFd, `${JSON.stringify(request)}\n`),
       onEvent: (text) => console.error(`${elapsed(clock.nowUs() - startedUs)} ${text}`),
     },
   );
@@ -99,6 +110,14 @@ async function simulate(source: string, options: SimulateOptions, command: Comma
   );
   await stop;
   await host.stop();
+}
+
+function openLog(file: string): number {
+  try {
+    return openSync(file, "a");
+  } catch (error) {
+    throw new Error(`cannot write the request log ${file}: ${plainMessage(error)}`);
+  }
 }
 
 /** The built-in scenario of that name, else the file; null when it is wrong, which has been said then. */

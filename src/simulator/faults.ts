@@ -32,14 +32,55 @@ export type StatFault =
 export type VmmdFault =
   /** While it lasts albatrossd does not run: no socket. (Its VMs and albatross-stats carry on.) */
   | { readonly type: "vmmd_gone" }
-  /** While it lasts commands are answered by closing. */
-  | { readonly type: "vmmd_close" }
-  /** While it lasts commands are answered by nothing at all. */
-  | { readonly type: "vmmd_no_reply" }
-  /** While it lasts commands are answered by random bytes. */
-  | { readonly type: "vmmd_garbage" }
   /** While it lasts nobody but root may open the socket. */
-  | { readonly type: "vmmd_unreadable" };
+  | { readonly type: "vmmd_unreadable" }
+  /** While it lasts albatrossd has no console: nothing can be created. */
+  | { readonly type: "console_gone" }
+  | CommandFault;
+
+/** As the commands are called in faults and in the list of requests. */
+export const COMMANDS = [
+  "create",
+  "force_create",
+  "destroy",
+  "restart",
+  "get",
+  "info",
+  "policy_info",
+  "other",
+] as const;
+export type CommandKind = (typeof COMMANDS)[number];
+
+/** When a daemon dies. */
+export const DEATHS = ["connected", "receiving", "received", "carried_out"] as const;
+
+/** Which commands a fault meets while it lasts: all, where it does not say. */
+export interface CommandFilter {
+  readonly command?: CommandKind | null;
+  /** the name that the command is about */
+  readonly vm?: string | null;
+  /** only so many of them */
+  readonly times?: number | null;
+  /** in percent; which ones that are comes from the scenario's seed */
+  readonly chance?: number | null;
+}
+
+/** What befalls a command to albatrossd. Where it says `carriedOut`, albatrossd did what it was told before. */
+export type CommandFault = CommandFilter &
+  (
+    | { readonly type: "vmmd_close"; readonly carriedOut?: boolean }
+    | { readonly type: "vmmd_no_reply"; readonly carriedOut?: boolean }
+    | { readonly type: "vmmd_garbage"; readonly carriedOut?: boolean }
+    /** albatrossd dies; all its VMs are started again, and it is back after 2 s. */
+    | { readonly type: "vmmd_die"; readonly when: (typeof DEATHS)[number] }
+    /** The reply comes in pieces of so many bytes (null: all at once), each after `everyMs`. */
+    | { readonly type: "vmmd_slow"; readonly everyMs: number; readonly bytes?: number | null }
+    | { readonly type: "vmmd_fail"; readonly text: string }
+    /** A destroy that its process ignores: not answered until this ends. The last to ask gets the answer. */
+    | { readonly type: "vmmd_ignore_term" }
+    /** A created unikernel exits at once. */
+    | { readonly type: "vmmd_exit" }
+  );
 
 export type FaultType = Fault["type"];
 
@@ -57,7 +98,7 @@ export const MOMENTARY_FAULTS: ReadonlySet<FaultType> = new Set<FaultType>([
 /** One line for people. */
 export function describeFault(fault: Fault): string {
   const details = Object.entries(fault)
-    .filter(([key, value]) => key !== "type" && value !== null)
+    .filter(([key, value]) => key !== "type" && value !== null && value !== undefined)
     .map(([key, value]) => ` ${key} ${value}`);
   return `${fault.type}${details.join("")}`;
 }

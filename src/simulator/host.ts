@@ -8,7 +8,7 @@ import { describeFault, type Fault } from "./faults.ts";
 import { type EndFault, Misbehaviour } from "./misbehaviour.ts";
 import { type Scenario, type VmSpec, vmSpec } from "./model.ts";
 import { StatDaemon } from "./statDaemon.ts";
-import { VmmDaemon } from "./vmmDaemon.ts";
+import { type ReceivedRequest, VmmDaemon } from "./vmmDaemon.ts";
 import { World } from "./world.ts";
 
 /** How long a crashed daemon stays away before its supervisor has it back. */
@@ -24,6 +24,8 @@ export interface SimulatedHostOptions {
   readonly seed?: number;
   /** One line for people about everything that happens. */
   readonly onEvent?: (text: string) => void;
+  /** Every request that albatrossd has received, once it is known what comes of it. */
+  readonly onRequest?: (request: ReceivedRequest) => void;
 }
 
 /** How a VM may be given to `addVm`: name and load in short, the rest as in a scenario. */
@@ -33,8 +35,8 @@ export type NewVm = Omit<Partial<VmSpec>, "name" | "load"> & {
 };
 
 /**
- * An Albatross host made of code. Its sockets speak the bytes of albatross-stats and albatrossd 2.7 for subscribe,
- * unikernel info and policy info; its VMs do what the scenario says, and what the methods here say while it runs.
+ * An Albatross host made of code. Its sockets speak the bytes of albatross-stats and albatrossd 2.7; its VMs do what the
+ * scenario says, what the commands on vmmd.sock say, and what the methods here say while it runs.
  * Scenario time is 0 at `start` and follows the clock.
  */
 export class SimulatedHost {
@@ -61,10 +63,12 @@ export class SimulatedHost {
     this.#stat = new StatDaemon(statPath, { event: (text) => this.#say(text) });
     this.#vmmd = new VmmDaemon({
       path: join(socketDir, "vmmd.sock"),
-      infoVersion: scenario.infoVersion,
-      policies: scenario.policies,
-      vms: () => this.#worldNow().vms,
+      scenario: this.scenario,
+      clock,
+      world: () => this.#worldNow(),
+      change: () => this.#change(),
       onDeath: (why) => this.#albatrossdDies(why),
+      onRequest: (request) => options.onRequest?.(request),
     });
     this.#misbehaviour = new Misbehaviour({
       stat: this.#stat,
@@ -95,7 +99,7 @@ export class SimulatedHost {
     return this.#statCrashes;
   }
 
-  /** How often an old info command has met a unikernel with other than one cpuid, of which the real albatrossd dies. */
+  /** How often albatrossd has died of a command, or by the scenario. */
   get vmmdCrashes(): number {
     return this.#vmmdCrashes;
   }

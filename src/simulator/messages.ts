@@ -1,4 +1,5 @@
 /** The messages of the other side: a simulated host's answers, and the questions of its rivals. */
+import { deflateSync } from "node:zlib";
 import type { Header, InfoCommand, Int64, Message, NamedInfo, NamedPolicy } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 
@@ -38,4 +39,11 @@ export function unikernelInfoReply(
 
 export function policiesReply(to: Header, policies: readonly NamedPolicy[]): Message {
   return { header: to, payload: { type: "success", result: "policies", policies } };
+}
+
+/** As albatrossd answers get: level 0 is the image itself, the others are zlib's. */
+export function imageReply(to: Header, image: Uint8Array, level: Int64): Message {
+  const compressed = Number(level) > 0;
+  const bytes = compressed ? deflateSync(image, { level: Math.min(Number(level), 9) }) : image;
+  return { header: to, payload: { type: "success", result: "unikernel_image", compressed, image: bytes } };
 }

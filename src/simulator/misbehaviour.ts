@@ -8,7 +8,7 @@ import { bytesFrom } from "./random.ts";
 import { Rival } from "./rival.ts";
 import type { StatDaemon } from "./statDaemon.ts";
 import type { SimulatedVm } from "./vm.ts";
-import type { VmmDaemon, VmmdTrouble } from "./vmmDaemon.ts";
+import type { VmmDaemon } from "./vmmDaemon.ts";
 
 /** Ends a fault that lasts. Calling it twice, or for a fault that was momentary, does nothing. */
 export type EndFault = () => Promise<void>;
@@ -98,15 +98,16 @@ export class Misbehaviour {
         return this.#startRival(fault.slot, fault.everyMs);
       case "vmmd_gone":
         return this.#takeAway(vmmd);
-      case "vmmd_close":
-        return this.#troubleVmmd("close");
-      case "vmmd_no_reply":
-        return this.#troubleVmmd("no_reply");
-      case "vmmd_garbage":
-        return this.#troubleVmmd("garbage");
       case "vmmd_unreadable":
         await vmmd.setReadable(false);
         return () => vmmd.setReadable(true);
+      case "console_gone":
+        vmmd.albatrossd.consoleLost = true;
+        return () => {
+          vmmd.albatrossd.consoleLost = false;
+        };
+      default:
+        return vmmd.lay(fault);
     }
   }
 
@@ -128,14 +129,6 @@ export class Misbehaviour {
   #random(length: number): Buffer {
     this.#count++;
     return bytesFrom(this.#options.seed + this.#count, length);
-  }
-
-  #troubleVmmd(trouble: VmmdTrouble): () => void {
-    const { vmmd } = this.#options;
-    vmmd.trouble = trouble;
-    return () => {
-      vmmd.trouble = null;
-    };
   }
 
   #startRival(slot: string, everyMs: number | null): () => void {

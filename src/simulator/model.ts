@@ -1,5 +1,5 @@
 /** A scenario once read: names parsed, durations in ms, templates unfolded, every default filled in. */
-import type { NamedPolicy } from "../wire/messages.ts";
+import type { NamedPolicy, UnikernelCommand } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 import type { Curve } from "./curve.ts";
 import type { Fault } from "./faults.ts";
@@ -23,9 +23,13 @@ export interface Scenario {
   /** The timeline starts again after this long, and what its events did is undone. */
   readonly repeatEveryMs: number | null;
   readonly policies: readonly NamedPolicy[];
+  readonly blockDevices: readonly { readonly name: Name; readonly sizeMb: number }[];
   readonly vms: readonly VmSpec[];
   readonly events: readonly ScenarioEvent[];
 }
+
+/** What a create describes, image included. */
+export type Config = Extract<UnikernelCommand, { command: "create" }>["config"];
 
 export interface VmSpec {
   readonly name: Name;
@@ -38,7 +42,15 @@ export interface VmSpec {
   readonly shareLoadWithClones: boolean;
   /** Names of the network devices, as the unikernel knows them. */
   readonly interfaces: readonly string[];
+  /** Names of the block devices, on the host as in the unikernel. */
+  readonly blocks: readonly string[];
   readonly arguments: readonly string[];
+  /** What tells its image from others; null: the group's name, so that clones run their primary's. */
+  readonly image: string | null;
+  /** The image is as long as this, or as it must be. */
+  readonly imageBytes: number;
+  /** How it was created, where a command did that and not the scenario. */
+  readonly config: Config | null;
   /** Does albatrossd start it again when it exits? */
   readonly onCrash: "restart" | "quit";
   readonly startAtMs: number;
@@ -78,7 +90,11 @@ export function vmSpec(spec: Partial<VmSpec> & Pick<VmSpec, "name">): VmSpec {
     load: { type: "constant", percent: 0 },
     shareLoadWithClones: false,
     interfaces: ["service"],
+    blocks: [],
     arguments: [],
+    image: null,
+    imageBytes: 0,
+    config: null,
     onCrash: "restart",
     startAtMs: 0,
     stopAtMs: null,

@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import type { Stats, UnikernelInfo } from "../wire/messages.ts";
 import { formatName, type Name } from "../wire/names.ts";
+import { hostBlockDevice, hostBridge } from "./creation.ts";
 import { type Curve, curveAt } from "./curve.ts";
-import type { Scenario, VmSpec } from "./model.ts";
-import { hashText, seedFor } from "./random.ts";
+import { simulatedImage } from "./image.ts";
+import { type Config, type Scenario, type VmSpec, vmSpec } from "./model.ts";
+import { seedFor } from "./random.ts";
 import { statsOf, type Usage, type UsageShape } from "./usage.ts";
 
 /** The load of a VM over some time: its own curve, or its part of a group's. */
@@ -18,6 +20,7 @@ export interface Load {
 const LONGEST_STEP_US = 1_000_000;
 /** 100 % as the integer that loads are rounded to. */
 const FULL_LOAD = 100_000;
+const SECTOR_BYTES = 512;
 
 /** One living VM: what it was made with, and the two times that all its counters come from. */
 export class SimulatedVm {
@@ -27,6 +30,9 @@ export class SimulatedVm {
   readonly groupName: string;
   /** Chance of its own, from the scenario's seed and the name. */
   readonly seed: number;
+  /** Full names on the host of the block devices it has. */
+  readonly hostBlocks: readonly string[];
+  readonly #scenario: Scenario;
   #shape: UsageShape;
   #info: UnikernelInfo | null = null;
   #aliveUs = 0;
@@ -39,6 +45,8 @@ export class SimulatedVm {
     this.fullName = formatName(spec.name);
     this.groupName = groupNameOf(spec.name);
     this.seed = seedFor(scenario.seed, this.fullName);
+    this.hostBlocks = blockDevicesOf(spec).map((block) => hostBlockDevice(spec.name.path, block));
+    this.#scenario = scenario;
     this.#shape = {
       os: scenario.os,
       kinfoMem: scenario.kinfoMem,
@@ -88,32 +96,83 @@ export class SimulatedVm {
     return statsOf(this.#shape, this.usage);
   }
 
+  /** How it was created. Made anew for each call, and the image with it. */
+  get config(): Config {
+    return this.spec.config ?? configOf(this.spec, this.groupName);
+  }
+
   info(): UnikernelInfo {
-    this.#info ??= infoOf(this);
+    this.#info ??= this.#makeInfo();
     return this.#info;
+  }
+
+  #makeInfo(): UnikernelInfo {
+    const { fullName, startedMs, hostBlocks } = this;
+    const { image, blockDevices, bridges, ...config } = this.config;
+    const { typ, startup, failBehaviour, cpuids, memory, argv, numcpus, linuxBootPartition } = config;
+    return {
+      ...{ typ, startup, failBehaviour, cpuids, memory, argv, numcpus, linuxBootPartition, startedMs },
+      // Of a bhyve VM albatrossd sends the name.
+      digest: typ === "bhyve" ? Buffer.from(fullName) : createHash("sha256").update(image).digest(),
+      blockDevices: blockDevices.map((block, index) => ({
+        unikernelDevice: block.name,
+        hostDevice: block.device ?? block.name,
+        sectorSize: block.sectorSize ?? SECTOR_BYTES,
+        size: this.#blockSizeMb(hostBlocks[index]),
+      })),
+      bridges: bridges.map((bridge) => ({
+        unikernelDevice: bridge.name,
+        hostDevice: hostBridge(bridge),
+        mac: bridge.mac ?? macOf(fullName, bridge.name),
+      })),
+    };
+  }
+
+  #blockSizeMb(device: string | undefined): number {
+    return this.#scenario.blockDevices.find(({ name }) => formatName(name) === device)?.sizeMb ?? 0;
   }
 }
 
-function infoOf({ spec, fullName, groupName, startedMs }: SimulatedVm): UnikernelInfo {
+function blockDevicesOf(spec: VmSpec): Config["blockDevices"] {
+  return spec.config?.blockDevices ?? spec.blocks.map((name) => ({ name, device: null, sectorSize: null }));
+}
+
+/** As if somebody had created the scenario's VM with an image of the simulator's making. */
+function configOf(spec: VmSpec, groupName: string): Config {
   return {
     typ: spec.type,
+    compressed: false,
+    image: simulatedImage(
+      spec.image ?? groupName,
+      { net: spec.interfaces, block: spec.blocks },
+      spec.imageBytes,
+    ),
     startup: null,
+    addName: true,
     failBehaviour: spec.onCrash === "restart" ? { type: "restart", exitCodes: null } : { type: "quit" },
     cpuids: spec.cpuids,
     memory: spec.memoryMb,
-    // A clone runs its primary's image. Of a bhyve VM albatrossd sends the name instead of a digest.
-    digest: spec.type === "bhyve" ? Buffer.from(fullName) : createHash("sha256").update(groupName).digest(),
-    blockDevices: [],
-    bridges: spec.interfaces.map((device) => ({
-      unikernelDevice: device,
-      hostDevice: device,
-      mac: macOf(fullName, device),
-    })),
+    blockDevices: blockDevicesOf(spec),
+    bridges: spec.interfaces.map((name) => ({ name, bridge: null, mac: null })),
     argv: spec.arguments.length === 0 ? null : spec.arguments,
-    startedMs,
     numcpus: spec.cpus,
     linuxBootPartition: null,
   };
+}
+
+/** The VM that a create makes; its load and whose it is are those of `like`. */
+export function createdSpec(name: Name, config: Config, like: VmSpec | undefined): VmSpec {
+  const load = like === undefined ? {} : { load: like.load, shareLoadWithClones: like.shareLoadWithClones };
+  return vmSpec({
+    ...load,
+    name,
+    cpus: Number(config.numcpus),
+    memoryMb: Number(config.memory),
+    cpuids: config.cpuids.map(Number),
+    interfaces: config.bridges.map((bridge) => bridge.name),
+    onCrash: config.failBehaviour.type,
+    config,
+  });
 }
 
 const CLONE_NAME = /^(?<primary>.+)-clone-(?<id>[1-9][0-9]{0,8})$/;
@@ -131,9 +190,8 @@ export function groupNameOf({ path, label }: Name): string {
   return formatName({ path, label: cloneOf(label ?? "")?.primary ?? label });
 }
 
-/** Albatross derives a bridge's address from the unikernel's name and the device, under its own prefix 00:80:41. */
+/** Albatross' own prefix, and what it derives from the device and the unikernel's name. */
 function macOf(fullName: string, device: string): string {
-  const hash = hashText(`${fullName}/${device}`);
-  const tail = [hash >>> 16, hash >>> 8, hash].map((byte) => (byte & 0xff).toString(16).padStart(2, "0"));
-  return `00:80:41:${tail.join(":")}`;
+  const tail = createHash("md5").update(`${device}${fullName}`).digest("hex").slice(0, 6);
+  return `00:80:41${tail.replace(/../g, ":$&")}`;
 }

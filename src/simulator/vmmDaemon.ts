@@ -1,44 +1,64 @@
 import type { Socket } from "node:net";
-import type {
-  Command,
-  Header,
-  InfoCommand,
-  Message,
-  NamedPolicy,
-  UnikernelCommand,
-} from "../wire/messages.ts";
-import { formatName, type Name, subscriptionCovers } from "../wire/names.ts";
+import type { Cancel, Clock } from "../clock.ts";
+import type { Command, Header } from "../wire/messages.ts";
+import { formatName } from "../wire/names.ts";
+import { Albatrossd, type AlbatrossdOptions, type Reaction } from "./albatrossd.ts";
+import type { CommandFault, CommandKind } from "./faults.ts";
 import { frameOf, onMessages } from "./frames.ts";
-import { failureReply, policiesReply, unikernelInfoReply } from "./messages.ts";
-import type { InfoVersion } from "./model.ts";
-import { bytesFrom } from "./random.ts";
+import { failureReply } from "./messages.ts";
+import { bytesFrom, unitAt } from "./random.ts";
 import { SOCKET_MODE, UnixServer } from "./unixServer.ts";
-import type { SimulatedVm } from "./vm.ts";
 
-/** Since which info version albatrossd knows an info command. */
-const KNOWN_SINCE: Record<InfoCommand, InfoVersion> = { info: 19, old_info5: 18, old_info4: 15 };
+const GARBAGE_BYTES = 64;
+const DESTROY: Command = { class: "unikernel", command: "destroy" };
 
-/** What a command is met with instead of its reply. */
-export type VmmdTrouble = "close" | "no_reply" | "garbage";
-
-export interface VmmDaemonOptions {
-  readonly path: string;
-  readonly infoVersion: InfoVersion;
-  readonly policies: readonly NamedPolicy[];
-  /** The VMs at this moment. */
-  readonly vms: () => Iterable<SimulatedVm>;
-  /** The command just taken has killed the daemon; the text says why. */
-  readonly onDeath: (why: string) => void;
+/** A request that albatrossd has received, and what came of it. */
+export interface ReceivedRequest {
+  /** RFC 3339 */
+  readonly time: string;
+  readonly command: CommandKind | "unreadable";
+  /** Full name, empty where the request could not be read. */
+  readonly name: string;
+  readonly sequence: string;
+  /** Of the unikernel of that name: the one that a create has started, else the one there was before. Hexadecimal. */
+  readonly digest: string | null;
+  readonly started: string | null;
+  /** none: not carried out, or not done yet */
+  readonly outcome: "success" | "failure" | "none";
+  /** albatrossd's words, whether they were sent or not; for other replies what kind it is */
+  readonly text: string | null;
+  /** What the client got. */
+  readonly answer: "reply" | "close" | "nothing" | "garbage" | "death";
 }
 
-/** albatrossd as far as reading goes: vmmd.sock, one command and one reply per connection. */
+export interface VmmDaemonOptions extends AlbatrossdOptions {
+  readonly path: string;
+  readonly clock: Clock;
+  /** The daemon has died; the text says why. */
+  readonly onDeath: (why: string) => void;
+  readonly onRequest: (request: ReceivedRequest) => void;
+}
+
+/** A fault that waits for commands. */
+interface Trap {
+  readonly fault: CommandFault;
+  left: number;
+  /** Who waits for the end of a process that ignores SIGTERM, by its name. */
+  readonly waiting: Map<string, { readonly socket: Socket; readonly header: Header }>;
+}
+
+/** vmmd.sock: one command and one reply per connection, and what can befall them. */
 export class VmmDaemon {
-  trouble: VmmdTrouble | null = null;
+  readonly albatrossd: Albatrossd;
   readonly #options: VmmDaemonOptions;
   readonly #server: UnixServer;
+  readonly #traps = new Set<Trap>();
+  /** So that chance has another number each time. */
+  #count = 0;
 
   constructor(options: VmmDaemonOptions) {
     this.#options = options;
+    this.albatrossd = new Albatrossd(options);
     this.#server = new UnixServer(options.path, (socket) => this.#accept(socket));
   }
 
@@ -47,10 +67,12 @@ export class VmmDaemon {
   }
 
   start(): Promise<void> {
+    this.albatrossd.startAgain();
     return this.#server.listen();
   }
 
   stop(): Promise<void> {
+    for (const { waiting } of this.#traps) waiting.clear();
     return this.#server.close();
   }
 
@@ -59,86 +81,186 @@ export class VmmDaemon {
     return this.#server.setMode(readable ? SOCKET_MODE : 0o600);
   }
 
+  /** Lets a fault befall commands until what comes back is called. */
+  lay(fault: CommandFault): () => void {
+    const trap: Trap = { fault, left: fault.times ?? Number.POSITIVE_INFINITY, waiting: new Map() };
+    this.#traps.add(trap);
+    return () => {
+      this.#traps.delete(trap);
+      for (const { socket, header } of trap.waiting.values())
+        this.#send(socket, this.albatrossd.carryOut(header, DESTROY, false), null);
+    };
+  }
+
   #accept(socket: Socket): void {
+    if (this.#dies("connected")) return;
+    socket.once("data", () => this.#dies("receiving"));
     let answered = false;
-    onMessages(socket, ({ header, payload }) => {
-      if (answered || this.trouble === "no_reply") return;
-      answered = true;
-      if (this.trouble === "garbage") socket.end(bytesFrom(1, 64));
-      else if (this.trouble === "close") socket.destroy();
-      else this.#answer(socket, header, payload.type === "command" ? payload.command : null);
-    });
+    onMessages(
+      socket,
+      ({ header, payload }) => {
+        if (answered) return;
+        answered = true;
+        this.#answer(socket, header, payload.type === "command" ? payload.command : null);
+      },
+      (error) => {
+        const unread = {
+          command: "unreadable",
+          name: "",
+          sequence: "",
+          digest: null,
+          started: null,
+        } as const;
+        if (!answered) this.#record({ ...unread, outcome: "none", text: error.message, answer: "close" });
+      },
+    );
+  }
+
+  #dies(when: "connected" | "receiving"): boolean {
+    const dies = this.#met((fault) => fault.type === "vmmd_die" && fault.when === when) !== null;
+    if (dies) this.#options.onDeath(`${when}, as the scenario has it`);
+    return dies;
   }
 
   #answer(socket: Socket, header: Header, command: Command | null): void {
-    const reply = this.#reply(header, command);
-    if (reply === null) socket.destroy();
-    else socket.end(frameOf(reply));
+    const name = formatName(header.name);
+    const kind = kindOf(command);
+    const before = this.#identity(header);
+    const trap = this.#met((fault) => befalls(fault, kind, name, before.started !== null));
+    const fault = trap?.fault ?? null;
+    const reaction = this.#react(header, command, fault);
+    const answer = answerOf(fault, reaction);
+    this.#record({
+      command: kind,
+      name,
+      sequence: String(header.sequence),
+      ...(kind.endsWith("create") || kind === "restart" ? this.#identity(header) : before),
+      ...outcomeOf(reaction),
+      answer,
+    });
+    if (fault?.type === "vmmd_ignore_term") trap?.waiting.set(name, { socket, header });
+    if (answer === "death")
+      this.#options.onDeath(deathOf(reaction) ?? `${kind} received, as the scenario has it`);
+    else if (answer === "close") socket.destroy();
+    else if (answer === "garbage") socket.end(this.#garbage());
+    else if (answer === "reply") this.#send(socket, reaction, fault);
   }
 
-  /** null where albatrossd closes without a word, because it cannot decode the command or dies of it. */
-  #reply(header: Header, command: Command | null): Message | null {
-    switch (command?.class) {
-      case "unikernel":
-        return this.#unikernelReply(header, command);
-      case "policy":
-        return command.command === "info" ? this.#policyInfo(header) : notSimulated(header);
-      case "block":
-        return notSimulated(header);
-      default:
-        return failureReply(header, "unknown command");
+  /** What albatrossd makes of the command; null where a fault comes before that. */
+  #react(header: Header, command: Command | null, fault: CommandFault | null): Reaction {
+    if (fault?.type === "vmmd_fail") return failureReply(header, fault.text);
+    const isHindered =
+      fault?.type === "vmmd_ignore_term" ||
+      (fault?.type === "vmmd_die" && fault.when !== "carried_out") ||
+      (fault !== null && MAY_COME_FIRST.has(fault.type) && !("carriedOut" in fault && fault.carriedOut));
+    return isHindered ? null : this.albatrossd.carryOut(header, command, fault?.type === "vmmd_exit");
+  }
+
+  #send(socket: Socket, reaction: Reaction, fault: CommandFault | null): void {
+    if (reaction === null || "death" in reaction) return;
+    const frame = frameOf(reaction);
+    if (fault?.type !== "vmmd_slow") {
+      socket.end(frame);
+      return;
     }
+    const { everyMs, bytes } = fault;
+    const pieceBytes = bytes ?? frame.length;
+    const sendFrom = (at: number) => {
+      const piece = frame.subarray(at, at + pieceBytes);
+      if (at + pieceBytes >= frame.length) socket.end(piece);
+      else if (socket.write(piece)) wait(at + pieceBytes);
+      else socket.once("drain", () => wait(at + pieceBytes));
+    };
+    let cancel: Cancel = () => undefined;
+    const wait = (at: number) => {
+      if (!socket.destroyed) cancel = this.#options.clock.after(everyMs, () => sendFrom(at));
+    };
+    socket.on("close", () => cancel());
+    wait(0);
   }
 
-  #unikernelReply(header: Header, command: UnikernelCommand): Message | null {
-    const isKnown = [...this.#options.vms()].some((vm) => vm.fullName === formatName(header.name));
-    switch (command.command) {
-      case "info":
-      case "old_info5":
-      case "old_info4":
-        return this.#info(header, command.command);
-      case "destroy":
-        return isKnown ? notSimulated(header) : failureReply(header, "destroy: not found");
-      case "get":
-        return isKnown ? notSimulated(header) : failureReply(header, "get: no unikernel found");
-      default:
-        return notSimulated(header);
+  /** The first fault that is laid for this; it has one time less to come. */
+  #met(isMeant: (fault: CommandFault) => boolean): Trap | null {
+    for (const trap of this.#traps) {
+      if (trap.left === 0 || !isMeant(trap.fault)) continue;
+      const { chance } = trap.fault;
+      if (100 * unitAt(this.#options.scenario.seed, this.#count++) >= (chance ?? 100)) continue;
+      trap.left--;
+      return trap;
     }
+    return null;
   }
 
-  #info(header: Header, command: InfoCommand): Message | null {
-    const { infoVersion, vms, onDeath } = this.#options;
-    if (KNOWN_SINCE[command] > infoVersion) return null;
-    const listed = [...vms()].filter((vm) => subscriptionCovers(header.name, vm.spec.name));
-    // The old shapes have room for one CPU: a 2.7 that has to press another number into them dies.
-    if (command !== "info" && infoVersion === 19 && listed.some((vm) => vm.spec.cpuids.length !== 1)) {
-      onDeath(`${command} was asked for and a unikernel has other than one cpuid`);
-      return null;
-    }
-    const named = listed.map((vm) => ({ name: relativeTo(header.name, vm.spec.name), info: vm.info() }));
-    return unikernelInfoReply(header, named, command);
+  #garbage(): Buffer {
+    return bytesFrom(this.#options.scenario.seed + this.#count++, GARBAGE_BYTES);
   }
 
-  #policyInfo(header: Header): Message {
-    const policies = this.#options.policies
-      .filter(({ name }) => covers(header.name, name))
-      .map(({ name, policy }) => ({ name: relativeTo(header.name, name), policy }));
-    return policiesReply(header, policies);
+  #identity({ name }: Header): Pick<ReceivedRequest, "digest" | "started"> {
+    const info = this.#options.world().find(name)?.info();
+    if (info === undefined) return { digest: null, started: null };
+    return {
+      digest: Buffer.from(info.digest).toString("hex"),
+      started: new Date(info.startedMs ?? 0).toISOString(),
+    };
+  }
+
+  #record(request: Omit<ReceivedRequest, "time">): void {
+    this.#options.onRequest({ time: new Date(this.#options.clock.wallMs()).toISOString(), ...request });
   }
 }
 
-/** The simulator's own words: it answers what reads, and changes its VMs only by its scenario. */
-function notSimulated(header: Header): Message {
-  return failureReply(header, "this is a simulated host: it takes no command that changes something");
+/** Unless they say `carriedOut`, the command is not. */
+const MAY_COME_FIRST: ReadonlySet<CommandFault["type"]> = new Set([
+  "vmmd_close",
+  "vmmd_no_reply",
+  "vmmd_garbage",
+]);
+
+function befalls(fault: CommandFault, kind: CommandKind, name: string, isRunning: boolean): boolean {
+  if ((fault.command ?? kind) !== kind || (fault.vm ?? name) !== name) return false;
+  switch (fault.type) {
+    case "vmmd_die":
+      return fault.when === "received" || fault.when === "carried_out";
+    case "vmmd_ignore_term":
+      return kind === "destroy" && isRunning;
+    case "vmmd_exit":
+      return kind === "create" || kind === "force_create";
+    default:
+      return true;
+  }
 }
 
-/** A path query is answered with names relative to that path, a query by name and one at the root with full names. */
-function relativeTo(query: Name, name: Name): Name {
-  if (query.label !== null) return name;
-  return { path: name.path.slice(query.path.length), label: name.label };
+function answerOf(fault: CommandFault | null, reaction: Reaction): ReceivedRequest["answer"] {
+  if (deathOf(reaction) !== null) return "death";
+  switch (fault?.type) {
+    case "vmmd_die":
+      return "death";
+    case "vmmd_close":
+      return "close";
+    case "vmmd_no_reply":
+    case "vmmd_ignore_term":
+      return "nothing";
+    case "vmmd_garbage":
+      return "garbage";
+    default:
+      return reaction === null ? "close" : "reply";
+  }
 }
 
-/** A policy belongs to a path: one at or below the path that is asked for. */
-function covers(query: Name, policy: Name): boolean {
-  return query.label === null && query.path.every((label, index) => label === policy.path[index]);
+function deathOf(reaction: Reaction): string | null {
+  return reaction !== null && "death" in reaction ? reaction.death : null;
+}
+
+function outcomeOf(reaction: Reaction): Pick<ReceivedRequest, "outcome" | "text"> {
+  if (reaction === null || "death" in reaction) return { outcome: "none", text: null };
+  const { payload } = reaction;
+  if (payload.type === "failure") return { outcome: "failure", text: payload.message };
+  if (payload.type !== "success") return { outcome: "none", text: null };
+  return { outcome: "success", text: payload.result === "string" ? payload.string : payload.result };
+}
+
+function kindOf(command: Command | null): CommandKind {
+  if (command?.class === "policy") return command.command === "info" ? "policy_info" : "other";
+  if (command?.class !== "unikernel") return "other";
+  return command.command.startsWith("old_info") ? "info" : (command.command as CommandKind);
 }

@@ -1,10 +1,10 @@
-import { formatName, type Name, parseName } from "../wire/names.ts";
+import { formatName, type Name } from "../wire/names.ts";
 import type { Curve } from "./curve.ts";
 import { describeFault, type Fault } from "./faults.ts";
-import type { Scenario, VmSpec } from "./model.ts";
+import type { Config, Scenario, VmSpec } from "./model.ts";
 import { seedFor } from "./random.ts";
 import { type TimelineEntry, timelineOf } from "./timeline.ts";
-import { cloneOf, type Load, SimulatedVm } from "./vm.ts";
+import { cloneOf, createdSpec, groupNameOf, type Load, SimulatedVm } from "./vm.ts";
 
 /** What happens in the world that the daemons have a part in. */
 export interface WorldListener {
@@ -35,6 +35,8 @@ export class World {
   readonly #vms = new Map<string, SimulatedVm>();
   /** Loads set by events or by hand, by full name; they last until the timeline starts again. */
   readonly #loads = new Map<string, Curve>();
+  /** Each primary as it was last started. */
+  readonly #primaries = new Map<string, VmSpec>();
   #returns: Return[] = [];
   #nowUs = 0;
   /** When the current pass through the timeline began. */
@@ -96,10 +98,27 @@ export class World {
     this.#listener.event(`${name} starts`);
   }
 
+  /**
+   * Starts what a create describes, which may exit at once. A clone bears its primary's load or part in it, a primary
+   * that was there before its own.
+   */
+  create(name: Name, config: Config, exits: boolean): void {
+    this.#listener.event(`${formatName(name)} is created${exits ? " and exits at once" : ""}`);
+    if (!exits) this.#start(createdSpec(name, config, this.#primaries.get(groupNameOf(name))));
+  }
+
+  /** A VM that is down does not come back. False when there is none. */
+  dropReturn(name: Name): boolean {
+    const text = formatName(name);
+    const before = this.#returns.length;
+    this.#returns = this.#returns.filter((back) => back.vm.fullName !== text);
+    return this.#returns.length < before;
+  }
+
   /** The VM is gone. False when there is none. */
   remove(name: Name): boolean {
     const text = formatName(name);
-    this.#returns = this.#returns.filter((back) => back.vm.fullName !== text);
+    this.dropReturn(name);
     const gone = this.#vms.delete(text);
     if (gone) this.#listener.event(`${text} is destroyed`);
     return gone;
@@ -219,7 +238,10 @@ export class World {
     if (!done) this.#listener.event(`${formatName(name)} is not running: its event is left out`);
   }
 
-  /** Undoes what this pass of the timeline has done and begins the next. VMs that lived through it live on. */
+  /**
+   * Undoes what this pass of the timeline has done and begins the next. VMs that lived through it live on, and so does
+   * what was created by command.
+   */
   #startAgain(atUs: number): void {
     this.#passStartUs = atUs;
     this.#nextEntry = 0;
@@ -227,13 +249,16 @@ export class World {
     this.#returns = [];
     this.#listener.event("the timeline starts again");
     const present = new Map(presentAtStart(this.#scenario).map((spec) => [formatName(spec.name), spec]));
-    for (const name of [...this.#vms.keys()]) if (!present.has(name)) this.remove(parseName(name));
+    for (const { fullName, spec } of [...this.#vms.values()])
+      if (!present.has(fullName) && spec.config === null) this.remove(spec.name);
     for (const spec of present.values()) if (this.find(spec.name) === undefined) this.add(spec);
   }
 
   #start(spec: VmSpec): void {
     const vm = new SimulatedVm(spec, this.#scenario, this.#wallMs());
+    this.dropReturn(spec.name);
     this.#vms.set(vm.fullName, vm);
+    if (vm.fullName === vm.groupName) this.#primaries.set(vm.fullName, spec);
   }
 
   #newLife(vm: SimulatedVm, downForMs: number): void {
@@ -249,7 +274,7 @@ export class World {
     if (timeUs <= this.#nowUs) return;
     const shared = this.#sharedLoads();
     for (const vm of this.#vms.values()) {
-      const load = shared.get(vm.groupName) ?? this.#ownLoad(vm);
+      const load = sharedBy(vm, shared.get(vm.groupName)) ?? this.#ownLoad(vm);
       vm.live(this.#nowUs - this.#passStartUs, timeUs - this.#passStartUs, load);
     }
     this.#nowUs = timeUs;
@@ -270,7 +295,10 @@ export class World {
     if (shared.size === 0) return shared;
     for (const vm of this.#vms.values()) {
       const load = shared.get(vm.groupName);
-      if (load !== undefined) shared.set(vm.groupName, { ...load, dividedBy: load.dividedBy + 1 });
+      if (load === undefined) continue;
+      // the curve is in percent of the primary, and members of other sizes take as many CPUs of it
+      const { cpus } = this.#primaries.get(vm.groupName) ?? vm.spec;
+      shared.set(vm.groupName, { ...load, dividedBy: load.dividedBy + 1 / cpus });
     }
     return shared;
   }
@@ -287,6 +315,10 @@ export class World {
   #wallMs(): number {
     return this.#wallStartMs + Math.floor(this.#nowUs / 1000);
   }
+}
+
+function sharedBy(vm: SimulatedVm, load: Load | undefined): Load | undefined {
+  return load && { ...load, dividedBy: load.dividedBy * vm.spec.cpus };
 }
 
 function presentAtStart(scenario: Scenario): readonly VmSpec[] {

@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { SimulatedHost } from "../../src/simulator/host.ts";
+import { simulatedImage } from "../../src/simulator/image.ts";
 import { subscribeCommand } from "../../src/simulator/messages.ts";
-import { type Scenario, type VmSpec, vmSpec } from "../../src/simulator/model.ts";
+import { type Config, type Scenario, type VmSpec, vmSpec } from "../../src/simulator/model.ts";
+import type { ReceivedRequest } from "../../src/simulator/vmmDaemon.ts";
 import { encodeFrame, FrameReader } from "../../src/wire/framing.ts";
 import { decodeMessage, encodeMessage, type Message, type Stats } from "../../src/wire/messages.ts";
 import { formatName, parseName } from "../../src/wire/names.ts";
@@ -34,21 +36,49 @@ export interface Running {
   readonly statPath: string;
   readonly vmmdPath: string;
   readonly events: string[];
+  readonly requests: ReceivedRequest[];
+}
+
+/** What a create needs at least, and an image that has the devices that it names. */
+export function config(given: Partial<Config> = {}): Config {
+  const { bridges = [], blockDevices = [] } = given;
+  const net = bridges.map(({ name }) => name);
+  return {
+    typ: "solo5",
+    compressed: false,
+    image: simulatedImage("test", { net, block: blockDevices.map(({ name }) => name) }),
+    startup: null,
+    addName: true,
+    failBehaviour: { type: "quit" },
+    cpuids: [0],
+    memory: 32,
+    blockDevices,
+    bridges,
+    argv: null,
+    numcpus: 1,
+    linuxBootPartition: null,
+    ...given,
+  };
 }
 
 /** A host on a fake clock, with 1 s between ticks, that stops with the test. */
-export async function startHost(scenario: Partial<Scenario> = {}): Promise<Running> {
+export async function startHost(
+  scenario: Partial<Scenario> = {},
+  clock: FakeClock = new FakeClock(),
+): Promise<Running> {
   const dir = await socketDir();
-  const clock = new FakeClock();
   const events: string[] = [];
+  const requests: ReceivedRequest[] = [];
   const host = new SimulatedHost(scenarioOf({ intervalMs: 1_000, ...scenario }), {
     socketDir: dir,
     clock,
     onEvent: (text) => events.push(text),
+    onRequest: (request) => requests.push(request),
   });
   await host.start();
   onTestFinished(() => host.stop());
-  return { host, clock, dir, statPath: join(dir, "stat.sock"), vmmdPath: join(dir, "vmmd.sock"), events };
+  const paths = { statPath: join(dir, "stat.sock"), vmmdPath: join(dir, "vmmd.sock") };
+  return { host, clock, dir, ...paths, events, requests };
 }
 
 /** A plain client of one of the daemons: what it hears, and a way to wait for it. */

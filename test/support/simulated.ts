@@ -15,13 +15,14 @@ export function scenarioOf(scenario: Partial<Scenario>): Scenario {
     seed: 1,
     repeatEveryMs: null,
     policies: [rootPolicy()],
+    blockDevices: [],
     vms: [],
     events: [],
     ...scenario,
   };
 }
 
-function question(to: Name, sequenceNumber: Int64, command: Command): Message {
+export function question(to: Name, sequenceNumber: Int64, command: Command): Message {
   return { header: makeHeader(to, sequenceNumber), payload: { type: "command", command } };
 }
 

@@ -51,6 +51,11 @@ const policyEntry: z.ZodType<NamedPolicy, unknown> = section({
   policy: { cpuids, unikernels: unikernels ?? NO_LIMIT, memory, block: block ?? null, bridges },
 }));
 
+const blockDevice: z.ZodType<Scenario["blockDevices"][number], unknown> = section({
+  name: field(vmName),
+  size: field(integer({ min: 1, max: 2 ** 40, hint: " (MB)" })).default(16),
+}).transform(({ name, size }) => ({ name, sizeMb: size }));
+
 const vm = field(vmName);
 
 /** What can happen at a time, by the key it is written under. */
@@ -104,6 +109,7 @@ export const scenarioSchema: z.ZodType<Scenario, unknown> = section({
   seed: field(integer({ min: 0, max: 2 ** 32 - 1 })).default(1),
   repeat_every: field(duration({ min: 1000 })).optional(),
   policies: list(policyEntry, "policies").default([rootPolicy()]),
+  block_devices: list(blockDevice, "block devices").default([]),
   vms: list(vmEntry, "VMs").default([]),
   events: list(eventEntry, "events").default([]),
 })
@@ -120,6 +126,7 @@ export const scenarioSchema: z.ZodType<Scenario, unknown> = section({
     seed: scenario.seed,
     repeatEveryMs: scenario.repeat_every ?? null,
     policies: scenario.policies,
+    blockDevices: scenario.block_devices,
     vms: scenario.vms.flat(),
     events: scenario.events,
   }));
