@@ -58,6 +58,7 @@ export function expectRecorded(
   );
   for (const key of expected.keys()) rest.delete(key);
 
+  const cores = new Map<number, number>();
   for (const { header } of samples) {
     const { path, vm } = vmLabels(base, header.name);
     const byHand = cpuPercent[header.name] ?? Number.NaN;
@@ -66,6 +67,12 @@ export function expectRecorded(
     const arrivedMs = take("albatross_vm_last_sample_timestamp_seconds", { path, vm }) * 1000;
     expect(arrivedMs).toBeGreaterThanOrEqual(startMs);
     expect(arrivedMs).toBeLessThanOrEqual(endMs);
+
+    const unikernel = replay.info.payload.unikernels.find(({ name }) => name === header.name);
+    for (const cpu of unikernel?.info.cpuids ?? []) {
+      const { numcpus = 0, cpuids = [] } = unikernel?.info ?? {};
+      cores.set(cpu, (cores.get(cpu) ?? 0) + (percent * numcpus) / cpuids.length);
+    }
 
     // None of the recorded unikernels is a clone: each is a group of its own.
     const group = { path, group: vm };
@@ -77,6 +84,9 @@ export function expectRecorded(
     expect(take("albatross_group_member_info", { ...group, vm, role: "primary" })).toBe(1);
   }
 
+  for (const [cpu, percent] of cores) {
+    expect(take("albatross_host_cpu_usage_percent", { cpu: String(cpu) })).toBeCloseTo(percent, 6);
+  }
   expect(take("albatross_up", {})).toBe(1);
   const subscription = { subscription: slot };
   const bytes = replay.bytesUntil(replay.bursts.length);
