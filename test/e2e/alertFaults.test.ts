@@ -20,7 +20,8 @@ function vm(name: string, percent = 20, more: Partial<VmSpec> = {}): VmSpec {
 }
 
 function host(vms: readonly VmSpec[], more: Partial<Scenario> = {}): Scenario {
-  return scenarioOf({ intervalMs: STATS_INTERVAL_MS, vms, ...more });
+  const apart = vms.map((spec, core) => ({ ...spec, cpuids: [core] }));
+  return scenarioOf({ intervalMs: STATS_INTERVAL_MS, vms: apart, ...more });
 }
 
 const HOSTS = {
@@ -68,7 +69,7 @@ describe.skipIf(both.includes(false))("what really goes wrong", () => {
         policies: [
           { match: "user:full", max_clones: 1 },
           { match: "user:held", paused: true },
-          { match: "*:*" },
+          { match: "*:*", adopt_clones: true },
         ],
         // no directory
         state_file: "/dev/null/scaler-state.json",

@@ -36,7 +36,11 @@ export async function startSimulatedHost(
   intervalMs = 500,
 ): Promise<SimulatedHost> {
   const vms = Array.from({ length: count }, (_, index) =>
-    vmSpec({ name: parseName(`load:vm-${index + 1}`), load: { type: "constant", percent: 50 } }),
+    vmSpec({
+      name: parseName(`load:vm-${index + 1}`),
+      load: { type: "constant", percent: 50 },
+      cpuids: [index],
+    }),
   );
   const host = new SimulatedHost(scenarioOf({ intervalMs, vms }), {
     socketDir: folder,
@@ -180,6 +184,11 @@ export class Serving {
   readLog(isRead: boolean): void {
     if (isRead) this.#child.stderr?.resume();
     else this.#child.stderr?.pause();
+  }
+
+  /** How many bytes of what it logs have come while nobody reads it. */
+  get unreadBytes(): number {
+    return this.#child.stderr?.readableLength ?? 0;
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { eventually } from "../../support/eventually.ts";
 import { bigScrape, MAIN, Serving, temporaryFolder, until } from "../../support/serving.ts";
 
 type Signal = NodeJS.Signals;
@@ -99,9 +100,9 @@ describe("asks for the end", () => {
 
 test("when nobody reads why it did not start, it can be ended all the same", async () => {
   const wrong = Array.from({ length: 3000 }, (_, index) => `key_${index}: 1\n`).join("");
-  const serving = await Serving.launch(await temporaryFolder(), wrong, [], { env });
-  await serving.said("unknown key");
+  const serving = await Serving.launch(await temporaryFolder(), wrong);
   serving.readLog(false);
+  await eventually("what is wrong", () => serving.unreadBytes > 10_000);
   serving.signal("SIGTERM");
   expect([await serving.exited, serving.endedBy]).toEqual([null, "SIGTERM"]);
 });
