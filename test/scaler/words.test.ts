@@ -209,6 +209,11 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
   ],
   [
     "cores_saturated",
+    { members: {}, facts: { members: [starved(0, 99)], leastUsedCpu: { cpu: 3, usagePercent: 12 } } },
+    "Every measured member is starved: all cores that it is pinned to are busy, so its usage (99 % on average) says what it got, not what it needed. The least used core that VMs are pinned to is cpuid 3, at 12 %. Busy (an average of 99 %, above 90 %): evaluation 1 of the 3 in a row that call for a clone.",
+  ],
+  [
+    "cores_saturated",
     {
       members: { 1: 10 },
       facts: {

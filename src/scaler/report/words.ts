@@ -101,10 +101,7 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
     `${state.side === "above" ? `It has ${clonesText(clones)} and max_clones is ${policy.maxClones}` : "A clone could go"}, but none of them was made by this scaler, and its policy says adopt_clones: false.`,
   incomplete_data: incompleteWords,
   cores_saturated: saturatedWords,
-  pending_up: (evaluation, policy) => {
-    const { averages, state } = evaluation;
-    return `Busy (${above(averages.forUp, policy)}): evaluation ${state.highTicks} of the ${policy.scaleUpTriggerTicks} in a row that call for a clone.${outOfBoundsWords(evaluation, policy)}`;
-  },
+  pending_up: (evaluation, policy) => busyWords(evaluation, policy) + outOfBoundsWords(evaluation, policy),
   pending_down: (evaluation, policy) => {
     const { averages, state } = evaluation;
     return `Idle (${below(averages.forDown, policy)}): evaluation ${state.lowTicks} of the ${policy.scaleDownTriggerTicks} in a row that give a clone up.${outOfBoundsWords(evaluation, policy)}`;
@@ -119,6 +116,10 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
     return words + outOfBoundsWords(evaluation, policy);
   },
 };
+
+function busyWords({ averages, state }: Evaluation, policy: GroupPolicy): string {
+  return `Busy (${above(averages.forUp, policy)}): evaluation ${state.highTicks} of the ${policy.scaleUpTriggerTicks} in a row that call for a clone.`;
+}
 
 /** Which directions are cooling, and for how long from now on. */
 function coolingWords(evaluation: Evaluation, _: GroupPolicy, nowMs: number): string {
@@ -144,7 +145,8 @@ function incompleteWords({ averages, observation }: Evaluation, policy: GroupPol
     : `Those measured are idle (${below(fresh, policy)}), but with ${unknown} as 100 % it is ${percent(forDownAsMeasured, policy.scaleDownThresholdPercent)}.`;
 }
 
-function saturatedWords({ averages, observation }: Evaluation, policy: GroupPolicy): string {
+function saturatedWords(evaluation: Evaluation, policy: GroupPolicy): string {
+  const { averages, observation, state } = evaluation;
   const { members, leastUsedCpu } = observation;
   const { fresh, forDown, allStarved } = averages;
   const least =
@@ -155,7 +157,8 @@ function saturatedWords({ averages, observation }: Evaluation, policy: GroupPoli
   const words = allStarved
     ? `Every measured member is starved: all cores that it is pinned to are busy, so its usage (${percent(fresh)} on average) says what it got, not what it needed.`
     : `Those measured are idle (${below(fresh, policy)}), but with ${named(counted)} as 100 % it is ${percent(forDown)}: a starved member's cores are busy, and it may need more than it got.`;
-  return words + least;
+  const busy = state.highTicks > 0 ? ` ${busyWords(evaluation, policy)}` : "";
+  return words + least + busy;
 }
 
 /** It is in the averages for up and down without having been measured. */
