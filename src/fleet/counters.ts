@@ -3,10 +3,7 @@ import type { CpuPoint } from "./types.ts";
 
 const MICROSECONDS_PER_SECOND = 1_000_000;
 
-/**
- * CPU time used so far, user and system, in microseconds. Null where it is above 2^53 (285 years, or a negative
- * field, which is a value above 2^63 on the wire): no rate can be taken from that.
- */
+/** User and system time used so far, in microseconds. Null above 2^53: no rate can be taken from that. */
 export function cpuTimeUs(rusage: Rusage): number | null {
   const { utimeSec, utimeUsec, stimeSec, stimeUsec } = rusage;
   if (
@@ -21,10 +18,7 @@ export function cpuTimeUs(rusage: Rusage): number | null {
   return Number.isSafeInteger(total) ? total : null;
 }
 
-/**
- * Whether the VM's process is another one than at the previous sample: its CPU time, minor faults or voluntary context
- * switches went down. These three are filled on every system and never decrease in one process.
- */
+/** Whether a counter that every system fills went down: CPU time, minor faults or voluntary context switches. */
 export function hasReset(previous: Stats, next: Stats): boolean {
   return (
     cpuWentDown(previous.rusage, next.rusage) ||
@@ -59,29 +53,26 @@ function isSmallUnsigned(value: Int64): value is number {
   return typeof value === "number" && value >= 0;
 }
 
-/**
- * A burst longer than this many stats intervals is no queue being drained: the daemon sends faster than its interval is
- * believed to be (an override in the configuration, say). Going on would stretch the gauge over an ever longer time.
- */
+/** A longer burst is no queue being drained: the daemon sends faster than its interval is believed to be. */
 const MAX_BURST_INTERVALS = 2;
 
-/** The two points of a VM's gauge, and what is needed to move on from them. All of one incarnation. */
+/** What a VM's gauge is taken from. All of one incarnation. */
 export interface RateWindow {
   /** the newest sample before the current burst; null while this incarnation has none */
   readonly base: CpuPoint | null;
-  /** the first sample of the current burst: `latest` itself unless samples came almost together */
+  /** the first sample of the current burst */
   readonly burstStart: CpuPoint;
   readonly latest: CpuPoint;
 }
 
-/** The window at the first sample of an incarnation: no rate yet. */
+/** At the first sample of an incarnation. */
 export function startWindow(point: CpuPoint): RateWindow {
   return { base: null, burstStart: point, latest: point };
 }
 
 /**
- * The window after one more sample of the same incarnation. Samples less than half a stats interval after the one before belong
- * to its burst (albatross-stats queues samples for a slow reader): they replace it, and the base stays.
+ * After one more sample of the incarnation. One that comes less than half a stats interval after the one before is of its
+ * burst (albatross-stats queues samples for a slow reader) and replaces it; the base stays.
  */
 export function extendWindow(window: RateWindow, point: CpuPoint, intervalUs: number): RateWindow {
   const gapUs = point.arrivalUs - window.latest.arrivalUs;
@@ -94,10 +85,7 @@ export function extendWindow(window: RateWindow, point: CpuPoint, intervalUs: nu
   return { base: window.base, burstStart: window.burstStart, latest: point };
 }
 
-/**
- * Percent of `cpus` CPUs used over the window, as measured: above 100 where samples arrived unevenly or `cpus` is too
- * small. Null while there is no base, or no time between the two points.
- */
+/** Percent of `cpus` CPUs over the window, above 100 where samples arrived unevenly or `cpus` is too small; null without a rate. */
 export function measuredPercent(window: RateWindow, cpus: number): number | null {
   if (window.base === null) return null;
   const elapsedUs = window.latest.arrivalUs - window.base.arrivalUs;

@@ -19,9 +19,9 @@ import { afterListing, afterOmission, firstSample, nextSample, pinsOf, type Vm, 
 import { VmIndex } from "./vmIndex.ts";
 import { policyRecordFrom, vmInfoFrom } from "./vmInfo.ts";
 
-/** A VM that this many infos in a row leave out, all asked for after its last sample, is gone. */
+/** A VM that so many infos in a row leave out, all asked for after its last sample, is gone. */
 const MISSED_INFOS_UNTIL_GONE = 2;
-/** More CPU than this cannot be uneven arrival alone: the VM has more CPUs than assumed. */
+/** More than this is not uneven arrival alone: the VM has more CPUs than assumed. */
 const PROOF_OF_MORE_CPUS_PERCENT = 110;
 
 /** A host that is silent for longer may have started VMs meanwhile. */
@@ -32,10 +32,7 @@ export const INTERVALS_UNTIL_ALL_HEARD = 1.5;
 /** What a host that nobody describes is taken to have at most. */
 export const MOST_HOST_CPUS = 1_024;
 
-/**
- * Said once per host and kind: a VM that was taken to have one CPU uses more (`assumed_cpu`, with the rate for one before it
- * was clamped), or its counters went where they cannot.
- */
+/** Said once per host and kind. `assumed_cpu`: a VM that was taken to have one CPU uses so many percent of it. */
 export interface VmWarning {
   readonly host: string;
   readonly vm: string;
@@ -47,7 +44,7 @@ export interface HostOptions {
   /** how many CPUs the hosts have, where that is known: no VM uses more */
   readonly hostCpus?: number;
   readonly onWarning?: (warning: VmWarning) => void;
-  /** told when only an answer to unikernel info that is asked for now can say what a sample of the host means */
+  /** told when a VM is heard that info has not listed */
   readonly needsInfo?: (host: string) => void;
 }
 
@@ -57,7 +54,6 @@ type DepartedVm = Pick<VmRecord, "restarts"> & { readonly goneAtUs: number };
 /** A VM that has not been heard in this run of the program. */
 type Unheard = Omit<UnheardVm, "state">;
 
-/** What tells whether a VM is gone. */
 type SignsOfLife = Pick<UnheardVm, "heardUs" | "listed" | "missedInfos">;
 
 /** The VMs of one host. Its index changes with every message; the records in it never do. */
@@ -69,9 +65,9 @@ export class HostVms implements VmHost {
   readonly #options: HostOptions;
   readonly #vms = new VmIndex();
   readonly #departed = new Map<string, DepartedVm>();
-  /** by full name, VMs that were alive when the program last ran, until they are heard or gone */
+  /** VMs that an earlier run of the program heard, by full name */
   readonly #expected = new Map<string, Unheard>();
-  /** by full name, VMs that info lists and that have sent nothing yet */
+  /** VMs that info lists and that have sent nothing yet, by full name */
   readonly #unsent = new Map<string, Unheard>();
   /** what info listed last; null as long as vmmd has not answered in this run of the program */
   #listed: ReadonlyMap<string, VmInfo> | null = null;

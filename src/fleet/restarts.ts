@@ -1,14 +1,13 @@
 /**
- * A restart shows twice: counters go down in a sample, and `started` changes in unikernel info. Either may come first,
- * either may be missing (no info on this host; counters that overtook their old values between two samples), and counters
- * also go down by themselves: FreeBSD's CPU time by milliseconds. What is kept here is what one side has told and the
- * other has not confirmed yet, so that each restart is counted once.
+ * A restart shows twice, in counters that go down and in another `started` of unikernel info. Either may come first or be
+ * missing, and FreeBSD's CPU time goes back by milliseconds without one. What one side has told and the other has not
+ * confirmed yet is kept, so that each restart is counted once.
  */
 export type RestartEvidence =
   | { readonly kind: "none" }
-  /** not counted: the next info asked for after the last of so many decreases tells whether they were restarts */
+  /** so many decreases, not counted: an info asked for after the last tells whether they were restarts */
   | { readonly kind: "doubtful"; readonly count: number; readonly arrivalUs: number }
-  /** counted from a decrease, at this arrival; no info asked for later has been compared with it */
+  /** counted from a decrease; no info asked for after it has come yet */
   | { readonly kind: "decrease"; readonly arrivalUs: number }
   /** counted from info; the decrease may still come */
   | {
@@ -23,18 +22,17 @@ export type RestartEvidence =
 export interface RestartVerdict {
   /** so many more restarts */
   readonly counted: number;
-  /** arrival of the first sample of another incarnation; null where this one goes on, or its first sample is still to come */
+  /** arrival of the first sample of another incarnation, if one is known to have come */
   readonly beganUs: number | null;
   readonly evidence: RestartEvidence;
 }
 
 export const NO_EVIDENCE: RestartEvidence = { kind: "none" };
 
-/** What tells how a sample is to be judged. */
 export interface SampleSigns {
   /** its counters are below those of the sample before */
   readonly decreased: boolean;
-  /** what the decrease was is for the next info to tell: it may be no restart */
+  /** the decrease may be no restart: for the next info to tell */
   readonly isDoubtful: boolean;
   readonly arrivalUs: number;
   readonly intervalUs: number;

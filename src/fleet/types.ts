@@ -1,7 +1,7 @@
 import type { Sample } from "../client/receiver.ts";
 import type { Int64 } from "../wire/messages.ts";
 
-/** One point of a VM's CPU counter: integer microseconds used, at a monotonic arrival time. */
+/** A VM's CPU counter in integer microseconds, at a monotonic arrival time. */
 export interface CpuPoint {
   readonly cpuUs: number;
   readonly arrivalUs: number;
@@ -21,10 +21,10 @@ export interface VmInfo {
   readonly startedMs: number | null;
 }
 
-/** The CPUs of a VM: how many it has, and which of the host's they are. */
+/** How many CPUs a VM has, and which of the host's. */
 export type Pins = Pick<VmInfo, "cpus" | "cpuids">;
 
-/** What stays the same as long as a VM is known; made once, shared by all of its records. */
+/** Made once for each VM and shared by all of its records. */
 export interface VmIdentity {
   readonly host: string;
   /** `user:sub`, empty at the root */
@@ -33,70 +33,60 @@ export interface VmIdentity {
   readonly vm: string;
   /** `user:sub:web`, `:web` at the root */
   readonly fullName: string;
-  /** the label of the group's primary, by the name rule: `web` for `web` and for `web-clone-2` */
+  /** label of the group's primary: `web` for `web` and for `web-clone-2` */
   readonly primary: string;
   /** 0 for a primary */
   readonly cloneId: number;
 }
 
-/** All that is known about one VM now. A record is replaced by the next sample or info, never changed. */
+/** What is known about one VM. Replaced by the next sample or info, never changed. */
 export interface VmRecord extends VmIdentity {
-  /** the same object in all records of this VM */
   readonly identity: VmIdentity;
-  /** the last one, as it was received */
+  /** the last one */
   readonly sample: Sample;
-  /** utime + stime of the last sample in microseconds; null where it is no safe integer */
+  /** utime + stime of it in microseconds; null where that is no safe integer */
   readonly cpuUs: number | null;
   /** the rate over the last stats interval, 0..100; null while there is none */
   readonly usagePercent: number | null;
-  /** what rates are divided by; null while unikernel info is still expected to say (then there is no rate) */
+  /** what rates are divided by; null while unikernel info is expected to say */
   readonly cpus: number | null;
-  /**
-   * Where rates of this incarnation may begin at the earliest: its first usable sample, or the last one that came with a
-   * step that cannot be. Null while there is none. What arrived before it belongs to something else.
-   */
+  /** where rates begin at the earliest: the incarnation's first usable sample, or the last with an implausible step */
   readonly rateStart: CpuPoint | null;
-  /** it was alive when the program last ran, and nothing tells of another incarnation since */
+  /** an earlier run of the program knew this incarnation, as far as is known */
   readonly isResumed: boolean;
   /** monotonic time of the first sample of this incarnation */
   readonly firstSeenUs: number;
-  /** it began while this program heard its host: it is no older than it has been seen */
+  /** the incarnation began while its host was heard */
   readonly startSeen: boolean;
   /** restarts seen, the same one never twice */
   readonly restarts: number;
   readonly info: VmInfo | null;
-  /** the CPUs that info gave before the program was restarted; they hold until info says otherwise */
+  /** what info said in an earlier run of the program */
   readonly pinsBefore: Pins | null;
-  /** when info says that this incarnation was started, in this run of the program or before; null where it has not said */
+  /** start of this incarnation as info gave it, in this run of the program or before */
   readonly startedMs: number | null;
   /** the host's last unikernel info listed this VM */
   readonly listed: boolean;
-  /** unikernel infos in a row, asked for after the last sample arrived, that did not list this VM */
+  /** infos in a row without it, all asked for after its last sample arrived */
   readonly missedInfos: number;
-  /** infos asked for since the VM was first seen that did not list it, as long as none ever did */
+  /** infos without it since it was first seen, as long as none ever had it */
   readonly unlistedPolls: number;
 }
 
-/** What the program's last run remembered of a VM. Times are monotonic, of this process. */
-export interface ExpectedVm extends Pick<VmRecord, "startSeen" | "startedMs"> {
-  /** arrival of its last sample; null where only unikernel info has told of it so far */
+/** What an earlier run of the program knew of a VM. Times are monotonic, of this process. */
+export interface ExpectedVm
+  extends Pick<VmRecord, "startSeen" | "startedMs" | "listed" | "missedInfos" | "unlistedPolls"> {
+  /** arrival of its last sample; null where only info has told of it so far */
   readonly heardUs: number | null;
   /** of a VM that was never heard: when info first listed it */
   readonly firstSeenUs: number;
-  /** a reading of its counter; null where there was no usable one */
+  /** a reading of its counter, if there was a usable one */
   readonly cpuUs: number | null;
-  /** as unikernel info gave them; null where info never listed the VM */
+  /** null where info never listed it */
   readonly pins: Pins | null;
-  readonly listed: boolean;
-  /** infos in a row that did not list it */
-  readonly missedInfos: number;
-  readonly unlistedPolls: number;
 }
 
-/**
- * A VM that has not been heard in this run of the program. One that was heard in an earlier run is `missing`, and one that
- * info lists and that has never sent anything is `warming`; both are `silent` after death_timeout, if info lists them.
- */
+/** Not heard in this run of the program: `missing` if it was in an earlier one, `warming` if only info has told of it so far. */
 export interface UnheardVm extends VmIdentity, ExpectedVm {
   readonly state: Exclude<MemberState, "fresh">;
   readonly sample: null;
@@ -119,9 +109,8 @@ export interface PolicyRecord {
 }
 
 /**
- * What `/metrics` says about a VM that is not gone: `fresh` has a gauge and was heard within stale_after; `warming` was
- * heard, but has no gauge yet; `missing` is silent for stale_after or longer; `silent` for death_timeout or longer, and
- * only unikernel info still lists it.
+ * Of a VM that is not gone: `fresh` has a gauge, `warming` none yet; `missing` has been silent for stale_after, `silent` for
+ * death_timeout, and info lists it.
  */
 export type MemberState = "fresh" | "warming" | "missing" | "silent";
 
@@ -148,36 +137,33 @@ export interface Group {
   readonly usagePercent: number | null;
 }
 
-/**
- * Why a step of a VM's counters counts as no measurement: `usage`, more CPU than the VM has; `decrease`, counters that went
- * down although info shows that the VM was not restarted.
- */
+/** Why a step counts as no measurement: more CPU than the VM has; a decrease although info shows no restart. */
 export type ImplausibleKind = "usage" | "decrease";
 
 /** What the fleet knows about a host as a whole. */
 export interface HostRecord {
   readonly host: string;
-  /** its statistics are arriving; the VMs of a host that is not live are not served */
+  /** its statistics are arriving: else its VMs are not served */
   readonly live: boolean;
-  /** when the last unikernel info that its albatrossd answered was asked for, monotonic; null if it never did */
+  /** when the last answered info was asked for, monotonic; null if none ever was */
   readonly infoAskedUs: number | null;
   /** steps of counters so far that cannot be */
   readonly implausible: Readonly<Record<ImplausibleKind, number>>;
 }
 
 /**
- * The fleet at one moment: plain references to immutable records, so nothing that arrives later changes it. VMs are
- * ordered by host, path, primary and clone id (`web`, `web-clone-2`, `web-clone-10`, `web-server`), groups likewise.
+ * The fleet at one moment. VMs are in order of host, path, primary and clone id (`web`, `web-clone-2`, `web-clone-10`,
+ * `web-server`), groups likewise.
  */
 export interface FleetSnapshot {
   readonly nowUs: number;
   readonly wallMs: number;
   readonly hosts: readonly HostRecord[];
-  /** every VM that is not gone, on live hosts and others, stale or not: what groups and decisions see */
+  /** every VM that has been heard and is not gone */
   readonly vms: readonly VmRecord[];
   /** the state of the VM at the same index of `vms` */
   readonly states: readonly MemberState[];
-  /** the VMs that `/metrics` shows: on a live host and heard within stale_after (fresh and warming ones) */
+  /** fresh and warming VMs of live hosts: those that `/metrics` shows */
   readonly served: readonly VmRecord[];
   /** the policies of live hosts */
   readonly policies: readonly PolicyRecord[];
@@ -185,7 +171,7 @@ export interface FleetSnapshot {
   readonly unheard: readonly UnheardVm[];
   /** groups over `vms` and `unheard`; derived at the first call */
   groups(): readonly Group[];
-  /** the groups that `/metrics` shows: those of live hosts */
+  /** those of live hosts */
   servedGroups(): readonly Group[];
 }
 
@@ -193,18 +179,15 @@ export interface FleetSnapshot {
 export type SnapshotParts = {
   readonly [L in "vms" | "states" | "policies" | "unheard"]: FleetSnapshot[L][number][];
 } & {
-  /** null as long as every VM is served: most of the time, and then `vms` is that list already */
+  /** null as long as every VM is served */
   served: VmRecord[] | null;
   /** indices into `vms` at which a group begins */
   readonly groupStarts: number[];
 };
 
 export interface SnapshotOptions {
-  /**
-   * Silence after which a VM is not served, in microseconds. `intervalUs` is the host's stats interval as
-   * it is known now, for a stale_after given in intervals.
-   */
+  /** Silence after which a VM is not served, in microseconds. `intervalUs` is the host's stats interval now. */
   staleAfterUs(host: string, intervalUs: number): number;
-  /** the moment that it is of, on both clocks: now, unless given */
+  /** now, unless given */
   readonly at?: { readonly nowUs: number; readonly wallMs: number };
 }

@@ -18,7 +18,7 @@ import {
 } from "./restarts.ts";
 import type { CpuPoint, ExpectedVm, ImplausibleKind, Pins, VmIdentity, VmInfo, VmRecord } from "./types.ts";
 
-/** For how many polls a VM waits for unikernel info to list it, before it is taken to have one CPU. */
+/** For how many polls a VM waits for unikernel info to list it. */
 const WARMING_POLLS = 2;
 
 /** No VM takes more of what it has, however unevenly its samples arrive. */
@@ -27,9 +27,9 @@ const MAX_USAGE_PERCENT = 200;
 /** CPU time may go back by less than this without a restart. */
 const SMALL_DECREASE_US = 1_000_000;
 
-/** What a VM's host tells about unikernel info as such, and hears of the VM's samples. */
+/** What a VM is told by its host, and tells it. */
 export interface VmHost {
-  /** null as long as vmmd has never answered; else a VM that it has not listed yet will be listed soon */
+  /** null as long as vmmd has never answered; else it will list a new VM soon */
   readonly infoAskedUs: number | null;
   /** how many CPUs the host has: no VM uses more */
   readonly hostCpus: number;
@@ -39,7 +39,7 @@ export interface VmHost {
   onImplausible(vm: string, kind: ImplausibleKind, count: number): void;
 }
 
-/** What a VM brings along that comes back: after it was gone, or after the program was. */
+/** What is known of a VM before its first sample. */
 export interface Before {
   readonly departed: Pick<VmRecord, "restarts"> | null;
   readonly expected: ExpectedVm | null;
@@ -52,13 +52,13 @@ export interface Vm extends VmRecord {
   /** null while this incarnation has no sample with a usable CPU time */
   readonly window: RateWindow | null;
   readonly evidence: RestartEvidence;
-  /** info told of a restart: the next sample is the first of the new incarnation, whatever it says */
+  /** info told of a restart: the next sample is the first of the new incarnation */
   readonly awaitsFirstSample: boolean;
   /** the last sample came with more CPU than the VM has */
   readonly isImplausible: boolean;
 }
 
-/** A VM at its first sample, or at the first one after it was gone. */
+/** At the first sample in this run of the program, or after it was gone. */
 export function firstSample(
   identity: VmIdentity,
   sample: Sample,
