@@ -29,10 +29,7 @@ type LogOutput = Pick<LineOutput, "write"> & Partial<Pick<LineOutput, "lost" | "
 /** A logger, and the way to change how it logs while it is in use. */
 export type Logging = ReturnType<typeof createLogging>;
 
-/**
- * Makes the program's logger. Every event is one line on stderr (or on `out`) with `time` (RFC 3339),
- * `level`, `msg` and the event's fields, as JSON or as logfmt.
- */
+/** Makes the program's logger: an event is a line of JSON or logfmt on stderr, or on `out`. */
 export function createLogging(config: LogConfig, out: LogOutput = stderr()) {
   let { format } = config;
   const formatted: DestinationStream = {
@@ -68,10 +65,7 @@ export function createLogger(config: LogConfig, out?: LogOutput): Logger {
 const MAX_WAITING_BYTES = 2 ** 20;
 const RETRY_MS = 100;
 
-/**
- * Lines to a reader that is never waited for. While they cannot be written, because a pipe or terminal
- * is not read, a disk is full or nobody is there, up to 1 MiB of them is kept.
- */
+/** Lines to a reader that is never waited for. While they cannot be written up to 1 MiB is kept. */
 export class LineOutput {
   readonly #write: (bytes: Uint8Array) => number;
   readonly #clock: Pick<Clock, "after">;
@@ -137,9 +131,8 @@ function stderr(): LineOutput {
 }
 
 /**
- * One event as `key=value` pairs on one line: time, level and msg first. Values that hold anything but
- * plain visible characters are quoted and escaped as in JSON; an error is its message; other nested
- * values are JSON.
+ * One event as `key=value` pairs on one line: time, level and msg first. Values with anything but plain
+ * visible characters are quoted and escaped as in JSON; an error is its message.
  */
 export function toLogfmt(event: Readonly<Record<string, unknown>>): string {
   const { time, level, msg, ...fields } = event;

@@ -46,7 +46,7 @@ interface DecodeStreams {
   readonly input: Readable;
   /** the input's name in an error */
   readonly source: string;
-  /** gets one line of JSON per message; it is left open */
+  /** left open */
   readonly output: Writable;
   /** gets the one line that says what went wrong */
   readonly report: (line: string) => void;
@@ -61,7 +61,7 @@ export async function decodeStream({ input, source, output, report }: DecodeStre
   try {
     await pipeline(decodedLines(input, source, problems), output, { end: false });
   } catch (error) {
-    // Nobody wants the rest (`decode FILE | head`): not worth a word.
+    // nobody wants the rest (`decode FILE | head`)
     if (isErrno(error, "EPIPE")) return 0;
     problems.unshift(`albatross-exporter: cannot write the messages: ${plainMessage(error)}`);
   }
@@ -71,7 +71,7 @@ export async function decodeStream({ input, source, output, report }: DecodeStre
   return 1;
 }
 
-/** The lines of the messages that each chunk completes, up to the first of `problems`: damage, or an input that fails. */
+/** The lines of the messages that each chunk completes, up to the first of `problems`. */
 async function* decodedLines(input: Readable, source: string, problems: string[]): AsyncGenerator<string> {
   const reader = new FrameReader(MAX_FRAME_BYTES);
   let frames = 0;

@@ -12,7 +12,7 @@ import { register as simulate } from "./simulate.ts";
 
 const REGISTER = [serve, checkConfig, decode, simulate, demo, record, backtest];
 
-/** Does what the command line says. Resolves to the exit code once the command is done; its errors are on stderr. */
+/** Does what the command line says. Resolves to the exit code; errors are on stderr then. */
 export async function runCommandLine(args: readonly string[]): Promise<number> {
   try {
     process.exitCode = 0;
@@ -24,14 +24,14 @@ export async function runCommandLine(args: readonly string[]): Promise<number> {
   }
 }
 
-/** Says what went wrong on one line, unless commander already has. Wrong usage is 2, any other failure 1. */
+/** Says what went wrong, unless commander has. Wrong usage is 2, any other failure 1. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   console.error(`albatross-exporter: ${messageOf(error)}`);
   return 1;
 }
 
-/** The command line. Wrong usage throws commander's CommanderError, its message already on stderr. */
+/** Wrong usage throws commander's CommanderError, its message on stderr already. */
 export function buildProgram(): Command {
   const version = versionText(buildInfo());
   const program = new Command("albatross-exporter")
@@ -52,7 +52,7 @@ export function buildProgram(): Command {
   return program;
 }
 
-/** `error: unknown option '--x'` and a hint on a second line become one line that names the program. */
+/** commander's error and the hint below it become one line that names the program. */
 function oneLine(text: string): string {
   return `albatross-exporter: ${text
     .replace(/^error: /, "")
@@ -60,7 +60,7 @@ function oneLine(text: string): string {
     .replace(/\s*\n\s*/g, " ")}\n`;
 }
 
-/** Words that no command took: an unknown command, or flags of `serve` before the name of another command. */
+/** Refuses an unknown command, and flags of `serve` before the name of another. */
 function refuseStrayArguments(program: Command, command: Command): void {
   const [word] = command === program ? program.args : [];
   if (word !== undefined) {

@@ -42,7 +42,7 @@ async function run(program: Command, serve: Command): Promise<void> {
   if (process.exitCode === 0) process.exit();
 }
 
-/** The flags as commander keeps them: by their long names, the part after the last dot in camelCase. */
+/** The flags as commander keeps them. */
 interface ParsedFlags {
   readonly "config.file"?: string;
   readonly "web.listenAddress"?: readonly ListenAddress[];

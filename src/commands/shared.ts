@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from "commander";
 
-/** A flag's value as commander reads it: null from `read` is refused with what is allowed. */
+/** Reads a flag's value for commander: null is refused with what is allowed. */
 export function flagValue<T>(allowed: string, read: (text: string) => T | null): (text: string) => T {
   return (text) => {
     const value = read(text);

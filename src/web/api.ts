@@ -91,7 +91,7 @@ function oneOf(values: readonly string[]) {
   };
 }
 
-/** Every VM that is not gone, whether `/metrics` serves it or not; filters do not apply. Integers may be bigints. */
+/** Every VM that is not gone, whether `/metrics` serves it or not. Integers may be bigints. */
 export function* vmsJson(snapshot: FleetSnapshot, { targets }: Pick<Config, "targets">): Generator<object> {
   const facts = factsFrom(targets);
   const liveHosts = new Set(snapshot.hosts.filter(({ live }) => live).map(({ host }) => host));
@@ -126,7 +126,7 @@ export function* vmsJson(snapshot: FleetSnapshot, { targets }: Pick<Config, "tar
   }
 }
 
-/** Every group, those of hosts that are not live included, and why the scaler decides about it as it does. */
+/** Every group, also of hosts that are not live, and why the scaler decides about it as it does. */
 export function* groupsJson(snapshot: FleetSnapshot, scaler: Pick<Scaler, "explain">): Generator<object> {
   for (const group of snapshot.groups()) {
     yield {
@@ -179,8 +179,8 @@ const PIECE_CHARACTERS = 64 * 1024;
 const SLICE_US = 5_000;
 
 /**
- * A successful API answer whose data is a long list, in pieces that are made as they are pulled, each a
- * turn of the event loop: a list of 100,000 VMs holds nobody up. Ends early when `signal` is aborted.
+ * An answer whose data is a long list, in pieces that are made as they are pulled, each a turn of the
+ * event loop. Ends early when `signal` is aborted.
  */
 export async function* jsonPieces(
   items: Iterable<unknown>,

@@ -12,7 +12,7 @@ export interface Html {
 
 type Insertable = string | number | Html | readonly Html[];
 
-/** HTML from a template. What is inserted is escaped, for text and for quoted attributes, unless it is HTML itself. */
+/** HTML from a template. What is inserted is escaped unless it is HTML itself. */
 export function html(parts: TemplateStringsArray, ...inserted: readonly Insertable[]): Html {
   return { text: parts.reduce((text, part, index) => text + insertable(inserted[index - 1]) + part) };
 }
@@ -99,7 +99,6 @@ ${content}
 `;
 }
 
-/** What a person sees who asked for something that is not there. */
 export function notFoundPage(path: string): Html {
   const content = html`<h1>There is nothing here</h1>
 <p><code>${path}</code> is not a page of this exporter.</p>
@@ -127,7 +126,6 @@ const SUBSCRIPTION_STATES: Readonly<
   stopped: { mood: "idle", words: "stopped" },
 };
 
-/** The front page: what this is, where the metrics are, and how each host is doing, in words. */
 export function landingPage(deps: WebDeps): Html {
   const targets = deps.targets();
   const nowMs = deps.clock.wallMs();

@@ -102,7 +102,7 @@ export class Deadline {
   }
 }
 
-/** Refuses a parameter that a route below `/api` does not know: a mistyped filter would filter nothing. */
+/** Refuses an unknown parameter of a route below `/api`: a mistyped filter would filter nothing. */
 export const knownParameters: RequestHandler = ({ baseUrl, path, query }, response, next) => {
   const route = ROUTES.find((one) => one.path === baseUrl + path);
   const unknown = Object.keys(query).find((name) => route?.knows.includes(name) === false);

@@ -11,9 +11,9 @@ const LAST_WORDS_MS = 5_000;
 const TURN_CHARACTERS = 64 * 1024;
 
 /**
- * Serves what the broadcast publishes as newline-delimited JSON until the client goes or the broadcast
- * ends. `?host=` (repeatable) leaves out other hosts' lines. A client that does not keep up is dropped
- * with a last line saying so, one that takes nothing for as long as a response may take is cut.
+ * Serves what the broadcast publishes as newline-delimited JSON. `?host=` (repeatable) leaves out other
+ * hosts' lines. A client that does not keep up is dropped with a last line saying so, one that takes
+ * nothing for as long as a response may take is cut.
  */
 export function streamHandler(deps: WebDeps): RequestHandler {
   const { maxClients, maxBacklogBytes } = deps.streamLimits ?? DEFAULT_LIMITS;
