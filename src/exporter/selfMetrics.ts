@@ -75,11 +75,7 @@ export const selfRows = {
 } satisfies Record<string, SelfRow>;
 
 /** Gauges of prom-client's whose names end in `_total`, which `promtool check metrics` refuses. */
-const BADLY_NAMED = [
-  "nodejs_active_handles_total",
-  "nodejs_active_requests_total",
-  "nodejs_active_resources_total",
-];
+const BADLY_NAMED = ["handles", "requests", "resources"].map((what) => `nodejs_active_${what}_total`);
 
 /** What prom-client tells of the event loop's delays since the scrape before. */
 const LOOP_DELAYS = /^nodejs_eventloop_lag_(?:min|max|mean|stddev|p50|p90|p99)_seconds$/;
