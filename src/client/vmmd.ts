@@ -187,9 +187,8 @@ export class VmmdClient {
   /** A failure reply is thrown, too. */
   async #ask(request: Request): Promise<Exclude<Payload, { readonly type: "failure" }>> {
     const payload = await this.#decode(await this.#exchange(request));
-    if (payload.type === "failure")
-      throw new VmmdError("failure", `albatrossd says: ${excerpt(payload.message)}`);
-    return payload;
+    if (payload.type !== "failure") return payload;
+    throw new VmmdError("failure", `albatrossd says: ${excerpt(payload.message)}`);
   }
 
   #exchange(request: Request): Promise<Uint8Array> {
@@ -220,9 +219,8 @@ export class VmmdClient {
     } catch (error) {
       if (error instanceof VmmdError) throw error;
       // Whatever it is, a peer's bytes brought it about, and they must not end the process.
-      throw new VmmdError("undecodable", `the reply of albatrossd does not decode: ${messageOf(error)}`, {
-        cause: error,
-      });
+      const text = `the reply of albatrossd does not decode: ${messageOf(error)}`;
+      throw new VmmdError("undecodable", text, { cause: error });
     }
   }
 

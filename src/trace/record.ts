@@ -46,18 +46,13 @@ export async function recordTrace(recording: Recording): Promise<number> {
       failures.push(error);
     }
   }
-  const stopProgress = showProgress(
-    progress,
-    clock,
-    () => `${took()} of ${formatDuration(recording.durationMs)}: ${tally.text()}`,
-  );
-  const isWritten = await output.write(counted()).then(
-    () => true,
-    (error) => {
-      failures.push(error);
-      return false;
-    },
-  );
+  const soFar = () => `${took()} of ${formatDuration(recording.durationMs)}: ${tally.text()}`;
+  const stopProgress = showProgress(progress, clock, soFar);
+  let isWritten = true;
+  await output.write(counted()).catch((error) => {
+    failures.push(error);
+    isWritten = false;
+  });
   stopProgress();
   const [failure] = failures;
   if (failure !== undefined) {

@@ -406,10 +406,8 @@ export function choice<By extends string, C extends Cases>(
     const found = byTag.get(reader.peek());
     if (found !== undefined) {
       const members = found.part.read(reader, what);
-      return (members === NO_MEMBERS ? found.bare : { ...found.bare, ...(members as object) }) as Chosen<
-        By,
-        C
-      >;
+      const value: object = members === NO_MEMBERS ? found.bare : { ...found.bare, ...(members as object) };
+      return value as Chosen<By, C>;
     }
     const { number, outer } = reader.enterContext(what);
     const value = other(reader, number, at);
