@@ -159,14 +159,16 @@ export class World {
     if (primary === undefined) return null;
     const id = 1 + this.#highestCloneId(name);
     const label = `${name.label}-clone-${id}`;
-    const { cpuids } = primary.spec;
+    const { config } = primary.spec;
+    // cores of its own: two that have one would starve each other
+    const cpuids = primary.spec.cpuids.map((cpu, _, all) => cpu + id * all.length);
     // A clone does not inherit the times at which its primary comes, crashes and goes.
     const lifetime = { startAtMs: 0, stopAtMs: null, crashesAtMs: [], restartsAtMs: [] };
     this.#start({
       ...primary.spec,
       ...lifetime,
-      // cores of its own: two that have one would starve each other
-      cpuids: cpuids.map((cpu) => cpu + id * cpuids.length),
+      cpuids,
+      config: config && { ...config, cpuids },
       name: { path: name.path, label },
     });
     this.#listener.event(`${formatName({ path: name.path, label })} is created`);

@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { loadScenario } from "../../src/simulator/scenarioFile.ts";
-import { samples, socketDir, subscriber } from "../simulator/support.ts";
+import { parseName } from "../../src/wire/names.ts";
+import { Client, samples, socketDir, subscriber } from "../simulator/support.ts";
 import { eventually } from "../support/eventually.ts";
 import { runHere } from "../support/program.ts";
+import { question } from "../support/simulated.ts";
 
 interface Running {
   readonly child: ChildProcess;
@@ -63,6 +65,25 @@ describe("simulate", () => {
     },
   );
 
+  test("has each request in its log by the time of the reply, after what was there before", {
+    tags: ["process"],
+  }, async () => {
+    const dir = await socketDir();
+    const [scenario, log] = [join(dir, "scenario.yaml"), join(dir, "requests.ndjson")];
+    writeFileSync(scenario, "vms: [{ name: user:web }]\n");
+    writeFileSync(log, "before\n");
+    const running = simulate(scenario, "--socket-dir", dir, "--request-log", log);
+    await eventually("ready", () => running.output.stderr.includes("are ready"));
+    const destroy = { class: "unikernel", command: "destroy" } as const;
+    const client = new Client(join(dir, "vmmd.sock")).send(question(parseName("user:web"), 9, destroy));
+    await client.count(1);
+    const [before, ...lines] = readFileSync(log, "utf8").trimEnd().split("\n");
+    expect(before).toBe("before");
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { command: "destroy", name: "user:web", sequence: "9", text: "destroyed unikernel", answer: "reply" },
+    ]);
+  });
+
   test("prints a built-in scenario that it would take itself", async () => {
     const { code, stdout } = await runHere(["simulate", "demo", "--print-scenario"]);
     expect(code).toBe(0);
@@ -81,6 +102,12 @@ describe("simulate", () => {
       args: ["test/fixtures/scenarios/bad/twice.yaml", "--socket-dir", "x"],
       code: 1,
       stderr: "twice.yaml:2:1: interval: key given twice",
+    },
+    {
+      name: "a request log that cannot be written",
+      args: ["demo", "--socket-dir", "x", "--request-log", "no/such/log"],
+      code: 1,
+      stderr: "cannot write the request log no/such/log: no such file or directory",
     },
     {
       name: "no socket directory",
