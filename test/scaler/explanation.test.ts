@@ -37,7 +37,7 @@ test("an explanation holds what was measured, the bounds, the counts, and what i
     clone: null,
     step: null,
     would: null,
-    text: "Busy (an average of 62 %, above 60 %): evaluation 2 of the 3 in a row that call for a clone.",
+    text: "Busy (an average of 62 %, above 60 %): evaluation 2 of the 3 in a row that call for a clone. The decision to create web-clone-5 waits to be carried out.",
     mode: "dry_run",
     average_percent: 93,
     average_for_up_percent: 62,

@@ -25,8 +25,8 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
   ],
   [
     "no_data",
-    { members: { 0: "missing" } },
-    "No member has a usage since the previous evaluation, so nothing can be decided.",
+    { members: { 0: "missing", 1: "warming" } },
+    "No member is measured: web (missing), web-clone-1 (warming). Nothing can be decided.",
   ],
   [
     "no_data",
@@ -247,6 +247,20 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
     "normal",
     { members: { 0: 50 }, policy: { minClones: 2 } },
     "The average of 50 % is not above 90 %, and there is no clone to give up. It has 0 clones, below min_clones (2): that counts from the second evaluation in a row on.",
+  ],
+  [
+    "normal",
+    {
+      members: { 0: 50 },
+      policy: { minClones: 2 },
+      state: { outstanding: outstanding("scale_up below_min", 1, { step: 2 }) },
+    },
+    "The average of 50 % is not above 90 %, and there is no clone to give up. The decision to create web-clone-1 and 1 more waits to be carried out.",
+  ],
+  [
+    "pending_up",
+    { members: { 0: 95 }, state: { outstanding: outstanding("scale_up overloaded", 1) } },
+    "Busy (an average of 95 %, above 90 %): evaluation 1 of the 3 in a row that call for a clone. The decision to create web-clone-1 waits to be carried out.",
   ],
   [
     "pending_down",

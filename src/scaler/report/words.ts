@@ -26,10 +26,17 @@ export function describe(evaluation: Evaluation, nowMs: number): string {
   return HOLD_WORDS[decision.reason](evaluation, policy, nowMs);
 }
 
-/** What is added where nothing else is to be told of a clone count that is out of bounds. */
-function outOfBoundsWords({ state: { side }, clones }: Evaluation, policy: GroupPolicy): string {
-  if (side === null) return "";
-  return ` It has ${beyond(side, clones, policy)}: that counts from the second evaluation in a row on.`;
+/** What is added where nothing else tells of a clone count that is out of bounds, or of a decision that waits. */
+function asideWords({ state: { side, outstanding }, clones }: Evaluation, policy: GroupPolicy): string {
+  if (side !== null) {
+    return ` It has ${beyond(side, clones, policy)}: that counts from the second evaluation in a row on.`;
+  }
+  return outstanding === null ? "" : ` The decision to ${actOf(outstanding)} waits to be carried out.`;
+}
+
+/** `create web-clone-1 and 2 more`. */
+function actOf(scale: Pick<Scale, "decision" | "clone" | "step">): string {
+  return `${scale.decision === "scale_up" ? "create" : "remove"} ${clonesOf(scale)}`;
 }
 
 /** `4 clones, above max_clones (3)`. */
@@ -71,7 +78,7 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
   disabled: () => "Its policy says enabled: false, so it is only observed.",
   no_data: ({ observation }) =>
     observation.hostLive
-      ? "No member has a usage since the previous evaluation, so nothing can be decided."
+      ? `No member is measured: ${named(observation.members)}. Nothing can be decided.`
       : "No statistics arrive from its host, so nothing can be decided.",
   orphaned: ({ observation }) =>
     `Its primary ${observation.group} is not alive, so the group is shown but never scaled.`,
@@ -82,9 +89,9 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
     `Idle enough to give a clone up (${below(averages.forDown, policy)}), but it has ${clonesText(clones)} and min_clones is ${policy.minClones}.`,
   outstanding: ({ state: { outstanding }, clones }) => {
     if (outstanding === null) return "The decision has been taken already and waits to be carried out.";
-    const { decision, step } = outstanding;
+    const { step } = outstanding;
     const awaited = clonesAwaited(outstanding, clones);
-    const act = `${decision === "scale_up" ? "create" : "remove"} ${clonesOf(outstanding)}`;
+    const act = actOf(outstanding);
     return awaited > 0 && awaited < step
       ? `The decision to ${act} has been taken already; of the ${step} clones ${awaited} are still to come.`
       : `The decision to ${act} has been taken already and waits to be carried out.`;
@@ -101,10 +108,10 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
     `${state.side === "above" ? `It has ${clonesText(clones)} and max_clones is ${policy.maxClones}` : "A clone could go"}, but none of them was made by this scaler, and its policy says adopt_clones: false.`,
   incomplete_data: incompleteWords,
   cores_saturated: saturatedWords,
-  pending_up: (evaluation, policy) => busyWords(evaluation, policy) + outOfBoundsWords(evaluation, policy),
+  pending_up: (evaluation, policy) => busyWords(evaluation, policy) + asideWords(evaluation, policy),
   pending_down: (evaluation, policy) => {
     const { averages, state } = evaluation;
-    return `Idle (${below(averages.forDown, policy)}): evaluation ${state.lowTicks} of the ${policy.scaleDownTriggerTicks} in a row that give a clone up.${outOfBoundsWords(evaluation, policy)}`;
+    return `Idle (${below(averages.forDown, policy)}): evaluation ${state.lowTicks} of the ${policy.scaleDownTriggerTicks} in a row that give a clone up.${asideWords(evaluation, policy)}`;
   },
   normal: (evaluation, policy) => {
     const { averages, clones } = evaluation;
@@ -113,7 +120,7 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
       clones === 0
         ? `The average of ${percent(averages.forUp, upper)} is not above ${upper} %, and there is no clone to give up.`
         : `The average of ${percent(averages.fresh)} is between ${lower} % and ${upper} %.`;
-    return words + outOfBoundsWords(evaluation, policy);
+    return words + asideWords(evaluation, policy);
   },
 };
 
