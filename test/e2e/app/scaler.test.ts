@@ -62,8 +62,7 @@ test("a decision is the same in log, file, API and metrics, and outlives the pro
     () => reason(first),
     (now) => now === "cooldown",
   );
-  // alone on its core: what it uses is all that there is
-  const expected = ["hold cores_saturated", "scale_up overloaded", "hold cooldown"];
+  const expected = ["hold pending_up", "scale_up overloaded", "hold cooldown"];
   // the decision log is written off the tick
   await until(
     "the decision log's lines",
