@@ -32,15 +32,16 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 /** These know nothing of the configuration, whose types all other folders may use. */
 const WITHOUT_CONFIG = ["wire", "exposition"];
 
+/** What has albatrossd do something, and the one folder that may import it. */
+const ONLY_FROM: Readonly<Record<string, string>> = { "client/acting.ts": "scaler/actions" };
+
 const IMPORT = /\b(?:from|import)\s*\(?\s*"(\.[^"]+)"/g;
 const TYPE_IMPORT_OF_CONFIG = /\bimport type \{[^}]*\} from "(?:\.\.?\/)+config\/[^"]+"/g;
 
-/** What `text`, the file at `path` in src, imports of other folders, as paths in src. */
+/** What `text`, the file at `path` in src, imports, as paths in src. */
 function importsOf(path: string, text: string): string[] {
   const rest = WITHOUT_CONFIG.includes(folderOf(path)) ? text : text.replaceAll(TYPE_IMPORT_OF_CONFIG, "");
-  return Array.from(rest.matchAll(IMPORT), ([, target = ""]) => join(dirname(path), target)).filter(
-    (target) => folderOf(target) !== folderOf(path),
-  );
+  return Array.from(rest.matchAll(IMPORT), ([, target = ""]) => join(dirname(path), target));
 }
 
 function folderOf(path: string): string {
@@ -49,10 +50,11 @@ function folderOf(path: string): string {
 
 /** The imports of a file that the rule refuses. */
 function refused(path: string, text: string): string[] {
-  const allowed = ALLOWED[folderOf(path)] ?? [];
-  return importsOf(path, text).filter(
-    (target) => !allowed.includes(target) && !allowed.includes(folderOf(target)),
-  );
+  const allowed = [folderOf(path), ...(ALLOWED[folderOf(path)] ?? [])];
+  return importsOf(path, text).filter((target) => {
+    const isAllowed = allowed.includes(target) || allowed.includes(folderOf(target));
+    return !isAllowed || (ONLY_FROM[target] ?? dirname(path)) !== dirname(path);
+  });
 }
 
 const files = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".ts"));
@@ -78,6 +80,10 @@ test.each([
   ["fleet/a.ts", 'import { load } from "../config/load.ts";', ["config/load.ts"]],
   ["app/a.ts", 'const demo = await import("../demo/demo.ts");', ["demo/demo.ts"]],
   ["backtest/a.ts", 'import { Simulator } from "../simulator/host.ts";', ["simulator/host.ts"]],
+  ["scaler/actions/a.ts", 'import { ActingClient } from "../../client/acting.ts";', []],
+  ["scaler/a.ts", 'import { ActingClient } from "../client/acting.ts";', ["client/acting.ts"]],
+  ["client/a.ts", 'import { ActingClient } from "./acting.ts";', ["client/acting.ts"]],
+  ["app/a.ts", 'const acting = await import("../client/acting.ts");', ["client/acting.ts"]],
   ["commands/a.ts", 'import { Simulator } from "../simulator/host.ts";', []],
 ])("%s with %s", (path, text, expected) => {
   expect(refused(path, text)).toEqual(expected);
