@@ -10,7 +10,7 @@ const ELF_MAGIC = Buffer.from("\x7fELF", "latin1");
 /** Of 64 bits, little-endian, an executable for x86-64: what it begins with. */
 const ELF_IDENT = Buffer.from("7f454c4602010100000000000000000002003e0001000000", "hex");
 const ELF_HEADER_BYTES = 64;
-/** Cut to fewer than its header an image kills albatrossd, unless it ends within the magic and the class (e_ident). */
+/** An image cut to so many bytes up to its header's kills albatrossd 2.7.2. */
 const FATAL_FROM_BYTES = 15;
 /** Solo5's mft_abi.h: type "MFT1" and name of the note, both padded, then the version and the number of entries. */
 const NOTE = Buffer.from("MFT1Solo5\0\0\0\0\0\0\0\x01\0\0\0", "latin1");
@@ -36,7 +36,7 @@ export function simulatedImage(text: string, { net, block }: Devices, bytes = 0)
   return image.length >= bytes ? image : Buffer.concat([image], bytes);
 }
 
-/** What albatrossd finds in an image: its devices, that it is none, or its own end. */
+/** What albatrossd finds in an image: the devices it needs, that it is no unikernel's, or its own end. */
 export function inspectImage(image: Buffer): Devices | "no ELF" | "fatal" {
   if (image.length >= FATAL_FROM_BYTES && image.length < ELF_HEADER_BYTES) return "fatal";
   const note = image.indexOf(NOTE);

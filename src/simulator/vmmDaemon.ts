@@ -149,11 +149,8 @@ export class VmmDaemon {
   /** What albatrossd makes of the command; null where a fault comes before that. */
   #react(header: Header, command: Command | null, fault: CommandFault | null): Reaction {
     if (fault?.type === "vmmd_fail") return failureReply(header, fault.text);
-    const isHindered =
-      fault?.type === "vmmd_ignore_term" ||
-      (fault?.type === "vmmd_die" && fault.when !== "carried_out") ||
-      (fault !== null && MAY_COME_FIRST.has(fault.type) && !("carriedOut" in fault && fault.carriedOut));
-    return isHindered ? null : this.albatrossd.carryOut(header, command, fault?.type === "vmmd_exit");
+    if (keepsFromIt(fault)) return null;
+    return this.albatrossd.carryOut(header, command, fault?.type === "vmmd_exit");
   }
 
   #send(socket: Socket, reaction: Reaction, fault: CommandFault | null): void {
@@ -209,13 +206,6 @@ export class VmmDaemon {
   }
 }
 
-/** Unless they say `carriedOut`, the command is not. */
-const MAY_COME_FIRST: ReadonlySet<CommandFault["type"]> = new Set([
-  "vmmd_close",
-  "vmmd_no_reply",
-  "vmmd_garbage",
-]);
-
 function befalls(fault: CommandFault, kind: CommandKind, name: string, isRunning: boolean): boolean {
   if ((fault.command ?? kind) !== kind || (fault.vm ?? name) !== name) return false;
   switch (fault.type) {
@@ -227,6 +217,22 @@ function befalls(fault: CommandFault, kind: CommandKind, name: string, isRunning
       return kind === "create" || kind === "force_create";
     default:
       return true;
+  }
+}
+
+/** Whether the command is not carried out for it. */
+function keepsFromIt(fault: CommandFault | null): boolean {
+  switch (fault?.type) {
+    case "vmmd_close":
+    case "vmmd_no_reply":
+    case "vmmd_garbage":
+      return !fault.carriedOut;
+    case "vmmd_die":
+      return fault.when !== "carried_out";
+    case "vmmd_ignore_term":
+      return true;
+    default:
+      return false;
   }
 }
 
