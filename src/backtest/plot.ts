@@ -102,8 +102,11 @@ function figures({ saturatedMs, cloneMs, actions, reversals }: Meter): string {
 
 /** The same for all panels of a group, so that they can be compared. */
 function most({ demand, histories }: Drawn): number {
-  const capacities = histories.flatMap(({ meter }) => meter.capacities.map(([, cpus]) => cpus));
-  return Math.ceil(Math.max(...demand.map(([, cpus]) => cpus ?? 0), ...capacities)) + 1;
+  let cpus = 0;
+  for (const points of [demand, ...histories.map(({ meter }) => meter.capacities)]) {
+    for (const [, value] of points) cpus = Math.max(cpus, value ?? 0);
+  }
+  return Math.ceil(cpus) + 1;
 }
 
 function seriesOf({ demand, meter }: Drawn & { readonly meter: Meter }, panel: number): object[] {
@@ -119,12 +122,10 @@ function seriesOf({ demand, meter }: Drawn & { readonly meter: Meter }, panel: n
     symbol,
     symbolSize: [10, 8],
     itemStyle: { color },
-    data: meter.steps
-      .filter(([, clones]) => isShown(clones))
-      .map(([ms, clones]) => ({
-        value: [ms, capacityAt(meter.capacities, ms)],
-        label: { show: Math.abs(clones) > 1, position: "top", formatter: String(Math.abs(clones)) },
-      })),
+    data: apart(meter.steps.filter(([, clones]) => isShown(clones))).map(([ms, clones]) => ({
+      value: [ms, capacityAt(meter.capacities, ms)],
+      label: { show: Math.abs(clones) > 1, position: "top", formatter: String(Math.abs(clones)) },
+    })),
     z: 5,
   });
   return [
@@ -144,19 +145,45 @@ function seriesOf({ demand, meter }: Drawn & { readonly meter: Meter }, panel: n
         ]),
       },
     },
-    { ...line, name: "capacity", step: "end", color: CAPACITY, lineStyle: { width: 1.6 }, data: capacity },
+    {
+      ...line,
+      ...{ name: "capacity", step: "end", color: CAPACITY, lineStyle: { width: 1.6 } },
+      ...{ sampling: "minmax", data: capacity },
+    },
     marks(MORE, (clones) => clones > 0),
     marks(FEWER, (clones) => clones < 0),
   ];
 }
 
+/** One of those that would be drawn upon each other, however many there are. */
+function apart(steps: Meter["steps"]): Meter["steps"] {
+  const leastMs = pixelMs(steps);
+  let lastMs = Number.NEGATIVE_INFINITY;
+  return steps.filter(([ms]) => {
+    if (ms - lastMs < leastMs) return false;
+    lastMs = ms;
+    return true;
+  });
+}
+
+function pixelMs(points: readonly (readonly [ms: number, value: unknown])[]): number {
+  return ((points.at(-1)?.[0] ?? 0) - (points[0]?.[0] ?? 0)) / WIDTH;
+}
+
 function capacityAt(capacities: Meter["capacities"], ms: number): number {
-  return (capacities.findLast(([fromMs]) => fromMs <= ms) ?? capacities[0])?.[1] ?? 0;
+  let [low, high] = [0, capacities.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((capacities[middle]?.[0] ?? 0) <= ms) low = middle + 1;
+    else high = middle;
+  }
+  return capacities[Math.max(0, low - 1)]?.[1] ?? 0;
 }
 
 /** When no less was needed than there was. */
 function saturatedSpans(demand: Drawn["demand"], capacities: Meter["capacities"]): [number, number][] {
   const spans: [number, number][] = [];
+  const leastMs = pixelMs(demand);
   let at = 0;
   let fromMs = demand[0]?.[0] ?? 0;
   for (const [untilMs, cpus] of demand) {
@@ -165,7 +192,7 @@ function saturatedSpans(demand: Drawn["demand"], capacities: Meter["capacities"]
       const endMs = Math.min(untilMs, capacities[at + 1]?.[0] ?? untilMs);
       if (cpus !== null && cpus >= (capacities[at]?.[1] ?? 0)) {
         const last = spans.at(-1);
-        if (last?.[1] === fromMs) last[1] = endMs;
+        if (last !== undefined && fromMs - last[1] <= leastMs) last[1] = endMs;
         else spans.push([fromMs, endMs]);
       }
       fromMs = endMs;

@@ -1,6 +1,8 @@
 import { mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { Meter } from "../../src/backtest/player.ts";
+import { drawPlot } from "../../src/backtest/plot.ts";
 import { Curve, type PlayedRow, type WhatIfJson } from "../../src/backtest/whatIf.ts";
 import { folder, run, sampleLine, steadyTrace, text, timeAt } from "./run.ts";
 
@@ -284,6 +286,23 @@ describe("--plot", () => {
     await draw(one);
     await draw(other);
     expect(readFileSync(one, "utf8")).toBe(readFileSync(other, "utf8"));
+  });
+
+  test("stays small however often a group's clones change", () => {
+    const changes = 200_000;
+    const meter = new Meter();
+    for (let i = 0; i < changes; i++) {
+      meter.act(i, i % 2 === 0 ? 1 : -1);
+      meter.pass(i, i + 1, { demand: 1.5, capacity: 2 - (i % 2), clones: 1 }, 90);
+    }
+    const name = { host: "h", path: "user", group: "web" };
+    const demand: [number, number][] = [
+      [0, 1.5],
+      [changes, 1.5],
+    ];
+    const svg = drawPlot([{ name, demand, histories: [{ title: "recorded", meter }] }]);
+    expect(svg.length).toBeLessThan(1_000_000);
+    expect(svg).toContain(`actions ${changes}`);
   });
 
   test("follows a link to its file", async () => {
