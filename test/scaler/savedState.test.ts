@@ -112,6 +112,21 @@ describe("a state file", () => {
     expect(() => parseState(group('"outstanding":null,"made_here":[0]'))).toThrow("groups.0");
   });
 
+  test("of version 1 tells of VMs: one that was gone stays so, and that info was answered is seen from what it gave", () => {
+    const member = (name: string, gone: boolean) =>
+      `{"host":"h","name":"${name}","heard_ms":${WALL_MS},"first_seen_ms":${WALL_MS},"cpus":2,"started_ms":7,"listed":true,"missed_infos":1,"base":null,"gone":${gone}}`;
+    const members = [member("user:web", false), member("user:web-clone-1", true)];
+    const after = restored(`{"version":1,"time_ms":${WALL_MS},"groups":[],"members":[${members}]}`);
+    expect(after.bases.missedTicks).toEqual(new Map([["h\nuser:web-clone-1", 2]]));
+    expect(after.infoAskedUs).toEqual(new Map([["h", 1_000_000]]));
+    expect(after.expected.map(({ isAwaited }) => isAwaited)).toEqual([true, false]);
+    const pins = { cpus: 2, cpuids: "" };
+    expect(after.expected).toMatchObject([
+      { before: { pins, startedMs: 7, listed: true, missedInfos: 1, unlistedPolls: 0, cpuUs: null } },
+      {},
+    ]);
+  });
+
   const ms = fc.integer({ min: 0, max: NOW_US / 1000 });
   const cloneId = fc.integer({ min: 1, max: 999_999_999 });
   const outstanding: fc.Arbitrary<Outstanding> = fc
