@@ -12,6 +12,7 @@ import type {
   ListedVms,
   SnapshotOptions,
   SnapshotParts,
+  VmIdentity,
 } from "./types.ts";
 
 /** Gone VMs are looked for this many times per `death_timeout`, as samples arrive and snapshots are taken. */
@@ -94,6 +95,14 @@ export class Fleet {
   /** Drops all that is known about a host that is no target any more. */
   removeHost(host: string): void {
     this.#hosts.delete(host);
+  }
+
+  /** Lets go of VMs that are known to be gone, though they have not been silent for long. */
+  letGo(vms: readonly Pick<VmIdentity, "host" | "fullName">[], nowUs: number): void {
+    for (const host of this.#hosts.values()) {
+      const gone = vms.filter((vm) => vm.host === host.host).map(({ fullName }) => fullName);
+      if (gone.length > 0) host.letGo(new Set(gone), nowUs);
+    }
   }
 
   /** A new death_timeout, from now on, for every VM: the configuration was reloaded. */

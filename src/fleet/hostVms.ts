@@ -3,6 +3,7 @@ import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
 import { formatName, type Name } from "../wire/names.ts";
 import { measuredPercent } from "./counters.ts";
 import { splitCloneName } from "./groups.ts";
+import { INFO_PATIENCE_US } from "./restarts.ts";
 import type {
   ExpectedVm,
   ImplausibleKind,
@@ -187,8 +188,11 @@ export class HostVms implements VmHost {
       if (this.#listed !== infos) return;
       if (fullName.endsWith(":") || this.#vms.indexOf(fullName) >= 0 || this.#expected.has(fullName))
         continue;
-      const vm = this.#unsent.get(fullName) ?? neverHeard(identify(this.host, fullName), askedAtUs);
-      this.#unsent.set(fullName, unheardAfter(vm, info));
+      const vm = this.#unsent.get(fullName);
+      this.#unsent.set(
+        fullName,
+        vm === undefined ? this.#neverHeard(fullName, info, askedAtUs) : unheardAfter(vm, info),
+      );
     }
   }
 
@@ -239,6 +243,20 @@ export class HostVms implements VmHost {
     }
   }
 
+  /** Lets go of these, whatever their signs of life; those that info lists are then like others that have sent nothing. */
+  letGo(fullNames: ReadonlySet<string>, nowUs: number): void {
+    for (const fullName of fullNames) {
+      const vm = this.#vms.find(fullName);
+      const heardUs = vm?.sample.arrivalUs ?? this.#expected.get(fullName)?.heardUs ?? nowUs;
+      if (vm !== undefined) this.#remember(vm, nowUs);
+      this.#expected.delete(fullName);
+      const info = this.#listed?.get(fullName);
+      // it is silent for as long as it was before
+      if (info !== undefined) this.#unsent.set(fullName, this.#neverHeard(fullName, info, heardUs));
+    }
+    this.#vms.remove(fullNames);
+  }
+
   cpusGiven(fullName: string): number | null {
     const heard = this.#vms.find(fullName);
     if (heard !== undefined) return pinsOf(heard)?.cpus ?? null;
@@ -281,9 +299,10 @@ export class HostVms implements VmHost {
     );
   }
 
-  /** A listing holds for as long as a sample does: vmmd may have stopped answering, too. */
+  /** A listing holds for as long as a sample does, but until the next one is overdue: vmmd may have stopped answering, too. */
   get #listingsEndUs(): number {
-    return (this.#infoAskedUs ?? Number.NEGATIVE_INFINITY) + this.deathTimeoutUs;
+    const holdsUs = Math.max(this.deathTimeoutUs, INFO_PATIENCE_US);
+    return (this.#infoAskedUs ?? Number.NEGATIVE_INFINITY) + holdsUs;
   }
 
   /** Since when this VM is gone; null if it is not gone at `nowUs`. */
@@ -332,6 +351,23 @@ export class HostVms implements VmHost {
     return hasGauge ? "fresh" : "warming";
   }
 
+  #neverHeard(fullName: string, pins: VmInfo, firstSeenUs: number): Unheard {
+    return {
+      ...identify(this.host, fullName),
+      sample: null,
+      usagePercent: null,
+      heardUs: null,
+      firstSeenUs,
+      startSeen: false,
+      startedMs: null,
+      cpuUs: null,
+      pins,
+      listed: true,
+      missedInfos: 0,
+      unlistedPolls: 0,
+    };
+  }
+
   #remember({ fullName, restarts }: VmRecord, goneAtUs: number): void {
     this.#departed.set(fullName, { restarts, goneAtUs });
   }
@@ -358,23 +394,6 @@ function identify(host: string, fullName: string): VmIdentity {
 
 function signsOf({ sample, listed, missedInfos }: VmRecord): SignsOfLife {
   return { heardUs: sample.arrivalUs, listed, missedInfos };
-}
-
-function neverHeard(identity: VmIdentity, firstSeenUs: number): Unheard {
-  return {
-    ...identity,
-    sample: null,
-    usagePercent: null,
-    heardUs: null,
-    firstSeenUs,
-    startSeen: false,
-    startedMs: null,
-    cpuUs: null,
-    pins: null,
-    listed: true,
-    missedInfos: 0,
-    unlistedPolls: 0,
-  };
 }
 
 /** A VM that has not been heard after what info says of it, if anything. */

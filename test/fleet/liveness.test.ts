@@ -42,6 +42,12 @@ describe("a VM that falls silent", () => {
     expect(states).toEqual(["silent", "silent", "gone"]);
   });
 
+  test("is silent for as long as the next info may still come, though death_timeout is shorter", () => {
+    const fleet = new TestFleet({ deathTimeoutS: 20 }).sample(":web", 0).at(10).info(listed);
+    const states = [19, 20, 99, 100].map((s) => fleet.at(s).state(":web"));
+    expect(states).toEqual(["warming", "silent", "silent", "gone"]);
+  });
+
   test("takes up where it was when it is heard again before it is gone", () => {
     const fleet = new TestFleet().sample(":web", 0).at(800).sample(":web", 80);
     expect(fleet.vm(":web")).toMatchObject({ usagePercent: 10, firstSeenUs: 0 });

@@ -177,6 +177,19 @@ describe("a clone that is decided to go", () => {
     expect(scenario.members()).toEqual({ 0: 5, 1: 5 });
   });
 
+  test("is another incarnation when it is heard again", () => {
+    const warmupPeriodMs = 2 * MINUTE;
+    const scenario = new Scenario({ policy: { cooldownPeriodMs: 2 * MINUTE, warmupPeriodMs } });
+    scenario.start("user:web", 5).start("user:web-clone-1", 5);
+    expect(scenario.next(6).at(-1)).toBe("scale_down underloaded web-clone-1");
+    scenario.load("user:web-clone-1", 80).mute("user:web-clone-1").next(3);
+    expect(scenario.members()).toEqual({ 0: 5 });
+    scenario.load("user:web-clone-1", 50).mute("user:web-clone-1", false).tick();
+    expect(scenario.members()).toEqual({ 0: 5, 1: "warming" });
+    scenario.tick().tick();
+    expect(scenario.members()).toEqual({ 0: 5, 1: 50 });
+  });
+
   test("counts as a silent clone when its tombstone is over and info still lists it", () => {
     const scenario = victimOf(true);
     scenario.mute("user:web-clone-1").load("user:web", 60);

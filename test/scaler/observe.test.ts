@@ -481,6 +481,17 @@ describe("cores", () => {
     ]);
   });
 
+  test("are used up by young ones, too", () => {
+    const pins = { ":web": { cpuids: [0] }, ":web-clone-1": { cpuids: [0] } };
+    const fleet = new TestFleet().info(pins).sample(":web", 0).at(60).sample(":web", 50);
+    const observer = new Observer(fleet, { warmupS: 100 });
+    observer.tick();
+    fleet.sample(":web-clone-1", 0).at(120).sample(":web", 80).sample(":web-clone-1", 30);
+    expect(observer.tick()).toEqual(["web 50", "web-clone-1 warming"]);
+    expect(observer.observations[0]?.leastUsedCpu).toEqual({ cpu: 0, usagePercent: 100 });
+    expect(observer.observations[0]?.members[0]?.starved).toBe(true);
+  });
+
   test("below 95 % have something left", () => {
     expect(minute({ ":web": { cpuids: [0], percent: 94.9 } })[0]?.starved).toEqual([]);
     expect(minute({ ":web": { cpuids: [0], percent: 95 } })[0]?.starved).toEqual(["web"]);

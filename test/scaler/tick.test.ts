@@ -126,6 +126,18 @@ describe("a group that is absent at a tick", () => {
     expect(kept({ lastActionMs: NOW_MS - cooldownPeriodMs })).toBeNull();
   });
 
+  test("is remembered by nothing but the clones that are ours when it is forgotten otherwise, until they are", () => {
+    const state = {
+      ...cooling,
+      outstanding: outstanding("scale_up overloaded", 4),
+      flapFactor: 4,
+      ours: ours(3),
+    };
+    const over = { policies: [{ cooldownPeriodMs: MINUTE }] };
+    expect(kept(state, over)).toEqual({ ...FRESH_STATE, ours: [{ cloneId: 3, goneMs: NOW_MS }] });
+    expect(kept({ ...state, ours: [{ cloneId: 3, goneMs: NOW_MS - 15 * MINUTE }] }, over)).toBeNull();
+  });
+
   test("is kept for its tombstones, without those that are over", () => {
     const tombstones = [
       { cloneId: 1, untilMs: NOW_MS },

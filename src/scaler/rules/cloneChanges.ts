@@ -3,6 +3,7 @@ import {
   type Averages,
   coolingUntilMs,
   type Direction,
+  FRESH_STATE,
   type Group,
   type GroupPolicy,
   type GroupState,
@@ -95,7 +96,10 @@ function stillThere(outstanding: Outstanding | null, cloneIds: readonly number[]
   return { ...outstanding, clonesThen: outstanding.clonesThen.filter((id) => cloneIds.includes(id)) };
 }
 
-/** What is kept of a group that is absent at a tick, until its cooldowns, tombstones and clones are over; then null. */
+/**
+ * What is kept of a group that is absent at a tick, until its cooldowns and tombstones are over; after that only which
+ * clones are ours, as long as that is to be known. Null for nothing.
+ */
 export function afterAbsence(
   { policy, state }: Pick<Group, "policy" | "state">,
   nowMs: number,
@@ -103,7 +107,9 @@ export function afterAbsence(
   const after = rememberClones(state, [], policy?.deathTimeoutMs ?? 0, nowMs);
   const { tombstones, ours, outstanding } = after;
   const isCooling = (direction: Direction) => nowMs < (coolingUntilMs({ policy, state }, direction) ?? nowMs);
-  if (!isCooling("up") && !isCooling("down") && tombstones.length === 0 && ours.length === 0) return null;
+  if (!isCooling("up") && !isCooling("down") && tombstones.length === 0) {
+    return ours.length === 0 ? null : { ...FRESH_STATE, ours };
+  }
   return {
     ...after,
     ...NOTHING_IN_A_ROW,

@@ -3,6 +3,7 @@
  * counters. What it remembers of a tick is one counter reading per VM.
  */
 import { type Core, HostCores, isStarved } from "../../fleet/cores.ts";
+import { clampPercent } from "../../fleet/counters.ts";
 import type { Fleet } from "../../fleet/fleet.ts";
 import { MOST_HOST_CPUS } from "../../fleet/hostVms.ts";
 import type {
@@ -134,8 +135,12 @@ export class FleetSource implements Source {
   observeNow(tick: Tick): readonly Observation[] {
     this.#snapshot = this.#now(tick);
     const input = { snapshot: this.#snapshot, bases: this.#bases, ...tick };
-    const { observations, bases } = observeFleet(input);
+    const { observations, gone, bases } = observeFleet(input);
     this.#bases = bases;
+    if (gone.length > 0) {
+      this.#fleet.letGo(gone, tick.nowUs);
+      this.#snapshot = this.#now(tick);
+    }
     return observations;
   }
 
@@ -153,6 +158,8 @@ export interface ObserveInput extends Pick<Tick, "firstSampleUs" | "groupOf"> {
 
 export interface Observed {
   readonly observations: readonly Observation[];
+  /** clones on the way out that have been heard and are gone: what is heard of them from now on is of other incarnations */
+  readonly gone: readonly VmIdentity[];
   /** for the next tick */
   readonly bases: Bases;
 }
@@ -175,6 +182,7 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
   const hosts = new Map(snapshot.hosts.map(({ host, live }) => [host, { live, cores: new HostCores() }]));
   const readings = new Map<GroupKey, ReadonlyMap<number, CpuPoint>>();
   const missedTicks = new Map<string, number>();
+  const gone: VmIdentity[] = [];
   const observations: Mutable<Observation>[] = [];
   const pinned: { readonly member: Mutable<MemberObservation>; readonly cores: readonly Core[] }[] = [];
 
@@ -183,35 +191,40 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
     const { live = false, cores } = hosts.get(host) ?? {};
     const facts = { snapshot, bases, windowUs, warmupMs: policy?.warmupPeriodMs ?? 0 };
     const leaving = clonesLeaving(state, Math.floor(nowUs / 1000));
-    const before = bases.readings.get(key);
+    const readingsBefore = bases.readings.get(key);
     const after = new Map<number, CpuPoint>();
     const members: MemberObservation[] = [];
     let isPrimaryHeard = false;
     let highestListedId = 0;
     for (const { record, state, cloneId } of known) {
-      const base = before?.get(cloneId);
-      const member = observeMember(record, state, base, facts);
+      const base = readingsBefore?.get(cloneId);
+      const usagePercent = usageOf(record, state, base, facts);
+      const member = observeMember(record, state, usagePercent, facts);
       const reading = newestReading(record, base);
       if (reading !== undefined) after.set(cloneId, reading);
       if (record.listed && cloneId > highestListedId) highestListedId = cloneId;
       const pins = record.sample === null ? record.pins : pinsOf(record);
       if (pins !== null && cores !== undefined) {
-        const own = cores.take(pins, member.usagePercent);
+        // what a VM takes in its warm-up is taken, too
+        const own = cores.take(pins, usagePercent);
         if (member.usagePercent !== null) pinned.push({ member, cores: own });
       }
-      if (member.state === "fresh" || member.state === "warming") {
-        // the primary comes first; one that only info knows of is warming, too
-        if (cloneId === 0) isPrimaryHeard = record.sample !== null;
+      const isHeard = record.sample !== null && (member.state === "fresh" || member.state === "warming");
+      if (isHeard) {
+        // the primary comes first
+        if (cloneId === 0) isPrimaryHeard = true;
         members.push(member);
         continue;
       }
       const isLeaving = leaving.has(cloneId);
-      const missed =
-        (bases.missedTicks.size === 0 ? 0 : (bases.missedTicks.get(vmKey(record)) ?? 0)) +
-        (isLeaving && isPrimaryHeard ? 1 : 0);
+      // one that only info knows of is warming, too: it is not missed yet
+      const isMissed = isLeaving && isPrimaryHeard && member.state !== "warming";
+      const before = bases.missedTicks.size === 0 ? 0 : (bases.missedTicks.get(vmKey(record)) ?? 0);
+      const missed = before + (isMissed ? 1 : 0);
       // it stays gone when the decision is over, until it is heard again or only info still knows it
-      const isGone = missed >= MISSED_TICKS_UNTIL_GONE && (isLeaving || member.state === "missing");
+      const isGone = missed >= MISSED_TICKS_UNTIL_GONE && (isLeaving || member.state !== "silent");
       if (!isGone) members.push(member);
+      else if (record.sample !== null || record.heardUs !== null) gone.push(record);
       if (isGone || (isLeaving && missed > 0)) missedTicks.set(vmKey(record), missed);
     }
     readings.set(key, after);
@@ -232,7 +245,7 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
   for (const { member, cores } of pinned) member.starved = isStarved(cores);
   const leastUsed = new Map(Array.from(hosts, ([host, { cores }]) => [host, cores.leastUsed()]));
   for (const observation of observations) observation.leastUsedCpu = leastUsed.get(observation.host) ?? null;
-  return { observations, bases: { tickUs: nowUs, readings, missedTicks } };
+  return { observations, gone, bases: { tickUs: nowUs, readings, missedTicks } };
 }
 
 const NO_CLONES: ReadonlySet<number> = new Set();
@@ -247,24 +260,35 @@ function clonesLeaving({ tombstones, outstanding }: GroupState, nowMs: number): 
   return ids;
 }
 
-function observeMember(
+/** Percent of its CPUs that a VM used over its window, as measured for the tick; null where there is no such window. */
+function usageOf(
   record: GroupMember["record"],
   state: MemberState,
   base: CpuPoint | undefined,
-  { snapshot, bases, windowUs, warmupMs }: TickFacts,
-): MemberObservation {
-  if (record.sample === null) return unmeasured(record, state);
+  { bases, windowUs }: TickFacts,
+): number | null {
+  if (record.sample === null || state === "silent") return null;
   const { cpuUs, cpus } = record;
   const { arrivalUs } = record.sample;
-  if (state === "silent") return unmeasured(record, "silent");
-  if (bases.tickUs !== null && arrivalUs <= bases.tickUs) return unmeasured(record, "missing");
+  const isMissing = bases.tickUs !== null && arrivalUs <= bases.tickUs;
   const start = windowStart(record, base);
-  if (start === null || cpuUs === null || cpus === null) return unmeasured(record, "warming");
+  if (isMissing || start === null || cpuUs === null || cpus === null) return null;
   const elapsedUs = arrivalUs - start.arrivalUs;
+  if (elapsedUs <= 0 || elapsedUs * 2 < windowUs) return null;
+  return clampPercent((100 * (cpuUs - start.cpuUs)) / elapsedUs / cpus);
+}
+
+function observeMember(
+  record: GroupMember["record"],
+  state: MemberState,
+  usagePercent: number | null,
+  { snapshot, bases, warmupMs }: TickFacts,
+): MemberObservation {
+  if (record.sample === null) return unmeasured(record, state);
+  if (state === "silent") return unmeasured(record, "silent");
+  if (bases.tickUs !== null && record.sample.arrivalUs <= bases.tickUs) return unmeasured(record, "missing");
   const isYoung = warmupMs > 0 && ageMs(record, snapshot) < warmupMs;
-  if (elapsedUs <= 0 || elapsedUs * 2 < windowUs || isYoung) return unmeasured(record, "warming");
-  const percent = (100 * (cpuUs - start.cpuUs)) / elapsedUs / cpus;
-  const usagePercent = Math.min(100, Math.max(0, percent));
+  if (usagePercent === null || isYoung) return unmeasured(record, "warming");
   return { vm: record.vm, cloneId: record.cloneId, state: "fresh", usagePercent, starved: false };
 }
 
