@@ -121,7 +121,21 @@ function warnOfScaler({ scaler }: Config, file: YamlFile, warn: Report): void {
       warn([...path, "match"], `the policy has no effect: ${earlier}`);
     }
     warnOfSettings(policy, path, scaler, file, warn);
+    warnOfCooldown(path, file, warn);
   }
+}
+
+/** A policy's period for both directions where a direction has its own in the defaults, which is easily overlooked. */
+function warnOfCooldown(path: Path, file: YamlFile, warn: Report): void {
+  const common = [...path, "cooldown_period"];
+  if (!file.has(common)) return;
+  const keys = ["scale_up_cooldown_period", "scale_down_cooldown_period"];
+  const others = keys.filter((key) => !file.has([...path, key]));
+  const inherited = others.filter((key) => file.has(["scaler", "defaults", key]));
+  if (inherited.length === others.length)
+    warn(common, "has no effect: each direction has its own, here or in scaler.defaults");
+  else if (inherited.length > 0)
+    warn(common, `has no effect on one direction: scaler.defaults has ${inherited.join()}`);
 }
 
 function warnOfSubscriptions({ targets, scaler: { policies } }: Config, warn: Report): void {
