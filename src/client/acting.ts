@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import type { FileHandle } from "node:fs/promises";
 import type { Socket } from "node:net";
-import { type Clock, inTurns } from "../clock.ts";
+import { inTurns } from "../clock.ts";
 import { messageOf, plainMessage } from "../systemError.ts";
 import { encodeFrame, LENGTH_PREFIX_BYTES } from "../wire/framing.ts";
 import {
@@ -18,8 +18,7 @@ import {
   type UnikernelInfo,
 } from "../wire/messages.ts";
 import { formatName, type Name, tryParseName } from "../wire/names.ts";
-import { infoRequest, policyRequest, type Request } from "./connection.ts";
-import type { Endpoint } from "./endpoint.ts";
+import { type ConnectionOptions, infoRequest, policyRequest, type Request } from "./connection.ts";
 
 /** Why nothing has come of a command: the first nine are albatrossd's words, the others this program's. */
 export const FAILURE_REASONS = [
@@ -43,7 +42,7 @@ export type FailureReason = (typeof FAILURE_REASONS)[number];
 export const UNKNOWN_REASONS = ["no_reply", "lost", "timeout", "undecodable", "stopped"] as const;
 export type UnknownReason = (typeof UNKNOWN_REASONS)[number];
 
-/** Of a failure it is certain that albatrossd has done nothing. Texts are of 200 characters at most. */
+/** Of a failure it is certain that albatrossd has done nothing. Its own words are cut to 200 characters. */
 export type Outcome<T> =
   | { readonly type: "success"; readonly value: T }
   | { readonly type: "failure"; readonly reason: FailureReason; readonly text: string }
@@ -114,15 +113,11 @@ class Ended extends Error {
  * each further part of the image.
  */
 export class ActingClient {
-  readonly #options: { readonly endpoint: Endpoint; readonly maxFrameBytes: number; readonly clock: Clock };
+  readonly #options: Pick<ConnectionOptions, "endpoint" | "maxFrameBytes" | "clock">;
   #knowsInfo = false;
 
   /** `maxFrameBytes`: the longest reply that is taken, images apart. */
-  constructor(options: {
-    readonly endpoint: Endpoint;
-    readonly maxFrameBytes: number;
-    readonly clock: Clock;
-  }) {
+  constructor(options: Pick<ConnectionOptions, "endpoint" | "maxFrameBytes" | "clock">) {
     this.#options = options;
   }
 
@@ -253,7 +248,7 @@ export class ActingClient {
       const reply = await incoming.reply(maxFrameBytes, into);
       const value = answer(reply);
       if (value !== undefined) return { type: "success", value };
-      if (reply.type === "failure") return failure(reasonOf(reply.message), reply.message);
+      if (reply.type === "failure") return refusal(reply.message);
       throw new Ended(unknown("undecodable", "albatrossd answers another question"));
     } catch (error) {
       const cause = error instanceof Ended ? error : (socket.errored ?? error);
@@ -271,11 +266,11 @@ export class ActingClient {
 }
 
 function failure(reason: FailureReason, text: string) {
-  return { type: "failure", reason, text: text.slice(0, TEXT_CHARACTERS) } as const;
+  return { type: "failure", reason, text } as const;
 }
 
 function unknown(why: UnknownReason, text: string) {
-  return { type: "unknown", why, text: text.slice(0, TEXT_CHARACTERS) } as const;
+  return { type: "unknown", why, text } as const;
 }
 
 function commanding(
@@ -439,6 +434,7 @@ const TEXTS: readonly (readonly [RegExp, FailureReason])[] = [
   [/^get: no unikernel found$|^destroy: not found$/, "not_found"],
 ];
 
-function reasonOf(text: string): FailureReason {
-  return TEXTS.find(([pattern]) => pattern.test(text))?.[1] ?? "other";
+function refusal(text: string) {
+  const reason = TEXTS.find(([pattern]) => pattern.test(text))?.[1] ?? "other";
+  return failure(reason, text.slice(0, TEXT_CHARACTERS));
 }

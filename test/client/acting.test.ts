@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Image, Outcome, Sending } from "../../src/client/acting.ts";
 import { parseName } from "../../src/wire/names.ts";
@@ -284,6 +285,13 @@ describe("a reply", () => {
     expect(kindOf(await host.client.policy([]))).toBe("unknown undecodable");
     host.answer(reply.equals(exchangeBytes("info-name", "s2c")) ? DESTROYED : reply);
     expect(kindOf(await host.client.info(WEB))).toBe("unknown undecodable");
+  });
+
+  test("leaves nothing behind on the signal that might have stopped it", async () => {
+    host.answer(DESTROYED);
+    const { signal } = new AbortController();
+    expect(kindOf(await destroy({ ...sending, signal }))).toBe("success");
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
   test("may come byte by byte, and more after it", async () => {
