@@ -2,6 +2,8 @@ import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 const END_TO_END = "test/e2e/**/*.test.ts";
+/** They replace modules, which would last for other files of the worker. */
+const MOCKING = ["test/scaler/decisionLog.test.ts", "test/scaler/stateFile.test.ts"];
 
 export default defineConfig({
   test: {
@@ -22,9 +24,15 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: [END_TO_END],
+          exclude: [END_TO_END, ...MOCKING],
           setupFiles: ["test/support/noProcess.ts"],
+          // A worker loads the program once for all its files.
+          isolate: false,
         },
+      },
+      {
+        extends: true,
+        test: { name: "unit-mocking", include: MOCKING, setupFiles: ["test/support/noProcess.ts"] },
       },
       {
         extends: true,
