@@ -39,6 +39,7 @@ export async function runBacktest(flags: BacktestFlags, streams: Streams): Promi
     if (tried.every(({ config }) => config.policies.length === 0)) {
       say("no policy in the configuration: every group is held with no_policy");
     }
+    for (const text of new Set(tried.flatMap(({ warnings }) => warnings))) say(`${text} (warning)`);
     if (flags.traces.filter((file) => file === "-").length > 1) {
       throw new TraceError("standard input (-) can be read only once");
     }

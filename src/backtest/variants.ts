@@ -14,6 +14,8 @@ export interface Variant {
   /** what was set, in the order of the command line; empty for the file as it is */
   readonly set: Readonly<Record<string, string>>;
   readonly config: ScalerConfig;
+  /** what was set without effect, or with less than it says */
+  readonly warnings: readonly string[];
 }
 
 /** What the file says under `scaler`, as it stands there. */
@@ -51,7 +53,7 @@ export function variants(file: string, text: string, settings: readonly string[]
       `--set: ${sets.length} combinations to compare; at most ${MAX_VARIANTS} are allowed`,
     );
   }
-  return sets.map((set) => ({ set, config: configWith(file, text, set) }));
+  return sets.map((set) => ({ set, ...configWith(file, text, set) }));
 }
 
 function parseSetting(setting: string): [string, string] {
@@ -71,7 +73,7 @@ export function settingsOf(set: Variant["set"]): string[] {
 }
 
 /** Sets each key where it holds for every group: in the defaults, and in the policies that have their own value. */
-function configWith(file: string, text: string, set: Variant["set"]): ScalerConfig {
+function configWith(file: string, text: string, set: Variant["set"]): Omit<Variant, "set"> {
   const content = (new YamlFile(file, text).content?.value ?? {}) as { scaler?: GivenScaler };
   const scaler = { ...content.scaler };
   const own = Object.entries(set).map(
@@ -85,7 +87,15 @@ function configWith(file: string, text: string, set: Variant["set"]): ScalerConf
     );
   }
   const result = loadConfig(file, stringify({ ...content, scaler }));
-  if (result.ok) return result.config.scaler;
+  if (result.ok) {
+    const warnings = result.warnings.flatMap(({ path, text }) => {
+      const [, key] = /\.(\w+)$/.exec(path) ?? [];
+      // what thresholds make of each other shows in what is decided
+      const isIdle = key !== undefined && key in set && !key.endsWith("_threshold_percent");
+      return isIdle ? `--set ${key}=${set[key]}: ${text}` : [];
+    });
+    return { config: result.config.scaler, warnings };
+  }
   const settings = settingsOf(set).map((setting) => `--set ${setting}`);
   const problems = result.problems.map(({ path, text }) => `${path}: ${text}`);
   throw new SettingError(`${settings.join(" ")}: ${problems.join("; ")}`);

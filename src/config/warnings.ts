@@ -121,11 +121,10 @@ function warnOfScaler({ scaler }: Config, file: YamlFile, warn: Report): void {
       warn([...path, "match"], `the policy has no effect: ${earlier}`);
     }
     warnOfSettings(policy, path, scaler, file, warn);
-    warnOfCooldown(path, file, warn);
   }
 }
 
-/** A policy's period for both directions where a direction has its own in the defaults, which is easily overlooked. */
+/** The period for both directions where they have their own, such as a policy's below the defaults' for one direction. */
 function warnOfCooldown(path: Path, file: YamlFile, warn: Report): void {
   const common = [...path, "cooldown_period"];
   if (!file.has(common)) return;
@@ -187,6 +186,8 @@ function warnOfSettings(
     if (applies && file.has([...path, key])) warn([...path, key], text);
   }
   warnOfThresholds(settings, path, file, warn);
+  const isUnchanged = settings.cooldownPeriodMs === defaultPolicySettings.cooldownPeriodMs;
+  if (!(isUnchanged && path.includes("defaults"))) warnOfCooldown(path, file, warn);
 }
 
 function warnOfThresholds(settings: PolicySettings, path: Path, file: YamlFile, warn: Report): void {

@@ -51,6 +51,24 @@ scaler:
     expect(variant?.config.defaults.deathTimeoutMs).toBe(3_600_000);
   });
 
+  test("without effect is said, once and by what was set, and nothing that the file says itself", async () => {
+    const quick = files.write(
+      "quick.yaml",
+      `scaler:
+  defaults: { scale_up_cooldown_period: 1m, scale_down_cooldown_period: 5m, target_percent: 70 }
+  policies: [{ match: "*" }]
+`,
+    );
+    const set = ["cooldown_period=3m", "scale_up_max_step=2", "scale_up_max_step=1"];
+    const lines = text(steadyTrace(60, { "user:web": 50 }));
+    const { code, stderr } = await run({ file: quick, traces: ["-"], set }, lines);
+    expect(code).toBe(0);
+    expect(stderr.trim().split("\n")).toEqual([
+      "albatross-exporter: --set cooldown_period=3m: has no effect: each direction has its own, here or in scaler.defaults (warning)",
+      "albatross-exporter: --set scale_up_max_step=2: 2 is more than max_scale_ups_per_tick, 1, leaves at one evaluation (warning)",
+    ]);
+  });
+
   test("of one key given more than once is one variant per value", () => {
     const tried = configs("max_clones=1", "max_clones=2", "max_clones=3");
     expect(tried.map(({ config }) => config.defaults.maxClones)).toEqual([1, 2, 3]);
