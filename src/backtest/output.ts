@@ -180,9 +180,14 @@ function percent(value: number | null): string {
   return value === null ? "-" : value.toFixed(1);
 }
 
+/** A trace may name a host as it likes: without what a terminal would take for an order. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, "\ufffd");
+}
+
 function row(texts: readonly string[], widths: readonly number[]): string {
   return `${texts
-    .map((text, i) => text.padEnd(widths[i] ?? 0))
+    .map((text, i) => printable(text).padEnd(widths[i] ?? 0))
     .join("  ")
     .trimEnd()}\n`;
 }

@@ -4,7 +4,7 @@ import { policyLookup } from "../scaler/rules/tick.ts";
 import { type GroupKey, type GroupName, groupKey } from "../scaler/rules/types.ts";
 import type { TraceEvent } from "../trace/reader.ts";
 import { type DemandStep, HostDemand } from "./demand.ts";
-import { aligned } from "./output.ts";
+import { aligned, printable } from "./output.ts";
 import { Meter, ownRules, Player } from "./player.ts";
 import { settingsOf, type Variant } from "./variants.ts";
 
@@ -326,7 +326,7 @@ function tableOf(
       return [[first, ...figures(of)], ...more.map((setting) => [`  ${setting}`])];
     }),
   ];
-  return `${title.replaceAll(/.{110}(?=.)/gu, "$&\n  ")}\n${aligned(lines)}`;
+  return `${printable(title).replaceAll(/.{110}(?=.)/gu, "$&\n  ")}\n${aligned(lines)}`;
 }
 
 function unknowns({ saturated_minutes: minutes }: PlayedRow): string {

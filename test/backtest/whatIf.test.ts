@@ -237,6 +237,13 @@ describe("the table", () => {
     expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThan(120);
   });
 
+  test.each([PLAY, null])("sends no control character of a trace to a terminal (%j)", async (whatIf) => {
+    const lines = text(trace([{ untilS: 180, vms: { "user:web": 95 } }], "a\u001b[2J\nb"));
+    const { stdout } = await run({ file: config(), traces: ["-"], format: "table", whatIf }, lines);
+    expect(stdout).toContain("a\ufffd[2J\ufffdb user:web");
+    expect(stdout.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
+  });
+
   test("says of a group that no variant scales why its clones stay", async () => {
     const policies = `
       - { match: "*:off", enabled: false }
