@@ -180,7 +180,7 @@ function percent(value: number | null): string {
   return value === null ? "-" : value.toFixed(1);
 }
 
-/** A trace may name a host as it likes: without what a terminal would take for an order. */
+/** A trace may name a host as it likes: without what a terminal would take for an order, and what XML does not allow. */
 export function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, "\ufffd");
 }

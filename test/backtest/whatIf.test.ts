@@ -288,6 +288,16 @@ describe("--plot", () => {
     }
   });
 
+  test("is XML whatever a trace calls its hosts", async () => {
+    const busy = [{ untilS: 180, vms: { "user:web": 95 } }];
+    const lines = text([...trace(busy), ...trace(busy, "a\u001b<b>&")].sort());
+    const plot = files.path("hosts.svg");
+    await run({ file: config(), traces: ["-"], whatIf: { ...PLAY, plot } }, lines);
+    const svg = readFileSync(plot, "utf8");
+    expect(svg).toContain("a\ufffd&lt;b&gt;&amp; user:web, recorded");
+    expect(svg.replaceAll(/[\t\n]/g, "")).not.toMatch(/\p{Cc}/u);
+  });
+
   test("is the same each time", async () => {
     const [one, other] = [files.path("one.svg"), files.path("other.svg")];
     await draw(one);
