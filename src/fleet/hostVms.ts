@@ -3,7 +3,6 @@ import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
 import { formatName, type Name } from "../wire/names.ts";
 import { measuredPercent } from "./counters.ts";
 import { splitCloneName } from "./groups.ts";
-import { INFO_PATIENCE_US } from "./restarts.ts";
 import type {
   ExpectedVm,
   ImplausibleKind,
@@ -48,6 +47,9 @@ export interface HostOptions {
   /** told when a VM is heard that info has not listed */
   readonly needsInfo?: (host: string) => void;
 }
+
+/** For how long info is believed at least, however short `death_timeout` is. */
+const MIN_LISTING_US = 15 * 60_000_000;
 
 /** What outlives a VM for `death_timeout`. */
 type DepartedVm = Pick<VmRecord, "restarts"> & { readonly goneAtUs: number };
@@ -299,9 +301,9 @@ export class HostVms implements VmHost {
     );
   }
 
-  /** A listing holds for as long as a sample does, but until the next one is overdue: vmmd may have stopped answering, too. */
+  /** A listing holds for as long as a sample does, and not for ever: vmmd may have stopped answering, too. */
   get #listingsEndUs(): number {
-    const holdsUs = Math.max(this.deathTimeoutUs, INFO_PATIENCE_US);
+    const holdsUs = Math.max(this.deathTimeoutUs, MIN_LISTING_US);
     return (this.#infoAskedUs ?? Number.NEGATIVE_INFINITY) + holdsUs;
   }
 
