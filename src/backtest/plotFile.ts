@@ -18,7 +18,8 @@ export async function placeFor(path: string): Promise<string> {
       throw new Error(found.isDirectory() ? "it is a directory" : "it is no regular file");
     }
     // `--plot a.ndjson b.ndjson` is not to cost a recording
-    if (found !== null && !file.endsWith(".svg")) throw new Error("it is there and is not called .svg");
+    if (found !== null && !file.endsWith(".svg") && !/^(<svg|$)/.test(await beginningOf(file)))
+      throw new Error("it is there and is no SVG");
     if (!(await stat(dirname(file))).isDirectory()) throw new Error("its folder is a file");
     await access(dirname(file), constants.W_OK);
     return file;
@@ -26,6 +27,16 @@ export async function placeFor(path: string): Promise<string> {
     throw new PlotError(
       `--plot ${path}: ${plainMessage(error)}; allowed: a file in a folder that can be written`,
     );
+  }
+}
+
+async function beginningOf(file: string): Promise<string> {
+  const handle = await open(file);
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(8));
+    return buffer.toString("latin1", 0, bytesRead);
+  } finally {
+    await handle.close();
   }
 }
 

@@ -322,6 +322,12 @@ describe("--plot", () => {
     expect(svg).toContain(`actions ${changes}`);
   });
 
+  test("takes the place of an empty file and of a plot, whatever they are called", async () => {
+    const plot = files.write("plot", "");
+    for (let run = 0; run < 2; run++) expect((await draw(plot)).code).toBe(0);
+    expect(readFileSync(plot, "utf8")).toMatch(/^<svg/);
+  });
+
   test("follows a link to its file", async () => {
     const target = files.write("target.svg", "");
     symlinkSync(target, files.path("link.svg"));
@@ -345,7 +351,7 @@ describe("--plot", () => {
     {
       what: "a file that is there and no SVG",
       path: () => files.path("config.yaml"),
-      says: /is not called \.svg/,
+      says: /it is there and is no SVG/,
     },
   ])("refuses $what before it reads anything", async ({ path, says }) => {
     mkdirSync(files.path("folder"), { recursive: true });
