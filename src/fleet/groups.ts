@@ -103,12 +103,16 @@ class GroupOfVms implements Group {
   }
 
   get members(): readonly GroupMember[] {
+    if (this.#members !== null) return this.#members;
     const { vms, states } = this.#parts;
-    this.#members ??= vms
-      .slice(this.#start, this.#end)
-      .map((record, i) => memberOf(record, states[this.#start + i] ?? "missing"))
-      .concat(this.#unheard.map((vm) => memberOf(vm, vm.state)));
-    return this.#members;
+    const members: GroupMember[] = [];
+    for (let i = this.#start; i < this.#end; i++) {
+      const record = vms[i];
+      if (record !== undefined) members.push(memberOf(record, states[i] ?? "missing"));
+    }
+    for (const vm of this.#unheard) members.push(memberOf(vm, vm.state));
+    this.#members = members;
+    return members;
   }
 
   get usagePercent(): number | null {

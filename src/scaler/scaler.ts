@@ -85,7 +85,9 @@ export type ScalerSummary = Readonly<ReturnType<Scaler["summary"]>>;
 
 /** The last tick, for whoever asks about it. */
 interface LastTick extends TickFacts {
-  readonly evaluations: Map<GroupKey, Evaluation>;
+  readonly evaluations: readonly Evaluation[];
+  /** the same by group; null until somebody asks */
+  byKey: ReadonlyMap<GroupKey, Evaluation> | null;
 }
 
 /**
@@ -191,9 +193,10 @@ export class Scaler {
     this.#rules.forgetHost(host);
     this.#options.fleet.forgetHost(host);
     this.#items.keepOnly(this.#rules.groups);
-    for (const key of this.#last?.evaluations.keys() ?? []) {
-      if (!this.#rules.groups.has(key)) this.#last?.evaluations.delete(key);
-    }
+    const last = this.#last;
+    if (last === null) return;
+    const evaluations = last.evaluations.filter(({ observation: { key } }) => this.#rules.groups.has(key));
+    this.#last = { ...last, evaluations, byKey: null };
   }
 
   /** No more ticks; resolves when the state and the decision log are on the disk. */
@@ -217,10 +220,13 @@ export class Scaler {
   /** Why the last tick decided about a group as it did; null where it did not evaluate it. */
   explain(group: GroupName): ReturnType<typeof explain> | null {
     const key = groupKey(group);
-    const evaluation = this.#last?.evaluations.get(key);
-    if (this.#last === null || evaluation === undefined) return null;
+    const last = this.#last;
+    if (last === null) return null;
+    last.byKey ??= new Map(last.evaluations.map((one) => [one.observation.key, one]));
+    const evaluation = last.byKey.get(key);
+    if (evaluation === undefined) return null;
     const nowMs = this.#options.clock.nowUs() / 1000;
-    return explain({ evaluation, tick: this.#last, nowMs });
+    return explain({ evaluation, tick: last, nowMs });
   }
 
   /** The last scale decisions and changes of hold, newest first. */
@@ -269,7 +275,7 @@ export class Scaler {
     const evaluations = this.#rules.tick(observations, nowUs);
     const facts = { nowMs: Math.floor(nowUs / 1000), wallMs, mode: this.#action.name };
     this.#items.update(evaluations, facts);
-    this.#last = { ...facts, evaluations: new Map(evaluations.map((e) => [e.observation.key, e])) };
+    this.#last = { ...facts, evaluations, byKey: null };
     const seconds = (clock.nowUs() - nowUs) / 1e6;
     this.#instruments.ticked({ seconds, lagSeconds: lagUs / 1e6, wallMs });
     await this.#report(evaluations, facts);

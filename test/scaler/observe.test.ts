@@ -208,7 +208,7 @@ describe("a reading from the state file", () => {
   const saved = (): Bases => {
     // Read 30 s before this process's first sample, after 100 s of CPU time.
     const point: CpuPoint = { cpuUs: 100e6, arrivalUs: -30e6 };
-    const readings = new Map([[groupKey({ host: "h", path: "", group: "web" }), new Map([[0, point]])]]);
+    const readings = new Map([[groupKey({ host: "h", path: "", group: "web" }), [{ cloneId: 0, ...point }]]]);
     return { ...NO_BASES, tickUs: -30e6, readings };
   };
 

@@ -34,8 +34,8 @@ function saved({ state = {}, vms = [], lastHold }: Saved): string {
     vms.map((vm) => {
       const { cpuUs } = vm;
       const { arrivalUs } = vm.sample;
-      const reading = { cpuUs: cpuUs ?? 0, arrivalUs };
-      return [groupKey(groupOfVm(vm)), new Map([[vm.cloneId, reading]])];
+      const reading = { cloneId: vm.cloneId, cpuUs: cpuUs ?? 0, arrivalUs };
+      return [groupKey(groupOfVm(vm)), [reading]];
     }),
   );
   return textOf({ groups, bases: { tickUs: NOW_US, readings, missedTicks: new Map() } }, vms, lastHold);
@@ -212,11 +212,13 @@ describe("a state file", () => {
         const { bases, expected } = restored(saved({ vms }), laterMs);
         const shiftUs = 1_000_000 - NOW_US - laterMs * 1000;
         for (const [i, vm] of vms.entries()) {
-          const base = bases.readings.get(groupKey(groupOfVm(vm)))?.get(vm.cloneId);
+          const base = bases.readings
+            .get(groupKey(groupOfVm(vm)))
+            ?.find(({ cloneId }) => cloneId === vm.cloneId);
           const { cpuUs, info } = vm;
           const { arrivalUs } = vm.sample;
           const startedMs = info?.startedMs ?? null;
-          expect(base).toEqual({ cpuUs, arrivalUs: arrivalUs + shiftUs });
+          expect(base).toMatchObject({ cpuUs, arrivalUs: arrivalUs + shiftUs });
           // as old as it was seen, or as info says if that is more
           const startedUs = startedMs === null ? vm.firstSeenUs : NOW_US + (startedMs - WALL_MS) * 1000;
           const bornUs = Math.min(vm.firstSeenUs, startedUs);
@@ -253,7 +255,7 @@ describe("counters, bounds and readings", () => {
     const after = restored(saved({ state, vms: [web], lastHold: "normal" }), ageMs);
     expect(stateOf(after)).toMatchObject(state);
     expect(after.bases.tickUs).toBe(1_000_000 - ageMs * 1000);
-    expect(after.bases.readings.get(groupKey(WEB))?.get(0)?.cpuUs).toBe(1_234_567);
+    expect(after.bases.readings.get(groupKey(WEB))?.[0]?.cpuUs).toBe(1_234_567);
     expect(after.lastHolds.get(groupKey(WEB))).toBe("normal");
   });
 
@@ -267,7 +269,7 @@ describe("counters, bounds and readings", () => {
       row: 0,
     });
     expect(after.bases.tickUs).toBeNull();
-    expect(after.bases.readings.get(groupKey(WEB))?.get(0)).toBeUndefined();
+    expect(after.bases.readings.get(groupKey(WEB))?.[0]).toBeUndefined();
     // but the VM is known to have been there
     expect(after.expected).toHaveLength(1);
   });
@@ -452,7 +454,7 @@ describe("every wall time of a file", () => {
     for (const ms of [state?.lastActionMs, state?.outstanding?.sinceMs])
       expect(ms).toBeLessThanOrEqual(1_000);
     expect(state?.tombstones[0]?.untilMs).toBeLessThanOrEqual(1_000 + 900_000);
-    const usual = bases.readings.get(groupKey(WEB))?.get(0)?.arrivalUs ?? 0;
+    const usual = bases.readings.get(groupKey(WEB))?.[0]?.arrivalUs ?? 0;
     const [{ before } = { before: null }] = expected;
     for (const us of [
       bases.tickUs ?? 0,

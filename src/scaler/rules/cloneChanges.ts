@@ -56,9 +56,11 @@ export function rememberClones(
   const isSame = known !== null && (known === cloneIds || sameIds(known, cloneIds));
   const expires = state.tombstones.some((t) => nowMs >= t.untilMs);
   if (isSame && !expires && state.ours.every(({ goneMs }) => goneMs === null)) return state;
+  const isChanged = known !== null && !isSame;
   return {
     ...state,
-    ...(known !== null && !isSame && { highTicks: 0, lowTicks: 0 }),
+    highTicks: isChanged ? 0 : state.highTicks,
+    lowTicks: isChanged ? 0 : state.lowTicks,
     tombstones: expires ? state.tombstones.filter((t) => nowMs < t.untilMs) : state.tombstones,
     ours: oursNow(state, cloneIds, deathTimeoutMs, nowMs),
     outstanding: stillThere(state.outstanding, cloneIds),
@@ -73,6 +75,7 @@ function oursNow(
   deathTimeoutMs: number,
   nowMs: number,
 ): readonly OwnClone[] {
+  if (ours.length === 0 && outstanding === null) return ours;
   const kept = ours
     .map(({ cloneId, goneMs }) => ({
       cloneId,

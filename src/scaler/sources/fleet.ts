@@ -28,12 +28,17 @@ import type {
   Tick,
 } from "../rules/types.ts";
 
+/** A member's counter. */
+export interface Reading extends CpuPoint {
+  readonly cloneId: number;
+}
+
 /** What a tick leaves for the next one. */
 export interface Bases {
   /** monotonic time of that tick; null before the first, when windows begin at the first samples */
   readonly tickUs: number | null;
-  /** the VMs' newest counter readings at that tick, by group and clone id: where the next windows begin */
-  readonly readings: ReadonlyMap<GroupKey, ReadonlyMap<number, CpuPoint>>;
+  /** the VMs' newest counter readings at that tick, by group: where the next windows begin */
+  readonly readings: ReadonlyMap<GroupKey, readonly Reading[]>;
   /** by VM, how many ticks a clone that was decided to go has missed; not those that have missed none */
   readonly missedTicks: ReadonlyMap<string, number>;
 }
@@ -180,7 +185,7 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
   const { nowUs } = snapshot;
   const windowUs = nowUs - (bases.tickUs ?? firstSampleUs);
   const hosts = new Map(snapshot.hosts.map(({ host, live }) => [host, { live, cores: new HostCores() }]));
-  const readings = new Map<GroupKey, ReadonlyMap<number, CpuPoint>>();
+  const readings = new Map<GroupKey, readonly Reading[]>();
   const missedTicks = new Map<string, number>();
   const gone: VmIdentity[] = [];
   const observations: Mutable<Observation>[] = [];
@@ -192,16 +197,16 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
     const facts = { snapshot, bases, windowUs, warmupMs: policy?.warmupPeriodMs ?? 0 };
     const leaving = clonesLeaving(state, Math.floor(nowUs / 1000));
     const readingsBefore = bases.readings.get(key);
-    const after = new Map<number, CpuPoint>();
+    const after: Reading[] = [];
     const members: MemberObservation[] = [];
     let isPrimaryHeard = false;
     let highestListedId = 0;
     for (const { record, state, cloneId } of known) {
-      const base = readingsBefore?.get(cloneId);
+      const base = readingsBefore?.find((reading) => reading.cloneId === cloneId);
       const usagePercent = usageOf(record, state, base, facts);
       const member = observeMember(record, state, usagePercent, facts);
       const reading = newestReading(record, base);
-      if (reading !== undefined) after.set(cloneId, reading);
+      if (reading !== undefined) after.push(reading);
       if (record.listed && cloneId > highestListedId) highestListedId = cloneId;
       const pins = record.sample === null ? record.pins : pinsOf(record);
       if (pins !== null && cores !== undefined) {
@@ -332,8 +337,8 @@ export function ageMs(
 }
 
 /** Where the VM's next window begins: the newest usable sample of its incarnation; nowhere while it has had none. */
-function newestReading(record: GroupMember["record"], before: CpuPoint | undefined): CpuPoint | undefined {
+function newestReading(record: GroupMember["record"], before: Reading | undefined): Reading | undefined {
   if (record.sample === null) return before;
-  const { cpuUs, rateStart, sample } = record;
-  return cpuUs !== null && rateStart !== null ? { cpuUs, arrivalUs: sample.arrivalUs } : before;
+  const { cloneId, cpuUs, rateStart, sample } = record;
+  return cpuUs !== null && rateStart !== null ? { cloneId, cpuUs, arrivalUs: sample.arrivalUs } : before;
 }

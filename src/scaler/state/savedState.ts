@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { MAX_CLONE_ID, splitCloneName } from "../../fleet/groups.ts";
-import type { CpuPoint, FleetSnapshot, UnheardVm, VmRecord } from "../../fleet/types.ts";
+import type { FleetSnapshot, UnheardVm, VmRecord } from "../../fleet/types.ts";
 import { pinsOf } from "../../fleet/vm.ts";
 import { messageOf } from "../../systemError.ts";
 import { formatName, pathText, tryParseName } from "../../wire/names.ts";
@@ -25,6 +25,7 @@ import {
   groupOfVm,
   MISSED_TICKS_UNTIL_GONE,
   NO_BASES,
+  type Reading,
   vmKey,
   windowStart,
 } from "../sources/fleet.ts";
@@ -282,7 +283,7 @@ function memberToSave(
   wall: (us: number) => number,
 ): z.input<typeof memberSchema> {
   const { host, fullName: name, startSeen, startedMs, listed, missedInfos, unlistedPolls } = vm;
-  const base = bases.readings.get(groupKey(groupOfVm(vm)))?.get(vm.cloneId);
+  const base = bases.readings.get(groupKey(groupOfVm(vm)))?.find(({ cloneId }) => cloneId === vm.cloneId);
   const heardUs = vm.sample === null ? vm.heardUs : vm.sample.arrivalUs;
   const firstSeenUs = vm.sample === null ? vm.firstSeenUs : snapshot.nowUs - ageMs(vm, snapshot) * 1000;
   const start = vm.sample === null ? base : windowStart(vm, base);
@@ -368,7 +369,7 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
     if (host !== null && infoMs !== null) infoAskedUs.set(host, monotonicUs(infoMs));
   }
 
-  const readings = new Map<GroupKey, Map<number, CpuPoint>>();
+  const readings = new Map<GroupKey, Reading[]>();
   const missedTicks = new Map<string, number>();
   const expected: ExpectedMember[] = [];
   for (const member of saved.members) {
@@ -378,9 +379,9 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
     if (base !== null && isFresh) {
       const { primary, cloneId } = splitCloneName(name.label);
       const key = groupKey({ host, path: pathText(name.path), group: primary });
-      const ofGroup = readings.get(key) ?? new Map<number, CpuPoint>();
+      const ofGroup = readings.get(key) ?? [];
       readings.set(key, ofGroup);
-      ofGroup.set(cloneId, { cpuUs: base.cpuUs, arrivalUs: monotonicUs(base.atMs) });
+      ofGroup.push({ cloneId, cpuUs: base.cpuUs, arrivalUs: monotonicUs(base.atMs) });
     }
     if (member.missedTicks > 0)
       missedTicks.set(vmKey({ host, fullName: formatName(name) }), member.missedTicks);
