@@ -29,6 +29,7 @@ describe("2., 3. what is high and what is low", () => {
     exactly at the up threshold is not high             | 0:90                        | hold normal          | 0 0 |
     just below the down threshold is low                | 0:39.9 1:39.9               | hold pending_down    | 0 1 |
     exactly at the down threshold is not low            | 0:40 1:40                   | hold normal          | 0 0 |
+    nor is it by what floats lose in adding up          | 0:32.4 1:32.8 2:54.8         | hold normal          | 0 0 |
     a primary without clones is never low               | 0:1                         | hold normal          | 0 0 |
     a clone that is silent is a clone                   | 0:39 1:silent               | hold pending_down    | 0 1 |
     the mean counts, not the most loaded                | 0:100 1:70                  | hold normal          | 0 0 |

@@ -495,6 +495,9 @@ describe("cores", () => {
   test("below 95 % have something left", () => {
     expect(minute({ ":web": { cpuids: [0], percent: 94.9 } })[0]?.starved).toEqual([]);
     expect(minute({ ":web": { cpuids: [0], percent: 95 } })[0]?.starved).toEqual(["web"]);
+    const shares = { ":a": 16.4, ":b": 47.8, ":c": 30.8 };
+    const three = Object.entries(shares).map(([vm, percent]) => [vm, { cpuids: [0], percent }]);
+    expect(minute(Object.fromEntries(three)).map(({ starved }) => starved)).toEqual([["a"], ["b"], ["c"]]);
   });
 
   test("have each an equal part of a VM that is pinned to several: all of them have to be used up", () => {

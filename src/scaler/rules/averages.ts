@@ -17,9 +17,9 @@ export function average(observation: Observation): Averages {
     } else if (member.state !== "silent") unknown += 1;
   }
   const members = fresh + unknown;
-  const mean = (total: number) => (members === 0 ? null : total / members);
+  const mean = (total: number) => (members === 0 ? null : exact(total / members));
   return {
-    fresh: fresh === 0 ? null : sum / fresh,
+    fresh: fresh === 0 ? null : exact(sum / fresh),
     forUp: mean(sum),
     forDown: mean(sum - starvedSum + 100 * (starved + unknown)),
     forDownAsMeasured: mean(sum + 100 * unknown),
@@ -28,10 +28,16 @@ export function average(observation: Observation): Averages {
   };
 }
 
+/** What floats lose in adding up must not put an average beyond a threshold that it is exactly at. */
+function exact(percent: number): number {
+  const round = Math.round(percent * 1e6) / 1e6;
+  return Math.abs(percent - round) < 1e-9 ? round : percent;
+}
+
 /** What `forDown` would be if the same load fell on one member less; infinite when none is left to carry it. */
 export function averageWithoutOne({ forDown, members }: Averages): number {
   if (members === 1) return Number.POSITIVE_INFINITY;
-  return forDown === null ? 0 : (forDown * members) / (members - 1);
+  return forDown === null ? 0 : exact((forDown * members) / (members - 1));
 }
 
 /** Why the damped averages are within the thresholds though the mean of the measured members is beyond one. */
