@@ -18,6 +18,7 @@ import {
 const INTERVAL_MS = 300;
 const POLL_MS = 1000;
 
+/** Periods that no distance between a sample and a tick, or between two ticks, comes near: those are multiples of 100 ms. */
 const SCALER = `
   poll_interval: ${POLL_MS}ms
   defaults:
@@ -25,8 +26,8 @@ const SCALER = `
     scale_up_trigger_ticks: 2
     scale_down_threshold_percent: 40
     scale_down_trigger_ticks: 2
-    cooldown_period: 3s
-    death_timeout: 2s
+    cooldown_period: 2550ms
+    death_timeout: 2050ms
     warmup_period: 0s
     max_clones: 2
   policies:
@@ -34,7 +35,7 @@ const SCALER = `
     - { match: ":pool", min_clones: 1 }
     - { match: "ops:*", paused: true }
     - { match: "*:mirror", enabled: false }
-    - { match: "user:*", host: listed, warmup_period: 5s }
+    - { match: "user:*", host: listed, warmup_period: 5050ms }
 `;
 
 /** What the run below is made to show, whatever else it does on a busy machine. */
