@@ -32,7 +32,8 @@ class Observer {
         state: { ...FRESH_STATE, ...this.state },
       }),
     };
-    const { observations, bases } = observeFleet(input);
+    const { observations, gone, bases } = observeFleet(input);
+    this.#fleet.fleet.letGo(gone, input.snapshot.nowUs);
     this.bases = bases;
     this.observations = observations;
     return observations.flatMap(({ members }) =>
@@ -313,7 +314,7 @@ describe("clones that were decided to go", () => {
       for (const vm of vms) fleet.sample(vm, atS / 2);
       return observer.tick();
     };
-    return { observer, minute };
+    return { fleet, observer, minute };
   };
   const removing: Partial<GroupState> = { outstanding: outstanding("scale_down underloaded", 1) };
   const buried: Partial<GroupState> = { tombstones: [{ cloneId: 1, untilMs: 1e9 }] };
@@ -368,8 +369,17 @@ describe("clones that were decided to go", () => {
     minute([":web"], buried);
     minute([":web"], buried);
     expect(minute([":web"], {})).toEqual(["web 50"]);
+    expect(minute([":web", ":web-clone-1"], {})).toEqual(["web 50", "web-clone-1 warming"]);
     expect(minute([":web", ":web-clone-1"], {})).toEqual(["web 50", "web-clone-1 50"]);
     expect(minute([":web"], {})).toEqual(both);
+  });
+
+  test("are there again when info lists another one of the name, before it is heard", () => {
+    const { fleet, minute } = group();
+    minute([":web"], buried);
+    expect(minute([":web"], buried)).toEqual(["web 50"]);
+    fleet.info({ ":web-clone-1": {} });
+    for (const _ of [1, 2, 3]) expect(minute([":web"], buried)).toEqual(["web 50", "web-clone-1 warming"]);
   });
 
   test("are not in a group without a primary: nobody tells whether the host was heard", () => {

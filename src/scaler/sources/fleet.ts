@@ -230,7 +230,8 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
       const isGone = missed >= MISSED_TICKS_UNTIL_GONE && (isLeaving || member.state !== "silent");
       if (!isGone) members.push(member);
       else if (record.sample !== null || record.heardUs !== null) gone.push(record);
-      if (isGone || (isLeaving && missed > 0)) missedTicks.set(vmKey(record), missed);
+      // of one that info does not list either nothing is left: if it is listed again, it is another
+      if (isGone ? record.listed : isLeaving && missed > 0) missedTicks.set(vmKey(record), missed);
     }
     readings.set(key, after);
     if (members.length === 0) continue;
