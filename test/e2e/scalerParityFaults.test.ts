@@ -94,7 +94,7 @@ vms:
   - { name: user:sub:router, load: { noise: { mean: 60, amplitude: 45, every: 40s } }, down_for: 25s }
   - { name: ops:cron, load: 97, restarts: [2m31s, 10m15s, 10m55s] }
   - { name: :pool, load: 20 }
-  - { name: :short-lived, load: 95, start_at: 6m12s, stop_at: 14m }
+  - { name: :short-lived, load: 93, start_at: 6m12s, stop_at: 14m }
   - { name: user:db-clone-7, load: 50, start_at: 9m3s, stop_at: 18m }
 events:
 ${timeline.map(({ afterS, event }, i) => `  - { at: ${i * everyS + afterS}s, ${event} }`).join("\n")}
