@@ -72,7 +72,6 @@ class GroupOfVms implements Group {
   readonly #start: number;
   readonly #end: number;
   readonly #unheard: readonly UnheardVm[];
-  #members: readonly GroupMember[] | null = null;
 
   constructor(parts: SnapshotParts, start: number, end: number, unheard: readonly UnheardVm[]) {
     this.#parts = parts;
@@ -103,7 +102,6 @@ class GroupOfVms implements Group {
   }
 
   get members(): readonly GroupMember[] {
-    if (this.#members !== null) return this.#members;
     const { vms, states } = this.#parts;
     const members: GroupMember[] = [];
     for (let i = this.#start; i < this.#end; i++) {
@@ -111,7 +109,6 @@ class GroupOfVms implements Group {
       if (record !== undefined) members.push(memberOf(record, states[i] ?? "missing"));
     }
     for (const vm of this.#unheard) members.push(memberOf(vm, vm.state));
-    this.#members = members;
     return members;
   }
 

@@ -19,10 +19,9 @@ export function idsOfClones(
   known: readonly number[] | null,
 ): readonly number[] {
   if (known !== null && isInOrder(members, known)) return known;
-  return members
-    .filter(({ cloneId }) => cloneId > 0)
-    .map(({ cloneId }) => cloneId)
-    .sort((a, b) => a - b);
+  const ids: number[] = [];
+  for (const { cloneId } of members) if (cloneId > 0) ids.push(cloneId);
+  return ids.sort((a, b) => a - b);
 }
 
 function isInOrder(members: readonly MemberObservation[], ids: readonly number[]): boolean {
