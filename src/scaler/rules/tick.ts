@@ -57,16 +57,18 @@ export class Rules {
    */
   tick(observations: readonly Observation[], nowUs: number): readonly Evaluation[] {
     const nowMs = Math.floor(nowUs / 1000);
-    const evaluateOne = (observation: Observation, clonesLeft: number) => {
-      const { policy, state } = this.groupOf(observation, observation.key);
-      return evaluate({ policy, state, observation, nowMs, clonesLeft });
-    };
-    const wanted = observations.map((observation) => evaluateOne(observation, this.#maxScaleUpsPerTick));
-    const limited = withinHostLimit(wanted, this.#maxScaleUpsPerTick, evaluateOne);
+    const limit = this.#maxScaleUpsPerTick;
+    const before = observations.map((observation) => this.groupOf(observation, observation.key));
+    const evaluateOne = (observation: Observation, { policy, state }: Group, clonesLeft: number) =>
+      evaluate({ policy, state, observation, nowMs, clonesLeft });
+    const wanted = observations.map((observation, i) => evaluateOne(observation, before[i] as Group, limit));
+    const limited = withinHostLimit(wanted, limit, (observation, clonesLeft) =>
+      evaluateOne(observation, this.groupOf(observation, observation.key), clonesLeft),
+    );
     const evaluations = limited.size === 0 ? wanted : wanted.map((one) => limited.get(one) ?? one);
     const groups = new Map<GroupKey, Group>();
-    for (const { observation, state } of evaluations) {
-      const group = this.groupOf(observation, observation.key);
+    for (const [i, group] of before.entries()) {
+      const state = evaluations[i]?.state ?? group.state;
       groups.set(group.key, group.state === state ? group : { ...group, state });
     }
     for (const [key, group] of this.#groups) {
