@@ -9,7 +9,7 @@ import { type Name, parseName } from "../src/wire/names.ts";
 import { FakeClock } from "../test/support/fakeClock.ts";
 import { arrivingNow, makeInfo, makeInterface, makeRusage } from "../test/support/stats.ts";
 import { crowd } from "../test/support/world.ts";
-import { median, probeRounds, sumUp } from "./probe.ts";
+import { collectYoung, median, probeRounds, sumUp } from "./probe.ts";
 import { type BenchRow, row } from "./types.ts";
 
 const HOST = "host-1";
@@ -132,6 +132,7 @@ function medianPerItem(items: number, prepare: (round: number) => () => void): n
   const perItem: number[] = [];
   for (let round = 0; round < WARM_UP + ROUNDS; round++) {
     const work = prepare(round);
+    collectYoung();
     const start = performance.now();
     work();
     if (round >= WARM_UP) perItem.push(((performance.now() - start) * 1000) / items);

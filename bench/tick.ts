@@ -1,12 +1,10 @@
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { Fleet } from "../src/fleet/fleet.ts";
 import { createLogger } from "../src/log.ts";
 import { Scaler, type ScalerFiles } from "../src/scaler/scaler.ts";
 import { FleetSource } from "../src/scaler/sources/fleet.ts";
 import { policy, scalerConfig } from "../test/support/scalerConfig.ts";
 import { crowd, World } from "../test/support/world.ts";
-import { lehmer } from "./probe.ts";
+import { collectYoung, lehmer } from "./probe.ts";
 import { type BenchRow, row } from "./types.ts";
 
 const POLL_S = 60;
@@ -37,14 +35,6 @@ interface Ticked {
   readonly firstTickMs: number;
   readonly stateBytes: number;
   readonly longestPieceMs: number;
-}
-
-const collectYoung = youngCollector();
-
-function youngCollector(): () => void {
-  setFlagsFromString("--expose-gc");
-  const collect: (options: { readonly type: "minor" }) => void = runInNewContext("gc");
-  return () => collect({ type: "minor" });
 }
 
 async function ticks(groups: number): Promise<Ticked> {
