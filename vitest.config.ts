@@ -26,8 +26,6 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: [END_TO_END, ...MOCKING],
           setupFiles: ["test/support/noProcess.ts"],
-          // A worker loads the program once for all its files.
-          isolate: false,
         },
       },
       {
