@@ -20,6 +20,7 @@ import {
   type Averages,
   coolingUntilMs,
   type Decision,
+  type Direction,
   type Evaluation,
   type GroupPolicy,
   type GroupState,
@@ -79,7 +80,7 @@ export function evaluate(input: EvaluateInput): Evaluation {
   const settled = withSide(unsettled, sideOf(unsettled, cloneIds.length, policy));
 
   // 5.
-  const cools = (direction: "up" | "down") =>
+  const cools = (direction: Direction) =>
     nowMs < (coolingUntilMs({ policy, state: settled }, direction) ?? nowMs);
   const upCools = cools("up");
   const downCools = cools("down");
