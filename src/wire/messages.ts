@@ -418,6 +418,23 @@ export function messageToJson(value: Message): JsonObject {
   return message.json(value);
 }
 
+/** Of a certificate: what albatross-tls-endpoint does for its holder, not critical. */
+export const CERTIFICATE_EXTENSION = "1.3.6.1.4.1.49836.42";
+const certificateCommand = sequence({ version, command });
+
+/** The value of CERTIFICATE_EXTENSION: a leaf's command, or an intermediate's policy as the command that adds it. */
+export function encodeCertificateCommand(value: Command): Buffer {
+  return Buffer.from(certificateCommand.write({ version: WIRE_VERSION, command: value }));
+}
+
+/** Throws as `decodeMessage`. */
+export function decodeCertificateCommand(extension: Uint8Array): Command {
+  const reader = new MessageReader(extension);
+  const { command: decoded } = certificateCommand.read(reader, "extension");
+  reader.leave(reader.end, "extension");
+  return decoded;
+}
+
 /** A sample as albatross-stats pushes it. */
 export function statsMessage(of: Name, sample: Stats): Message {
   const to: Header = { version: WIRE_VERSION, sequence: 0, name: of };

@@ -31,6 +31,11 @@ export const newerShapes =
     }[]
   >("newer-shapes.json");
 
+/** What certificates carry for Albatross' TLS endpoint. */
+export const certificateExtensions = readFixture<{ readonly extensions: readonly Vector[] }>(
+  "cert-extensions.json",
+).extensions;
+
 /** The bytes of one vector; throws when there is none of that name. */
 export function vectorBytes(name: string): Buffer {
   const vector = vectors.find((one) => one.name === name);
