@@ -26,9 +26,11 @@ type GivenScaler = Record<string, unknown> & {
 
 /** The keys under `scaler` itself that change decisions. */
 const SCALER_KEYS = [scalerKeys.pollIntervalMs.key, scalerKeys.maxScaleUpsPerTick.key];
+/** What a clone is made of changes no decision. */
+const { clone: _, ...decisiveKeys } = defaultsKeys;
 /** What `--set` takes. */
 export const SETTABLE_KEYS: readonly string[] = [
-  ...Object.values(defaultsKeys).map(({ key }) => key),
+  ...Object.values(decisiveKeys).map(({ key }) => key),
   ...SCALER_KEYS,
 ];
 

@@ -50,6 +50,7 @@ interface ParsedFlags {
   readonly "web.maxRequests"?: number;
   readonly "web.disableExporterMetrics"?: true;
   readonly "web.config.file"?: string | true;
+  readonly "scaler.dryRun"?: true;
   readonly "log.level"?: LogConfig["level"];
   readonly "log.format"?: LogConfig["format"];
 }
@@ -75,6 +76,10 @@ function addFlags(command: Command): Command {
     )
     .option("--web.max-requests <count>", "scrapes served at once, 0 for no limit", requests)
     .option("--web.disable-exporter-metrics", "leave out the metrics about the exporter's own process")
+    .option(
+      "--scaler.dry-run",
+      "carry no decision out, whatever the configuration says, now or after a reload",
+    )
     .option("--log.level <level>", `least level to log: ${levels}`, read(oneOf(LOG_LEVELS)))
     .option("--log.format <format>", `form of a log line: ${formats}`, read(oneOf(LOG_FORMATS)))
     .addOption(new Option("--web.config.file [file]", "not built yet").hideHelp());
@@ -107,6 +112,7 @@ function serveFlags(program: Command, serve: Command): ServeFlags {
       maxRequests: flags["web.maxRequests"],
       disableExporterMetrics: flags["web.disableExporterMetrics"],
     }),
+    dryRun: flags["scaler.dryRun"] ?? false,
     log: withoutUndefined<LogConfig>({ level: flags["log.level"], format: flags["log.format"] }),
   };
 }

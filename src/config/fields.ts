@@ -39,6 +39,32 @@ export function field<T>(read: Reader<T>): z.ZodType<T, unknown> {
   });
 }
 
+/** What stands for a secret wherever the configuration is shown. */
+export const SECRET = "<secret>";
+
+/** A value that is in no error and no dump. */
+export function secret<T>(read: Reader<T>): Reader<T> {
+  return reader(
+    (value) => {
+      const result = read(value);
+      if (!(result instanceof Refused)) return result;
+      return new Refused(result.allowed, result.found ?? describeSecret(value));
+    },
+    () => SECRET,
+  );
+}
+
+/** A schema whose own errors do not show a text that stands where a mapping or list of secrets is meant. */
+export function unshown<T>(schema: z.ZodType<T, unknown>, allowed: string): z.ZodType<T, unknown> {
+  const structure: Reader<unknown> = (value) =>
+    typeof value === "object" || value === undefined ? value : new Refused(allowed, describeSecret(value));
+  return field(structure).pipe(schema);
+}
+
+function describeSecret(value: unknown): string {
+  return typeof value === "object" || value === undefined ? describeValue(value) : "the value is not allowed";
+}
+
 function describeValue(value: unknown): string {
   if (value === undefined) return "is missing";
   if (value === null) return "has no value";

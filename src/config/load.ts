@@ -11,7 +11,14 @@ export type ConfigResult = Checked<{ readonly config: Config; readonly warnings:
 /** Reads and checks a configuration file; never throws. */
 export function loadConfigFile(file: string): ConfigResult {
   const read = readTextFile(file);
-  return read.ok ? loadConfig(file, read.text) : read;
+  return read.ok ? refuseExecute(file, loadConfig(file, read.text)) : read;
+}
+
+/** To be deleted, with its two uses, when decisions are carried out. */
+function refuseExecute(file: string, result: ConfigResult): ConfigResult {
+  if (!result.ok || result.config.scaler.mode === "dry_run") return result;
+  const text = "execute is not built yet; allowed: dry_run";
+  return { ok: false, problems: [{ file, position: null, path: "scaler.mode", text }] };
 }
 
 /** The configuration, every default filled in, and its settings without effect; or all that is wrong with it. */
@@ -34,6 +41,8 @@ export interface ServeFlags {
   readonly configFile?: string;
   readonly web?: Partial<WebConfig>;
   readonly log?: Partial<LogConfig>;
+  /** no policy acts, whatever the file says */
+  readonly dryRun?: boolean;
 }
 
 /**
@@ -51,7 +60,8 @@ export function loadSettings(
     const text = "is empty; allowed on a reload: a file with settings, or a comment for all the defaults";
     return { ok: false, problems: [{ file, position: null, path: "", text }], file };
   }
-  const result = loadConfig(file ?? "no configuration file", read.text);
+  const name = file ?? "no configuration file";
+  const result = refuseExecute(name, loadConfig(name, read.text));
   return result.ok ? { ...result, config: override(result.config, flags), file } : { ...result, file };
 }
 
@@ -70,8 +80,9 @@ export function usualFile(): string | null {
   }
 }
 
-export function override(config: Config, { web, log }: ServeFlags): Config {
-  return { ...config, web: { ...config.web, ...web }, log: { ...config.log, ...log } };
+export function override(config: Config, { web, log, dryRun }: ServeFlags): Config {
+  const scaler = dryRun ? { ...config.scaler, mode: "dry_run" as const } : config.scaler;
+  return { ...config, scaler, web: { ...config.web, ...web }, log: { ...config.log, ...log } };
 }
 
 /** Where a file that the program writes stands: below the (first) `$STATE_DIRECTORY` of systemd, else below `./data`. */

@@ -1,4 +1,16 @@
-import { duration, flag, integer, percent, type Reader, Refused, type Report, size, text } from "./fields.ts";
+import { type CloneSettings, cloneDefaults, cloneSection } from "./clone.ts";
+import {
+  duration,
+  flag,
+  integer,
+  oneOf,
+  percent,
+  type Reader,
+  Refused,
+  type Report,
+  size,
+  text,
+} from "./fields.ts";
 import { glob } from "./glob.ts";
 import { type Codec, defaultsOf, type Key, key, listOf, type Rule, sectionOf, type Values } from "./keys.ts";
 
@@ -9,11 +21,7 @@ const file = text({
   maxLength: 4096,
 });
 
-const mode: Reader<"dry_run"> = (value) => {
-  if (value === "dry_run") return value;
-  const notYet = "execute is not built yet: decisions are counted and logged, not carried out";
-  return new Refused("dry_run", value === "execute" ? notYet : undefined);
-};
+const mode = oneOf(["dry_run", "execute"]);
 
 /** 100 as the upper threshold could never be exceeded, for usage ends there. */
 const upThreshold: Reader<number> = (value) => {
@@ -47,6 +55,7 @@ const groupKeys = {
   adoptClones: key("adopt_clones", flag, false),
   enabled: key("enabled", flag, true),
   paused: key("paused", flag, false),
+  clone: key("clone", cloneSection, {}),
 };
 const { deathTimeoutMs: deathTimeoutKey, ...policyKeys } = groupKeys;
 
@@ -59,6 +68,7 @@ interface Derived {
   readonly scaleUpCooldownPeriodMs: number;
   readonly scaleDownCooldownPeriodMs: number;
   readonly targetPercent: number;
+  readonly clone: CloneSettings;
 }
 
 /** What a scaling policy says about a group; `scaler.defaults` and each policy carry all of it. */
@@ -72,6 +82,7 @@ function withDerived<S extends Said>(said: S): S & Derived {
     scaleUpCooldownPeriodMs: said.scaleUpCooldownPeriodMs ?? cooldownPeriodMs,
     scaleDownCooldownPeriodMs: said.scaleDownCooldownPeriodMs ?? cooldownPeriodMs,
     targetPercent: said.targetPercent ?? (lower + upper) / 2,
+    clone: { ...cloneDefaults, ...said.clone },
   };
 }
 
@@ -83,6 +94,7 @@ export const defaultPolicySettings: PolicySettings = withDerived(nothingSaid);
 /** The keys that stand under `scaler` itself, its two sections excepted. */
 export const scalerKeys = {
   pollIntervalMs: key("poll_interval", duration({ min: 100 }), 60_000),
+  /** A policy acts where both this and its own say execute. */
   mode: key("mode", mode, "dry_run"),
   /** Per host. */
   maxScaleUpsPerTick: key("max_scale_ups_per_tick", integer({ min: 1, max: 1000 }), 1),
@@ -99,7 +111,10 @@ export const scalerKeys = {
 function standing(place: string, keys: Readonly<Record<string, { readonly key: string }>>) {
   return Object.fromEntries(Object.values(keys).map(({ key }) => [key, place]));
 }
-const UNDER_SCALER = standing("under scaler", scalerKeys);
+const UNDER_SCALER = {
+  ...standing("under scaler", scalerKeys),
+  [scalerKeys.mode.key]: "under scaler and in policies",
+};
 
 /** Two settings of which the first has to stay below the second, or may at most equal it. */
 const BOUNDS = [
@@ -143,6 +158,7 @@ const policySection = sectionOf(
     match: key("match", glob),
     /** Name of the target it is for; null is all of them. */
     host: key<string | null>("host", text({ what: "the name of a target" }), null),
+    mode: key("mode", mode, "dry_run"),
   },
   {
     given: policyKeys,
@@ -153,13 +169,19 @@ const policySection = sectionOf(
   },
 );
 
+export type Mode = "dry_run" | "execute";
+
 export type ScalerConfig = Values<typeof scalerKeys> & {
   readonly defaults: ScalerDefaults;
   readonly policies: readonly ScalerPolicy[];
 };
 
 /** One entry of `scaler.policies`, what it leaves out taken from `scaler.defaults`. The first match wins. */
-export type ScalerPolicy = PolicySettings & { readonly match: string; readonly host: string | null };
+export type ScalerPolicy = PolicySettings & {
+  readonly match: string;
+  readonly host: string | null;
+  readonly mode: Mode;
+};
 
 const sections = sectionOf(
   {
@@ -203,27 +225,34 @@ export const scalerSection: Codec<ScalerConfig> = {
     return {
       ...scaler,
       defaults: withDerived(defaults),
-      policies: policies.map((policy) => withDerived({ ...basis, ...policy })),
+      policies: policies.map((policy) =>
+        withDerived({ ...basis, ...policy, clone: { ...basis.clone, ...policy.clone } }),
+      ),
     };
   }),
 };
 
-/** What holds for a group as the API tells it: under the file's keys, durations in seconds. */
-export function policyJson(policy: ScalerDefaults): Readonly<Record<string, number | boolean>> {
-  const entries = Object.entries(groupKeys) as [keyof ScalerDefaults, Key<number | boolean>][];
-  return Object.fromEntries(
+/** What holds for a group: its policy's keys over the defaults, and whether it acts. */
+export type GroupPolicy = ScalerDefaults & Pick<ScalerPolicy, "mode">;
+
+/** As the API tells it: under the file's keys, durations in seconds, `clone` as the file has it but for its secrets. */
+export function policyJson({ mode, clone, ...policy }: GroupPolicy) {
+  const { clone: _, ...keys } = groupKeys;
+  const entries = Object.entries(keys) as [keyof typeof policy, Key<number | boolean>][];
+  const values: Record<string, number | boolean> = Object.fromEntries(
     entries.map(([property, { key }]) => {
       const value = policy[property];
       if (!property.endsWith("Ms")) return [key, value];
       return [`${key.replace(/_period$/, "")}_seconds`, Number(value) / 1000];
     }),
   );
+  return { mode, ...values, clone: cloneSection.write(clone) };
 }
 
 /** The numbers that a decision goes by, as its line in the log tells them: neither durations nor switches. */
-export function policyNumbers(policy: ScalerDefaults): Readonly<Record<string, number | boolean>> {
+export function policyNumbers(policy: GroupPolicy): Readonly<Record<string, number>> {
   const numbers = Object.entries(policyJson(policy)).filter(
     ([key, value]) => typeof value === "number" && !key.endsWith("_seconds"),
   );
-  return Object.fromEntries(numbers);
+  return Object.fromEntries(numbers) as Record<string, number>;
 }

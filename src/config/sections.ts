@@ -1,10 +1,11 @@
 import { isIP } from "node:net";
 import type { z } from "zod";
+import { formatName, parseName } from "../wire/names.ts";
 import { duration, flag, integer, oneOf, type Reader, Refused, reader } from "./fields.ts";
-import { glob } from "./glob.ts";
+import { glob, matchesGlob, parseGlob } from "./glob.ts";
 import { type Key, key, listOf, sectionOf, type Values } from "./keys.ts";
-import { scalerSection } from "./scaler.ts";
-import { type Machine, targetsKey } from "./target.ts";
+import { type ScalerConfig, scalerSection } from "./scaler.ts";
+import { type Machine, type TargetConfig, targetsKey } from "./target.ts";
 import { formatDuration } from "./units.ts";
 
 const ALLOWED = "an address to listen on such as :10042, 127.0.0.1:10042, [::1]:10042 or localhost:10042";
@@ -163,6 +164,37 @@ const webSection = sectionOf(webKeys, {
   ],
 });
 
+interface BlindPolicy {
+  readonly index: number;
+  readonly acts: boolean;
+  /** what is wrong */
+  readonly text: string;
+}
+
+/** Policies that hold for a unikernel to which alone a target is subscribed. */
+export function withoutTheirClones({
+  targets,
+  scaler: { mode, policies },
+}: {
+  readonly targets: readonly Pick<TargetConfig, "name" | "subscribe">[];
+  readonly scaler: Pick<ScalerConfig, "mode" | "policies">;
+}): readonly BlindPolicy[] {
+  return targets.flatMap(({ name, subscribe }) =>
+    subscribe.flatMap((unikernel): BlindPolicy[] => {
+      if (unikernel.endsWith(":")) return [];
+      const full = formatName(parseName(unikernel));
+      const index = policies.findIndex(
+        ({ match, host }) => (host === null || host === name) && matchesGlob(parseGlob(match), full),
+      );
+      const policy = policies[index];
+      if (!policy?.enabled) return [];
+      const acts = mode === "execute" && policy.mode === "execute";
+      const alone = `matches ${unikernel}, to which alone ${name} is subscribed`;
+      return [{ index, acts, text: `${alone}: its clones are never seen` }];
+    }),
+  );
+}
+
 /** What a target leaves out is as on `machine`. */
 export function configFile(machine: () => Machine) {
   return sectionOf(
@@ -183,6 +215,10 @@ export function configFile(machine: () => Machine) {
               if (host === null || names.includes(host)) continue;
               const text = `no target is called ${JSON.stringify(host)}; allowed: ${names.join(", ")}`;
               report(["scaler", "policies", index, "host"], text);
+            }
+            for (const { index, acts, text } of withoutTheirClones({ targets, scaler })) {
+              const allowed = "allowed: mode: dry_run, or a subscription of its path";
+              if (acts) report(["scaler", "policies", index, "match"], `${text}; ${allowed}`);
             }
           },
         },

@@ -1,14 +1,15 @@
-import { formatName, parseName } from "../wire/names.ts";
+import { isDeepStrictEqual } from "node:util";
+import { parseName } from "../wire/names.ts";
 import { formatPath, type Path, type Problem, type YamlFile } from "./checkedYaml.ts";
 import type { Report } from "./fields.ts";
-import { globCovers, matchesGlob, parseGlob } from "./glob.ts";
+import { globCovers, parseGlob } from "./glob.ts";
 import {
   defaultPolicySettings,
   type PolicySettings,
   type ScalerConfig,
   type ScalerPolicy,
 } from "./scaler.ts";
-import type { Config } from "./sections.ts";
+import { type Config, withoutTheirClones } from "./sections.ts";
 import type { Machine } from "./target.ts";
 import { formatDuration } from "./units.ts";
 
@@ -20,7 +21,8 @@ export function findWarnings(config: Config, file: YamlFile, machine: Machine): 
   warnOfExporter(config, warn);
   warnOfTiming(config, file, warn);
   warnOfScaler(config, file, warn);
-  warnOfSubscriptions(config, warn);
+  for (const { index, text } of withoutTheirClones(config))
+    warn(["scaler", "policies", index, "match"], `${text}; subscribe to its path`);
   return problems;
 }
 
@@ -109,7 +111,10 @@ function warnOfScaler({ scaler }: Config, file: YamlFile, warn: Report): void {
   const path = ["scaler", "defaults"];
   warnOfSettings(defaults, path, scaler, file, warn);
   const keys = Object.keys(defaultPolicySettings) as (keyof PolicySettings)[];
-  if (policies.length === 0 && keys.some((key) => defaults[key] !== defaultPolicySettings[key]))
+  if (
+    policies.length === 0 &&
+    keys.some((key) => !isDeepStrictEqual(defaults[key], defaultPolicySettings[key]))
+  )
     warn(path, "has no effect on any group: scaler.policies names none");
   for (const [index, policy] of policies.entries()) {
     const path = ["scaler", "policies", index];
@@ -121,6 +126,23 @@ function warnOfScaler({ scaler }: Config, file: YamlFile, warn: Report): void {
       warn([...path, "match"], `the policy has no effect: ${earlier}`);
     }
     warnOfSettings(policy, path, scaler, file, warn);
+  }
+  warnOfActing(scaler, warn);
+}
+
+/** What keeps policies from acting as they are meant to. */
+function warnOfActing({ mode, policies }: ScalerConfig, warn: Report): void {
+  if (mode === "execute" && !policies.some((policy) => policy.mode === mode))
+    warn(["scaler", "mode"], "has no effect: no policy says mode: execute, too");
+  for (const [index, policy] of policies.entries()) {
+    if (policy.mode !== "execute") continue;
+    const at = ["scaler", "policies", index, "mode"];
+    if (mode !== "execute") warn(at, "has no effect: scaler.mode is dry_run");
+    else if (!policy.enabled) warn(at, "has no effect: enabled is false");
+    else if (policy.clone.arguments === null) {
+      const why = "arguments copied from the primary may hold its address, and take it off the net";
+      warn(at, `creates no clone: clone.arguments is not given (${why}; [] copies them as they are)`);
+    }
   }
 }
 
@@ -137,21 +159,6 @@ function warnOfCooldown(path: Path, file: YamlFile, warn: Report): void {
     warn(common, `has no effect on one direction: scaler.defaults has ${inherited.join()}`);
 }
 
-function warnOfSubscriptions({ targets, scaler: { policies } }: Config, warn: Report): void {
-  for (const { name, subscribe } of targets) {
-    for (const unikernel of subscribe.filter((text) => !text.endsWith(":"))) {
-      const full = formatName(parseName(unikernel));
-      const index = policies.findIndex(
-        ({ match, host }) => (host === null || host === name) && matchesGlob(parseGlob(match), full),
-      );
-      if (!policies[index]?.enabled) continue;
-      const alone = `matches ${unikernel}, to which alone ${name} is subscribed`;
-      const text = `${alone}: its clones are never seen; subscribe to its path`;
-      warn(["scaler", "policies", index, "match"], text);
-    }
-  }
-}
-
 function shadows(earlier: ScalerPolicy, later: ScalerPolicy): boolean {
   const everyHost = earlier.host === null || earlier.host === later.host;
   return everyHost && globCovers(parseGlob(earlier.match), parseGlob(later.match));
@@ -165,7 +172,7 @@ function warnOfSettings(
   file: YamlFile,
   warn: Report,
 ): void {
-  const { enabled, paused, scaleUpMaxStep, scaleDownCooldownPeriodMs, flapDampingMax } = settings;
+  const { enabled, paused, scaleUpMaxStep, scaleDownCooldownPeriodMs, flapDampingMax, clone } = settings;
   const middle = (settings.scaleUpThresholdPercent + settings.scaleDownThresholdPercent) / 2;
   const isMiddle = settings.targetPercent === middle;
   const rules: readonly [key: string, applies: boolean, text: string][] = [
@@ -181,9 +188,15 @@ function warnOfSettings(
       flapDampingMax > 1 && scaleDownCooldownPeriodMs === 0,
       "has no effect: there is no cooldown before a scale-down",
     ],
+    [
+      "clone.after_create.wait",
+      (clone.afterCreate?.waitMs ?? 0) > 0,
+      "has no effect: nothing waits for a clone that has been created",
+    ],
   ];
   for (const [key, applies, text] of rules) {
-    if (applies && file.has([...path, key])) warn([...path, key], text);
+    const at = [...path, ...key.split(".")];
+    if (applies && file.has(at)) warn(at, text);
   }
   warnOfThresholds(settings, path, file, warn);
   const isUnchanged = settings.cooldownPeriodMs === defaultPolicySettings.cooldownPeriodMs;

@@ -248,7 +248,7 @@ export class Scaler {
   }
 
   get #action(): Action {
-    return ACTIONS[this.#config.mode];
+    return ACTIONS.dry_run;
   }
 
   /** Never two ticks at once: one that comes before the sources have answered the last is left out. */

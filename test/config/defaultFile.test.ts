@@ -29,6 +29,18 @@ test("what it has commented out are defaults of a Linux machine", () => {
   });
 });
 
+/** The file with the example of a clone, too, whose keys have no defaults. */
+const withExamples = complete.replace(/^( {6})# (?=(?: {2})?[a-z_]+:)/gm, "$1");
+
+test("the example of a clone in config.yaml is right", () => {
+  const file = withExamples.replace("policies: []", 'policies: [{ match: "*" }]');
+  expect(loadConfig("config.yaml", file, machine)).toMatchObject({
+    ok: true,
+    warnings: [],
+    config: { scaler: { defaults: { clone: { cpuids: [0, 1], beforeDestroy: { waitMs: 30_000 } } } } },
+  });
+});
+
 /** The keys of a table, in all its sections and list items: `targets.max_frame_bytes.stat`. */
 function keysOf(keys: Keys = {}, path = ""): string[] {
   return Object.values(keys).flatMap(({ key, codec }) => [
@@ -58,11 +70,11 @@ test("config.yaml holds every key there is", () => {
   const ofPolicies = known.filter((key) => key.startsWith("scaler.policies."));
   const elsewhere = known.filter((key) => !ofPolicies.includes(key));
   expect(known.length).toBeGreaterThan(50);
-  expect([...keysWritten(complete)].sort()).toEqual([...new Set(elsewhere)].sort());
+  expect([...keysWritten(withExamples)].sort()).toEqual([...new Set(elsewhere)].sort());
 });
 
 test("config.yaml tells what a policy may hold", () => {
-  const keys = known.filter((key) => key.startsWith("scaler.policies.")).map((key) => key.split(".").at(-1));
+  const keys = known.flatMap((key) => key.split("scaler.policies.").slice(1));
   const comment = text.slice(text.indexOf("# The groups to scale"));
   const defaults = known.filter((key) => key.startsWith("scaler.defaults."));
   for (const key of keys) {

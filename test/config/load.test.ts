@@ -9,6 +9,7 @@ import { formatProblem, readTextFile } from "../../src/config/checkedYaml.ts";
 import { loadConfig, loadConfigFile, loadSettings, override, statePath } from "../../src/config/load.ts";
 import { configFile } from "../../src/config/sections.ts";
 import { type Machine, thisMachine } from "../../src/config/target.ts";
+import { policyLookup } from "../../src/scaler/rules/tick.ts";
 
 const freebsd: Machine = { name: "local", isContainer: false, os: "freebsd", pageSizeBytes: 16_384 };
 
@@ -156,6 +157,26 @@ describe("the command line", () => {
     });
     expect(result.web).toEqual({ ...config.web, ...web, disableExporterMetrics: true });
     expect(result.log).toEqual({ level: "debug", format: "json" });
+  });
+
+  test("has nothing carried out with --scaler.dry-run, whatever the file says", () => {
+    const yaml = "scaler: { mode: execute, policies: [{ match: '*', mode: execute }] }";
+    const loaded = loadConfig("f", yaml);
+    if (!loaded.ok) expect.fail("refused");
+    const modeOf = (dryRun: boolean) =>
+      policyLookup(override(loaded.config, { dryRun }).scaler)({ host: "a", path: "", group: "b" })?.mode;
+    expect([modeOf(true), modeOf(false)]).toEqual(["dry_run", "execute"]);
+  });
+
+  test.each([
+    ["execute", "execute", "execute"],
+    ["execute", "dry_run", "dry_run"],
+    ["dry_run", "execute", "dry_run"],
+    ["dry_run", "dry_run", "dry_run"],
+  ])("with scaler.mode %s a policy of mode %s is %s", (mode, own, effective) => {
+    const loaded = loadConfig("f", `scaler: { mode: ${mode}, policies: [{ match: '*', mode: ${own} }] }`);
+    if (!loaded.ok) expect.fail("refused");
+    expect(policyLookup(loaded.config.scaler)({ host: "a", path: "", group: "b" })?.mode).toBe(effective);
   });
 
   test("leaves the rest alone", () => {

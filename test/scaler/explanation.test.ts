@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { cloneDefaults } from "../../src/config/clone.ts";
 import { type ExplainInput, explain } from "../../src/scaler/report/json.ts";
 import { type Case, MINUTE, ours, outstanding, run } from "./rules.ts";
 
@@ -71,6 +72,7 @@ test("an explanation holds what was measured, the bounds, the counts, and what i
     tombstones: [{ clone_id: 1, until: "2026-01-01T12:01:00.000Z" }],
     made_here: [2],
     policy: {
+      mode: "dry_run",
       scale_up_threshold_percent: 60,
       scale_up_trigger_ticks: 3,
       scale_down_threshold_percent: 40,
@@ -88,8 +90,25 @@ test("an explanation holds what was measured, the bounds, the counts, and what i
       adopt_clones: true,
       enabled: true,
       paused: false,
+      clone: { max_image_bytes: "64MiB" },
     },
   });
+});
+
+test("the policy of an explanation says what a clone is made of, but for secrets", () => {
+  const hook = { url: "http://me:hunter2@balancer/?key=hunter2", timeoutMs: 10_000, waitMs: 0 };
+  const clone = { ...cloneDefaults, arguments: ["--a=hunter2", "--b"], cpuids: [1], beforeDestroy: hook };
+  const explanation = explained({ members: { 0: 95 }, policy: { mode: "execute", clone } });
+  expect(explanation.policy).toMatchObject({
+    mode: "execute",
+    clone: {
+      arguments: ["<secret>", "<secret>"],
+      cpuids: [1],
+      max_image_bytes: "64MiB",
+      before_destroy: { url: "<secret>", timeout: "10s", wait: "0s" },
+    },
+  });
+  expect(JSON.stringify(explanation)).not.toContain("hunter2");
 });
 
 describe("what is left of a cooldown", () => {

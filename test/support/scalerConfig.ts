@@ -1,3 +1,4 @@
+import { cloneDefaults } from "../../src/config/clone.ts";
 import type { ScalerConfig, ScalerPolicy } from "../../src/config/scaler.ts";
 import type { GroupPolicy } from "../../src/scaler/rules/types.ts";
 
@@ -19,6 +20,8 @@ const DEFAULTS: GroupPolicy = {
   adoptClones: true,
   enabled: true,
   paused: false,
+  clone: cloneDefaults,
+  mode: "dry_run",
   deathTimeoutMs: 15 * 60_000,
 };
 
@@ -43,7 +46,7 @@ export function scalerConfig(
   scaler: Partial<ScalerConfig> = {},
 ): ScalerConfig {
   const { match = "user:*", host = null, ...own } = keys;
-  const { deathTimeoutMs, ...settings } = policy({ warmupPeriodMs: 0, ...own });
+  const { deathTimeoutMs, mode, ...settings } = policy({ warmupPeriodMs: 0, ...own });
   return {
     pollIntervalMs: 60_000,
     mode: "dry_run",
@@ -53,7 +56,7 @@ export function scalerConfig(
     decisionLogMaxBytes: 1_000_000,
     decisionLogFiles: 2,
     defaults: { ...settings, deathTimeoutMs },
-    policies: [{ ...settings, match, host }],
+    policies: [{ ...settings, match, host, mode }],
     ...scaler,
   };
 }

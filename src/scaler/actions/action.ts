@@ -1,4 +1,3 @@
-import type { ScalerConfig } from "../../config/scaler.ts";
 import type { Evaluation } from "../rules/types.ts";
 
 /** What is done about scale decisions. */
@@ -18,4 +17,4 @@ export interface Action {
 const dryRun: Action = { name: "dry_run", does: "counted, not carried out", begin: () => undefined };
 
 /** The action of each `mode` of the configuration. */
-export const ACTIONS: Readonly<Record<ScalerConfig["mode"], Action>> = { dry_run: dryRun };
+export const ACTIONS = { dry_run: dryRun };

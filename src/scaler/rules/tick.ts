@@ -96,12 +96,17 @@ export class Rules {
 }
 
 /** Which policy holds for a group: the first whose pattern matches the primary's full name; null when none does. */
-export function policyLookup({ defaults, policies }: ScalerConfig): (group: GroupName) => GroupPolicy | null {
+export function policyLookup({
+  mode,
+  defaults,
+  policies,
+}: ScalerConfig): (group: GroupName) => GroupPolicy | null {
   const { deathTimeoutMs } = defaults;
   const rules = policies.map((policy) => ({
     glob: parseGlob(policy.match),
     host: policy.host,
-    policy: { ...policy, deathTimeoutMs },
+    // it acts where both say so
+    policy: { ...policy, deathTimeoutMs, mode: mode === "execute" ? policy.mode : mode },
   }));
   return ({ host, path, group }) => {
     const name = `${path}:${group}`;

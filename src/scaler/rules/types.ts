@@ -1,9 +1,9 @@
-import type { ScalerDefaults } from "../../config/scaler.ts";
+import type { GroupPolicy } from "../../config/scaler.ts";
 
 /** The scaler's values. All of them are immutable; a new state is made from an old one. */
 
-/** What holds for one group: its policy's keys over the defaults. `deathTimeoutMs` is also how long a tombstone lasts. */
-export type GroupPolicy = ScalerDefaults;
+/** Its `deathTimeoutMs` is also how long a tombstone lasts. */
+export type { GroupPolicy } from "../../config/scaler.ts";
 
 export type ObservedState = "fresh" | "warming" | "missing" | "silent";
 
