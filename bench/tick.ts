@@ -46,8 +46,9 @@ async function ticks(groups: number): Promise<Ticked> {
     state: () => ({
       path: "",
       load: () => null,
-      save: (pieces) => {
+      save: async (pieces) => {
         saving = pieces;
+        return true;
       },
       flush: () => Promise.resolve(),
     }),

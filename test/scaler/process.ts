@@ -71,8 +71,9 @@ export class Disk implements ScalerFiles {
         if (this.unreadable !== null) throw new UnreadableState(this.unreadable);
         return this.text === null ? null : parseState(this.text);
       },
-      save: (pieces) => {
+      save: async (pieces) => {
         this.text = [...pieces()].join("");
+        return true;
       },
       flush: async () => void this.flushed.push(stateFile),
     };

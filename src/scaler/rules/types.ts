@@ -100,6 +100,19 @@ export type Outstanding = Scale & {
   readonly clonesThen: readonly number[];
 };
 
+/** How far an action is: open in the first three, ended in the others. */
+export const PHASES = [
+  "planned",
+  "sent",
+  "acknowledged",
+  "verified",
+  "refused",
+  "failed",
+  "lost",
+  "abandoned",
+] as const;
+export type Phase = (typeof PHASES)[number];
+
 /** The id of a clone that was decided to go; it is not given again before `untilMs`. */
 export interface Tombstone {
   readonly cloneId: number;

@@ -35,10 +35,10 @@ const VERSION = 2;
 const FRESH_INTERVALS = 2;
 
 /** From the year 0 on, as a host may say that it started a VM. */
-const wallMs = z.number().min(-6.22e13).max(8.64e15);
+export const wallMs = z.number().min(-6.22e13).max(8.64e15);
 const count = z.int().min(0);
-const cloneId = z.int().min(1).max(MAX_CLONE_ID);
-const label = z.string().min(1).max(63);
+export const cloneId = z.int().min(1).max(MAX_CLONE_ID);
+export const label = z.string().min(1).max(63);
 
 function scaleSchema<D extends keyof typeof SCALE_REASONS>(decision: D) {
   return z.object({
@@ -52,6 +52,12 @@ function scaleSchema<D extends keyof typeof SCALE_REASONS>(decision: D) {
   });
 }
 
+/** A scale decision that is being carried out, or waits for it. */
+export const outstandingSchema = z.discriminatedUnion("decision", [
+  scaleSchema("scale_up"),
+  scaleSchema("scale_down"),
+]);
+
 const groupSchema = z.object({
   host: z.string().min(1),
   path: z.string(),
@@ -59,9 +65,7 @@ const groupSchema = z.object({
   highTicks: count,
   lowTicks: count,
   lastActionMs: wallMs.nullable(),
-  outstanding: z
-    .discriminatedUnion("decision", [scaleSchema("scale_up"), scaleSchema("scale_down")])
-    .nullable(),
+  outstanding: outstandingSchema.nullable(),
   tombstones: z.array(z.object({ cloneId, untilMs: wallMs })),
   ours: z.array(z.object({ cloneId, goneMs: wallMs.nullable() })),
   knownClones: z.array(cloneId).nullable(),
@@ -164,6 +168,11 @@ export class UnreadableState extends Error {
 /** Reads a state file's text; keys that it does not know are of a later program and are left out. Throws StateError, or
  * UnreadableState for a later version. */
 export function parseState(text: string): SavedState {
+  return parseVersions(text, { [VERSION]: fileSchema, 1: fileOfVersion1 });
+}
+
+/** Reads JSON with a `version` and keys in snake case by the schema for that version, the highest being this program's. */
+export function parseVersions<T>(text: string, schemas: Readonly<Record<number, z.ZodType<T>>>): T {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -171,13 +180,15 @@ export function parseState(text: string): SavedState {
     throw new StateError(`not JSON: ${messageOf(error)}`);
   }
   const version = z.object({ version: z.unknown() }).safeParse(json).data?.version;
-  if (Number.isInteger(version) && Number(version) > VERSION) {
-    throw new UnreadableState(`version ${version} of a later program; this one reads ${VERSION}`);
+  const newest = Math.max(...Object.keys(schemas).map(Number));
+  if (Number.isInteger(version) && Number(version) > newest) {
+    throw new UnreadableState(`version ${version} of a later program; this one reads ${newest}`);
   }
-  if (version !== VERSION && version !== 1) {
-    throw new StateError(`version ${JSON.stringify(version)} where this program reads ${VERSION}`);
+  const schema = typeof version === "number" ? schemas[version] : undefined;
+  if (schema === undefined) {
+    throw new StateError(`version ${JSON.stringify(version)} where this program reads ${newest}`);
   }
-  const result = (version === 1 ? fileOfVersion1 : fileSchema).safeParse(renamedKeys(json));
+  const result = schema.safeParse(renamedKeys(json));
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const place = issue?.path.map((step) => snakeCase(String(step))).join(".");
@@ -192,6 +203,11 @@ function renamedKeys(json: unknown): unknown {
     if (!(error instanceof RangeError)) throw error;
     throw new StateError("nested too deeply");
   }
+}
+
+/** A value as a file shows it, its keys in snake case. */
+export function inSnakeCase(value: unknown): unknown {
+  return renameKeys(value, snakeCase);
 }
 
 function renameKeys(value: unknown, rename: (key: string) => string): unknown {
@@ -251,7 +267,7 @@ export function* statePieces({ groups, targets, fleet, lastHold }: StateToSave):
     const { infoAskedUs = null } = snapshot.hosts.find((known) => known.host === host) ?? {};
     return { host, endpoint, infoMs: infoAskedUs === null ? null : wall(infoAskedUs) };
   });
-  const hostsJson = JSON.stringify(renameKeys(hosts, snakeCase));
+  const hostsJson = JSON.stringify(inSnakeCase(hosts));
   yield `{"version":${VERSION},"time_ms":${wall(bases.tickUs ?? snapshot.nowUs)},"hosts":${hostsJson},"groups":[`;
   yield* lines(groups.values(), ({ key, host, path, group, state }): object => {
     return { host, path, group, ...onClock(state, wallOfMs, wallOfMs), lastHold: lastHold(key) };
@@ -268,7 +284,7 @@ function* lines<T>(items: Iterable<T>, toSave: (item: T) => object): Generator<s
   let separator = "\n";
   let count = 0;
   for (const item of items) {
-    piece += separator + JSON.stringify(renameKeys(toSave(item), snakeCase));
+    piece += separator + JSON.stringify(inSnakeCase(toSave(item)));
     separator = ",\n";
     if (++count % LINES_PER_PIECE > 0) continue;
     yield piece;

@@ -1,7 +1,7 @@
 import { constants, readFileSync, realpathSync, renameSync, statSync } from "node:fs";
 import { access, copyFile, type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { type Clock, OneAtATime } from "../../clock.ts";
+import type { Clock } from "../../clock.ts";
 import { LongAddress, lockFile } from "../../fileLock.ts";
 import { linkedFile } from "../../files.ts";
 import type { Logger } from "../../log.ts";
@@ -20,32 +20,41 @@ export interface StateFileOptions {
   readonly onOutcome: (outcome: StateFileOutcome) => void;
 }
 
-/** What the scaler needs of its state file. */
-export type StateStore = Pick<StateFile, "path" | "load" | "save" | "flush">;
+/** What the scaler needs of a file in which something outlives the process. */
+export type Store<T> = Pick<WholeFile<T>, "path" | "load" | "save" | "flush">;
+export type StateStore = Store<SavedState>;
 
-/** The file in which the scaler's state outlives the process: whole at every moment. */
-export class StateFile {
+/** A file in which something outlives the process: whole at every moment. */
+export class WholeFile<T> {
   readonly path: string;
   readonly #options: StateFileOptions;
+  /** as log lines call it */
+  readonly #what: string;
+  readonly #parse: (text: string) => T;
   /** what is to be written next; a newer one takes its place */
   #pending: () => Iterable<string> = () => [];
-  readonly #writes = new OneAtATime(() => this.#write());
+  /** a write that has not begun, and the last one asked for: whether it did what it was to do */
+  #next: Promise<boolean> | null = null;
+  #last: Promise<boolean> = Promise.resolve(true);
   #isFailing = false;
 
-  constructor(options: StateFileOptions) {
+  /** `parse` throws a StateError for what is damaged. */
+  constructor(options: StateFileOptions, what: string, parse: (text: string) => T) {
     this.path = options.path;
     this.#options = options;
+    this.#what = what;
+    this.#parse = parse;
   }
 
   /**
    * What was saved last; null for a fresh start. A damaged file is renamed, said and counted. Throws
    * an UnreadableState, the file untouched, where it cannot be told what was saved.
    */
-  load(): SavedState | null {
+  load(): T | null {
     const text = readText(this.path);
     if (text === null) return null;
     try {
-      return parseState(text);
+      return this.#parse(text);
     } catch (error) {
       if (!(error instanceof StateError)) throw error;
       const unfinished = this.#loadUnfinished();
@@ -55,39 +64,49 @@ export class StateFile {
   }
 
   /**
-   * Saves what `pieces` makes, later: what it reads must not change. Of several asked for during a
-   * write, the last is written. Failures are said and counted, never thrown.
+   * Saves what `pieces` makes, later: what it reads must not change. Of several asked for during a write, the last is
+   * written. Resolves to whether this or a newer one is on the disk; failures are said and counted, never thrown.
    */
-  save(pieces: () => Iterable<string>): void {
+  save(pieces: () => Iterable<string>): Promise<boolean> {
     this.#pending = pieces;
-    this.#writes.request();
+    // a tick does not wait for disks
+    this.#next ??= this.#last.then(() => {
+      this.#next = null;
+      return this.#write();
+    });
+    this.#last = this.#next;
+    return this.#next;
   }
 
   /** Resolves when all that was asked for has been written, or has failed to be. */
-  flush(): Promise<void> {
-    return this.#writes.idle();
+  async flush(): Promise<void> {
+    for (let last = null; last !== this.#last; ) {
+      last = this.#last;
+      await last;
+    }
   }
 
-  async #write(): Promise<void> {
+  async #write(): Promise<boolean> {
     const { log, onOutcome } = this.#options;
     try {
       await writeWhole(this.path, this.#pending());
     } catch (error) {
       onOutcome("failed");
-      if (!this.#isFailing) log.error({ file: this.path, err: error }, "scaler state cannot be written");
+      if (!this.#isFailing) log.error({ file: this.path, err: error }, `${this.#what} cannot be written`);
       this.#isFailing = true;
-      return;
+      return false;
     }
     onOutcome("written");
-    if (this.#isFailing) log.info({ file: this.path }, "scaler state can be written again");
+    if (this.#isFailing) log.info({ file: this.path }, `${this.#what} can be written again`);
     this.#isFailing = false;
+    return true;
   }
 
   /** Whole, where the process was killed while it wrote in place of the file. */
-  #loadUnfinished(): SavedState | null {
+  #loadUnfinished(): T | null {
     try {
       const text = readText(temporaryOf(realpathSync(this.path)));
-      return text === null ? null : parseState(text);
+      return text === null ? null : this.#parse(text);
     } catch {
       return null;
     }
@@ -101,12 +120,12 @@ export class StateFile {
       const file = realpathSync(path);
       const setAside = `${file}.damaged-${new Date(clock.wallMs()).toISOString().replace(/[-:]/g, "")}`;
       renameSync(file, setAside);
-      log.error({ file, setAside, reason }, "scaler state damaged: starting afresh");
+      log.error({ file, setAside, reason }, `${this.#what} damaged: starting afresh`);
       void this.#dropOldDamaged(file);
     } catch (err) {
       log.error(
         { file: path, reason, err },
-        "scaler state damaged, and cannot be set aside: starting afresh",
+        `${this.#what} damaged, and cannot be set aside: starting afresh`,
       );
     }
   }
@@ -118,8 +137,15 @@ export class StateFile {
       const names = (await readdir(folder)).filter((name) => name.startsWith(prefix)).sort();
       for (const name of names.slice(0, -DAMAGED_KEPT)) await rm(join(folder, name), { force: true });
     } catch (error) {
-      this.#options.log.warn({ folder, err: error }, "old damaged scaler states cannot be removed");
+      this.#options.log.warn({ folder, err: error }, "old damaged files cannot be removed");
     }
+  }
+}
+
+/** The file in which the scaler's state outlives the process. */
+export class StateFile extends WholeFile<SavedState> {
+  constructor(options: StateFileOptions) {
+    super(options, "scaler state", parseState);
   }
 }
 

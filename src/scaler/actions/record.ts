@@ -1,0 +1,138 @@
+/** The record of what is being carried out: it outlives the process, so that nothing is sent twice. */
+import { z } from "zod";
+import { FAILURE_REASONS, type FailureReason, UNKNOWN_REASONS } from "../../client/acting.ts";
+import { PHASES } from "../rules/types.ts";
+import {
+  cloneId,
+  inSnakeCase,
+  label,
+  outstandingSchema,
+  parseVersions,
+  wallMs,
+} from "../state/savedState.ts";
+import { type StateFileOptions, WholeFile } from "../state/stateFile.ts";
+
+const VERSION = 1;
+
+type Told = Exclude<FailureReason, "refused">;
+
+/** How an action can end, and why: the closed list of what `outcome` and `reason` say. */
+export const OUTCOME_REASONS = {
+  verified: [
+    "done",
+    "already_gone", // the victim was not there any more, and nothing was sent
+  ],
+  /** by the plan or by a later look: nothing was sent */
+  refused: ["not_cloneable", "reserved", "exists", "changed", "no_primary", "path", "read_only"],
+  failed: [
+    ...FAILURE_REASONS.filter((reason): reason is Told => reason !== "refused"),
+    "record", // it or the state cannot be written, so that nothing was sent
+    "hook", // `before_destroy` did not say yes
+    "no_sample", // a created clone was not heard
+    "gone", // a created clone did not outlive its warm-up
+    "still_there", // albatrossd says that it has destroyed what it lists
+  ],
+  /** it may have been done, or not */
+  lost: [...UNKNOWN_REASONS, "restart", "no_info"],
+  abandoned: [
+    "overtaken", // the rules did not want it any more before it was sent
+    "dry_run",
+    "paused",
+    "disabled",
+    "no_policy",
+    "no_data", // no statistics arrive from the host
+    "target", // it is no target any more, or is elsewhere
+    "stopped", // the program ended before it was sent
+  ],
+} as const;
+export type ActionOutcome = keyof typeof OUTCOME_REASONS;
+type ReasonsOf<O extends ActionOutcome> = {
+  readonly outcome: O;
+  readonly reason: (typeof OUTCOME_REASONS)[O][number];
+};
+/** How an action has ended. `text` is for people: at most 200 characters of albatrossd's, or ours. */
+export type Ending = { [O in ActionOutcome]: ReasonsOf<O> }[ActionOutcome] & { readonly text: string };
+
+const actionSchema = z.object({
+  id: z.string().min(1),
+  host: z.string().min(1),
+  /** where the host's albatrossd was then */
+  endpoint: z.string(),
+  path: z.string(),
+  group: label,
+  operation: z.literal(["create", "destroy"]),
+  /** the label of the clone that is created or destroyed */
+  clone: label,
+  cloneId,
+  /** of the image: the one to run, or the one that the victim runs; null while that is not known */
+  digest: z.string().max(200).nullable(),
+  /** the victim's, by info */
+  startedMs: wallMs.nullable(),
+  /** what it is for; there are several actions for one that calls for several clones */
+  decision: outstandingSchema,
+  /** when the victim's id may be given again */
+  tombstoneMs: wallMs.nullable(),
+  phase: z.literal(PHASES),
+  /** by then the phase is over */
+  deadlineMs: wallMs.nullable(),
+  /** `before_destroy` was called, so that the clone may have been taken out of a load balancer */
+  hooked: z.boolean(),
+  /** when it ended; null while it is open */
+  endedMs: wallMs.nullable(),
+  reason: z.string().nullable(),
+  text: z.string(),
+});
+
+/** An action as the record keeps it. Times are wall times in milliseconds; arguments and images are never in it. */
+export type ActionRecord = Readonly<z.output<typeof actionSchema>>;
+
+const fileSchema = z
+  .object({ version: z.literal(VERSION), actions: z.array(actionSchema) })
+  .transform(({ actions }): readonly ActionRecord[] => actions);
+
+/** Reads the record's text. Throws as `parseState` does. */
+export function parseRecord(text: string): readonly ActionRecord[] {
+  return parseVersions(text, { [VERSION]: fileSchema });
+}
+
+/** The record's text. */
+export function recordText(actions: readonly ActionRecord[]): string {
+  const lines = actions.map((action) => `\n${JSON.stringify(inSnakeCase(action))}`);
+  return `{"version":${VERSION},"actions":[${lines.join(",")}]}\n`;
+}
+
+/** `actions.json`: the actions that are open, and those whose end the state file may not have yet. */
+export class RecordFile extends WholeFile<readonly ActionRecord[]> {
+  constructor(options: StateFileOptions) {
+    super(options, "record of actions", parseRecord);
+  }
+}
+
+/** Whether more can come of it. */
+export function isOpen({ phase }: Pick<ActionRecord, "phase">): boolean {
+  return phase === "planned" || phase === "sent" || phase === "acknowledged";
+}
+
+/** An action as `/api/v1/actions` and the decision log show it. */
+export type ActionJson = ReturnType<typeof actionJson>;
+
+export function actionJson(action: ActionRecord) {
+  const { id, host, path, group, operation, clone, phase, reason, text, decision, deadlineMs } = action;
+  const time = (ms: number | null) => (ms === null ? null : new Date(Math.round(ms)).toISOString());
+  return {
+    /** RFC 3339: when it ended; while it is open when it was decided */
+    time: time(action.endedMs ?? decision.sinceMs),
+    id,
+    host,
+    path,
+    group,
+    operation,
+    clone,
+    phase,
+    outcome: isOpen(action) ? null : phase,
+    reason,
+    text,
+    decision_time: time(decision.sinceMs),
+    deadline: time(deadlineMs),
+  };
+}
