@@ -26,11 +26,9 @@ type GivenScaler = Record<string, unknown> & {
 
 /** The keys under `scaler` itself that change decisions. */
 const SCALER_KEYS = [scalerKeys.pollIntervalMs.key, scalerKeys.maxScaleUpsPerTick.key];
-/** What a clone is made of changes no decision. */
-const { clone: _, ...decisiveKeys } = defaultsKeys;
-/** What `--set` takes. */
+/** What `--set` takes: no section, such as what a clone is made of. */
 export const SETTABLE_KEYS: readonly string[] = [
-  ...Object.values(decisiveKeys).map(({ key }) => key),
+  ...Object.values(defaultsKeys).flatMap(({ key, codec }) => (codec.keys === undefined ? [key] : [])),
   ...SCALER_KEYS,
 ];
 

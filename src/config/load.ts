@@ -1,7 +1,8 @@
 import { lstatSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import { stringify } from "yaml";
 import { type Checked, checkYaml, inFileOrder, type Problem, readTextFile } from "./checkedYaml.ts";
+import { filesFrom } from "./promql.ts";
 import { type Config, configFile, type LogConfig, type WebConfig } from "./sections.ts";
 import { type Machine, thisMachine } from "./target.ts";
 import { findWarnings } from "./warnings.ts";
@@ -26,7 +27,10 @@ export function loadConfig(file: string, text: string, machine: Machine = thisMa
   const checked = checkYaml(file, text, configFile(() => machine).schema);
   if (!checked.ok) return checked;
   const warnings = findWarnings(checked.value, checked.document, machine);
-  return { ok: true, config: checked.value, warnings: inFileOrder(warnings) };
+  const { scaler } = checked.value;
+  const prometheus = scaler.prometheus && filesFrom(dirname(file), scaler.prometheus);
+  const config = { ...checked.value, scaler: { ...scaler, prometheus } };
+  return { ok: true, config, warnings: inFileOrder(warnings) };
 }
 
 export function configToYaml(config: Config): string {

@@ -13,6 +13,7 @@ import {
 } from "./fields.ts";
 import { glob } from "./glob.ts";
 import { type Codec, defaultsOf, type Key, key, listOf, type Rule, sectionOf, type Values } from "./keys.ts";
+import { type Load, loadSection, type PrometheusConfig, prometheusSection } from "./promql.ts";
 
 const ticks = integer({ min: 1, max: 10_000 });
 const clones = integer({ min: 0, max: 1000 });
@@ -55,6 +56,8 @@ const groupKeys = {
   adoptClones: key("adopt_clones", flag, false),
   enabled: key("enabled", flag, true),
   paused: key("paused", flag, false),
+  /** What the group's load is; null is the CPU usage of its members. */
+  load: key<Load | null>("load", loadSection, null),
   clone: key("clone", cloneSection, {}),
 };
 const { deathTimeoutMs: deathTimeoutKey, ...policyKeys } = groupKeys;
@@ -91,7 +94,7 @@ const nothingSaid: Said = defaultsOf(policyKeys);
 /** The settings of a group when the file says nothing about them. */
 export const defaultPolicySettings: PolicySettings = withDerived(nothingSaid);
 
-/** The keys that stand under `scaler` itself, its two sections excepted. */
+/** The keys that stand under `scaler` itself, `defaults` and `policies` excepted. */
 export const scalerKeys = {
   pollIntervalMs: key("poll_interval", duration({ min: 100 }), 60_000),
   /** A policy acts where both this and its own say execute. */
@@ -105,6 +108,8 @@ export const scalerKeys = {
   decisionLogMaxBytes: key("decision_log_max_size", size({ min: 4096, max: 2 ** 40 }), 10 * 2 ** 20),
   /** How many decision log files are kept, the current one included. */
   decisionLogFiles: key("decision_log_files", integer({ min: 1, max: 100 }), 5),
+  /** Whom policies with `load` ask. */
+  prometheus: key<PrometheusConfig | null>("prometheus", prometheusSection, null),
 };
 
 /** Where a key stands that people look for elsewhere. */
@@ -206,6 +211,16 @@ const sections = sectionOf(
         },
       },
       {
+        of: ["defaults", "policies", "prometheus"],
+        check: ({ defaults, policies, prometheus }, report) => {
+          if (prometheus !== null) return;
+          const text = "has nobody to ask; allowed: with scaler.prometheus";
+          if (defaults.load) report(["defaults", "load"], text);
+          for (const [index, { load }] of policies.entries())
+            if (load) report(["policies", index, "load"], text);
+        },
+      },
+      {
         of: ["stateFile", "decisionLog"],
         check: ({ stateFile, decisionLog }, report) => {
           if (stateFile !== decisionLog) return;
@@ -236,8 +251,8 @@ export const scalerSection: Codec<ScalerConfig> = {
 export type GroupPolicy = ScalerDefaults & Pick<ScalerPolicy, "mode">;
 
 /** As the API tells it: under the file's keys, durations in seconds, `clone` as the file has it but for its secrets. */
-export function policyJson({ mode, clone, ...policy }: GroupPolicy) {
-  const { clone: _, ...keys } = groupKeys;
+export function policyJson({ mode, clone, load, ...policy }: GroupPolicy) {
+  const { clone: _, load: __, ...keys } = groupKeys;
   const entries = Object.entries(keys) as [keyof typeof policy, Key<number | boolean>][];
   const values: Record<string, number | boolean> = Object.fromEntries(
     entries.map(([property, { key }]) => {
@@ -246,7 +261,7 @@ export function policyJson({ mode, clone, ...policy }: GroupPolicy) {
       return [`${key.replace(/_period$/, "")}_seconds`, Number(value) / 1000];
     }),
   );
-  return { mode, ...values, clone: cloneSection.write(clone) };
+  return { mode, ...values, load: load && loadSection.write(load), clone: cloneSection.write(clone) };
 }
 
 /** The numbers that a decision goes by, as its line in the log tells them: neither durations nor switches. */

@@ -21,6 +21,7 @@ export function findWarnings(config: Config, file: YamlFile, machine: Machine): 
   warnOfExporter(config, warn);
   warnOfTiming(config, file, warn);
   warnOfScaler(config, file, warn);
+  warnOfPrometheus(config.scaler, file, warn);
   for (const { index, text } of withoutTheirClones(config))
     warn(["scaler", "policies", index, "match"], `${text}; subscribe to its path`);
   return problems;
@@ -144,6 +145,18 @@ function warnOfActing({ mode, policies }: ScalerConfig, warn: Report): void {
       warn(at, `creates no clone: clone.arguments is not given (${why}; [] copies them as they are)`);
     }
   }
+}
+
+function warnOfPrometheus(scaler: ScalerConfig, file: YamlFile, warn: Report): void {
+  const { prometheus, policies, pollIntervalMs } = scaler;
+  if (prometheus === null) return;
+  const path = ["scaler", "prometheus"];
+  if (policies.every(({ load }) => load === null)) warn(path, "has no effect: no policy has load");
+  if (prometheus.tls !== null && !prometheus.url.startsWith("https:"))
+    warn([...path, "tls_config"], "has no effect: the URL is not https");
+  const half = formatDuration(pollIntervalMs / 2);
+  if (prometheus.timeoutMs > pollIntervalMs / 2 && file.has([...path, "timeout"]))
+    warn([...path, "timeout"], `is more than the queries have: half of poll_interval, ${half}`);
 }
 
 /** The period for both directions where they have their own, such as a policy's below the defaults' for one direction. */

@@ -66,11 +66,34 @@ function keysWritten(yaml: string): Set<string> {
   return keys;
 }
 
+/** What stands in a comment as an example, from the key of its first line on, as a file. */
+function example(firstKey: string, from: string = text): string {
+  const lines = new RegExp(`^ {2}# {3}${firstKey}:.*\\n(?: {2}# {3,}.*\\n)+`, "m").exec(from)?.[0] ?? "";
+  return `scaler:\n${lines.replace(/^ {2}# /gm, "")}`;
+}
+/** The other way to tell Prometheus who asks stands in place of the first. */
+const loadExample = example("prometheus");
+const otherwise = loadExample.replace(/ basic_auth: .*/, "").replace("# authorization:", "authorization:");
+
 test("config.yaml holds every key there is", () => {
-  const ofPolicies = known.filter((key) => key.startsWith("scaler.policies."));
-  const elsewhere = known.filter((key) => !ofPolicies.includes(key));
+  const isLater = (key: string) =>
+    key.startsWith("scaler.policies.") || key.startsWith("scaler.defaults.load");
+  const first = known.filter((key) => !isLater(key) && !/^scaler\.prometheus\b.*\./.test(key));
   expect(known.length).toBeGreaterThan(50);
-  expect([...keysWritten(withExamples)].sort()).toEqual([...new Set(elsewhere)].sort());
+  const written = [...keysWritten(withExamples), "scaler.prometheus"];
+  expect([...new Set(written)].sort()).toEqual([...new Set(first)].sort());
+  for (const key of known.filter((key) => /^scaler\.(prometheus\.|defaults\.load\.)/.test(key)))
+    expect(`${loadExample}${otherwise}`).toContain(` ${key.split(".").at(-1)}:`);
+});
+
+test("the example of load in config.yaml is right, in both forms", () => {
+  const query = { text: 'sum(rate(http_requests_total{unikernel="$group"}[2m]))' };
+  for (const yaml of [loadExample, otherwise]) {
+    const result = loadConfig("/etc/x/config.yaml", yaml, machine);
+    const policies = [{ match: "user:web", load: { query, capacityPerMember: 200 } }];
+    const ca = { caFile: "/etc/x/ca.pem" };
+    expect(result).toMatchObject({ ok: true, config: { scaler: { policies, prometheus: { tls: ca } } } });
+  }
 });
 
 test("config.yaml tells what a policy may hold", () => {
@@ -81,14 +104,14 @@ test("config.yaml tells what a policy may hold", () => {
     expect(
       comment.includes(`${key}:`) ||
         comment.includes(`\`${key}\``) ||
+        loadExample.includes(`${key}:`) ||
         defaults.includes(`scaler.defaults.${key}`),
     ).toBe(true);
   }
 });
 
 test("the example policies of config.yaml are right", () => {
-  const example = /^ {2}# {3}policies:\n(?: {2}# {5,}.*\n)+/m.exec(text)?.[0] ?? "";
-  const yaml = `scaler:\n${example.replace(/^ {2}# /gm, "")}`;
-  const result = loadConfig("example", yaml, machine);
+  const last = text.lastIndexOf("  #   policies:");
+  const result = loadConfig("example", example("policies", text.slice(last)), machine);
   expect(result).toMatchObject({ ok: true, warnings: [], config: { scaler: { policies: [{}, {}, {}] } } });
 });

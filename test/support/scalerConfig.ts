@@ -22,6 +22,7 @@ const DEFAULTS: GroupPolicy = {
   paused: false,
   clone: cloneDefaults,
   mode: "dry_run",
+  load: null,
   deathTimeoutMs: 15 * 60_000,
 };
 
@@ -55,6 +56,7 @@ export function scalerConfig(
     decisionLog: "decisions.ndjson",
     decisionLogMaxBytes: 1_000_000,
     decisionLogFiles: 2,
+    prometheus: null,
     defaults: { ...settings, deathTimeoutMs },
     policies: [{ ...settings, match, host, mode }],
     ...scaler,

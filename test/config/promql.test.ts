@@ -1,0 +1,52 @@
+import { parser } from "@prometheus-io/lezer-promql";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { loadConfig } from "../../src/config/load.ts";
+import { fillIn, loadSection } from "../../src/config/promql.ts";
+
+const variables = { host: 'box"1\\', path: "user:sub", group: "web.1", members: ["web.1", "web.1-clone-2"] };
+
+function filledIn(query: string, given = variables): string {
+  return fillIn(loadSection.schema.parse({ query, capacity_per_member: 1 }).query, given);
+}
+
+test.each([
+  ["no variable", "vector(1)", "vector(1)"],
+  ["plainly after =", 'x{a="$path",b!="$group"}', 'x{a="user:sub",b!="web.1"}'],
+  ["as itself after =~", 'x{a=~"$group|$path"}', 'x{a=~"web\\\\.1|user:sub"}'],
+  ["members as alternatives", "x{a!~'($members)-x'}", "x{a!~'(web\\\\.1|web\\\\.1-clone-2)-x'}"],
+  ["a quote and a backslash escaped", `x{a="$host"}`, 'x{a="box\\"1\\\\"}'],
+  ["but not another quote", `x{a='$host'}`, `x{a='box"1\\\\'}`],
+  ["twice in one string", 'x{a="$group-$group"}', 'x{a="web.1-web.1"}'],
+  [
+    "in the argument of a function",
+    'label_replace(x,"a","$path","","")',
+    'label_replace(x,"a","user:sub","","")',
+  ],
+  ["not what is no name", 'label_replace(x,"a","$1","b","(.*)$")', 'label_replace(x,"a","$1","b","(.*)$")'],
+  ["not in a comment", "x # of $group", "x # of $group"],
+])("variables are filled in: %s", (_, query, expected) => {
+  expect(filledIn(query)).toBe(expected);
+});
+
+test("whatever a host is called, the query stays one string longer and no more", () => {
+  fc.assert(
+    fc.property(
+      fc.string(),
+      fc.constantFrom('"', "'"),
+      fc.constantFrom("=", "=~"),
+      (host, quote, operator) => {
+        const text = filledIn(`x{a${operator}${quote}$host${quote},b="1"}`, { ...variables, host });
+        expect(parser.parse(text).toString()).toBe(parser.parse(`x{a${operator}"",b="1"}`).toString());
+      },
+    ),
+  );
+});
+
+test("files are looked for from the folder of the configuration file", () => {
+  const text = "scaler: { prometheus: { url: http://p, basic_auth: { username: a, password_file: p.txt } } }";
+  expect(loadConfig("/etc/albatross/config.yaml", text)).toMatchObject({
+    ok: true,
+    config: { scaler: { prometheus: { basicAuth: { passwordFile: "/etc/albatross/p.txt" } } } },
+  });
+});
