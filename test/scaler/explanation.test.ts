@@ -90,6 +90,7 @@ test("an explanation holds what was measured, the bounds, the counts, and what i
       adopt_clones: true,
       enabled: true,
       paused: false,
+      load: null,
       clone: { max_image_bytes: "64MiB" },
     },
   });
