@@ -1,24 +1,23 @@
 /** Questions and commands with which a decision is carried out. Only scaler/actions may import this. */
 import { createHash } from "node:crypto";
-import { once } from "node:events";
 import type { FileHandle } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { inTurns } from "../clock.ts";
 import { messageOf, plainMessage } from "../systemError.ts";
-import { encodeFrame, LENGTH_PREFIX_BYTES } from "../wire/framing.ts";
+import { LENGTH_PREFIX_BYTES } from "../wire/framing.ts";
 import {
   decodeInSteps,
-  encodeCreate,
-  encodeMessage,
   IMAGE_HEAD_BYTES,
   type NewUnikernel,
   type Payload,
   type Policy,
   readImageHead,
+  type UnikernelCommand,
   type UnikernelInfo,
 } from "../wire/messages.ts";
 import { formatName, type Name, tryParseName } from "../wire/names.ts";
-import { type ConnectionOptions, infoRequest, policyRequest, type Request } from "./connection.ts";
+import { type ConnectionOptions, codeOf, infoRequest, policyRequest, type Request } from "./connection.ts";
+import type { Line, Put } from "./endpoint.ts";
 
 /** Why nothing has come of a command: the first nine are albatrossd's words, the others this program's. */
 export const FAILURE_REASONS = [
@@ -65,14 +64,13 @@ export interface Image {
 }
 
 declare const acting: unique symbol;
-/** Framed, or its beginning. Only `commanding` and `creating` below make one. */
-type ActingRequest = Buffer & { readonly [acting]: true };
+/** Only `commanding` below makes one. */
+type ActingRequest = Put & { readonly [acting]: true };
 
-/** What follows the beginning of a create. */
-interface Rest {
+/** Where the image of a create is, and what it should be. */
+interface ImageSource {
   readonly file: Pick<FileHandle, "read">;
   readonly image: Image;
-  readonly after: Buffer;
 }
 
 /** An image has gone into its file. */
@@ -80,7 +78,7 @@ type Reply = Payload | (Image & { readonly type: "image" });
 
 interface Ask<T> {
   readonly request: Request | ActingRequest;
-  readonly rest?: Rest;
+  readonly from?: ImageSource;
   /** where an image goes, and the most that it may have */
   readonly into?: { readonly file: Pick<FileHandle, "writeFile">; readonly maxBytes: number };
   /** undefined for what is no answer */
@@ -95,7 +93,8 @@ const BLOCK_BYTES = 64 * 1024;
 const TEXT_CHARACTERS = 200;
 /** One of 15 to 63 bytes kills albatrossd 2.7.2; no ELF file is as short. */
 const SHORTEST_IMAGE_BYTES = 64;
-const LONGEST_FRAME_BYTES = 2 ** 31 - 1;
+/** A frame has at most 2^31 - 1 bytes; what is around the image is far from a MiB. */
+const LONGEST_IMAGE_BYTES = 2 ** 31 - MIB;
 
 /** Ends an exchange with this outcome. */
 class Ended extends Error {
@@ -161,7 +160,7 @@ export class ActingClient {
   ): Promise<Outcome<Image>> {
     return this.#exchange({
       // other levels make albatrossd compress it, for seconds
-      request: commanding(name, { command: "get", compressionLevel: 0 }),
+      request: commanding(name, { class: "unikernel", command: "get", compressionLevel: 0 }),
       into: { file, maxBytes },
       answer: (reply) => (reply.type === "image" ? { bytes: reply.bytes, digest: reply.digest } : undefined),
       sending: { signal },
@@ -180,12 +179,11 @@ export class ActingClient {
     image: Image,
     sending: Sending,
   ): Promise<Outcome<string>> {
-    const begun = creating(name, { ...unikernel, compressed: false }, image.bytes);
-    if (begun === null) {
-      return failure("image", `an image of ${image.bytes} bytes is not sent: it cannot be one`);
-    }
-    const { request, after } = begun;
-    return this.#act(name, { request, rest: { file, image, after }, answer: wordOf, sending });
+    const isImage = image.bytes >= SHORTEST_IMAGE_BYTES && image.bytes <= LONGEST_IMAGE_BYTES;
+    if (!isImage) return failure("image", `an image of ${image.bytes} bytes is not sent: it cannot be one`);
+    const config = { ...unikernel, compressed: false, image: Buffer.alloc(0) };
+    const request = commanding(name, { class: "unikernel", command: "create", config }, image.bytes);
+    return this.#act(name, { request, from: { file, image }, answer: wordOf, sending });
   }
 
   /** Destroys a unikernel; one that is not there (any more) is a success, too. As `create` else. */
@@ -194,7 +192,11 @@ export class ActingClient {
       const isGone = reply.type === "failure" && reply.message === "destroy: not found";
       return isGone ? reply.message : wordOf(reply);
     };
-    return this.#act(name, { request: commanding(name, { command: "destroy" }), answer, sending });
+    return this.#act(name, {
+      request: commanding(name, { class: "unikernel", command: "destroy" }),
+      answer,
+      sending,
+    });
   }
 
   async #act(name: Name, ask: Ask<string>): Promise<Outcome<string>> {
@@ -206,16 +208,16 @@ export class ActingClient {
     return this.#exchange(ask);
   }
 
-  async #exchange<T>({ request, rest, into, answer, sending }: Ask<T>): Promise<Outcome<T>> {
+  async #exchange<T>({ request, from, into, answer, sending }: Ask<T>): Promise<Outcome<T>> {
     const { endpoint, clock, maxFrameBytes } = this.#options;
     const { beforeFirstByte, afterLastByte, signal } = sending;
     let phase: "connecting" | "sending" | "sent" = "connecting";
     if (signal?.aborted) return failure("unsent", "stopped before anything was sent");
 
-    const socket = endpoint.dial("vmmd");
+    const ending = new AbortController();
     const end = (why: "timeout" | "stopped", text: string) => {
       const reason = phase === "connecting" && why === "timeout" ? "unreachable" : "unsent";
-      socket.destroy(new Ended(phase === "sent" ? unknown(why, text) : failure(reason, text)));
+      ending.abort(new Ended(phase === "sent" ? unknown(why, text) : failure(reason, text)));
     };
     const stop = () => end("stopped", "stopped");
     let cancelTimeout = () => {};
@@ -223,44 +225,46 @@ export class ActingClient {
       cancelTimeout();
       cancelTimeout = clock.after(ms, () => end("timeout", `${what} within ${ms / 1000} s`));
     };
-    socket.on("error", () => undefined); // each use of the socket says so, too
+    let socket: Socket | undefined;
     signal?.addEventListener("abort", stop);
     try {
       allow(REPLY_TIMEOUT_MS, "albatrossd does not take the connection");
-      await once(socket, "connect");
+      const line = await endpoint.dial("vmmd", request, ending.signal);
       cancelTimeout();
+      const { socket: open } = line;
+      socket = open;
+      ending.signal.throwIfAborted();
+      ending.signal.addEventListener("abort", () => open.destroy(ending.signal.reason));
       phase = "sending";
       await beforeFirstByte?.().catch((error) => {
         throw new Ended(failure("refused", messageOf(error)));
       });
-      const imageMib = (rest?.image.bytes ?? 0) / MIB;
+      const imageMib = (from?.image.bytes ?? 0) / MIB;
       allow(REPLY_TIMEOUT_MS + Math.ceil(imageMib * TIMEOUT_MS_PER_MIB));
-      let last: Buffer = request;
-      if (rest !== undefined) {
-        await write(socket, request);
-        await sendImage(socket, rest);
-        last = rest.after;
+      if (from !== undefined) {
+        await line.begin();
+        await sendImage(line, from);
       }
-      if (socket.writable) phase = "sent";
-      await write(socket, last);
+      if (open.writable) phase = "sent";
+      await line.finish();
       afterLastByte?.();
-      const incoming = new Incoming(socket, () => into !== undefined && allow(REPLY_TIMEOUT_MS));
+      const incoming = new Incoming(open, () => into !== undefined && allow(REPLY_TIMEOUT_MS));
       const reply = await incoming.reply(maxFrameBytes, into);
       const value = answer(reply);
       if (value !== undefined) return { type: "success", value };
       if (reply.type === "failure") return refusal(reply.message);
       throw new Ended(unknown("undecodable", "albatrossd answers another question"));
     } catch (error) {
-      const cause = error instanceof Ended ? error : (socket.errored ?? error);
-      if (cause instanceof Ended) return cause.outcome;
-      const code = (cause as NodeJS.ErrnoException).code ?? messageOf(cause);
+      if (error instanceof Ended) return error.outcome;
+      if (ending.signal.reason instanceof Ended) return ending.signal.reason.outcome;
+      const code = codeOf(socket?.errored ?? error);
       if (phase === "connecting") return failure("unreachable", endpoint.describe("vmmd", code));
       const text = `the connection to albatrossd broke: ${code}`;
       return phase === "sent" ? unknown("lost", text) : failure("unsent", text);
     } finally {
       cancelTimeout();
       signal?.removeEventListener("abort", stop);
-      socket.destroy();
+      socket?.destroy();
     }
   }
 }
@@ -275,40 +279,14 @@ function unknown(why: UnknownReason, text: string) {
 
 function commanding(
   name: Name,
-  what: { readonly command: "get"; readonly compressionLevel: 0 } | { readonly command: "destroy" },
+  command: Extract<UnikernelCommand, { command: "get" | "destroy" | "create" }>,
+  imageBytes?: number,
 ): ActingRequest {
-  const command = { class: "unikernel", ...what } as const;
-  const message = { header: headerOf(name), payload: { type: "command", command } } as const;
-  return encodeFrame(encodeMessage(message)) as ActingRequest;
-}
-
-/** A create up to its image, and what comes after that; null for an image that must not be sent. */
-function creating(
-  name: Name,
-  unikernel: NewUnikernel,
-  imageBytes: number,
-): { readonly request: ActingRequest; readonly after: Buffer } | null {
-  const { before, after } = encodeCreate(headerOf(name), unikernel, imageBytes);
-  const frameBytes = before.length + imageBytes + after.length;
-  if (imageBytes < SHORTEST_IMAGE_BYTES || frameBytes > LONGEST_FRAME_BYTES) return null;
-  const prefix = Buffer.alloc(LENGTH_PREFIX_BYTES);
-  prefix.writeInt32BE(frameBytes);
-  return { request: Buffer.concat([prefix, before]) as ActingRequest, after };
-}
-
-function headerOf(name: Name) {
-  return { version: 5, sequence: 1, name } as const;
-}
-
-/** Resolves when the system has taken the bytes. */
-function write(socket: Socket, bytes: Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    socket.write(bytes, (error) => (error ? reject(error) : resolve()));
-  });
+  return { name, command, ...(imageBytes === undefined ? {} : { imageBytes }) } as ActingRequest;
 }
 
 /** One block at a time, so that memory stays flat. Throws where the file is not the image that is expected. */
-async function sendImage(socket: Socket, { file, image }: Rest): Promise<void> {
+async function sendImage(line: Line, { file, image }: ImageSource): Promise<void> {
   const hash = createHash("sha256");
   const block = Buffer.allocUnsafe(BLOCK_BYTES);
   let sent = 0;
@@ -325,7 +303,7 @@ async function sendImage(socket: Socket, { file, image }: Rest): Promise<void> {
     }
     const part = block.subarray(0, bytesRead);
     hash.update(part);
-    await write(socket, part);
+    await line.image(part);
     sent += bytesRead;
   }
   const digest = hash.digest("hex");

@@ -1,14 +1,14 @@
-import type { Socket } from "node:net";
 import type { Clock } from "../clock.ts";
+import { messageOf } from "../systemError.ts";
 import { WireError } from "../wire/errors.ts";
-import { encodeFrame, FrameReader } from "../wire/framing.ts";
-import { type Command, encodeMessage, type InfoCommand } from "../wire/messages.ts";
+import { FrameReader } from "../wire/framing.ts";
+import type { Command, InfoCommand } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
-import type { Daemon, Endpoint } from "./endpoint.ts";
+import type { Daemon, Endpoint, Line, Put } from "./endpoint.ts";
 
 declare const request: unique symbol;
-/** Framed. Only the three functions below make one, and a connection sends nothing else. */
-export type Request = Buffer & { readonly [request]: true };
+/** Only the three functions below make one, and a connection puts nothing else to a daemon. */
+export type Request = Put & { readonly [request]: true };
 
 export function subscribeRequest(subscription: Name): Request {
   return asking(subscription, { class: "stats", command: "subscribe" });
@@ -23,9 +23,7 @@ export function policyRequest(path: Name): Request {
 }
 
 function asking(name: Name, command: Command): Request {
-  // One command per connection: any sequence number will do.
-  const header = { version: 5, sequence: 1, name } as const;
-  return encodeFrame(encodeMessage({ header, payload: { type: "command", command } })) as Request;
+  return { name, command } as Request;
 }
 
 /** When a chunk was read; all messages of one chunk share it. */
@@ -62,48 +60,56 @@ export interface ConnectionOptions {
   readonly handlers: ConnectionHandlers;
 }
 
-/** One connection to a daemon: sends one request, hands over what comes back. */
+/** One connection to a daemon: puts one request to it, hands over what comes back. */
 export class Connection {
   /** resolves when the socket is closed, whoever closed it */
   readonly closed: Promise<void>;
-  readonly #socket: Socket;
   readonly #reader: FrameReader;
   readonly #options: ConnectionOptions;
+  readonly #closing = new AbortController();
   /** the daemon has accepted it, be it closed meanwhile */
   opened = false;
-  /** the handlers hear nothing more */
-  #over = false;
-  #errorCode: string | null = null;
 
   constructor(options: ConnectionOptions) {
-    const { endpoint, daemon, request, maxFrameBytes, handlers } = options;
     this.#options = options;
-    this.#reader = new FrameReader(maxFrameBytes);
-    const socket = endpoint.dial(daemon);
-    this.#socket = socket;
-    socket.on("connect", () => {
-      this.opened = true;
-      socket.write(request);
-      if (!this.#over) handlers.opened?.();
-    });
-    socket.on("data", (chunk: Buffer) => this.#data(chunk));
-    socket.on("end", () => socket.destroy());
-    socket.on("error", (error: NodeJS.ErrnoException) => {
-      this.#errorCode = error.code ?? error.message;
-    });
-    this.closed = new Promise((resolve) => {
-      socket.on("close", () => {
-        const [code, midFrame] = [this.#errorCode, this.#reader.pendingBytes > 0];
-        if (this.opened) this.#end({ type: "closed", code, midFrame });
-        else this.#end({ type: "unreachable", code: code ?? "closed" });
-        resolve();
-      });
-    });
+    this.#reader = new FrameReader(options.maxFrameBytes);
+    this.closed = this.#run();
   }
 
   close(): void {
-    this.#over = true;
-    this.#socket.destroy();
+    this.#closing.abort();
+  }
+
+  /** The handlers hear nothing more. */
+  get #over(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  async #run(): Promise<void> {
+    const { endpoint, daemon, request, handlers } = this.#options;
+    const { signal } = this.#closing;
+    let line: Line;
+    try {
+      line = await endpoint.dial(daemon, request, signal);
+    } catch (error) {
+      this.#end({ type: "unreachable", code: codeOf(error) });
+      return;
+    }
+    const { socket } = line;
+    let errorCode: string | null = null;
+    signal.addEventListener("abort", () => socket.destroy());
+    if (this.#over) socket.destroy();
+    socket.on("data", (chunk: Buffer) => this.#data(chunk));
+    socket.on("end", () => socket.destroy());
+    socket.on("error", (error) => {
+      errorCode = codeOf(error);
+    });
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    this.opened = true;
+    line.finish().catch(() => undefined); // the socket's own events say so
+    handlers.opened?.();
+    await closed;
+    this.#end({ type: "closed", code: errorCode, midFrame: this.#reader.pendingBytes > 0 });
   }
 
   #data(chunk: Buffer): void {
@@ -117,14 +123,18 @@ export class Connection {
       });
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
-      this.#socket.destroy();
       this.#end({ type: "damaged", error });
     }
   }
 
   #end(end: ConnectionEnd): void {
     if (this.#over) return;
-    this.#over = true;
+    this.close();
     this.#options.handlers.ended(end);
   }
+}
+
+/** The system's code of an error, or what else it says. */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : messageOf(error);
 }

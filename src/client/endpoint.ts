@@ -1,16 +1,37 @@
+import { once } from "node:events";
 import { readFileSync, type Stats, statSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { userInfo } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { TargetConfig } from "../config/target.ts";
+import { encodeFrame, LENGTH_PREFIX_BYTES } from "../wire/framing.ts";
+import { type Command, encodeCreate, encodeMessage } from "../wire/messages.ts";
+import type { Name } from "../wire/names.ts";
 
 /** albatross-stats or albatrossd, by the name of its socket. */
 export type Daemon = "stat" | "vmmd";
 
+/** What a daemon is asked or told. The image of a create is sent apart: it has `imageBytes`, `command.config` none. */
+export interface Put {
+  readonly name: Name;
+  readonly command: Command;
+  readonly imageBytes?: number;
+}
+
+/** An open connection to a daemon that knows nothing yet of what is put to it. */
+export interface Line {
+  readonly socket: Socket;
+  /** Before an image. Resolves, as the other two, when the system has taken the bytes. */
+  begin(): Promise<void>;
+  image(block: Uint8Array): Promise<void>;
+  /** Completes what is put: from here on the daemon may act on it. */
+  finish(): Promise<void>;
+}
+
 /** How the daemons of one host are reached. */
 export interface Endpoint {
-  /** Begins to connect to a daemon; the socket says how that ends. */
-  dial(daemon: Daemon): Socket;
+  /** Connects to a daemon to put something to it, until `signal`. Rejects with an error that has a `code`. */
+  dial(daemon: Daemon, put: Put, signal: AbortSignal): Promise<Line>;
   /** Why a daemon could not be reached, and what to do about it. `code` is the system's: ENOENT. */
   describe(daemon: Daemon, code: string): string;
 }
@@ -34,8 +55,16 @@ export class SocketDirectory implements Endpoint {
     this.#user = user;
   }
 
-  dial(daemon: Daemon): Socket {
-    return createConnection(this.#path(daemon));
+  async dial(daemon: Daemon, put: Put, signal: AbortSignal): Promise<Line> {
+    const socket = createConnection(this.#path(daemon));
+    socket.on("error", () => undefined); // whoever uses it is told, too
+    try {
+      await once(socket, "connect", { signal });
+      return new FramedLine(socket, put);
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
   }
 
   describe(daemon: Daemon, code: string): string {
@@ -89,6 +118,47 @@ export class SocketDirectory implements Endpoint {
     }
     return `owners and modes on the way let ${user.name} in, so an ACL, SELinux, AppArmor or a container does not`;
   }
+}
+
+/** A command goes to a socket as one frame. */
+class FramedLine implements Line {
+  readonly socket: Socket;
+  readonly #before: Buffer;
+  readonly #after: Buffer;
+
+  constructor(socket: Socket, { name, command, imageBytes }: Put) {
+    this.socket = socket;
+    // One command per connection: any sequence number will do.
+    const header = { version: 5, sequence: 1, name } as const;
+    if (command.command === "create" && imageBytes !== undefined) {
+      const { before, after } = encodeCreate(header, command.config, imageBytes);
+      const prefix = Buffer.alloc(LENGTH_PREFIX_BYTES);
+      prefix.writeInt32BE(before.length + imageBytes + after.length);
+      [this.#before, this.#after] = [Buffer.concat([prefix, before]), after];
+    } else {
+      const frame = encodeFrame(encodeMessage({ header, payload: { type: "command", command } }));
+      [this.#before, this.#after] = [Buffer.alloc(0), frame];
+    }
+  }
+
+  begin(): Promise<void> {
+    return write(this.socket, this.#before);
+  }
+
+  image(block: Uint8Array): Promise<void> {
+    return write(this.socket, block);
+  }
+
+  finish(): Promise<void> {
+    return write(this.socket, this.#after);
+  }
+}
+
+/** Resolves when the system has taken the bytes. */
+export function write(socket: Socket, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+  });
 }
 
 export function isDaemonAbsent(code: string): boolean {
