@@ -25,6 +25,7 @@ const TO_READ = [...USELESS, ["none", /no such file/], ["directory", /is a direc
 /** Every flag and argument that is a path: the command line with it. */
 const COMMANDS: Readonly<Record<string, (path: string) => string[]>> = {
   "check-config": (path) => ["check-config", path],
+  "check-web-config": (path) => ["check-web-config", path],
   decode: (path) => ["decode", path],
   backtest: (path) => ["backtest", "--config.file", "config.yaml", path],
   "backtest --config.file": (path) => ["backtest", "--config.file", path, join(dir, "file")],
