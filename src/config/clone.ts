@@ -10,6 +10,8 @@ const ARGUMENT = "an argument such as --ipv4=10.0.0.{id+10}/24, in which {id} an
 const argumentText = text({ what: ARGUMENT, maxLength: 4096 });
 const argument = secret<string>((value) => {
   const read = argumentText(value);
+  if (!(read instanceof Refused) && /^--name(?:=|$)/.test(read))
+    return new Refused(ARGUMENT, "--name is what albatrossd itself gives a clone");
   if (read instanceof Refused || !/\{id\b/.test(read.replaceAll(ID_PLACEHOLDER, ""))) return read;
   return new Refused(ARGUMENT, "a placeholder that begins with {id is neither");
 });
