@@ -236,7 +236,7 @@ class PlayedGroup {
     ];
     this.#demandMs = 0;
     this.#knownMs = 0;
-    const info = { highestListedId: 0, leastUsedCpu: null };
+    const info = { highestListedId: 0, leastUsedCpu: null, load: null };
     return { key: this.#key, host, path, group, hostLive: true, members, ...info };
   }
 

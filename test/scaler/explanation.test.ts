@@ -43,6 +43,7 @@ test("an explanation holds what was measured, the bounds, the counts, and what i
     average_percent: 93,
     average_for_up_percent: 62,
     average_for_down_percent: (95 + 91 + 100) / 3,
+    load_query: null,
     members_averaged: 3,
     members: [
       { vm: "web", clone_id: 0, state: "fresh", usage_percent: 95, starved: false },

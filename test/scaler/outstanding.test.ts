@@ -190,6 +190,7 @@ describe("the explanation", () => {
       forDownAsMeasured: 80,
       allStarved: false,
       members: 4,
+      membersForDown: 4,
     });
     expect(evaluation.clones).toBe(4);
   });
@@ -203,6 +204,7 @@ describe("the explanation", () => {
       forDownAsMeasured: null,
       allStarved: false,
       members: 0,
+      membersForDown: 0,
     });
   });
 });

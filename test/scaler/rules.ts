@@ -35,6 +35,7 @@ export function observation(members: Members, facts: Partial<Observation> = {}):
     hostLive: true,
     highestListedId: 0,
     leastUsedCpu: null,
+    load: null,
     members: Object.entries(members).map(([id, seen]) => member(group, Number(id), seen)),
     ...facts,
   };

@@ -83,11 +83,17 @@ function coloured(series: string, colour: string): Override {
   return { series, set: [{ id: "color", value: { mode: "fixed", fixedColor: colour } }] };
 }
 
+const THRESHOLDS_COLOURED = [
+  BOUNDS_DASHED,
+  coloured("/threshold ↑$/", "red"),
+  coloured("/threshold ↓$/", "blue"),
+];
+
 export const averages = graph(
   {
     title: "Averages against both thresholds",
     means:
-      "The average that is held against the upper threshold counts members that were not measured as 0 (↑), the one against the lower as 100 (↓), so that missing data never causes a decision. Between them the average of those measured.",
+      "The average that is held against the upper threshold counts members that were not measured as 0 (↑), the one against the lower as 100 (↓), so that missing data never causes a decision. Between them the average of those measured. A load from PromQL is in percent of the members' capacity, and may be above 100.",
     todo: "Above the upper dashed line: ticks ↑ count. Below the lower one: ticks ↓ count. Averages far apart: members are missing or warming, see the Fleet dashboard.",
     unit: "percent",
     decimals: 1,
@@ -99,9 +105,49 @@ export const averages = graph(
       [each("scaler_threshold_percent", ',direction="up"'), `${GROUP_LEGEND} threshold ↑`],
       [each("scaler_threshold_percent", ',direction="down"'), `${GROUP_LEGEND} threshold ↓`],
     ],
-    overrides: [BOUNDS_DASHED, coloured("/threshold ↑$/", "red"), coloured("/threshold ↓$/", "blue")],
+    overrides: THRESHOLDS_COLOURED,
   },
-  { min: 0, max: 100 },
+  { min: 0 },
+);
+
+export const load = graph(
+  {
+    title: "Load from PromQL",
+    means:
+      "What the query of each group's policy was answered, in the query's own unit, beside the loads above which the group is too busy and below which it is too idle with the members that it has.",
+    todo: "Above the upper dashed line: ticks ↑ count; each clone that comes raises both lines. A gap: the load is not known and the group holds, see how its queries ended.",
+    unit: "short",
+    decimals: 1,
+    colours: ["green"],
+    queries: [
+      [each("scaler_load"), `${GROUP_LEGEND} load`],
+      [each("scaler_load_threshold", ',direction="up"'), `${GROUP_LEGEND} threshold ↑`],
+      [each("scaler_load_threshold", ',direction="down"'), `${GROUP_LEGEND} threshold ↓`],
+    ],
+    overrides: THRESHOLDS_COLOURED,
+    noValue: "no group has a load from PromQL",
+  },
+  { min: 0 },
+);
+
+export const loadQueries = graph(
+  {
+    title: "Failed queries of loads",
+    means:
+      "Queries whose answer was no load, by how they ended. Each leaves its group as it is until the next.",
+    todo: "`/api/v1/groups` of the exporter has the reason in words; `check-config --online` asks each query once.",
+    unit: "none",
+    decimals: 1,
+    colours: ["green"],
+    queries: [
+      [
+        `sum by (${BY_GROUP}, outcome) (increase(albatross_scaler_load_queries_total{${GROUPS},outcome!="ok"}[$__rate_interval]))`,
+        `${GROUP_LEGEND} {{outcome}}`,
+      ],
+    ],
+    noValue: "no group has a load from PromQL",
+  },
+  { min: 0 },
 );
 
 export const ticks = graph(

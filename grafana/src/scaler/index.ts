@@ -4,7 +4,19 @@ import { dashboard, type Section } from "../shared/layout.ts";
 import { BY_GROUP, GROUP_LEGEND, GROUPS } from "../shared/selectors.ts";
 import { SCALED } from "../shared/states.ts";
 import { decisionsByReason, decisionsOverTime, outstanding, scaleDecisions, settings } from "./decisions.ts";
-import { averages, clones, cooldown, cores, members, states, ticks, usage, why } from "./groups.ts";
+import {
+  averages,
+  clones,
+  cooldown,
+  cores,
+  load,
+  loadQueries,
+  members,
+  states,
+  ticks,
+  usage,
+  why,
+} from "./groups.ts";
 
 const sections: readonly Section[] = [
   {
@@ -24,6 +36,13 @@ const sections: readonly Section[] = [
           [8, decisionsByReason],
           [8, decisionsOverTime],
           [8, scaleDecisions],
+        ],
+      },
+      {
+        height: 8,
+        panels: [
+          [16, load],
+          [8, loadQueries],
         ],
       },
       {

@@ -1,6 +1,14 @@
 import { policyJson } from "../../config/scaler.ts";
+import { knownLoad, loadThresholds } from "../rules/averages.ts";
 import { clonesAwaited } from "../rules/cloneChanges.ts";
-import { coolingUntilMs, type Direction, type Evaluation, flapFactorOf, type Scale } from "../rules/types.ts";
+import {
+  coolingUntilMs,
+  type Direction,
+  type Evaluation,
+  flapFactorOf,
+  type GroupPolicy,
+  type Scale,
+} from "../rules/types.ts";
 import { describe } from "./words.ts";
 
 /** When evaluations were made, on the clock of their times and as wall time, and what is done about their decisions. */
@@ -33,6 +41,8 @@ export function decisionJson(evaluation: Evaluation, timeMs: number) {
     average_percent: averages.fresh,
     average_for_up_percent: averages.forUp,
     average_for_down_percent: averages.forDown,
+    /** where the policy has a query its answer, in its unit; null while that is not known */
+    ...(evaluation.policy?.load && { load: knownLoad(observation) }),
     clones,
     /** the counters after this evaluation */
     high_ticks: state.highTicks,
@@ -44,6 +54,16 @@ export function decisionJson(evaluation: Evaluation, timeMs: number) {
 
 function scaleJson({ decision, reason, clone, step }: Scale) {
   return { decision, reason, clone, step };
+}
+
+function loadJson({ observation: { load }, averages }: Evaluation, policy: GroupPolicy) {
+  const thresholds = loadThresholds(policy, averages);
+  return {
+    outcome: load?.outcome ?? null,
+    error: load === null || load.outcome === "ok" ? null : load.text,
+    scale_up_threshold: thresholds?.up ?? null,
+    scale_down_threshold: thresholds?.down ?? null,
+  };
 }
 
 export interface ExplainInput {
@@ -81,8 +101,10 @@ export function explain({ evaluation, tick, nowMs }: ExplainInput) {
     })),
     /** of the host's cores that VMs are pinned to; null where none is known to be */
     least_used_cpu: leastUsedCpu && { cpu: leastUsedCpu.cpu, usage_percent: leastUsedCpu.usagePercent },
-    /** how many members the two averages for up and down are over; silent ones are in neither */
+    /** how many members the two averages for up and down are over, with `load` that for up; silent ones are in neither */
     members_averaged: averages.members,
+    /** how the policy's query ended, and the thresholds in its unit; null where the load is CPU usage */
+    load_query: policy?.load ? loadJson(evaluation, policy) : null,
     desired_clones: desiredClones(evaluation),
     last_action: state.lastActionMs === null ? null : time(state.lastActionMs),
     /** of the longer one */

@@ -3,6 +3,7 @@ import { type Family, labelPairs } from "../../exposition/family.ts";
 import { promClientFamilies } from "../../exposition/promClient.ts";
 import { LABELLED, type RowHead, type TableRow, tableFamily } from "../../exposition/row.ts";
 import { ACTIONS } from "../actions/action.ts";
+import { knownLoad, loadThresholds } from "../rules/averages.ts";
 import {
   coolingUntilMs,
   type Decision,
@@ -13,6 +14,8 @@ import {
   type GroupPolicy,
   groupKey,
   HOLD_REASONS,
+  LOAD_OUTCOMES,
+  type LoadOutcome,
   SCALE_REASONS,
 } from "../rules/types.ts";
 import type { StateFileOutcome } from "../state/stateFile.ts";
@@ -44,8 +47,8 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   decisionsRow,
   {
     name: "albatross_scaler_average_percent",
-    help: "Average CPU usage of the members since the previous evaluation: of the measured ones (fresh), with those not measured as 0 (for_up), and with them and starved ones as 100 (for_down). The first is absent while nothing is measured.",
-    source: "CPU time of the members",
+    help: "Average CPU usage of the members since the previous evaluation: of the measured ones (fresh), with those not measured as 0 (for_up), and with them and starved ones as 100 (for_down). With `load` what its answer is of the capacity of the measured members (fresh, for_down) and of all that are not silent (for_up). Absent while nothing is measured.",
+    source: "CPU time of the members, or `load`",
     by: "measure",
     values: {
       fresh: ({ evaluation }) => evaluation.averages.fresh,
@@ -61,6 +64,35 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
     values: {
       up: ({ policy }) => policy.scaleUpThresholdPercent,
       down: ({ policy }) => policy.scaleDownThresholdPercent,
+    },
+  },
+  {
+    name: "albatross_scaler_load",
+    help: "What the query of the group's policy was answered, in its own unit. Absent while that is not known, and where the load is CPU usage.",
+    source: "`load`",
+    unit: "the query's",
+    value: ({ evaluation }) => knownLoad(evaluation.observation),
+  },
+  {
+    name: "albatross_scaler_load_threshold",
+    help: "Load above which the group is too busy with the members that it has (up), and below which it is too idle (down), in the query's unit.",
+    source: "`load`, `scale_up_threshold_percent`, `scale_down_threshold_percent`",
+    unit: "the query's",
+    by: "direction",
+    values: {
+      up: ({ evaluation, policy }) => loadThresholds(policy, evaluation.averages)?.up ?? null,
+      down: ({ evaluation, policy }) => loadThresholds(policy, evaluation.averages)?.down ?? null,
+    },
+  },
+  {
+    name: "albatross_scaler_load_queries_total",
+    help: "Queries of the group's load by how they ended. All but ok leave it unknown, and the group as it is.",
+    source: "`load`",
+    unit: "queries",
+    labels: [{ name: "outcome", holds: LOAD_OUTCOMES.join(", ") }],
+    emit: ({ labels, queries }, out) => {
+      for (const [outcome, count] of Object.entries(queries ?? {}))
+        out.series(labels, count, `,outcome="${outcome}"`);
     },
   },
   {
@@ -177,6 +209,8 @@ interface CountedGroup {
 export interface GroupItem extends CountedGroup {
   readonly evaluation: Evaluation;
   readonly policy: GroupPolicy;
+  /** by outcome; null for a group without `load` */
+  readonly queries: Readonly<Record<LoadOutcome, number>> | null;
   /** wall times, in seconds; null while there has been no scale decision */
   readonly coolingUntilSeconds: Readonly<Record<Direction, number | null>>;
   /** wall times of the last decisions, in seconds; null for none */
@@ -250,6 +284,20 @@ export class GroupItems {
   }
 }
 
+const NO_QUERIES = Object.fromEntries(LOAD_OUTCOMES.map((outcome) => [outcome, 0])) as Record<
+  LoadOutcome,
+  number
+>;
+
+function queriesAfter(
+  { observation: { load } }: Evaluation,
+  before: GroupItem["queries"] = null,
+): GroupItem["queries"] {
+  if (load === null) return before;
+  const counts = before ?? NO_QUERIES;
+  return { ...counts, [load.outcome]: counts[load.outcome] + 1 };
+}
+
 function countedAnew({ host, path, group }: GroupName, mode: string): CountedGroup {
   return { labels: labelPairs({ host, path, group }), counts: NO_SCALES.get(mode) ?? {} };
 }
@@ -269,6 +317,7 @@ function itemAfter(
     labels,
     evaluation,
     policy,
+    queries: policy.load === null ? null : queriesAfter(evaluation, before?.queries),
     counts: { ...counts, [decided]: (counts[decided] ?? 0) + 1 },
     coolingUntilSeconds: {
       up: wallSeconds(coolingUntilMs(evaluation, "up"), facts, before?.coolingUntilSeconds.up),

@@ -1,6 +1,7 @@
 /** Why a decision was taken, in words: what was measured, against which bound, why this and not that. */
 import { MAX_CLONE_ID } from "../../fleet/groups.ts";
 import { isValidLabel } from "../../wire/names.ts";
+import { knownLoad } from "../rules/averages.ts";
 import { clonesAwaited } from "../rules/cloneChanges.ts";
 import { nextCloneId } from "../rules/evaluate.ts";
 import {
@@ -58,13 +59,16 @@ export function clonesOf({ clone, step }: Pick<Scale, "clone" | "step">): string
 type ScaleWords = (evaluation: Evaluation, policy: GroupPolicy, scale: Scale) => string;
 
 const SCALE_WORDS: Readonly<Record<Scale["reason"], ScaleWords>> = {
-  overloaded: ({ averages: { forUp } }, policy, { step }) => {
-    const { scaleUpThresholdPercent: threshold, scaleUpTriggerTicks, targetPercent } = policy;
+  overloaded: (evaluation, policy, { step }) => {
+    const { scaleUpTriggerTicks, targetPercent } = policy;
+    const { measured, threshold } = compared(evaluation, policy, "forUp", "up");
     const aim = step > 1 ? `, and target_percent is ${targetPercent}` : "";
-    return `the average of ${percent(forUp, threshold)} is above ${threshold} % for ${times(scaleUpTriggerTicks)} in a row${aim}.`;
+    return `the ${measured} is above ${threshold} for ${times(scaleUpTriggerTicks)} in a row${aim}.`;
   },
-  underloaded: ({ averages: { forDown } }, { scaleDownThresholdPercent: threshold, scaleDownTriggerTicks }) =>
-    `the average of ${percent(forDown, threshold)} is below ${threshold} % for ${times(scaleDownTriggerTicks)} in a row.`,
+  underloaded: (evaluation, policy) => {
+    const { measured, threshold } = compared(evaluation, policy, "forDown", "down");
+    return `the ${measured} is below ${threshold} for ${times(policy.scaleDownTriggerTicks)} in a row.`;
+  },
   above_max: ({ clones }, policy) =>
     `${beyond("above", clones, policy)} for two evaluations in a row or more.`,
   below_min: ({ clones }, policy) =>
@@ -76,17 +80,19 @@ type HoldWords = (evaluation: Evaluation, policy: GroupPolicy, nowMs: number) =>
 const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
   no_policy: () => "No policy of the configuration matches this group, so it is only observed.",
   disabled: () => "Its policy says enabled: false, so it is only observed.",
-  no_data: ({ observation }) =>
-    observation.hostLive
-      ? `No member is measured: ${named(observation.members)}. Nothing can be decided.`
-      : "No statistics arrive from its host, so nothing can be decided.",
+  no_data: ({ observation: { hostLive, load, members } }) => {
+    if (!hostLive) return "No statistics arrive from its host, so nothing can be decided.";
+    return load === null || load.outcome === "ok"
+      ? `No member is measured: ${named(members)}. Nothing can be decided.`
+      : `Its load is not known: ${load.text}. Nothing can be decided.`;
+  },
   orphaned: ({ observation }) =>
     `Its primary ${observation.group} is not alive, so the group is shown but never scaled.`,
   cooldown: coolingWords,
-  at_max: ({ averages, clones }, policy) =>
-    `Too busy (${above(averages.forUp, policy)}), but it has ${clonesText(clones)} and max_clones is ${policy.maxClones}.`,
-  at_min: ({ averages, clones }, policy) =>
-    `Idle enough to give a clone up (${below(averages.forDown, policy)}), but it has ${clonesText(clones)} and min_clones is ${policy.minClones}.`,
+  at_max: (evaluation, policy) =>
+    `Too busy (${above(evaluation, policy, "forUp")}), but it has ${clonesText(evaluation.clones)} and max_clones is ${policy.maxClones}.`,
+  at_min: (evaluation, policy) =>
+    `Idle enough to give a clone up (${below(evaluation, policy, "forDown")}), but it has ${clonesText(evaluation.clones)} and min_clones is ${policy.minClones}.`,
   outstanding: ({ state: { outstanding }, clones }) => {
     if (outstanding === null) return "The decision has been taken already and waits to be carried out.";
     const { step } = outstanding;
@@ -100,32 +106,32 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
     `A clone is called for, but ${whyNoName(group, nextCloneId(state.knownClones ?? [], state, highestListedId))}.`,
   host_limit: ({ observation }) =>
     `A clone is called for, but max_scale_ups_per_tick of ${observation.host} is used up at this evaluation: the busiest groups go first.`,
-  would_overload: ({ averages }, policy) =>
-    averages.members > 1
-      ? `A clone could go (${below(averages.forDown, policy)}), but the others would then be above ${policy.scaleUpThresholdPercent} %.`
-      : `A clone could go (${below(averages.forDown, policy)}), but it is the only member that is heard.`,
+  would_overload: (evaluation, policy) =>
+    evaluation.averages.membersForDown > 1
+      ? `A clone could go (${below(evaluation, policy, "forDown")}), but the others would then be above ${policy.scaleUpThresholdPercent} %.`
+      : `A clone could go (${below(evaluation, policy, "forDown")}), but it is the only member that is heard.`,
   not_ours: ({ clones, state }, policy) =>
     `${state.side === "above" ? `It has ${clonesText(clones)} and max_clones is ${policy.maxClones}` : "A clone could go"}, but none of them was made by this scaler, and its policy says adopt_clones: false.`,
   incomplete_data: incompleteWords,
   cores_saturated: saturatedWords,
   pending_up: (evaluation, policy) => busyWords(evaluation, policy) + asideWords(evaluation, policy),
   pending_down: (evaluation, policy) => {
-    const { averages, state } = evaluation;
-    return `Idle (${below(averages.forDown, policy)}): evaluation ${state.lowTicks} of the ${policy.scaleDownTriggerTicks} in a row that give a clone up.${asideWords(evaluation, policy)}`;
+    const { state } = evaluation;
+    return `Idle (${below(evaluation, policy, "forDown")}): evaluation ${state.lowTicks} of the ${policy.scaleDownTriggerTicks} in a row that give a clone up.${asideWords(evaluation, policy)}`;
   },
   normal: (evaluation, policy) => {
-    const { averages, clones } = evaluation;
-    const { scaleUpThresholdPercent: upper, scaleDownThresholdPercent: lower } = policy;
+    const up = compared(evaluation, policy, "forUp", "up");
+    const down = compared(evaluation, policy, "fresh", "down");
     const words =
-      clones === 0
-        ? `The average of ${percent(averages.forUp, upper)} is not above ${upper} %, and there is no clone to give up.`
-        : `The average of ${percent(averages.fresh)} is between ${lower} % and ${upper} %.`;
+      evaluation.clones === 0
+        ? `The ${up.measured} is not above ${up.threshold}, and there is no clone to give up.`
+        : `The ${down.measured} is between ${down.threshold} and ${up.threshold}.`;
     return words + asideWords(evaluation, policy);
   },
 };
 
-function busyWords({ averages, state }: Evaluation, policy: GroupPolicy): string {
-  return `Busy (${above(averages.forUp, policy)}): evaluation ${state.highTicks} of the ${policy.scaleUpTriggerTicks} in a row that call for a clone.`;
+function busyWords(evaluation: Evaluation, policy: GroupPolicy): string {
+  return `Busy (${above(evaluation, policy, "forUp")}): evaluation ${evaluation.state.highTicks} of the ${policy.scaleUpTriggerTicks} in a row that call for a clone.`;
 }
 
 /** Which directions are cooling, and for how long from now on. */
@@ -144,12 +150,17 @@ function coolingWords(evaluation: Evaluation, _: GroupPolicy, nowMs: number): st
     : `Cooling down after the last scale decision: ${cooling.join(", ")}.`;
 }
 
-function incompleteWords({ averages, observation }: Evaluation, policy: GroupPolicy): string {
+function incompleteWords(evaluation: Evaluation, policy: GroupPolicy): string {
+  const { averages, observation } = evaluation;
   const unknown = named(observation.members.filter(isUnknown));
   const { fresh, forUp, forDownAsMeasured } = averages;
+  if (policy.load !== null) {
+    const { threshold } = compared(evaluation, policy, "forUp", "up");
+    return `Those measured are busy (${above(evaluation, policy, "fresh")}), but with ${unknown} to carry it, too, it is not above ${threshold}.`;
+  }
   return fresh !== null && fresh > policy.scaleUpThresholdPercent
-    ? `Those measured are busy (${above(fresh, policy)}), but with ${unknown} as 0 % it is ${percent(forUp, policy.scaleUpThresholdPercent)}.`
-    : `Those measured are idle (${below(fresh, policy)}), but with ${unknown} as 100 % it is ${percent(forDownAsMeasured, policy.scaleDownThresholdPercent)}.`;
+    ? `Those measured are busy (${above(evaluation, policy, "fresh")}), but with ${unknown} as 0 % it is ${percent(forUp, policy.scaleUpThresholdPercent)}.`
+    : `Those measured are idle (${below(evaluation, policy, "fresh")}), but with ${unknown} as 100 % it is ${percent(forDownAsMeasured, policy.scaleDownThresholdPercent)}.`;
 }
 
 function saturatedWords(evaluation: Evaluation, policy: GroupPolicy): string {
@@ -163,7 +174,7 @@ function saturatedWords(evaluation: Evaluation, policy: GroupPolicy): string {
   const counted = members.filter((member) => member.starved || isUnknown(member));
   const words = allStarved
     ? `Every measured member is starved: all cores that it is pinned to are busy, so its usage (${percent(fresh)} on average) says what it got, not what it needed.`
-    : `Those measured are idle (${below(fresh, policy)}), but with ${named(counted)} as 100 % it is ${percent(forDown)}: a starved member's cores are busy, and it may need more than it got.`;
+    : `Those measured are idle (${below(evaluation, policy, "fresh")}), but with ${named(counted)} as 100 % it is ${percent(forDown)}: a starved member's cores are busy, and it may need more than it got.`;
   const busy = state.highTicks > 0 ? ` ${busyWords(evaluation, policy)}` : "";
   return words + least + busy;
 }
@@ -192,18 +203,52 @@ function whyNoName(primary: string, cloneId: number): string {
   return `${name} would not be read as a clone of ${primary}, whose own name ends as that of a clone`;
 }
 
-function above(average: number | null, policy: GroupPolicy): string {
-  const threshold = policy.scaleUpThresholdPercent;
-  return `an average of ${percent(average, threshold)}, above ${threshold} %`;
+type Average = "fresh" | "forUp" | "forDown";
+
+function above(evaluation: Evaluation, policy: GroupPolicy, average: Average): string {
+  const { article, measured, threshold } = compared(evaluation, policy, average, "up");
+  return `${article} ${measured}, above ${threshold}`;
 }
 
-function below(average: number | null, policy: GroupPolicy): string {
-  const threshold = policy.scaleDownThresholdPercent;
-  return `an average of ${percent(average, threshold)}, below ${threshold} %`;
+function below(evaluation: Evaluation, policy: GroupPolicy, average: Average): string {
+  const { article, measured, threshold } = compared(evaluation, policy, average, "down");
+  return `${article} ${measured}, below ${threshold}`;
+}
+
+/**
+ * An average and the threshold that it is compared with: `average of 95 %` and `90 %` or, where the load is a query's
+ * answer, in its unit: `load of 412` and `360 (90 % of 2 members at 200 each)`.
+ */
+function compared(
+  { averages, observation }: Evaluation,
+  policy: GroupPolicy,
+  average: Average,
+  direction: Direction,
+): { readonly article: string; readonly measured: string; readonly threshold: string } {
+  const bound = direction === "up" ? policy.scaleUpThresholdPercent : policy.scaleDownThresholdPercent;
+  if (policy.load === null) {
+    const measured = `average of ${percent(averages[average], bound)}`;
+    return { article: "an", measured, threshold: `${bound} %` };
+  }
+  const count = average === "forUp" ? averages.members : averages.membersForDown;
+  const { capacityPerMember } = policy.load;
+  const value = knownLoad(observation);
+  const load = (bound * capacityPerMember * count) / 100;
+  const members =
+    count === 1 ? `one member at ${capacityPerMember}` : `${count} members at ${capacityPerMember} each`;
+  return {
+    article: "a",
+    measured: `load of ${number(value, load)}`,
+    threshold: `${number(load)} (${bound} % of ${members})`,
+  };
+}
+
+function percent(value: number | null, comparedWith: number | null = null): string {
+  return value === null ? "unknown" : `${number(value, comparedWith)} %`;
 }
 
 /** To a tenth, or with as many digits as it takes to be on the same side of what it is compared with. */
-function percent(value: number | null, comparedWith: number | null = null): string {
+function number(value: number | null, comparedWith: number | null = null): string {
   if (value === null) return "unknown";
   const rounded = (digits: number) => Number(value.toFixed(digits));
   let digits = 1;
@@ -211,7 +256,7 @@ function percent(value: number | null, comparedWith: number | null = null): stri
     const side = Math.sign(value - comparedWith);
     while (digits < MOST_DIGITS && Math.sign(rounded(digits) - comparedWith) !== side) digits++;
   }
-  return `${rounded(digits)} %`;
+  return String(rounded(digits));
 }
 
 const MOST_DIGITS = 15;

@@ -1,7 +1,7 @@
 import type { Averages, GroupPolicy, Observation } from "./types.ts";
 
-/** Means of one pass over the members; silent ones are in none of them. */
-export function average(observation: Observation): Averages {
+/** Means of one pass over the members, by what the policy takes for their load; silent ones are in none of them. */
+export function average(observation: Observation, policy: Pick<GroupPolicy, "load"> | null): Averages {
   let sum = 0;
   let fresh = 0;
   let unknown = 0;
@@ -17,6 +17,9 @@ export function average(observation: Observation): Averages {
     } else if (member.state !== "silent") unknown += 1;
   }
   const members = fresh + unknown;
+  if (policy !== null && policy.load !== null) {
+    return loadAverages(knownLoad(observation), policy.load.capacityPerMember, members, fresh);
+  }
   const mean = (total: number) => (members === 0 ? null : exact(total / members));
   return {
     fresh: fresh === 0 ? null : exact(sum / fresh),
@@ -25,19 +28,63 @@ export function average(observation: Observation): Averages {
     forDownAsMeasured: mean(sum + 100 * unknown),
     allStarved: fresh > 0 && starved === fresh,
     members,
+    membersForDown: members,
+  };
+}
+
+/** What is asked for is all that the members carry together, those that are not measured too. */
+function loadAverages(
+  load: number | null,
+  capacityPerMember: number,
+  members: number,
+  fresh: number,
+): Averages {
+  const among = (count: number) =>
+    load === null || fresh === 0 ? null : exact((100 * load) / (capacityPerMember * count));
+  const overFresh = among(fresh);
+  return {
+    fresh: overFresh,
+    forUp: among(members),
+    forDown: overFresh,
+    forDownAsMeasured: overFresh,
+    allStarved: false,
+    members,
+    membersForDown: fresh,
+  };
+}
+
+/** The answer of the policy's query; null where there is none, or no query. */
+export function knownLoad({ load }: Observation): number | null {
+  return load?.outcome === "ok" ? load.value : null;
+}
+
+/**
+ * The loads above which a group with `load` is too busy and below which it is too idle, with the members that it has, in
+ * its query's unit; null for other groups, and where there are no members to carry any.
+ */
+export function loadThresholds(
+  { scaleUpThresholdPercent, scaleDownThresholdPercent, load }: GroupPolicy,
+  { members, membersForDown }: Averages,
+): { readonly up: number | null; readonly down: number | null } | null {
+  if (load === null) return null;
+  const share = (percent: number, count: number) =>
+    count === 0 ? null : exact((percent * load.capacityPerMember * count) / 100);
+  return {
+    up: share(scaleUpThresholdPercent, members),
+    down: share(scaleDownThresholdPercent, membersForDown),
   };
 }
 
 /** What floats lose in adding up must not put an average beyond a threshold that it is exactly at. */
-function exact(percent: number): number {
-  const round = Math.round(percent * 1e6) / 1e6;
-  return Math.abs(percent - round) < 1e-9 ? round : percent;
+function exact(value: number): number {
+  const round = Math.round(value * 1e6) / 1e6;
+  return Math.abs(value - round) < 1e-9 ? round : value;
 }
 
 /** What `forDown` would be if the same load fell on one member less; infinite when none is left to carry it. */
-export function averageWithoutOne({ forDown, members }: Averages): number {
-  if (members === 1) return Number.POSITIVE_INFINITY;
-  return forDown === null ? 0 : exact((forDown * members) / (members - 1));
+export function averageWithoutOne({ forDown, membersForDown: count }: Averages): number {
+  if (count === 1) return Number.POSITIVE_INFINITY;
+  return forDown === null ? 0 : exact((forDown * count) / (count - 1));
 }
 
 /** Why the damped averages are within the thresholds though the mean of the measured members is beyond one. */

@@ -57,7 +57,7 @@ interface Facts {
 /** Decides for one group at one tick. Never throws; changes nothing it was given. */
 export function evaluate(input: EvaluateInput): Evaluation {
   const { policy, observation, nowMs } = input;
-  const averages = average(observation);
+  const averages = average(observation, policy);
   const cloneIds = idsOfClones(observation.members, input.state.knownClones);
   const remembered = rememberClones(input.state, cloneIds, policy?.deathTimeoutMs ?? 0, nowMs);
   const measured = { observation, policy, averages, clones: cloneIds.length };
@@ -197,7 +197,7 @@ function chooseVictim(
     .filter(({ cloneId }) => cloneId > 0 && isOurs(cloneId))
     .sort((a, b) => Number(b.state === "silent") - Number(a.state === "silent") || b.cloneId - a.cloneId);
   if (victim === undefined) return hold("not_ours");
-  const isInAverages = victim.state !== "silent";
+  const isInAverages = policy.load === null ? victim.state !== "silent" : victim.state === "fresh";
   if (
     reason === "underloaded" &&
     isInAverages &&

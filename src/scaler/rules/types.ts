@@ -42,7 +42,29 @@ export interface Observation extends GroupName {
   readonly highestListedId: number;
   /** of the host's cores that info pins VMs to, the one with the least on it; null where info says of none */
   readonly leastUsedCpu: CpuUse | null;
+  /** what the query of the group's policy was answered; null where it has none */
+  readonly load: LoadAnswer | null;
 }
+
+/** How a query of a load can end; all but the first leave the load unknown. */
+export const LOAD_OUTCOMES = [
+  "ok",
+  "unreachable",
+  "timeout",
+  "refused",
+  "error",
+  "no_sample",
+  "several",
+  "not_a_number",
+  "stale",
+  "warning",
+] as const;
+export type LoadOutcome = (typeof LOAD_OUTCOMES)[number];
+
+/** The answer to a query: the load in the query's unit, or why it is not known. */
+export type LoadAnswer =
+  | { readonly outcome: "ok"; readonly value: number }
+  | { readonly outcome: Exclude<LoadOutcome, "ok">; readonly text: string };
 
 /** How busy a core of a host is. */
 export interface CpuUse {
@@ -197,20 +219,25 @@ export const FRESH_STATE: GroupState = {
   flapFactor: 1,
 };
 
-/** Means over the members in percent; null where there is nothing to take a mean of. */
+/**
+ * Means over the members in percent; null where there is nothing to take a mean of. With `load` they are its share of what
+ * the members can carry, above 100 too, and null while it is not known.
+ */
 export interface Averages {
   /** over the fresh members */
   readonly fresh: number | null;
   /** over fresh, warming and missing members, the latter two as 0 */
   readonly forUp: number | null;
-  /** the same with them, and with starved ones, as 100 */
+  /** the same with them, and with starved ones, as 100; with `load` over the fresh members */
   readonly forDown: number | null;
   /** `forDown` with starved members as they were measured */
   readonly forDownAsMeasured: number | null;
   /** there are fresh members, and all of them are starved */
   readonly allStarved: boolean;
-  /** members in `forUp` and `forDown` */
+  /** members in `forUp` */
   readonly members: number;
+  /** members in `forDown` */
+  readonly membersForDown: number;
 }
 
 /** One evaluation: the decision and everything that led to it. */

@@ -244,6 +244,7 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
       members,
       highestListedId,
       leastUsedCpu: null,
+      load: null,
     });
   }
 

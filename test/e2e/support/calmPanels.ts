@@ -2,6 +2,7 @@
 
 const FREEBSD_ONLY = "Linux leaves the field at zero, and the exporter leaves it out";
 const RESTARTS = "no VM restarts";
+const NO_LOAD = "no policy has a load from PromQL";
 
 /** Dashboard and panel with the letter of its query, or annotation, and why there is no data. */
 export const EMPTY_WHILE_CALM: Readonly<Record<string, string>> = {
@@ -9,6 +10,10 @@ export const EMPTY_WHILE_CALM: Readonly<Record<string, string>> = {
   "exporter: Decode errors by reason A": "every message is understood",
   "exporter: Configuration taken": "nobody changes the configuration",
   "fleet: Restarts by VM A": RESTARTS,
+  "scaler: Load from PromQL A": NO_LOAD,
+  "scaler: Load from PromQL B": NO_LOAD,
+  "scaler: Load from PromQL C": NO_LOAD,
+  "scaler: Failed queries of loads A": NO_LOAD,
   "vm: Restarts": RESTARTS,
   "vm: Packets D": FREEBSD_ONLY,
   "vm: Errors, drops and collisions F": FREEBSD_ONLY,
