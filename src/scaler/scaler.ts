@@ -4,6 +4,7 @@ import { policyJson, type ScalerConfig } from "../config/scaler.ts";
 import type { Family } from "../exposition/family.ts";
 import type { Logger } from "../log.ts";
 import { ACTIONS, type Action } from "./actions/action.ts";
+import { History, type HistoryPoint } from "./report/history.ts";
 import { decisionJson, explain, type TickFacts } from "./report/json.ts";
 import {
   DecisionLog,
@@ -104,6 +105,7 @@ export class Scaler {
   #cancelRetry: Cancel = () => undefined;
   readonly #items = new GroupItems();
   readonly #recent = new Recent<LoggedDecision & Pick<Evaluation, "policy">>();
+  readonly #history = new History();
   readonly #instruments = new Instruments();
   #config: ScalerConfig;
   #stateFile: StateStore;
@@ -229,6 +231,16 @@ export class Scaler {
     return explain({ evaluation, tick: last, nowMs });
   }
 
+  /** Those of the last tick; none before the first. */
+  get evaluations(): readonly Evaluation[] {
+    return this.#last?.evaluations ?? [];
+  }
+
+  /** The last hour's averages of a group, the oldest first; null where none are kept. */
+  history(group: GroupName): readonly HistoryPoint[] | null {
+    return this.#history.of(groupKey(group), this.#options.clock.nowUs() / 1000);
+  }
+
   /** The last scale decisions and changes of hold, newest first. */
   *decisions(query: RecentQuery): Iterable<RecentDecision> {
     for (const decision of this.#recent.list(query)) {
@@ -244,6 +256,8 @@ export class Scaler {
       groups: this.#items.items.length,
       /** wall time; null before the first */
       lastTickMs: this.#last?.wallMs ?? null,
+      /** the saved state cannot be read, so nothing is evaluated */
+      isOff: this.#isOff && this.#ticker === null,
     };
   }
 
@@ -276,6 +290,7 @@ export class Scaler {
     const facts = { nowMs: Math.floor(nowUs / 1000), wallMs, mode: this.#action.name };
     this.#items.update(evaluations, facts);
     this.#last = { ...facts, evaluations, byKey: null };
+    this.#history.add(evaluations, facts.nowMs);
     const seconds = (clock.nowUs() - nowUs) / 1e6;
     this.#instruments.ticked({ seconds, lagSeconds: lagUs / 1e6, wallMs });
     await this.#report(evaluations, facts);

@@ -11,8 +11,10 @@ import type { Broadcast } from "../trace/broadcast.ts";
 import type { TraceMessage } from "../trace/lines.ts";
 import type { BuildInfo } from "../version.ts";
 import { apiRouter } from "./api.ts";
+import { groupsQuery } from "./groups.ts";
+import { CONTENT_SECURITY_POLICY, html, notFoundPage } from "./html.ts";
 import { metricsHandler } from "./metrics.ts";
-import { CONTENT_SECURITY_POLICY, landingPage, notFoundPage } from "./page.ts";
+import { landingPage } from "./page.ts";
 import { send, sendError, sendText } from "./responses.ts";
 import { Deadline, ROUTE_LABELS } from "./routes.ts";
 
@@ -28,7 +30,7 @@ export interface WebDeps {
   readonly log: Logger;
   readonly build: Pick<BuildInfo, "version" | "revision">;
   readonly metrics: Pick<SelfMetrics, "finished" | "streamDropped" | "responsesCut">;
-  readonly scaler: Pick<Scaler, "decisions" | "explain" | "summary">;
+  readonly scaler: Pick<Scaler, "decisions" | "evaluations" | "explain" | "history" | "summary">;
   /** JSON lines, each published under its host's name, or under none where it concerns all. */
   readonly stream: Broadcast<TraceMessage>;
   /** What may wait for one client of the stream before it is dropped, and how many there may be. */
@@ -70,7 +72,9 @@ export function createApp(deps: WebDeps): express.Express {
     else sendText(response, 503, "albatross-exporter is not ready yet.");
   });
   app.use("/api/v1", apiRouter(deps));
-  app.get("/", (_request, response) => send(response, 200, PAGE_TYPE, landingPage(deps).text));
+  app.get("/", ({ query }, response) =>
+    send(response, 200, PAGE_TYPE, landingPage(deps, groupsQuery(query)).text),
+  );
   app.use((request, response) => notFound(request, response, deps.config().web));
   const onError: express.ErrorRequestHandler = (error, { path }, response, _next) => {
     deps.log.error({ err: error, path }, "request failed");
@@ -102,7 +106,12 @@ function notFound(request: express.Request, response: express.Response, { teleme
   const words = `There is nothing at ${path}. The metrics are at ${telemetryPath}, links to all else at /.`;
   if (isApi(path)) sendError(response, 404, "not_found", `there is no ${path}`);
   else if (request.accepts(["text/plain", "text/html"]) === "text/html")
-    send(response, 404, PAGE_TYPE, notFoundPage(path).text);
+    send(
+      response,
+      404,
+      PAGE_TYPE,
+      notFoundPage(path, html`<code>${path}</code> is not a page of this exporter.`).text,
+    );
   else sendText(response, 404, words);
 }
 

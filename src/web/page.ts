@@ -1,169 +1,230 @@
-import { createHash } from "node:crypto";
 import type { SubscriptionSnapshot, SubscriptionState } from "../client/subscription.ts";
 import type { TargetSnapshot } from "../client/target.ts";
 import type { ScalerSummary } from "../scaler/scaler.ts";
 import type { LastReload, WebDeps } from "./app.ts";
+import { fullName, type GroupsQuery, groupHref, groupsSection, type Standings, standings } from "./groups.ts";
+import { age, ago, counted, type Html, html, type Mood, NOTHING, page, pill } from "./html.ts";
 import { ROUTES } from "./routes.ts";
 
-/** Text that is HTML already: what is put into other HTML as it stands. */
-export interface Html {
-  readonly text: string;
+/** Something that somebody has to look at: what is wrong, why, and what to do. */
+interface Concern {
+  readonly mood: Mood;
+  readonly what: string | Html;
+  readonly why: string | (() => string);
+  readonly todo: string;
 }
 
-type Insertable = string | number | Html | readonly Html[];
+/** As many as are read at a glance. */
+const MOST_SHOWN = 10;
+/** A table of hosts is long at this. */
+const MOST_HOSTS = 100;
 
-/** HTML from a template. What is inserted is escaped unless it is HTML itself. */
-export function html(parts: TemplateStringsArray, ...inserted: readonly Insertable[]): Html {
-  return { text: parts.reduce((text, part, index) => text + insertable(inserted[index - 1]) + part) };
+/** The front page: what is wrong, why and what to do; then groups, what was decided, and hosts. */
+export function landingPage(deps: WebDeps, query: GroupsQuery): Html {
+  const targets = deps.targets();
+  const nowMs = deps.clock.wallMs();
+  const summary = deps.scaler.summary();
+  const groups = standings(deps.scaler);
+  const concerns = [
+    ...reloadConcerns(deps.lastReload(), nowMs),
+    ...targets.flatMap(targetConcerns),
+    ...scalerConcerns(summary, nowMs),
+    ...groups.flatMap((group) => groupConcerns(deps.scaler, group, nowMs)),
+  ];
+  const { telemetryPath } = deps.config().web;
+  const todo = concerns.length === 0 ? "" : `(${concerns.length}) `;
+  return page({
+    title: `${todo}albatross-exporter`,
+    root: "./",
+    about: `Version ${deps.build.version}`,
+    content: html`${concernsSection(concerns)}
+<section aria-labelledby="groups">
+<h2 id="groups">Groups</h2>
+<p class="soft">${scalerWords(summary, groups, nowMs)}</p>
+${groupsSection(deps.scaler, groups, query)}
+</section>
+${lastDecisions(deps.scaler, nowMs)}
+<section aria-labelledby="hosts">
+<h2 id="hosts">Hosts</h2>
+<p class="soft">${hostsWords(targets)}</p>
+${hostsTable(targets, nowMs)}
+</section>
+<p class="soft small">Configuration ${deps.lastReload().problems.length === 0 ? "read" : "refused"} ${ago(deps.lastReload().timeMs, nowMs)}. As of ${utc(nowMs)}.</p>`,
+    footer: html`<nav aria-label="Also here"><ul class="links small">
+<li><a href=".${telemetryPath}">Metrics</a></li>
+${ROUTES.map(({ path, what }) => html`<li><a href=".${path}" title="${what}">${path}</a></li>\n`)}</ul></nav>`,
+  });
 }
 
-function insertable(value: Insertable = ""): string {
-  if (Array.isArray(value)) return value.map(insertable).join("");
-  if (typeof value === "object" && "text" in value) return value.text;
-  return String(value).replace(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
+/** `2026-01-01 00:00:00 UTC`. */
+export function utc(timeMs: number): string {
+  return `${new Date(timeMs).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
 
-const ENTITIES: Record<string, string> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-const STYLE = `
-:root { color-scheme: light dark; --text: #1c2430; --soft: #5b6675; --line: #dde2e9; --page: #f6f8fa; --card: #fff;
-  --link: #0b5cad; --good: #1a7f4b; --bad: #b3261e; --idle: #8a6100; }
-@media (prefers-color-scheme: dark) { :root { --text: #e4e9f0; --soft: #9aa6b5; --line: #2c3644; --page: #12171e;
-  --card: #1a212b; --link: #79b8ff; --good: #57c98a; --bad: #ff8a80; --idle: #e3b341; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--text); font: 16px/1.5 system-ui, sans-serif;
-  overflow-wrap: break-word; }
-main { max-width: 60rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
-h1 { font-size: 1.6rem; margin: 0; }
-h2 { font-size: 1.1rem; margin: 2.25rem 0 .75rem; }
-h3 { font-size: 1rem; margin: 0; }
-p { margin: .35rem 0; }
-main > p:last-child { margin-top: 1.5rem; }
-a { color: var(--link); }
-code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere; }
-.soft { color: var(--soft); }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: 1rem 1.25rem; margin: .75rem 0; }
-.state { font-weight: 600; }
-.good { color: var(--good); } .bad { color: var(--bad); } .idle { color: var(--idle); }
-table { border-collapse: collapse; width: 100%; margin-top: .5rem; }
-th, td { text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-top: 1px solid var(--line); }
-th { font-weight: 600; color: var(--soft); font-size: .85rem; border-top: 0; white-space: nowrap; }
-.wide { overflow-x: auto; }
-/* No room for columns: each cell is a line of its own that says what it is. */
-@media (max-width: 40rem) {
-  main { padding: 1.5rem 1rem 3rem; }
-  .card { padding: .75rem 1rem; }
-  table, tbody, tr, td { display: block; }
-  th { display: none; }
-  tr + tr { border-top: 1px solid var(--line); padding-top: .5rem; margin-top: .5rem; }
-  td { border: 0; padding: 0; }
-  td[data-label]::before { content: attr(data-label) ": "; color: var(--soft); }
-}
-`;
-
-const STYLE_HASH = createHash("sha256").update(STYLE).digest("base64");
-
-/** Nothing may be loaded, run, framed or sent from a page; its one style is known by its hash. */
-export const CONTENT_SECURITY_POLICY = [
-  "default-src 'none'",
-  `style-src 'sha256-${STYLE_HASH}'`,
-  "img-src data:",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join("; ");
-
-/** A whole page around its content. */
-export function page(title: string, content: Html): Html {
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title}</title>
-<link rel="icon" href="data:,">
-<style>${{ text: STYLE }}</style>
-</head>
-<body>
-<main>
-${content}
-</main>
-</body>
-</html>
-`;
+function concernsSection(concerns: readonly Concern[]): Html {
+  if (concerns.length === 0) {
+    return html`<section class="card calm" aria-labelledby="now">
+<h2 id="now" class="good">Nothing needs you</h2>
+<p>Every host is heard, and no group waits for somebody.</p>
+</section>`;
+  }
+  const more = concerns.length - MOST_SHOWN;
+  return html`<section aria-labelledby="now">
+<h2 id="now">${concerns.length === 1 ? "One thing needs" : `${concerns.length.toLocaleString("en")} things need`} somebody</h2>
+<ol>
+${concerns.slice(0, MOST_SHOWN).map(
+  ({ mood, what, why, todo }) => html`<li class="card concern ${mood}">
+<h3>${what}</h3>
+<p>${typeof why === "string" ? why : why()}</p>
+<p><strong>What to do:</strong> ${todo}</p>
+</li>
+`,
+)}</ol>
+${more > 0 ? html`<p>And ${more.toLocaleString("en")} more: the groups among them come first below.</p>` : NOTHING}
+</section>`;
 }
 
-export function notFoundPage(path: string): Html {
-  const content = html`<h1>There is nothing here</h1>
-<p><code>${path}</code> is not a page of this exporter.</p>
-<p><a href="/">Start at the front page</a>, which links to all there is.</p>`;
-  return page("Not found · albatross-exporter", content);
+function reloadConcerns({ timeMs, problems }: LastReload, nowMs: number): readonly Concern[] {
+  if (problems.length === 0) return [];
+  const more = problems.length - MOST_SHOWN;
+  return [
+    {
+      mood: "bad",
+      what: html`The configuration was not reloaded ${ago(timeMs, nowMs)}: the one before stays in force`,
+      why: `${problems.slice(0, MOST_SHOWN).join("; ")}${more > 0 ? `; and ${more} more` : ""}`,
+      todo: "Mend the file, try it with check-config, and reload again (SIGHUP).",
+    },
+  ];
 }
 
-type Mood = "good" | "idle" | "bad";
+function targetConcerns(target: TargetSnapshot): readonly Concern[] {
+  const { name, up, subscriptions, infoReadable, infoError } = target;
+  const wrong = subscriptions.find(({ state }) => SUBSCRIPTIONS[state].mood === "bad");
+  const concerns: Concern[] = [];
+  if (!up || wrong !== undefined) {
+    const why = wrong?.lastError ?? (wrong && SUBSCRIPTIONS[wrong.state].words) ?? "No sample arrives.";
+    concerns.push({
+      mood: "bad",
+      what: up ? `Subscription ${wrong?.subscription} of ${name} does not work` : `Host ${name} is down`,
+      why: `${why[0]?.toUpperCase()}${why.slice(1)}`,
+      todo:
+        (wrong && SUBSCRIPTIONS[wrong.state].todo) ??
+        "Look whether albatross-stats runs on it and whether a unikernel is subscribed to. Its VMs are not served, its groups not scaled.",
+    });
+  }
+  if (up && infoReadable === false) {
+    concerns.push({
+      mood: "bad",
+      what: `Unikernel info of ${name} cannot be read`,
+      why: infoError ?? "albatrossd does not answer",
+      todo: "Look whether albatrossd runs and whether this program may open its socket: limits, CPUs and policies are missing.",
+    });
+  }
+  return concerns;
+}
 
-const SUBSCRIPTION_STATES: Readonly<
-  Record<SubscriptionState, { readonly mood: Mood; readonly words: string }>
+function scalerConcerns(
+  { isOff, lastTickMs, pollIntervalMs }: ScalerSummary,
+  nowMs: number,
+): readonly Concern[] {
+  if (isOff) {
+    return [
+      {
+        mood: "bad",
+        what: "Nothing is scaled: the scaler's state cannot be read",
+        why: "Without it a decision might be taken twice, so no group is evaluated; it is tried again every minute.",
+        todo: "The log says which file and why: make it readable for this program.",
+      },
+    ];
+  }
+  if (lastTickMs === null || nowMs - lastTickMs < 3 * pollIntervalMs + 1_000) return [];
+  return [
+    {
+      mood: "bad",
+      what: `No group has been evaluated for ${age(nowMs - lastTickMs)}`,
+      why: `poll_interval is ${age(pollIntervalMs)}: evaluations should come as often.`,
+      todo: "Look at the log, and at how busy this machine is.",
+    },
+  ];
+}
+
+/** Where a host is down that is said of the host, not of all its groups. */
+function groupConcerns(
+  scaler: WebDeps["scaler"],
+  { evaluation, standing }: Standings,
+  nowMs: number,
+): readonly Concern[] {
+  const { observation, state } = evaluation;
+  const { mood, todo, words } = standing;
+  if (todo === null || mood === "watch" || !observation.hostLive) return [];
+  const why = () => {
+    const { host } = observation;
+    const decision = state.outstanding?.decision;
+    const [decided] = decision
+      ? scaler.decisions({ limit: 1, host, group: fullName(observation), decision })
+      : [];
+    if (decided === undefined) return scaler.explain(observation)?.text ?? "";
+    return `${decided.text} Decided ${age(nowMs - Date.parse(decided.time))} ago.`;
+  };
+  const what = html`<a href="${groupHref(observation)}">${fullName(observation)}</a> on ${observation.host}: ${words}`;
+  return [{ mood, what, why, todo }];
+}
+
+function scalerWords(
+  { groups: matched, pollIntervalMs, lastTickMs, mode }: ScalerSummary,
+  groups: readonly Standings[],
+  nowMs: number,
+): Html {
+  if (lastTickMs === null) return html`No group has been evaluated yet.`;
+  const evaluated = html`evaluated every ${age(pollIntervalMs)}, last ${ago(lastTickMs, nowMs)}`;
+  if (matched === 0)
+    return html`No policy matches any of ${counted(groups.length, "group")}; they are ${evaluated}.`;
+  const others = groups.length - matched;
+  const only = others > 0 ? ` No policy matches ${counted(others, "other")}: only observed.` : "";
+  const dry = mode === "dry_run" ? " Dry run: decisions are counted and logged, not carried out." : "";
+  return html`${counted(matched, "group")} under policies, ${evaluated}.${dry}${only}`;
+}
+
+/** Those in Prometheus and in the API are more. */
+const DECISIONS_SHOWN = 10;
+
+function lastDecisions(scaler: WebDeps["scaler"], nowMs: number): Html {
+  const both = (["scale_up", "scale_down"] as const).flatMap((decision) => [
+    ...scaler.decisions({ limit: DECISIONS_SHOWN, decision }),
+  ]);
+  const last = both.sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, DECISIONS_SHOWN);
+  const table = html`<div class="card"><table>
+<thead><tr><th>When</th><th>Group</th><th>Why</th></tr></thead>
+<tbody>
+${last.map((one) => html`<tr><td data-label="When" class="when">${ago(Date.parse(one.time), nowMs)}</td><th scope="row"><a href="${groupHref(one)}">${fullName(one)}</a> <span class="soft small">on ${one.host}</span></th><td>${one.text}</td></tr>\n`)}</tbody>
+</table></div>`;
+  return html`<section aria-labelledby="decisions">
+<h2 id="decisions">Last decisions</h2>
+${last.length === 0 ? html`<p class="soft">None yet: no group has called for a clone or given one up.</p>` : table}
+</section>`;
+}
+
+const SUBSCRIPTIONS: Readonly<
+  Record<SubscriptionState, { readonly mood: Mood; readonly words: string; readonly todo?: string }>
 > = {
   receiving: { mood: "good", words: "receiving samples" },
-  subscribed: { mood: "good", words: "subscribed; no sample has arrived yet" },
-  connecting: { mood: "idle", words: "connecting" },
+  subscribed: { mood: "watch", words: "subscribed; no sample has arrived yet" },
+  connecting: { mood: "watch", words: "connecting" },
   backoff: { mood: "bad", words: "not connected; waiting before the next attempt" },
   displaced: {
     mood: "bad",
     words: "displaced: another client (albatross-influx or mollymawk?) keeps taking this subscription",
+    todo: "Stop the other client, or subscribe to paths that it does not: it is tried again every displaced_retry.",
   },
   blocked: {
     mood: "bad",
     words: "not opened: a unikernel may have the very name of this path, which would crash albatross-stats",
+    todo: "Rename that unikernel, make unikernel info readable, or subscribe to another path.",
   },
-  stopped: { mood: "idle", words: "stopped" },
+  stopped: { mood: "off", words: "stopped" },
 };
 
-export function landingPage(deps: WebDeps): Html {
-  const targets = deps.targets();
-  const nowMs = deps.clock.wallMs();
-  const { telemetryPath } = deps.config().web;
-  return page(
-    "albatross-exporter",
-    html`<h1>albatross-exporter</h1>
-<p class="soft">Version ${deps.build.version}. Statistics of Albatross unikernels and VMs for Prometheus.</p>
-<p><a href="${telemetryPath}">Metrics</a> are at <code>${telemetryPath}</code>.</p>
-${refusedReload(deps.lastReload(), nowMs)}
-<h2>Hosts</h2>
-<p>${summary(targets)}</p>
-${targets.map((target) => targetCard(target, nowMs))}
-<h2>Scaler</h2>
-<p>${scalerWords(deps.scaler.summary(), nowMs)}</p>
-${lastDecisions(deps.scaler, nowMs)}
-<h2>Also here</h2>
-<div class="wide"><table>
-${ROUTES.map(({ path, what }) => html`<tr><td><a href="${path}"><code>${path}</code></a></td><td>${what}</td></tr>\n`)}
-</table></div>
-<p class="soft">As of ${new Date(nowMs).toISOString().slice(0, 19).replace("T", " ")} UTC.</p>`,
-  );
-}
-
-/** As many as are read at a glance; all of them are in the log and the API. */
-const PROBLEMS_SHOWN = 10;
-
-function refusedReload({ timeMs, problems }: LastReload, nowMs: number): Html {
-  if (problems.length === 0) return html``;
-  const more = problems.length - PROBLEMS_SHOWN;
-  return html`<section class="card">
-<p>${state("bad", "The configuration was not reloaded")} ${age(nowMs - timeMs)} ago: the one before stays in force.</p>
-${problems.slice(0, PROBLEMS_SHOWN).map((problem) => html`<p><code>${problem}</code></p>\n`)}
-${more > 0 ? html`<p>And ${more} more.</p>` : html``}
-</section>`;
-}
-
-function summary(targets: readonly TargetSnapshot[]): string {
+function hostsWords(targets: readonly TargetSnapshot[]): string {
   const { length } = targets;
   const up = targets.filter((target) => target.up).length;
   if (length === 0) return "No host is configured.";
@@ -171,68 +232,30 @@ function summary(targets: readonly TargetSnapshot[]): string {
   return `${length === 1 ? "The one host is" : `All ${length} hosts are`} ${up > 0 ? "up" : "down"}.`;
 }
 
-function scalerWords({ groups, pollIntervalMs, lastTickMs }: ScalerSummary, nowMs: number): string {
-  if (lastTickMs === null) return "No group has been evaluated yet.";
-  const last = `${age(nowMs - lastTickMs)} ago`;
-  if (groups === 0) return `No policy matches any group; they were last looked at ${last}.`;
-  return `${groups === 1 ? "One group is" : `${groups} groups are`} evaluated every ${age(pollIntervalMs)}, last ${last}. Dry run: decisions are counted and logged, not carried out.`;
-}
-
-/** Those in Prometheus and in the API are more; here is what somebody may have to do. */
-const DECISIONS_SHOWN = 10;
-
-function lastDecisions(scaler: WebDeps["scaler"], nowMs: number): Html {
-  const query = { limit: DECISIONS_SHOWN };
-  const both = (["scale_up", "scale_down"] as const).flatMap((decision) => [
-    ...scaler.decisions({ ...query, decision }),
-  ]);
-  const last = both.sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, DECISIONS_SHOWN);
-  if (last.length === 0) return html``;
-  return html`<section class="card">
-<h3>Last scale decisions</h3>
-<div class="wide"><table>
-<tr><th>Group</th><th>When</th><th>Why</th></tr>
-${last.map(({ host, path, group, time, text }) => html`<tr><td data-label="Group"><code>${host} ${path}:${group}</code></td><td data-label="When">${age(nowMs - Date.parse(time))} ago</td><td>${text}</td></tr>\n`)}
+/** Those that are down come first. */
+function hostsTable(targets: readonly TargetSnapshot[], nowMs: number): Html {
+  if (targets.length === 0) return NOTHING;
+  const inOrder = [...targets].sort((a, b) => Number(a.up) - Number(b.up));
+  const more = targets.length - MOST_HOSTS;
+  return html`<div class="card"><table>
+<thead><tr><th>Host</th><th>Subscription</th><th>State</th><th>Last sample</th><th>Samples</th><th>Unikernel info</th></tr></thead>
+<tbody>
+${inOrder.slice(0, MOST_HOSTS).flatMap((target) => target.subscriptions.map((one) => hostRow(target, one, nowMs)))}</tbody>
 </table></div>
-</section>
+${more > 0 ? html`<p>And ${counted(more, "host")} more, in <a href="./api/v1/targets">/api/v1/targets</a>.</p>` : NOTHING}`;
+}
+
+function hostRow(target: TargetSnapshot, snapshot: SubscriptionSnapshot, nowMs: number): Html {
+  const { mood, words } = SUBSCRIPTIONS[snapshot.state];
+  const { lastMessageWallMs: lastMs, lastError } = snapshot;
+  const error = lastError === null ? NOTHING : html`<div class="soft small">${lastError}</div>`;
+  const last = lastMs === null ? html`none yet` : ago(lastMs, nowMs);
+  return html`<tr><th scope="row">${target.name} ${pill(target.up ? "good" : "bad", target.up ? "up" : "down")}</th><td data-label="Subscription"><code>${snapshot.subscription}</code></td><td data-label="State"><span class="${mood}">${words}</span>${error}</td><td data-label="Last sample">${last}</td><td data-label="Samples">${snapshot.messages.toLocaleString("en")}</td><td data-label="Unikernel info">${infoWords(target)}</td></tr>
 `;
 }
 
-function targetCard(target: TargetSnapshot, nowMs: number): Html {
-  return html`<section class="card">
-<h3>${target.name}: ${state(target.up ? "good" : "bad", target.up ? "up" : "down")}</h3>
-<p>${unikernelInfo(target)}</p>
-<div class="wide"><table>
-<tr><th>Subscription</th><th>State</th><th>Last sample</th><th>Samples</th></tr>
-${target.subscriptions.map((snapshot) => subscriptionRow(snapshot, nowMs))}
-</table></div>
-</section>
-`;
-}
-
-function subscriptionRow(snapshot: SubscriptionSnapshot, nowMs: number): Html {
-  const { mood, words } = SUBSCRIPTION_STATES[snapshot.state];
-  const error = snapshot.lastError === null ? html`` : html`<p class="soft">${snapshot.lastError}</p>`;
-  const last =
-    snapshot.lastMessageWallMs === null ? "none yet" : `${age(nowMs - snapshot.lastMessageWallMs)} ago`;
-  return html`<tr><td data-label="Subscription"><code>${snapshot.subscription}</code></td><td>${state(mood, words)}${error}</td><td data-label="Last sample">${last}</td><td data-label="Samples">${snapshot.messages.toLocaleString("en")}</td></tr>
-`;
-}
-
-function unikernelInfo({ infoReadable, infoError }: TargetSnapshot): Html {
-  if (infoReadable === true) return html`Unikernel info and policies are read from albatrossd.`;
-  if (infoReadable === null && infoError === null) return html`Unikernel info has not been asked for yet.`;
-  return html`${state("idle", "Unikernel info cannot be read")}, so limits, CPUs and policies are missing. ${infoError ?? ""}`;
-}
-
-function state(mood: Mood, words: string): Html {
-  return html`<span class="state ${mood}">${words}</span>`;
-}
-
-/** A time span as a person would say it. */
-function age(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000));
-  if (seconds < 120) return `${seconds} s`;
-  if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
-  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`;
+function infoWords({ infoReadable, infoError }: TargetSnapshot): Html {
+  if (infoReadable === true) return html`<span class="good">read</span>`;
+  if (infoReadable === null && infoError === null) return html`not asked for yet`;
+  return html`<span class="bad">cannot be read</span><div class="soft small">${infoError ?? ""}</div>`;
 }

@@ -62,17 +62,15 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
   test("the front page shows each host and its state, and leads to the metrics", async () => {
     const { url } = await serveTwo();
     const { page, complaints } = await openPage(url, DESKTOP);
-    expect(await page.title()).toBe("albatross-exporter");
-    const up = page.locator("section", { hasText: "rack1.example.org" });
-    expect(await up.getByRole("heading").textContent()).toBe("rack1.example.org: up");
-    expect(await up.getByRole("row", { name: /^load: receiving samples \d+ s ago [\d,]+$/ }).count()).toBe(1);
-    expect(await up.getByRole("row", { name: /^:hello subscribed; no sample has arrived yet/ }).count()).toBe(
-      1,
-    );
-    const down = page.locator("section", { hasText: "rack2.example.org" });
-    expect(await down.getByRole("heading").textContent()).toBe("rack2.example.org: down");
-    expect(await down.getByRole("row", { name: /^: not connected/ }).textContent()).toMatch(
-      /stat\.sock does not exist/,
+    expect(await page.title()).toBe("(1) albatross-exporter");
+    const hosts = page.getByRole("region", { name: "Hosts" });
+    const row = (name: RegExp) => hosts.getByRole("row", { name }).count();
+    expect(await row(/^rack1.example.org up load: receiving samples \d+ s ago [\d,]+ read$/)).toBe(1);
+    expect(await row(/^rack1.example.org up :hello subscribed; no sample has arrived yet/)).toBe(1);
+    expect(await row(/^rack2.example.org down : not connected.*stat\.sock does not exist/)).toBe(1);
+    const wrong = page.getByRole("region", { name: "One thing needs somebody" });
+    expect(await wrong.getByRole("heading", { level: 3 }).textContent()).toBe(
+      "Host rack2.example.org is down",
     );
 
     const hrefs = await page
@@ -101,7 +99,7 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
     const { page, complaints } = await openPage(`${url}/no/such/page`, DESKTOP);
     expect(await page.getByRole("heading").textContent()).toBe("There is nothing here");
     await page.getByRole("link").click();
-    expect(await page.title()).toBe("albatross-exporter");
+    expect(await page.title()).toBe("(1) albatross-exporter");
     // What Chromium says of every 404.
     expect(complaints.filter((text) => !text.includes("status of 404"))).toEqual([]);
     await page.close();

@@ -112,6 +112,7 @@ describe("the running scaler", () => {
       pollIntervalMs: 60_000,
       groups: 0,
       lastTickMs: null,
+      isOff: false,
     });
     expect((await running.passAndSettle(10)).process.scaler.summary()).toMatchObject({
       groups: 1,

@@ -42,8 +42,10 @@ export function webConfig(web: Partial<WebConfig> = {}): Config {
 
 export const SCALER: WebDeps["scaler"] = {
   decisions: () => [],
+  evaluations: [],
   explain: () => null,
-  summary: () => ({ mode: "dry_run", pollIntervalMs: 60_000, groups: 0, lastTickMs: null }),
+  history: () => null,
+  summary: () => ({ mode: "dry_run", pollIntervalMs: 60_000, groups: 0, lastTickMs: null, isOff: false }),
 };
 
 /** What the web side is given, its clock standing still, and what it tells its observers. */
@@ -129,6 +131,19 @@ export async function ask(url: string, options?: RequestOptions): Promise<Answer
   const pieces: Buffer[] = [];
   for await (const piece of response) pieces.push(piece);
   return { status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(pieces) };
+}
+
+/** What a person reads on a page: tags gone, entities resolved, blanks joined. */
+export function readable(page: string): string {
+  return page
+    .replace(/<(style|script)>.*?<\/\1>/gs, "")
+    .replace(/<[^>]+>/g, " ")
+    .replaceAll("&lt;", "<")
+    .replaceAll("&gt;", ">")
+    .replaceAll("&#39;", "'")
+    .replaceAll("&amp;", "&")
+    .replace(/\s+/g, " ")
+    .replace(/ (?=[.;])/g, "");
 }
 
 /** A connection that has asked for `path` and reads no more than its first buffer by itself. */

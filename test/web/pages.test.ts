@@ -1,9 +1,12 @@
 import { createHash } from "node:crypto";
 import { afterEach, describe, expect, test } from "vitest";
-import { html } from "../../src/web/page.ts";
+import type { RecentDecision, RecentQuery } from "../../src/scaler/report/log.ts";
+import { html } from "../../src/web/html.ts";
 import {
   ask,
   type RunningWeb,
+  readable,
+  SCALER,
   startWeb,
   subscriptionSnapshot,
   targetSnapshot,
@@ -13,16 +16,6 @@ import {
 let web: RunningWeb;
 
 afterEach(() => web?.stop());
-
-/** What a person reads: tags gone, entities resolved, blanks joined. */
-function readable(page: string): string {
-  return page
-    .replace(/<style>.*<\/style>/s, "")
-    .replace(/<[^>]+>/g, " ")
-    .replaceAll("&lt;", "<")
-    .replaceAll("&amp;", "&")
-    .replace(/\s+/g, " ");
-}
 
 describe("the front page", () => {
   test("says in words how each host and subscription is doing", async () => {
@@ -50,16 +43,15 @@ describe("the front page", () => {
     expect(status).toBe(200);
     expect(headers["content-type"]).toBe("text/html; charset=utf-8");
     const text = readable(body.toString());
-    expect(text).toContain("Version 1.2.3.");
+    expect(text).toContain("Version 1.2.3");
+    expect(text).toContain("One thing needs somebody Host far is down Closed 3 times within 5 min");
+    expect(text).toContain("What to do: Stop the other client");
     expect(text).toContain("1 of 2 hosts are up.");
-    expect(text).toContain("local: up");
-    expect(text).toContain(": receiving samples 3 s ago 1,234");
-    expect(text).toContain("far: down");
+    expect(text).toContain("local up : receiving samples 3 s ago 1,234 read");
+    expect(text).toContain("far down user: displaced: another client");
     expect(text).toContain(
-      "Unikernel info cannot be read , so limits, CPUs and policies are missing. vmmd.sock: permission denied",
+      "closed 3 times within 5 min none yet 0 cannot be read vmmd.sock: permission denied",
     );
-    expect(text).toContain("user: displaced: another client");
-    expect(text).toContain("closed 3 times within 5 min none yet 0");
   });
 
   test.each([
@@ -82,22 +74,86 @@ describe("the front page", () => {
     });
     const page = (await ask(`${web.url}/`)).body.toString();
     const links = [...page.matchAll(/<a href="([^"]+)"/g)].map(([, link]) => link);
-    expect(links).toContain("/some/metrics");
+    expect(links).toContain("./some/metrics");
     for (const link of links)
-      expect((await ask(`${web.url}${link}`, { method: "HEAD" })).status, link).toBe(200);
+      expect((await ask(new URL(link ?? "", web.url).href, { method: "HEAD" })).status, link).toBe(200);
   });
 
-  test("escapes what comes from outside, and lets the browser run and load nothing", async () => {
+  test("escapes what comes from outside, and lets the browser run nothing but its own script", async () => {
     web = await startWeb({ targets: () => [targetSnapshot({ name: `<script>alert("1")</script>&'` })] });
     const { headers, body } = await ask(`${web.url}/`);
     const page = body.toString();
     expect(page).toContain("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;&#39;");
-    expect(page).not.toContain("<script");
-    const style = /<style>(.*)<\/style>/s.exec(page)?.[1] ?? "";
-    const hash = createHash("sha256").update(style).digest("base64");
-    expect(headers["content-security-policy"]).toContain(`style-src 'sha256-${hash}'`);
+    expect(page.match(/<script/g)).toHaveLength(1);
+    for (const kind of ["style", "script"]) {
+      const text = new RegExp(`<${kind}>(.*)</${kind}>`, "s").exec(page)?.[1] ?? "";
+      const hash = createHash("sha256").update(text).digest("base64");
+      expect(headers["content-security-policy"]).toContain(`${kind}-src 'sha256-${hash}'`);
+    }
     expect(headers["content-security-policy"]).toContain("default-src 'none'");
     expect(page).not.toMatch(/\s(?:style|on\w+)=/);
+  });
+});
+
+describe("the front page says of the scaler", () => {
+  const poll = {
+    mode: "dry_run",
+    pollIntervalMs: 60_000,
+    groups: 0,
+    lastTickMs: null,
+    isOff: false,
+  } as const;
+
+  test.each([
+    ["nothing yet", poll, "No group has been evaluated yet."],
+    [
+      "that nothing is scaled",
+      { ...poll, lastTickMs: Date.parse("2025-12-31T23:59:48Z") },
+      "No policy matches any of 0 groups; they are evaluated every 60 s, last 12 s ago.",
+    ],
+    [
+      "what it does with one group",
+      { ...poll, groups: 1, lastTickMs: Date.parse("2025-12-31T23:59:48Z") },
+      "1 group under policies, evaluated every 60 s, last 12 s ago. Dry run: decisions are counted and logged, not carried out.",
+    ],
+    [
+      "that it stands still",
+      { ...poll, groups: 1, lastTickMs: Date.parse("2025-12-31T23:56:58Z") },
+      "One thing needs somebody No group has been evaluated for 3 min",
+    ],
+    [
+      "that it is off",
+      { ...poll, isOff: true },
+      "One thing needs somebody Nothing is scaled: the scaler's state cannot be read",
+    ],
+  ])("%s", async (_, summary, words) => {
+    web = await startWeb({ scaler: { ...SCALER, summary: () => summary } });
+    expect(readable((await ask(`${web.url}/`)).body.toString())).toContain(words);
+  });
+
+  test("which scale decisions were the last, of either direction, in words", async () => {
+    const at = (second: number, decision: "scale_up" | "scale_down") => ({
+      ...{ host: "h", path: "user", group: "web", decision, text: `Why <${decision}> at ${second}.` },
+      time: `2025-12-31T23:59:${second}.000Z`,
+    });
+    const taken = [
+      ...Array.from({ length: 9 }, (_, i) => at(58 - 2 * i, "scale_up")),
+      ...Array.from({ length: 9 }, (_, i) => at(59 - 2 * i, "scale_down")),
+    ];
+    const decisions = ({ limit, decision }: RecentQuery) =>
+      taken.filter((one) => one.decision === decision).slice(0, limit) as unknown as RecentDecision[];
+    web = await startWeb({ scaler: { ...SCALER, decisions } });
+    const page = (await ask(`${web.url}/`)).body.toString();
+    const told = [...page.matchAll(/Why &lt;(\w+)&gt; at (\d+)/g)].map(
+      ([, decision, second]) => `${decision} ${second}`,
+    );
+    const newest = Array.from(
+      { length: 10 },
+      (_, i) => `${i % 2 === 0 ? "scale_down" : "scale_up"} ${59 - i}`,
+    );
+    expect(told).toEqual(newest);
+    expect(page).toContain('<a href="groups/h/user:web">user:web</a>');
+    expect(readable(page)).toContain("1 s ago user:web on h Why");
   });
 });
 

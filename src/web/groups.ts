@@ -1,0 +1,253 @@
+import { HISTORY_GROUPS, type HistoryPoint } from "../scaler/report/history.ts";
+import { clonesOf } from "../scaler/report/words.ts";
+import type { Evaluation, GroupName, HoldReason, Scale } from "../scaler/rules/types.ts";
+import type { WebDeps } from "./app.ts";
+import { age, counted, type Html, html, type Mood, NOTHING, pill } from "./html.ts";
+
+/** How a group stands: what is said of it, how urgent it is, and what somebody may do. */
+export interface Standing {
+  readonly mood: Mood;
+  readonly words: string;
+  readonly todo: string | null;
+  /** smaller is nearer to the top: wrong, acting, holding, as it should be, left alone */
+  readonly rank: number;
+}
+
+const RANKS: Readonly<Record<Mood, number>> = { bad: 0, act: 1, watch: 2, good: 3, off: 4 };
+
+type Told = readonly [mood: Mood, words: string, todo?: string];
+
+const HOLDS: Readonly<Record<HoldReason, Told>> = {
+  no_policy: ["off", "no policy"],
+  disabled: ["off", "disabled"],
+  no_data: [
+    "bad",
+    "no data",
+    "Look whether its members run and whether the host's subscription covers them: nothing is decided until they are measured.",
+  ],
+  orphaned: [
+    "bad",
+    "orphaned",
+    "Create the primary again, or destroy what is left of its clones: a group without its primary is never scaled.",
+  ],
+  cooldown: ["watch", "cooling down"],
+  at_max: [
+    "bad",
+    "busy at max_clones",
+    "Raise max_clones in its policy, give its members more CPUs, or find what loads them.",
+  ],
+  at_min: ["good", "idle at min_clones"],
+  outstanding: ["act", "decided already"],
+  no_clone_name: ["bad", "no name for a clone", "Scale it by hand, under another name."],
+  host_limit: ["watch", "waits for its host"],
+  would_overload: ["watch", "idle, keeps its clones"],
+  not_ours: [
+    "watch",
+    "clones of others",
+    "Set adopt_clones: true in its policy, or destroy a clone by hand.",
+  ],
+  paused: ["watch", "paused"],
+  incomplete_data: ["watch", "members not measured"],
+  cores_saturated: [
+    "bad",
+    "cores used up",
+    "Pin its members to other cores, or move VMs off the ones that they share.",
+  ],
+  pending_up: ["watch", "busy"],
+  pending_down: ["watch", "idle"],
+  normal: ["good", "normal"],
+};
+
+/** A decision that nobody has carried out yet comes first in what is said: it is what there is to do. */
+export function standing({ decision, state, observation }: Evaluation, mode: string): Standing {
+  const asked: Scale | null = decision.decision === "hold" ? state.outstanding : decision;
+  if (asked !== null) {
+    const act = `${asked.decision === "scale_up" ? "create" : "remove"} ${clonesOf(asked)}`;
+    const todo =
+      mode === "dry_run"
+        ? `${act[0]?.toUpperCase()}${act.slice(1)} on ${observation.host} by hand: in dry run a decision is not carried out.`
+        : null;
+    return { mood: "act", words: act, todo, rank: RANKS.act };
+  }
+  const [mood, words, todo = null] = HOLDS[decision.reason as HoldReason];
+  return { mood, words, todo, rank: RANKS[mood] };
+}
+
+/** `user:web`, `:hello`. */
+export function fullName({ path, group }: Omit<GroupName, "host">): string {
+  return `${path}:${group}`;
+}
+
+/** The group's own page, seen from the front page. */
+export function groupHref(name: GroupName): string {
+  return `groups/${encodeURIComponent(name.host)}/${encodeURIComponent(fullName(name)).replaceAll("%3A", ":")}`;
+}
+
+/** 100 a page: a table that is read, not a list that is searched. */
+const GROUPS_A_PAGE = 100;
+
+export interface GroupsQuery {
+  readonly page: number;
+  /** a part of a group's name or of its host's */
+  readonly group: string;
+}
+
+/** What a request asks for; what makes no sense is left out, as the page ignores what it does not know. */
+export function groupsQuery({ page, group }: Readonly<Record<string, unknown>>): GroupsQuery {
+  const number = typeof page === "string" && /^[1-9]\d{0,6}$/.test(page) ? Number(page) : 1;
+  return { page: number, group: typeof group === "string" ? group.slice(0, 200).trim() : "" };
+}
+
+/** An evaluated group with how it stands. */
+export interface Standings {
+  readonly evaluation: Evaluation;
+  readonly standing: Standing;
+}
+
+/** Every evaluated group, the most urgent first. Those that no policy matches are the last. */
+export function standings(scaler: WebDeps["scaler"]): readonly Standings[] {
+  const { mode } = scaler.summary();
+  return scaler.evaluations
+    .map((evaluation) => ({ evaluation, standing: standing(evaluation, mode) }))
+    .sort((a, b) => a.standing.rank - b.standing.rank);
+}
+
+/** The section of the front page that lists them. */
+export function groupsSection(
+  scaler: WebDeps["scaler"],
+  all: readonly Standings[],
+  { page, group }: GroupsQuery,
+): Html {
+  const part = group.toLowerCase();
+  const wanted = all.filter(
+    ({ evaluation: { observation } }) =>
+      part === "" || `${observation.host} ${fullName(observation)}`.toLowerCase().includes(part),
+  );
+  const pages = Math.max(1, Math.ceil(wanted.length / GROUPS_A_PAGE));
+  const current = Math.min(page, pages);
+  const shown = wanted.slice((current - 1) * GROUPS_A_PAGE, current * GROUPS_A_PAGE);
+  const withPolicy = all.filter(({ evaluation: { policy } }) => policy !== null).length;
+  const search =
+    all.length < 2
+      ? NOTHING
+      : html`<form action="./" role="search">
+<label for="group">Find a group</label> <input id="group" name="group" type="search" value="${group}" placeholder="user:web">
+<button type="submit">Find</button>${part === "" ? NOTHING : html` <a href="./">Show all</a>`}
+</form>
+`;
+  const beyond =
+    withPolicy > HISTORY_GROUPS
+      ? html`<p class="soft small">Lines are kept for ${HISTORY_GROUPS.toLocaleString("en")} groups; ${counted(withPolicy - HISTORY_GROUPS, "group")} more have none.</p>\n`
+      : NOTHING;
+  const found =
+    part === ""
+      ? NOTHING
+      : html`<p>${counted(wanted.length, "group")} of ${all.length.toLocaleString("en")} with <code>${group}</code> in the name.</p>\n`;
+  return html`${search}${beyond}${found}<ul>
+${shown.map((one) => groupRow(scaler, one))}</ul>
+${pageLinks(current, pages, group)}`;
+}
+
+function pageLinks(current: number, pages: number, group: string): Html {
+  if (pages === 1) return NOTHING;
+  const link = (page: number, words: string) => {
+    const query = new URLSearchParams({ ...(group !== "" && { group }), page: String(page) });
+    return html`<a href="./?${query.toString()}">${words}</a>\n`;
+  };
+  return html`<nav class="pages" aria-label="Pages of groups">
+<span>Page ${current} of ${pages}</span>
+${current > 1 ? html`${link(1, "First")}${link(current - 1, "Previous")}` : NOTHING}${current < pages ? html`${link(current + 1, "Next")}${link(pages, "Last")}` : NOTHING}</nav>`;
+}
+
+function groupRow(scaler: WebDeps["scaler"], { evaluation, standing }: Standings): Html {
+  const { observation, averages, policy, clones } = evaluation;
+  const href = groupHref(observation);
+  const why = policy === null ? "" : (scaler.explain(observation)?.text ?? "");
+  const figures =
+    policy === null
+      ? html`<div><span class="figure">${clones}</span> ${clones === 1 ? "clone" : "clones"}</div>`
+      : html`<div><span class="figure">${clones}</span> ${clones === 1 ? "clone" : "clones"}<div class="soft small">${policy.minClones} to ${policy.maxClones} allowed</div></div>`;
+  const points = policy === null ? null : scaler.history(observation);
+  const line =
+    policy === null || points === null
+      ? html`<div class="soft small">${policy === null ? "" : "no line kept"}</div>`
+      : html`<div>${smallLine(points, policy)}</div>`;
+  return html`<li class="card group" id="${href}">
+<div><h3><a href="${href}">${fullName(observation)}</a></h3><div class="soft small">on ${observation.host}</div></div>
+${line}
+<div><span class="figure">${percent(averages.fresh)}</span> <span class="soft small">CPU</span></div>
+${figures}
+<div>${pill(standing.mood, standing.words)}<p class="small">${why}</p></div>
+</li>
+`;
+}
+
+/** `91 %`; `–` where nothing is measured. */
+export function percent(value: number | null): string {
+  return value === null ? "–" : `${value.toFixed(value < 10 ? 1 : 0)} %`;
+}
+
+export interface Limits {
+  readonly scaleUpThresholdPercent: number;
+  readonly scaleDownThresholdPercent: number;
+}
+
+/** What a line shows, in words for who does not see it. */
+export function lineWords(points: readonly HistoryPoint[], limits: Limits): string {
+  const measured = points.flatMap(({ percent }) => percent ?? []);
+  if (measured.length === 0) return "Nothing measured yet";
+  const last = points.at(-1)?.percent ?? null;
+  const span = age(points[0]?.agoMs ?? 0);
+  const range = `${percent(Math.min(...measured))} to ${percent(Math.max(...measured))}`;
+  return `Average CPU of the last ${span}: now ${percent(last)}, before ${range}; thresholds ${limits.scaleDownThresholdPercent} % and ${limits.scaleUpThresholdPercent} %`;
+}
+
+const SMALL = { width: 120, height: 40 };
+
+/** The line between its thresholds, small. */
+function smallLine(points: readonly HistoryPoint[], limits: Limits): Html {
+  const { width, height } = SMALL;
+  return html`<svg class="line" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="${lineWords(points, limits)}">${lineParts(points, limits, SMALL)}</svg>`;
+}
+
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** From the oldest point at the left to now, from 0 % to the edge. */
+export function lineParts(points: readonly HistoryPoint[], limits: Limits, { width, height }: Size): Html {
+  const spanMs = Math.max(60_000, points[0]?.agoMs ?? 0);
+  const top = topOf(points);
+  const y = (value: number) => round(height * (1 - value / top));
+  const x = (agoMs: number) => round(width * (1 - Math.max(0, agoMs) / spanMs));
+  const [up, down] = [y(limits.scaleUpThresholdPercent), y(limits.scaleDownThresholdPercent)];
+  let path = "";
+  let isDrawn = false;
+  for (const { agoMs, percent } of atMost(points, width)) {
+    // a point by itself is a dot
+    if (percent !== null) path += isDrawn ? `L${x(agoMs)} ${y(percent)}` : `M${x(agoMs)} ${y(percent)}h0`;
+    isDrawn = percent !== null;
+  }
+  return html`<rect class="back" width="${width}" height="${height}"/><rect class="above" width="${width}" height="${up}"/><rect class="below" y="${down}" width="${width}" height="${round(height - down)}"/><path class="limit up" d="M0 ${up}H${width}"/><path class="limit down" d="M0 ${down}H${width}"/><path class="measured" d="${path}"/>`;
+}
+
+/** The percentage at the upper edge: with room above 100 %, and a load from PromQL may be more. */
+export function topOf(points: readonly HistoryPoint[]): number {
+  return 1.05 * Math.max(100, ...points.map(({ percent }) => percent ?? 0));
+}
+
+/** As many points as there is room for: of those that share a place the highest, so that no peak is lost. */
+function atMost(points: readonly HistoryPoint[], most: number): readonly HistoryPoint[] {
+  const each = Math.ceil(points.length / most);
+  if (each <= 1) return points;
+  return points.flatMap((_, index) => {
+    if (index % each !== 0) return [];
+    const together = points.slice(index, index + each);
+    return [together.reduce((a, b) => ((b.percent ?? -1) > (a.percent ?? -1) ? b : a))];
+  });
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}

@@ -1,0 +1,140 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { History } from "../../src/scaler/report/history.ts";
+import { explain } from "../../src/scaler/report/json.ts";
+import { type Evaluation, groupKey } from "../../src/scaler/rules/types.ts";
+import type { WebDeps } from "../../src/web/app.ts";
+import { MINUTE, outstanding, run } from "../scaler/rules.ts";
+import { ask, type RunningWeb, readable, SCALER, startWeb } from "../support/web.ts";
+
+let web: RunningWeb;
+
+afterEach(() => web?.stop());
+
+const NOW_MS = 60 * MINUTE;
+
+/** A scaler whose last tick, now, made these evaluations. */
+function scalerOf(evaluations: readonly Evaluation[], history = new History()): WebDeps["scaler"] {
+  const tick = { nowMs: NOW_MS, wallMs: Date.parse("2026-01-01T00:00:00Z"), mode: "dry_run" };
+  history.add(evaluations, NOW_MS);
+  const byKey = new Map(evaluations.map((one) => [one.observation.key, one]));
+  return {
+    ...SCALER,
+    evaluations,
+    explain: (name) => {
+      const evaluation = byKey.get(groupKey(name));
+      return evaluation ? explain({ evaluation, tick, nowMs: NOW_MS }) : null;
+    },
+    history: (name) => history.of(groupKey(name), NOW_MS),
+    summary: () => ({
+      mode: "dry_run",
+      pollIntervalMs: MINUTE,
+      groups: evaluations.filter(({ policy }) => policy !== null).length,
+      lastTickMs: tick.wallMs,
+      isOff: false,
+    }),
+  };
+}
+
+type Given = Parameters<typeof run>[0];
+
+/** `web` in a state that the case says, under another name. */
+function group(name: string, given: Given): Evaluation {
+  const names = { group: name, key: groupKey({ host: "h", path: "user", group: name }) };
+  return run({ ...given, facts: { ...names, ...given.facts } }).evaluation;
+}
+
+async function frontPage(scaler: WebDeps["scaler"], query = ""): Promise<string> {
+  web = await startWeb({ scaler });
+  return (await ask(`${web.url}/${query}`)).body.toString();
+}
+
+/** The groups that a page lists, in its order. */
+function listed(page: string): string[] {
+  return [...page.matchAll(/<li class="card group" id="[^"]*">\n<div><h3><a href="[^"]+">([^<]+)/g)].map(
+    ([, name]) => name ?? "",
+  );
+}
+
+const BUSY = { highTicks: 2 };
+
+describe("groups on the front page", () => {
+  test("stand in order of what is wrong, what is being done, what holds, what is well, what is left alone", async () => {
+    const page = await frontPage(
+      scalerOf([
+        group("alone", { members: { 0: 50 }, policy: null }),
+        group("well", { members: { 0: 50 } }),
+        group("cooling", { members: { 0: 95 }, state: { lastActionMs: 59 * MINUTE } }),
+        group("acting", { members: { 0: 95 }, state: BUSY }),
+        group("full", { members: { 0: 95, 1: 95 }, policy: { maxClones: 1 }, state: BUSY }),
+      ]),
+    );
+    expect(listed(page)).toEqual(["user:full", "user:acting", "user:cooling", "user:well", "user:alone"]);
+  });
+
+  test("tell the average, clones against their bounds, the state and the sentence why", async () => {
+    const page = await frontPage(
+      scalerOf([group("web", { members: { 0: 95, 1: 97 }, policy: { maxClones: 1 }, state: BUSY })]),
+    );
+    const text = readable(page);
+    expect(text).toContain(
+      "user:web on h 96 % CPU 1 clone 0 to 1 allowed busy at max_clones Too busy (an average of 96 %, above 90 %), but it has 1 clone and max_clones is 1.",
+    );
+    expect(text).toContain(
+      "One thing needs somebody user:web on h: busy at max_clones Too busy (an average of 96 %, above 90 %), but it has 1 clone and max_clones is 1. What to do: Raise max_clones",
+    );
+  });
+
+  test("say what is to be created in dry run, as long as nobody has", async () => {
+    const state = { outstanding: outstanding("scale_up overloaded", 1), lastActionMs: 59 * MINUTE };
+    const text = readable(await frontPage(scalerOf([group("web", { members: { 0: 95 }, state })])));
+    expect(text).toContain("user:web on h: create web-clone-1");
+    expect(text).toContain("What to do: Create web-clone-1 on h by hand");
+  });
+
+  test("are not complained of one by one where their host is down", async () => {
+    const down = { members: { 0: "missing" }, facts: { hostLive: false } } as const;
+    const text = readable(await frontPage(scalerOf([group("a", down), group("b", down)])));
+    expect(text).toContain("Nothing needs you");
+    expect(text).toContain("no data No statistics arrive from its host");
+  });
+
+  test("have the line of the last hour between their thresholds, in words as well", async () => {
+    const history = new History();
+    for (const [minute, percent] of [20, 95, 60].entries()) {
+      history.add([group("web", { members: { 0: percent } })], (57 + minute) * MINUTE);
+    }
+    const page = await frontPage(scalerOf([group("web", { members: { 0: 50 } })], history));
+    expect(page).toContain(
+      'aria-label="Average CPU of the last 3 min: now 50 %, before 20 % to 95 %; thresholds 40 % and 90 %"',
+    );
+    // 105 % is the upper edge
+    expect(page).toContain('<path class="measured" d="M0 32.4h0L40 3.8L80 17.1L120 21"/>');
+    expect(page).toContain('<path class="limit up" d="M0 5.7H120"/>');
+  });
+});
+
+describe("of many groups", () => {
+  const many = Array.from({ length: 250 }, (_, i) => group(`web${i}`, { members: { 0: 50 } }));
+
+  test.each([
+    ["", 100, "user:web0", "Page 1 of 3"],
+    ["?page=2", 100, "user:web100", "Page 2 of 3"],
+    ["?page=3", 50, "user:web200", "Page 3 of 3"],
+    ["?page=4", 50, "user:web200", "Page 3 of 3"],
+    ["?page=0", 100, "user:web0", "Page 1 of 3"],
+    ["?page=-1&page=2", 100, "user:web0", "Page 1 of 3"],
+    ["?group=WEB24", 11, "user:web24", "11 groups of 250 with WEB24 in the name."],
+    ["?group=user%3Aweb1&page=2", 11, "user:web189", "Page 2 of 2"],
+    ["?group=%3Cb%3E", 0, undefined, "0 groups of 250 with <b> in the name."],
+  ])("%s shows %i, %s first", async (query, count, first, words) => {
+    const page = await frontPage(scalerOf(many), query);
+    const names = listed(page);
+    expect([names.length, names[0]]).toEqual([count, first]);
+    expect(readable(page)).toContain(words);
+  });
+
+  test("a page leads to the next and the one before, and keeps what was looked for", async () => {
+    const page = await frontPage(scalerOf(many), "?group=web&page=2");
+    for (const number of [1, 3]) expect(page).toContain(`href="./?group=web&amp;page=${number}"`);
+  });
+});
