@@ -39,11 +39,10 @@ describe("prometheus.yml", () => {
 describe("albatross-exporter.service", () => {
   const unit = read("albatross-exporter.service");
 
-  test("runs as a user of its own in group albatross, reloads on SIGHUP and has a state directory", () => {
+  test("runs as a user of its own, reloads on SIGHUP and has a state directory", () => {
     for (const line of [
       "User=albatross-exporter",
-      "SupplementaryGroups=albatross",
-      "ExecReload=/bin/kill -HUP $MAINPID",
+      'ExecReload=/bin/sh -c "kill -HUP $MAINPID"',
       "StateDirectory=albatross-exporter",
       "NoNewPrivileges=yes",
       "ProtectSystem=strict",
@@ -118,4 +117,18 @@ test("the image is built on a Node that the program runs on, and does not run as
   expect(majors.length).toBe(2);
   expect(Math.min(...majors)).toBeGreaterThanOrEqual(20);
   expect(dockerfile).toMatch(/^USER node$/m);
+});
+
+test("the npm package holds what runs and nothing else", { tags: ["process"] }, () => {
+  const { stdout } = spawnSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
+    cwd: join(DEPLOY, ".."),
+    encoding: "utf8",
+  });
+  const [{ files }] = JSON.parse(stdout);
+  const packed: string[] = files.map(({ path }: { path: string }) => path);
+  const told = ["LICENSE", "README.md", "package.json"];
+  expect(packed).toEqual(expect.arrayContaining([...told, "dist/main.js"]));
+  expect(packed.filter((path) => !told.includes(path) && !/^dist\/(.*\.js|REVISION)$/.test(path))).toEqual(
+    [],
+  );
 });
