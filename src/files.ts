@@ -44,3 +44,12 @@ export async function lineBefore(
   const { bytesRead } = await handle.read(block, 0, Math.min(HEAD_BYTES, end - start), start);
   return { start, head: block.toString("utf8", 0, bytesRead) };
 }
+
+/** Null for what is no JSON: the caller says what it is instead. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -15,6 +15,8 @@ import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logging } from "../log.ts";
 import { filesOnDisk, Scaler } from "../scaler/scaler.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
+import { connectPrometheus } from "../scaler/sources/prometheus.ts";
+import { PromqlSource } from "../scaler/sources/promql.ts";
 import { lockStateFolder, StateFolderError } from "../scaler/state/stateFile.ts";
 import { Broadcast } from "../trace/broadcast.ts";
 import { TraceLines, type TraceMessage } from "../trace/lines.ts";
@@ -69,11 +71,17 @@ export class Exporter {
       needsInfo: (host) => this.#running.find(({ config }) => config.name === host)?.askInfoSoon(),
     });
     const observed = new FleetSource(this.#fleet);
+    const promql = new PromqlSource({
+      clock,
+      fleet: observed,
+      config: () => this.#config.scaler,
+      connect: connectPrometheus,
+    });
     this.#scaler = new Scaler({
       clock,
       log,
       fleet: observed,
-      sources: [observed],
+      sources: [promql],
       config: config.scaler,
       // while a reload stops one, what is remembered is still of where it was
       targets: () =>

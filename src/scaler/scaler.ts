@@ -153,6 +153,12 @@ export class Scaler {
         tick: (lagUs) => this.#begin(lagUs),
         lastTickUs: bases.tickUs,
         caughtUp: () => catchUp.isDone(clock.nowUs()),
+        ahead: {
+          leadMs: () => Math.max(...this.#options.sources.map((source) => source.leadMs?.() ?? 0)),
+          prepare: () => {
+            for (const source of this.#options.sources) source.prepare?.((name) => this.#rules.groupOf(name));
+          },
+        },
       });
     } catch (error) {
       if (!(error instanceof UnreadableState)) throw error;
@@ -205,6 +211,7 @@ export class Scaler {
   async stop(): Promise<void> {
     this.#cancelRetry();
     this.#ticker?.stop();
+    for (const source of this.#options.sources) source.stop?.();
     if (this.#ticking !== null) await this.#ticking;
     this.#save(this.#options.fleet.newestMemory);
     await Promise.all([...this.#left, this.#stateFile, this.#decisionLog].map((file) => file.flush()));

@@ -11,6 +11,8 @@ export interface TickerOptions {
    */
   readonly lastTickUs?: number | null;
   readonly caughtUp?: () => boolean;
+  /** Called so long before each tick; not while that is 0. */
+  readonly ahead?: { leadMs(): number; prepare(): void };
 }
 
 /**
@@ -22,6 +24,7 @@ export class Ticker {
   readonly #clock: Clock;
   readonly #tick: (lagUs: number) => void;
   readonly #caughtUp: () => boolean;
+  readonly #ahead: TickerOptions["ahead"];
   #intervalUs: number;
   #firstSampleUs: number | null = null;
   /** what the next ideal time is counted from: the last one, or the first samples; null before them */
@@ -30,12 +33,14 @@ export class Ticker {
   /** the first tick after a restart has not been yet */
   #isCatchingUp: boolean;
   #cancel: Cancel = () => undefined;
+  #cancelAhead: Cancel = () => undefined;
   #stopped = true;
 
-  constructor({ clock, intervalMs, tick, lastTickUs, caughtUp }: TickerOptions) {
+  constructor({ clock, intervalMs, tick, lastTickUs, caughtUp, ahead }: TickerOptions) {
     this.#clock = clock;
     this.#tick = tick;
     this.#caughtUp = caughtUp ?? (() => true);
+    this.#ahead = ahead;
     this.#intervalUs = intervalMs * 1000;
     this.#originUs = lastTickUs ?? null;
     this.#isCatchingUp = this.#originUs !== null;
@@ -74,6 +79,7 @@ export class Ticker {
   stop(): void {
     this.#stopped = true;
     this.#cancel();
+    this.#cancelAhead();
   }
 
   /** Sets the next tick to the first ideal time that has not passed. */
@@ -82,6 +88,15 @@ export class Ticker {
     const passed = Math.ceil((this.#clock.nowUs() - this.#originUs) / this.#intervalUs);
     this.#nextUs = this.#originUs + Math.max(1, passed) * this.#intervalUs;
     this.#waitUntil(this.#nextUs);
+    this.#prepareFor(this.#nextUs);
+  }
+
+  #prepareFor(us: number): void {
+    this.#cancelAhead();
+    const leadMs = this.#ahead?.leadMs() ?? 0;
+    if (leadMs === 0 || this.#stopped) return;
+    const waitMs = Math.ceil((us - this.#clock.nowUs()) / 1000 - leadMs);
+    this.#cancelAhead = this.#clock.after(Math.max(0, waitMs), () => this.#ahead?.prepare());
   }
 
   #waitUntil(us: number): void {
@@ -106,5 +121,6 @@ export class Ticker {
     this.#nextUs = idealUs + Math.ceil((nowUs - idealUs) / this.#intervalUs + 0.5) * this.#intervalUs;
     this.#waitUntil(this.#nextUs);
     this.#tick(nowUs - idealUs);
+    this.#prepareFor(this.#nextUs);
   }
 }

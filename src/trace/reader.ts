@@ -3,6 +3,7 @@ import { createReadStream, ReadStream } from "node:fs";
 import { pipeline, type Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { createGunzip } from "node:zlib";
+import { parseJson } from "../files.ts";
 import { plainMessage } from "../systemError.ts";
 import { infoOfKnown, type NamedInfo, type Stats } from "../wire/messages.ts";
 import { type Name, tryParseName } from "../wire/names.ts";
@@ -243,15 +244,6 @@ function readLine(line: string): TraceEvent | null {
   const name = unikernelName(at(json, "header", "name"));
   const stats = statsOf(at(json, "payload", "rusage"));
   return name === null || stats === null ? null : { kind: "sample", timeMs, host, name, stats };
-}
-
-/** Null for what is no JSON: the caller says what it is instead. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 /** What stands in `json` under these keys, one within the other; undefined where there is no such thing. */

@@ -10,11 +10,11 @@ import { formatProblem } from "../config/checkedYaml.ts";
 import { loadSettings } from "../config/load.ts";
 import type { TargetConfig } from "../config/target.ts";
 import { formatDuration } from "../config/units.ts";
+import { parseJson } from "../files.ts";
 import type { Log } from "../log.ts";
 import { isErrno, plainMessage } from "../systemError.ts";
 import { RecordError, type TraceOutput } from "./file.ts";
 import { TraceLines } from "./lines.ts";
-import { parseJson } from "./reader.ts";
 
 export interface Recording {
   /** Whole lines as they arrive; ends when the recording is to end, throws a RecordError when it ends before. */

@@ -18,7 +18,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   client: [...CORE, "wire"],
   fleet: [...CORE, "wire", "client"],
   exporter: [...CORE, ...HOSTS, "config/glob.ts", "config/units.ts", "version.ts"],
-  scaler: [...CORE, ...HOSTS, "config/scaler.ts", "config/clone.ts", "config/glob.ts", "config/units.ts"],
+  scaler: [
+    ...[...CORE, ...HOSTS, "config/scaler.ts", "config/clone.ts", "config/glob.ts", "config/units.ts"],
+    ...["config/promql.ts", "config/checkedYaml.ts"],
+  ],
   trace: [...CORE, ...HOSTS, "config"],
   backtest: [...CORE, ...HOSTS, "config", "scaler", "trace"],
   web: [...CORE, ...HOSTS, "config", "exporter", "scaler", "trace", "version.ts"],

@@ -9,6 +9,7 @@ import type { LineLog, LoggedDecision } from "../../src/scaler/report/log.ts";
 import type { Source } from "../../src/scaler/rules/types.ts";
 import { Scaler, type ScalerFiles } from "../../src/scaler/scaler.ts";
 import { FleetSource } from "../../src/scaler/sources/fleet.ts";
+import { type PromqlOptions, PromqlSource } from "../../src/scaler/sources/promql.ts";
 import {
   parseState,
   type SavedState,
@@ -105,6 +106,8 @@ export interface ProcessOptions {
   readonly targets?: Targets;
   /** beside the fleet */
   readonly sources?: readonly Source[];
+  /** Prometheus, for policies with `load` */
+  readonly connect?: PromqlOptions["connect"];
   /** how long the machine has been up: where monotonic time is at the start */
   readonly upUs?: number;
 }
@@ -120,17 +123,26 @@ export class Process implements Receiver {
   /** every evaluation since its start */
   readonly seen: Seen[] = [];
   readonly #clock: ProcessClock;
+  #config: ScalerConfig;
 
   constructor(options: ProcessOptions) {
     const { machine, disk, config, log = SILENT, targets = TARGETS, sources = [], upUs = 0 } = options;
     this.#clock = new ProcessClock(machine, upUs);
     this.fleet = new Fleet({ clock: this.#clock, deathTimeoutMs: config.defaults.deathTimeoutMs });
     const observed = new FleetSource(this.fleet);
+    this.#config = config;
+    const { connect = () => ({ ask: () => new Promise(() => undefined), close: () => undefined }) } = options;
+    const promql = new PromqlSource({
+      clock: this.#clock,
+      fleet: observed,
+      config: () => this.#config,
+      connect,
+    });
     this.scaler = new Scaler({
       clock: this.#clock,
       log,
       fleet: observed,
-      sources: [observed, ...sources],
+      sources: [promql, ...sources],
       config,
       targets: () => targets,
       files: disk,
@@ -138,6 +150,11 @@ export class Process implements Receiver {
       onTick: () => setImmediate(() => this.#look()),
     });
     this.scaler.start();
+  }
+
+  reconfigure(config: ScalerConfig): void {
+    this.#config = config;
+    this.scaler.reconfigure(config);
   }
 
   /** A sample arrives now, by its own clock. */

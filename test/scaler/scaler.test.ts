@@ -36,7 +36,7 @@ class Running extends World {
 
   reconfigure(config: ScalerConfig): this {
     this.#config = config;
-    this.process.scaler.reconfigure(config);
+    this.process.reconfigure(config);
     return this;
   }
 

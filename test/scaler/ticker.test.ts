@@ -192,3 +192,46 @@ describe("after a restart", () => {
     expect(times()).toEqual([100, 160, 220, 280]);
   });
 });
+
+describe("what is prepared", () => {
+  function preparing(leadMs: () => number) {
+    const prepared: number[] = [];
+    const prepare = () => prepared.push(it.clock.nowUs() / 1e6);
+    const it = started({ ahead: { leadMs, prepare } });
+    it.ticker.samplesArrived(0);
+    return { ...it, prepared };
+  }
+
+  test("begins as long before each tick as it wants by then", () => {
+    let lead = 10_000;
+    const { clock, prepared, times } = preparing(() => lead);
+    clock.advance(65_000);
+    lead = 30_000;
+    clock.advance(120_000);
+    expect([times(), prepared]).toEqual([
+      [60, 120, 180],
+      [50, 110, 150],
+    ]);
+  });
+
+  test("is nothing while it wants no time, and after the end", () => {
+    const idle = preparing(() => 0);
+    idle.clock.advance(600_000);
+    const { clock, ticker, prepared } = preparing(() => 10_000);
+    clock.advance(40_000);
+    ticker.stop();
+    clock.advance(600_000);
+    expect([idle.prepared, prepared, clock.pendingTimers]).toEqual([[], [], 0]);
+  });
+
+  test("goes by another interval as soon as there is one", () => {
+    const { clock, ticker, prepared, times } = preparing(() => 5_000);
+    clock.advance(61_000);
+    ticker.setInterval(20_000);
+    clock.advance(20_000);
+    expect([times(), prepared]).toEqual([
+      [60, 80],
+      [55, 75],
+    ]);
+  });
+});

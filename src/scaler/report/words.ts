@@ -80,8 +80,10 @@ type HoldWords = (evaluation: Evaluation, policy: GroupPolicy, nowMs: number) =>
 const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
   no_policy: () => "No policy of the configuration matches this group, so it is only observed.",
   disabled: () => "Its policy says enabled: false, so it is only observed.",
-  no_data: ({ observation: { hostLive, load, members } }) => {
+  no_data: ({ observation: { hostLive, load, members } }, policy) => {
     if (!hostLive) return "No statistics arrive from its host, so nothing can be decided.";
+    if (policy.load !== null && load === null)
+      return "Its load has not been asked for yet. Nothing can be decided.";
     return load === null || load.outcome === "ok"
       ? `No member is measured: ${named(members)}. Nothing can be decided.`
       : `Its load is not known: ${load.text}. Nothing can be decided.`;

@@ -202,6 +202,12 @@ export interface Source {
    * source that cannot tell observes members without usage. No group is observed by two sources.
    */
   observe(tick: Tick): Promise<readonly Observation[]>;
+  /** How long before a tick it wants to begin, in ms; 0 for not at all. */
+  leadMs?(): number;
+  /** Begins with what takes time, so that it is there at the next tick. */
+  prepare?(groupOf: Tick["groupOf"]): void;
+  /** There are no more ticks. */
+  stop?(): void;
 }
 
 export const FRESH_STATE: GroupState = {

@@ -10,6 +10,7 @@ import type {
   CpuPoint,
   ExpectedVm,
   FleetSnapshot,
+  Group,
   GroupMember,
   MemberState,
   VmIdentity,
@@ -113,7 +114,11 @@ export class FleetSource implements Source {
 
   /** All groups, where VMs have come since the last tick; none otherwise. */
   newGroups(): readonly GroupName[] {
-    if (this.#fleet.sizes.vms === this.#snapshot.vms.length) return [];
+    return this.#fleet.sizes.vms === this.#snapshot.vms.length ? [] : this.groups();
+  }
+
+  /** All groups as they are now. */
+  groups(): readonly Group[] {
     return this.#now().groups();
   }
 

@@ -1,0 +1,175 @@
+/** Prometheus' HTTP API, and that of whoever speaks it: one query in, one number out, or why there is none. */
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { z } from "zod";
+import { readTextFile } from "../../config/checkedYaml.ts";
+import type { PrometheusConfig } from "../../config/promql.ts";
+import { formatDuration } from "../../config/units.ts";
+import { parseJson } from "../../files.ts";
+import { plainMessage } from "../../systemError.ts";
+import type { LoadAnswer, LoadOutcome } from "../rules/types.ts";
+import { type Ask, MAX_QUERIES } from "./promql.ts";
+
+/** A longer answer has thousands of samples, of which one was asked for. */
+const MAX_ANSWER_BYTES = 2 ** 20;
+const SHOWN_CHARACTERS = 200;
+/** What Prometheus itself calls stale: no sample of the last five minutes is in its answers. */
+const STALE_MS = 5 * 60_000;
+const TLS_VERSIONS = { TLS10: "TLSv1", TLS11: "TLSv1.1", TLS12: "TLSv1.2", TLS13: "TLSv1.3" } as const;
+
+/**
+ * Connections for some queries, at most MAX_QUERIES, until `close`. Secrets and certificates are read from their files now: they
+ * may have changed.
+ */
+export function connectPrometheus(prometheus: PrometheusConfig): { readonly ask: Ask; close(): void } {
+  const { url, timeoutMs } = prometheus;
+  const isHttps = url.startsWith("https:");
+  const options = { keepAlive: true, maxSockets: MAX_QUERIES };
+  try {
+    const headers = {
+      "content-type": "application/x-www-form-urlencoded",
+      accept: "application/json",
+      ...credentials(prometheus),
+    };
+    const agent = isHttps
+      ? new HttpsAgent({ ...options, ...tlsOptions(prometheus) })
+      : new HttpAgent(options);
+    const target = new URL("api/v1/query", url.endsWith("/") ? url : `${url}/`);
+    const request = isHttps ? httpsRequest : httpRequest;
+    return {
+      close: () => agent.destroy(),
+      ask: (query, signal) =>
+        new Promise<LoadAnswer>((resolve, reject) => {
+          const body = new URLSearchParams({ query, timeout: `${timeoutMs}ms` }).toString();
+          request(target, { method: "POST", agent, headers, signal }, (response) => {
+            read(response).then((text) => resolve(answerOf(response, text)), reject);
+          })
+            .on("error", reject)
+            .end(body);
+        }).catch((error) => no("unreachable", `${url}: ${plainMessage(error)}`)),
+    };
+  } catch (error) {
+    // a file that cannot be read, or that holds what no header or certificate may
+    const answer = no("unreachable", `${url} cannot be asked: ${plainMessage(error)}`);
+    return { ask: async () => answer, close: () => undefined };
+  }
+}
+
+function no(outcome: Exclude<LoadOutcome, "ok">, text: string): LoadAnswer {
+  return { outcome, text };
+}
+
+function credentials({ basicAuth, authorization }: PrometheusConfig): Record<string, string> {
+  if (basicAuth !== null) {
+    const pair = `${basicAuth.username}:${contentOf(basicAuth.passwordFile)}`;
+    return { authorization: `Basic ${Buffer.from(pair).toString("base64")}` };
+  }
+  if (authorization === null) return {};
+  const secret = contentOf(authorization.credentialsFile);
+  // as Node refuses it, the value would be in the error
+  if (!/^[\x21-\x7e]+$/.test(secret))
+    throw new Error(`${authorization.credentialsFile} holds more than one word of ASCII`);
+  return { authorization: `${authorization.type} ${secret}` };
+}
+
+function tlsOptions({ tls }: PrometheusConfig) {
+  if (tls === null) return {};
+  return {
+    ...(tls.caFile !== null && { ca: contentOf(tls.caFile) }),
+    ...(tls.certFile !== null && { cert: contentOf(tls.certFile) }),
+    ...(tls.keyFile !== null && { key: contentOf(tls.keyFile) }),
+    ...(tls.serverName !== null && { servername: tls.serverName }),
+    ...(tls.minVersion !== null && { minVersion: TLS_VERSIONS[tls.minVersion] }),
+    ...(tls.maxVersion !== null && { maxVersion: TLS_VERSIONS[tls.maxVersion] }),
+    rejectUnauthorized: !tls.insecureSkipVerify,
+  };
+}
+
+/** Without the newline that editors leave at the end. */
+function contentOf(file: string): string {
+  const read = readTextFile(file);
+  if (!read.ok) throw new Error(`${file}: ${read.problems[0]?.text}`);
+  return read.text.trim();
+}
+
+/** The text of a response; null for one that is longer than any answer. */
+async function read(response: IncomingMessage): Promise<string | null> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of response) {
+    bytes += piece.length;
+    if (bytes > MAX_ANSWER_BYTES) return null;
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString("utf8");
+}
+
+const point = z.tuple([z.number(), z.string()]);
+const sample = z.object({ metric: z.record(z.string(), z.string()), value: point.optional() });
+const ANSWER = z.object({
+  status: z.literal("success"),
+  data: z.discriminatedUnion("resultType", [
+    z.object({ resultType: z.literal("vector"), result: z.array(sample) }),
+    z.object({ resultType: z.literal("scalar"), result: point }),
+    z.object({ resultType: z.enum(["matrix", "string"]) }),
+  ]),
+  warnings: z.array(z.string()).optional(),
+});
+const FAILURE = z.object({ status: z.literal("error"), errorType: z.string(), error: z.string() });
+
+/** What an HTTP response says of a load. */
+function answerOf({ statusCode = 0, headers }: IncomingMessage, text: string | null): LoadAnswer {
+  if (statusCode === 401 || statusCode === 403)
+    return no(
+      "refused",
+      `Prometheus refuses the query (${statusCode}): basic_auth or authorization is wrong`,
+    );
+  if (text === null) return no("error", `the answer is longer than ${MAX_ANSWER_BYTES} bytes`);
+  const json = parseJson(text);
+  const failure = FAILURE.safeParse(json).data;
+  if (failure !== undefined) {
+    const outcome = failure.errorType === "timeout" ? "timeout" : "error";
+    return no(outcome, `Prometheus says: ${shown(failure.error)}`);
+  }
+  const answer = ANSWER.safeParse(json).data;
+  if (answer === undefined) {
+    const where = headers.location === undefined ? "" : `, to ${shown(headers.location)}`;
+    const said = text === "" ? "" : `: ${shown(text)}`;
+    return no("error", `the answer is none of Prometheus' (${statusCode}${where})${said}`);
+  }
+  const warning = answer.warnings?.find((text) => !text.startsWith("PromQL info:"));
+  if (warning !== undefined) return no("warning", `Prometheus warns: ${shown(warning)}`);
+  return loadOf(answer.data, Date.parse(headers.date ?? ""));
+}
+
+/** The one number of an answer, given at this wall time of the server. */
+function loadOf(data: z.output<typeof ANSWER>["data"], answeredMs: number): LoadAnswer {
+  if (!("result" in data)) return no("not_a_number", `the answer is a ${data.resultType}, not one number`);
+  const samples = data.resultType === "vector" ? data.result : [{ metric: {}, value: data.result }];
+  const [first, second] = samples;
+  if (first === undefined) return no("no_sample", "the answer has no sample");
+  if (second !== undefined) {
+    const names = [first, second].map(({ metric }) => shown(JSON.stringify(metric))).join(" and ");
+    return no(
+      "several",
+      `the answer has ${samples.length} samples, such as ${names}: sum() makes one of them`,
+    );
+  }
+  if (first.value === undefined) return no("not_a_number", "the answer is a histogram");
+  const [seconds, written] = first.value;
+  const ageMs = answeredMs - seconds * 1000;
+  if (ageMs > STALE_MS) return no("stale", `the answer's sample is ${formatDuration(ageMs)} old`);
+  const value = Number(written);
+  if (!Number.isFinite(value)) return no("not_a_number", `the answer is ${shown(written)}`);
+  return value < 0
+    ? no("not_a_number", `the answer is ${value}, and no load is negative`)
+    : { outcome: "ok", value };
+}
+
+function shown(text: string): string {
+  const line = text
+    .slice(0, SHOWN_CHARACTERS)
+    .replaceAll(/\p{Cc}+/gu, " ")
+    .trim();
+  return text.length > SHOWN_CHARACTERS ? `${line}...` : line;
+}

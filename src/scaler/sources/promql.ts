@@ -1,0 +1,166 @@
+/**
+ * The fleet's observations with the loads of the groups whose policies have a query. Prometheus is asked ahead of a tick, so
+ * that the tick waits for nobody: what is not there by then is not known.
+ */
+import type { Clock } from "../../clock.ts";
+import { fillIn, type PrometheusConfig } from "../../config/promql.ts";
+import type { ScalerConfig } from "../../config/scaler.ts";
+import { formatDuration } from "../../config/units.ts";
+import { knownLoad } from "../rules/averages.ts";
+import {
+  type GroupKey,
+  type GroupName,
+  groupKey,
+  type LoadAnswer,
+  type Observation,
+  type Source,
+  type Tick,
+} from "../rules/types.ts";
+import type { FleetSource } from "./fleet.ts";
+
+/** So many queries are open at a time. */
+export const MAX_QUERIES = 20;
+
+/** Asks one query. Never rejects; what it resolves to once `signal` is aborted does not matter. */
+export type Ask = (query: string, signal: AbortSignal) => Promise<LoadAnswer>;
+
+export interface PromqlOptions {
+  readonly clock: Clock;
+  readonly fleet: FleetSource;
+  readonly config: () => ScalerConfig;
+  /** Opens what queries of one round go over. */
+  readonly connect: (prometheus: PrometheusConfig) => { readonly ask: Ask; close(): void };
+  /** Told at each tick of the load of each group that was asked for; null where it is not known. */
+  readonly onLoad?: (group: GroupName, load: number | null, tick: Tick) => void;
+}
+
+/** The fleet as a source whose groups have the loads that Prometheus answers. */
+export class PromqlSource implements Source {
+  readonly #options: PromqlOptions;
+  #round: Round | null = null;
+  /** for the queries of a round like the last one */
+  #neededMs = 0;
+
+  constructor(options: PromqlOptions) {
+    this.#options = options;
+  }
+
+  /** As long as one query may take, or as many of them need; at most half of poll_interval. */
+  leadMs(): number {
+    const { pollIntervalMs, prometheus, policies } = this.#options.config();
+    if (prometheus === null || !policies.some(({ load }) => load !== null)) return 0;
+    return Math.min(pollIntervalMs / 2, Math.max(prometheus.timeoutMs, this.#neededMs));
+  }
+
+  /** Begins to ask for the next tick. */
+  prepare(groupOf: Tick["groupOf"]): void {
+    this.stop();
+    const { clock, fleet, config, connect } = this.#options;
+    const { prometheus } = config();
+    if (prometheus === null || this.leadMs() === 0) return;
+    const queries = new Map<GroupKey, string>();
+    for (const { host, path, group, members } of fleet.groups()) {
+      const { policy } = groupOf({ host, path, group });
+      if (policy === null || policy.load === null || !policy.enabled) continue;
+      const labels = members.map(({ record }) => record.vm);
+      const variables = { host, path, group, members: labels };
+      queries.set(groupKey(variables), fillIn(policy.load.query, variables));
+    }
+    this.#round = new Round(queries, { clock, timeoutMs: prometheus.timeoutMs, ...connect(prometheus) });
+  }
+
+  async observe(tick: Tick): Promise<readonly Observation[]> {
+    const { fleet, config, onLoad } = this.#options;
+    const round = this.#round;
+    this.stop();
+    const observations = fleet.observeNow(tick);
+    if (round === null) return observations;
+    this.#neededMs = round.neededMs;
+    return observations.map((observation) => {
+      const load = round.answer(observation.key, config().pollIntervalMs);
+      if (load === null) return observation;
+      const answered = { ...observation, load };
+      onLoad?.(observation, knownLoad(answered), tick);
+      return answered;
+    });
+  }
+
+  /** Waits for no answer any more. */
+  stop(): void {
+    this.#round?.end();
+    this.#round = null;
+  }
+}
+
+interface RoundOptions {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly ask: Ask;
+  close(): void;
+}
+
+/** The queries of one tick. */
+class Round {
+  readonly #options: RoundOptions;
+  readonly #queries: ReadonlyMap<GroupKey, string>;
+  readonly #waiting: Iterator<[GroupKey, string]>;
+  readonly #answers = new Map<GroupKey, { readonly load: LoadAnswer; readonly atUs: number }>();
+  readonly #open = new Set<AbortController>();
+  readonly #beganUs: number;
+  /** for as many queries, with time to spare */
+  neededMs: number;
+  #hasEnded = false;
+
+  constructor(queries: ReadonlyMap<GroupKey, string>, options: RoundOptions) {
+    this.#options = options;
+    this.#queries = queries;
+    this.#waiting = queries.entries();
+    this.#beganUs = options.clock.nowUs();
+    this.neededMs = Math.ceil(queries.size / MAX_QUERIES) * options.timeoutMs;
+    const workers = Array.from({ length: Math.min(MAX_QUERIES, queries.size) }, () => this.#work());
+    void Promise.all(workers).then(() => {
+      if (!this.#hasEnded) this.neededMs = 2 * this.#ageMs(this.#beganUs);
+      this.end();
+    });
+  }
+
+  /** What is known of a group's load by now; null for one that was not asked for. */
+  answer(key: GroupKey, maxAgeMs: number): LoadAnswer | null {
+    if (!this.#queries.has(key)) return null;
+    const answer = this.#answers.get(key);
+    if (answer === undefined) {
+      const time = formatDuration(this.#ageMs(this.#beganUs));
+      return { outcome: "timeout", text: `no answer came in the ${time} before the evaluation` };
+    }
+    const ageMs = this.#ageMs(answer.atUs);
+    if (ageMs <= maxAgeMs) return answer.load;
+    return { outcome: "stale", text: `the answer came ${formatDuration(ageMs)} before the evaluation` };
+  }
+
+  end(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    for (const query of this.#open) query.abort();
+    this.#options.close();
+  }
+
+  /** Asks one query after the other until none waits. */
+  async #work(): Promise<void> {
+    const { clock, ask, timeoutMs } = this.#options;
+    for (let next = this.#waiting.next(); !next.done && !this.#hasEnded; next = this.#waiting.next()) {
+      const [key, query] = next.value;
+      const open = new AbortController();
+      this.#open.add(open);
+      const cancel = clock.after(timeoutMs, () => open.abort());
+      const answer = await ask(query, open.signal);
+      cancel();
+      this.#open.delete(open);
+      const timeout = { outcome: "timeout", text: `no answer within ${formatDuration(timeoutMs)}` } as const;
+      this.#answers.set(key, { load: open.signal.aborted ? timeout : answer, atUs: clock.nowUs() });
+    }
+  }
+
+  #ageMs(us: number): number {
+    return (this.#options.clock.nowUs() - us) / 1000;
+  }
+}
