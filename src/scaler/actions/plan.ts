@@ -1,7 +1,7 @@
 /** What a decision becomes: the unikernel to create, the one to destroy, or why not. */
 import { type CloneSettings, ID_PLACEHOLDER } from "../../config/clone.ts";
 import type { NewUnikernel, Policy, UnikernelInfo } from "../../wire/messages.ts";
-import { formatName, type Name, parseName, subscriptionPlace } from "../../wire/names.ts";
+import { formatName, macOf, type Name, parseName, subscriptionPlace } from "../../wire/names.ts";
 import type { OUTCOME_REASONS } from "./record.ts";
 
 type RefusalReason = (typeof OUTCOME_REASONS)["refused"][number];
@@ -40,10 +40,20 @@ export interface CreateQuestion {
   readonly digestBefore?: string;
 }
 
+/** A network device of a clone: what a load balancer may know it by. */
+export interface CloneBridge {
+  readonly device: string;
+  /** the host's */
+  readonly bridge: string;
+  readonly mac: string;
+}
+
 export type CreatePlan =
   | {
       readonly type: "create";
       readonly name: Name;
+      /** as albatrossd will make them */
+      readonly bridges: readonly CloneBridge[];
       readonly unikernel: Omit<NewUnikernel, "compressed">;
       readonly digest: string;
     }
@@ -71,6 +81,11 @@ export function planCreate(question: CreateQuestion): CreatePlan {
   return {
     type: "create",
     name,
+    bridges: bridges.map(({ unikernelDevice: device, hostDevice: bridge }) => ({
+      device,
+      bridge,
+      mac: macOf(fullName, device),
+    })),
     digest,
     unikernel: {
       typ: primary.typ,
@@ -93,7 +108,12 @@ export function planCreate(question: CreateQuestion): CreatePlan {
 }
 
 export type DestroyPlan =
-  | { readonly type: "destroy"; readonly name: Name; readonly identity: Identity }
+  | {
+      readonly type: "destroy";
+      readonly name: Name;
+      readonly identity: Identity;
+      readonly bridges: readonly CloneBridge[];
+    }
   /** it is gone already */
   | { readonly type: "done" }
   | Refusal;
@@ -117,7 +137,16 @@ export function planDestroy({
   const identity = identityOf(victim);
   if (before !== undefined && !isSame(identity, before))
     return refused("changed", `${formatName(name)} is another unikernel than the one that was to go`);
-  return { type: "destroy", name, identity };
+  return { type: "destroy", name, identity, bridges: bridgesOf(victim) };
+}
+
+/** Those of a clone that runs. */
+export function bridgesOf({ bridges }: Pick<UnikernelInfo, "bridges">): readonly CloneBridge[] {
+  return bridges.map(({ unikernelDevice, hostDevice, mac }) => ({
+    device: unikernelDevice,
+    bridge: hostDevice,
+    mac,
+  }));
 }
 
 export function identityOf({ startedMs, digest }: UnikernelInfo): Identity {

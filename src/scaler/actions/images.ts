@@ -1,0 +1,161 @@
+/** Images of primaries, kept by their digest, so that albatrossd is asked for each once. */
+import { createHash, randomUUID } from "node:crypto";
+import { constants } from "node:fs";
+import { chmod, type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { ActingClient, Image, Outcome } from "../../client/acting.ts";
+import type { Logger } from "../../log.ts";
+import { isErrno, plainMessage } from "../../systemError.ts";
+import type { Name } from "../../wire/names.ts";
+
+const FOLDER_MODE = 0o700;
+const FILE_MODE = 0o600;
+const BLOCK_BYTES = 64 * 1024;
+/** As file names too. */
+const DIGEST = /^[0-9a-f]{64}$/;
+/** What a process that was killed left behind. */
+const UNFINISHED = /^[0-9a-f]{64}\..*\.part$/;
+
+/** An image that was right when it was opened; `ActingClient.create` looks at each byte of it again. Whoever has it closes it. */
+export interface OpenImage {
+  readonly file: FileHandle;
+  readonly image: Image;
+}
+
+interface ImageWanted {
+  /** a unikernel that runs it */
+  readonly from: Name;
+  /** SHA-256 in hex */
+  readonly digest: string;
+  readonly maxBytes: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The folder of images. Nothing here throws or rejects. */
+export class ImageCache {
+  readonly #folder: string;
+  readonly #log: Logger;
+  /** tells the files that it has begun from what an earlier process has not finished */
+  readonly #process = randomUUID();
+  #fetches = 0;
+  /** digests of the files that may be there; null before the first look */
+  #kept: Set<string> | null = null;
+
+  /** Keeps its files in `folder`, which need not be there. No other process may use it. */
+  constructor(folder: string, log: Logger) {
+    this.#folder = folder;
+    this.#log = log;
+  }
+
+  /**
+   * An image of this digest, asked of albatrossd where no whole one is kept. Another digest than the wanted one says that
+   * the unikernel has been replaced: failure `changed`.
+   */
+  async open(wanted: ImageWanted, client: Pick<ActingClient, "get">): Promise<ImageOutcome> {
+    const { digest } = wanted;
+    if (!DIGEST.test(digest)) return failure("image", `${JSON.stringify(digest)} is no digest of an image`);
+    const kept = await this.#openKept(wanted);
+    return kept === null ? this.#fetch(wanted, client) : { type: "success", value: kept };
+  }
+
+  /** Deletes the images of other digests and, at the first call, what an earlier process has not finished. */
+  async keepOnly(digests: ReadonlySet<string>): Promise<void> {
+    try {
+      if (this.#kept === null) {
+        const names = await readdir(this.#folder).catch((error) => {
+          if (isErrno(error, "ENOENT")) return [];
+          throw error;
+        });
+        this.#kept = new Set(names.filter((name) => DIGEST.test(name)));
+        const isLeft = (name: string) => UNFINISHED.test(name) && !name.includes(this.#process);
+        for (const name of names.filter(isLeft)) await rm(join(this.#folder, name), { force: true });
+      }
+      for (const digest of [...this.#kept].filter((digest) => !digests.has(digest))) {
+        this.#kept.delete(digest);
+        await rm(join(this.#folder, digest), { force: true });
+        this.#log.info({ digest }, "image removed: no primary that acts runs it");
+      }
+    } catch (error) {
+      this.#log.warn({ folder: this.#folder, err: error }, "images that nothing needs cannot be removed");
+    }
+  }
+
+  /** A kept image that is what it should be; null for anything else that may be there. */
+  async #openKept({ digest, maxBytes }: ImageWanted): Promise<OpenImage | null> {
+    const path = join(this.#folder, digest);
+    let file: FileHandle | null = null;
+    try {
+      // neither through a link, nor waiting for who writes to a FIFO
+      file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      const stats = await file.stat();
+      const found = stats.isFile() && stats.size <= maxBytes ? await imageIn(file) : null;
+      if (found?.digest === digest) return { file, image: found };
+      this.#log.warn({ file: path }, "a kept image is not what it was, or too large: it is fetched again");
+    } catch (error) {
+      if (!isErrno(error, "ENOENT"))
+        this.#log.warn({ file: path, err: error }, "a kept image cannot be read: it is fetched again");
+    }
+    await file?.close().catch(() => undefined);
+    return null;
+  }
+
+  /** Asks albatrossd, and keeps what comes once all of it is on the disk. */
+  async #fetch({ from, digest, maxBytes, signal }: ImageWanted, client: Pick<ActingClient, "get">) {
+    const path = join(this.#folder, digest);
+    const unfinished = `${path}.${this.#process}-${this.#fetches++}.part`;
+    let file: FileHandle | null = null;
+    let isDone = false;
+    try {
+      await mkdir(this.#folder, { recursive: true, mode: FOLDER_MODE });
+      await chmod(this.#folder, FOLDER_MODE);
+      file = await open(unfinished, "wx+", FILE_MODE);
+      const fetched = await client.get(from, file, maxBytes, signal);
+      if (fetched.type !== "success") return fetched;
+      if (fetched.value.digest !== digest)
+        return failure("changed", `expected the image ${digest}, found ${fetched.value.digest}`);
+      await file.sync();
+      await rename(unfinished, path);
+      await this.#syncFolder();
+      this.#kept?.add(digest);
+      isDone = true;
+      return { type: "success" as const, value: { file, image: fetched.value } };
+    } catch (error) {
+      return failure("image", `the image cannot be kept in ${this.#folder}: ${plainMessage(error)}`);
+    } finally {
+      if (!isDone) {
+        await file?.close().catch(() => undefined);
+        await rm(unfinished, { force: true }).catch(() => undefined);
+      }
+    }
+  }
+
+  async #syncFolder(): Promise<void> {
+    const folder = await open(this.#folder, constants.O_RDONLY);
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  }
+}
+
+export type ImageOutcome =
+  | Outcome<OpenImage>
+  | { readonly type: "failure"; readonly reason: "changed"; readonly text: string };
+
+function failure<R extends string>(reason: R, text: string) {
+  return { type: "failure", reason, text } as const;
+}
+
+/** What a file holds, a block at a time. */
+async function imageIn(file: FileHandle): Promise<Image> {
+  const hash = createHash("sha256");
+  const block = Buffer.allocUnsafe(BLOCK_BYTES);
+  let bytes = 0;
+  for (;;) {
+    const { bytesRead } = await file.read(block, 0, BLOCK_BYTES, bytes);
+    if (bytesRead === 0) return { bytes, digest: hash.digest("hex") };
+    hash.update(block.subarray(0, bytesRead));
+    bytes += bytesRead;
+  }
+}
