@@ -1,6 +1,14 @@
-import type { Command, Header, InfoCommand, Message, UnikernelCommand } from "../wire/messages.ts";
+import type {
+  Command,
+  Header,
+  InfoCommand,
+  Message,
+  NamedPolicy,
+  Policy,
+  UnikernelCommand,
+} from "../wire/messages.ts";
 import { formatName, type Name, subscriptionCovers } from "../wire/names.ts";
-import { openImage, policyRefusal } from "./creation.ts";
+import { additionRefusal, openImage, policyRefusal } from "./creation.ts";
 import { failureReply, imageReply, policiesReply, successString, unikernelInfoReply } from "./messages.ts";
 import type { Config, InfoVersion, Scenario } from "./model.ts";
 import type { World } from "./world.ts";
@@ -25,11 +33,13 @@ export class Albatrossd {
   /** albatross-console has gone away from under it: it never connects again. */
   consoleLost = false;
   readonly #options: AlbatrossdOptions;
+  #policies: readonly NamedPolicy[];
   /** Names whose destroy has been answered and may be asked for once more. */
   readonly #destroyed = new Set<string>();
 
   constructor(options: AlbatrossdOptions) {
     this.#options = options;
+    this.#policies = options.scenario.policies;
   }
 
   /** Another process, which remembers nothing. */
@@ -44,9 +54,11 @@ export class Albatrossd {
       case "unikernel":
         return this.#unikernel(header, command, exits);
       case "policy":
-        return command.command === "info" ? this.#policyInfo(header) : notSimulated(header);
-      case "block":
+        if (command.command === "info") return this.#policyInfo(header);
+        if (command.command === "add") return this.#addPolicy(header, command.policy);
         return notSimulated(header);
+      case "block":
+        return command.command === "info" ? this.#blockInfo(header) : notSimulated(header);
       default:
         return failureReply(header, "unknown command");
     }
@@ -84,7 +96,7 @@ export class Albatrossd {
     const { name } = header;
     const world = change();
     const others = [...world.vms].filter((vm) => vm.fullName !== formatName(name));
-    const refusal = policyRefusal(name, config, scenario, others);
+    const refusal = policyRefusal(name, config, this.#policies, others);
     if (refusal !== null) return failureReply(header, refusal);
     // force-create looks no further before it destroys what runs.
     if (replaces) world.remove(name);
@@ -132,14 +144,36 @@ export class Albatrossd {
   }
 
   #policyInfo(header: Header): Message {
-    const policies = this.#options.scenario.policies
+    const policies = this.#policies
       .filter(({ name }) => covers(header.name, name))
       .map(({ name, policy }) => ({ name: relativeTo(header.name, name), policy }));
     return policiesReply(header, policies);
   }
+
+  #addPolicy(header: Header, policy: Policy): Message {
+    const { name } = header;
+    const refusal = additionRefusal(name, policy, this.#options.world().vms);
+    if (refusal !== null) return failureReply(header, refusal);
+    const others = this.#policies.filter((one) => formatName(one.name) !== formatName(name));
+    this.#policies = [...others, { name, policy }];
+    return successString(header, "added policy");
+  }
+
+  #blockInfo(header: Header): Message {
+    const { scenario, world } = this.#options;
+    const active = new Set([...world().vms].flatMap((vm) => vm.hostBlocks));
+    const blockDevices = scenario.blockDevices
+      .filter(({ name }) => subscriptionCovers(header.name, name))
+      .map(({ name, sizeMb }) => ({
+        name: relativeTo(header.name, name),
+        size: sizeMb,
+        active: active.has(formatName(name)),
+      }));
+    return { header, payload: { type: "success", result: "block_devices", blockDevices } };
+  }
 }
 
-/** The simulator's own words: it has unikernels to act on, and policies and block devices to look at. */
+/** The simulator's own words: it has unikernels to act on, policies to add, and block devices to look at. */
 function notSimulated(header: Header): Message {
   return failureReply(header, "this is a simulated host: it does not take this command");
 }

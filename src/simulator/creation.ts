@@ -1,5 +1,6 @@
 /** The checks that albatrossd 2.7.2 makes before it starts a unikernel, in its order and words. */
 import { inflateSync } from "node:zlib";
+import type { NamedPolicy, Policy } from "../wire/messages.ts";
 import { formatName, type Name, pathText, subscriptionCovers } from "../wire/names.ts";
 import { type Devices, inspectImage } from "./image.ts";
 import type { Config, Scenario } from "./model.ts";
@@ -12,14 +13,12 @@ const MAX_IMAGE_BYTES = 256 * 1_048_576;
 export function policyRefusal(
   name: Name,
   config: Config,
-  { policies }: Scenario,
+  policies: readonly NamedPolicy[],
   vms: Iterable<SimulatedVm>,
 ): string | null {
   const policy = policies.find((one) => pathText(one.name.path) === pathText(name.path))?.policy;
   if (policy === undefined) return null;
-  // Sub paths have policies of their own, and count here all the same.
-  const path = { path: name.path, label: null };
-  const counted = [...vms].filter((vm) => subscriptionCovers(path, vm.spec.name));
+  const counted = countedBy(name, vms);
   if (counted.length >= policy.unikernels)
     return `maximum amount of unikernels (${policy.unikernels}) reached`;
   const used = counted.reduce((sum, vm) => sum + vm.spec.memoryMb, 0);
@@ -29,6 +28,18 @@ export function policyRefusal(
   if (cpuids.length > 0) return `CPUids ${cpuids.join(", ")} are not allowed by policy`;
   const bridges = config.bridges.map(hostBridge).filter((bridge) => !policy.bridges.includes(bridge));
   return bridges.length > 0 ? `bridges ${bridges.join(", ")} not allowed by policy` : null;
+}
+
+/** Why so many run already at this path that the policy cannot be added, or null. (2.7.2's words for the rest are not known.) */
+export function additionRefusal(name: Name, policy: Policy, vms: Iterable<SimulatedVm>): string | null {
+  const running = countedBy(name, vms).length;
+  if (running <= policy.unikernels) return null;
+  return `unikernel would exceed running unikernel limit set by policy to ${policy.unikernels}, running ${running}`;
+}
+
+/** Sub paths have policies of their own, and count here all the same. */
+function countedBy({ path }: Name, vms: Iterable<SimulatedVm>): readonly SimulatedVm[] {
+  return [...vms].filter((vm) => subscriptionCovers({ path, label: null }, vm.spec.name));
 }
 
 /** What comes after the policy: the image uncompressed, why there is no start, or why that was albatrossd's end. */

@@ -1,5 +1,5 @@
 /** The ways a simulated host can misbehave. Where a fault says `slot`, null means every subscriber. */
-export type Fault = StatFault | VmmdFault;
+export type Fault = StatFault | VmmdFault | TlsFault;
 
 export type StatFault =
   /** Random bytes into the stream: sooner or later they read as an impossible length. */
@@ -29,6 +29,17 @@ export type StatFault =
   /** While it lasts another client takes the slot again as soon as it has lost it, or every `everyMs`. */
   | { readonly type: "rival"; readonly slot: string; readonly everyMs: number | null };
 
+/** These befall who connects to the TLS endpoint, where a host has one. */
+export type TlsFault =
+  /** While it lasts the handshake waits. */
+  | { readonly type: "tls_slow"; readonly everyMs: number }
+  /** While it lasts connections are taken and nothing is said. */
+  | { readonly type: "tls_no_reply" }
+  /** While it lasts connections are closed at once. */
+  | { readonly type: "tls_close" }
+  /** While it lasts the endpoint does not run: nobody listens. */
+  | { readonly type: "tls_gone" };
+
 export type VmmdFault =
   /** While it lasts albatrossd does not run: no socket. (Its VMs and albatross-stats carry on.) */
   | { readonly type: "vmmd_gone" }
@@ -47,6 +58,7 @@ export const COMMANDS = [
   "get",
   "info",
   "policy_info",
+  "policy_add",
   "other",
 ] as const;
 export type CommandKind = (typeof COMMANDS)[number];

@@ -4,7 +4,7 @@ import { encodeFrame, FrameReader } from "../wire/framing.ts";
 import { decodeMessage, encodeMessage, type Message } from "../wire/messages.ts";
 
 /** More than the images have that anybody tries here. */
-const MAX_COMMAND_BYTES = 256 * 1_048_576;
+export const MAX_COMMAND_BYTES = 256 * 1_048_576;
 
 /** A message as it goes over a socket, length prefix included. */
 export function frameOf(message: Message): Buffer {

@@ -8,6 +8,7 @@ import { describeFault, type Fault } from "./faults.ts";
 import { type EndFault, Misbehaviour } from "./misbehaviour.ts";
 import { type Scenario, type VmSpec, vmSpec } from "./model.ts";
 import { StatDaemon } from "./statDaemon.ts";
+import { TlsEndpoint, type TlsOptions } from "./tlsEndpoint.ts";
 import { type ReceivedRequest, VmmDaemon } from "./vmmDaemon.ts";
 import { World } from "./world.ts";
 
@@ -20,6 +21,8 @@ export interface SimulatedHostOptions {
   /** Where stat.sock and vmmd.sock are made; created if it does not exist. */
   readonly socketDir: string;
   readonly clock: Clock;
+  /** A TLS endpoint in front of the daemons, beside their sockets. */
+  readonly tls?: TlsOptions | undefined;
   /** Instead of the scenario's. */
   readonly seed?: number;
   /** One line for people about everything that happens. */
@@ -44,6 +47,7 @@ export class SimulatedHost {
   readonly #options: SimulatedHostOptions;
   readonly #stat: StatDaemon;
   readonly #vmmd: VmmDaemon;
+  readonly #tls: TlsEndpoint | null;
   readonly #misbehaviour: Misbehaviour;
   #world: World;
   #startedUs = 0;
@@ -55,14 +59,15 @@ export class SimulatedHost {
   readonly #timers = new Set<Cancel>();
 
   constructor(scenario: Scenario, options: SimulatedHostOptions) {
-    const { socketDir, clock } = options;
+    const { socketDir, clock, tls } = options;
     this.scenario = { ...scenario, seed: options.seed ?? scenario.seed };
     this.#options = options;
     this.#world = this.#newWorld();
     const statPath = join(socketDir, "stat.sock");
     this.#stat = new StatDaemon(statPath, { event: (text) => this.#say(text) });
+    const vmmdPath = join(socketDir, "vmmd.sock");
     this.#vmmd = new VmmDaemon({
-      path: join(socketDir, "vmmd.sock"),
+      path: vmmdPath,
       scenario: this.scenario,
       clock,
       world: () => this.#worldNow(),
@@ -70,9 +75,15 @@ export class SimulatedHost {
       onDeath: (why) => this.#albatrossdDies(why),
       onRequest: (request) => options.onRequest?.(request),
     });
+    const { policies } = this.scenario;
+    // no albatross-console is simulated: its service cannot be reached
+    const sockets = { stats: statPath, vmmd: vmmdPath, console: join(socketDir, "console.sock") };
+    const onEvent = (text: string) => this.#say(text);
+    this.#tls = tls === undefined ? null : new TlsEndpoint({ ...tls, policies, sockets, clock, onEvent });
     this.#misbehaviour = new Misbehaviour({
       stat: this.#stat,
       vmmd: this.#vmmd,
+      tls: this.#tls,
       statPath,
       clock,
       seed: this.scenario.seed,
@@ -89,9 +100,14 @@ export class SimulatedHost {
     return this.#stat.slots;
   }
 
-  /** Open connections on both sockets. */
+  /** Open connections on both sockets and to the TLS endpoint. */
   get connectionCount(): number {
-    return this.#stat.connectionCount + this.#vmmd.connectionCount;
+    return this.#stat.connectionCount + this.#vmmd.connectionCount + (this.#tls?.connectionCount ?? 0);
+  }
+
+  /** Where the TLS endpoint listens, `host:port`; null without one. */
+  get tlsAddress(): string | null {
+    return this.#tls?.address ?? null;
   }
 
   /** How often a path slot has met a unikernel of the same name, of which the real albatross-stats dies. */
@@ -104,15 +120,19 @@ export class SimulatedHost {
     return this.#vmmdCrashes;
   }
 
-  /** Listens on both sockets; the first tick comes one interval later. Throws when a socket is taken. */
+  /**
+   * Listens on both sockets, and at the TLS endpoint's address; the first tick comes one interval later. Throws when one of
+   * them is taken.
+   */
   async start(): Promise<void> {
     const { socketDir, clock } = this.#options;
     await mkdir(socketDir, { recursive: true });
-    await this.#stat.start();
     try {
+      await this.#stat.start();
       await this.#vmmd.start();
+      await this.#tls?.start();
     } catch (error) {
-      await this.#stat.stop();
+      await this.#stopListening();
       throw error;
     }
     this.#world = this.#newWorld();
@@ -129,7 +149,11 @@ export class SimulatedHost {
     for (const cancel of this.#timers) cancel();
     this.#timers.clear();
     await this.#misbehaviour.endAll();
-    await Promise.all([this.#stat.stop(), this.#vmmd.stop()]);
+    await this.#stopListening();
+  }
+
+  async #stopListening(): Promise<void> {
+    await Promise.all([this.#tls?.stop(), this.#stat.stop(), this.#vmmd.stop()]);
   }
 
   /** Starts a VM. Throws when its name is taken or invalid. */

@@ -7,15 +7,20 @@ import type { Fault } from "./faults.ts";
 import { bytesFrom } from "./random.ts";
 import { Rival } from "./rival.ts";
 import type { StatDaemon } from "./statDaemon.ts";
+import type { TlsEndpoint } from "./tlsEndpoint.ts";
 import type { SimulatedVm } from "./vm.ts";
 import type { VmmDaemon } from "./vmmDaemon.ts";
 
 /** Ends a fault that lasts. Calling it twice, or for a fault that was momentary, does nothing. */
 export type EndFault = () => Promise<void>;
 
+type Daemon = StatDaemon | VmmDaemon | TlsEndpoint;
+
 export interface MisbehaviourOptions {
   readonly stat: StatDaemon;
   readonly vmmd: VmmDaemon;
+  /** null: faults of it do nothing */
+  readonly tls: TlsEndpoint | null;
   readonly statPath: string;
   readonly clock: Clock;
   readonly seed: number;
@@ -28,7 +33,7 @@ export class Misbehaviour {
   /** VMs whose device names are spoilt; null is every VM. */
   readonly #spoilt = new Set<string | null>();
   /** How many faults keep a daemon away. */
-  readonly #away = new Map<StatDaemon | VmmDaemon, number>();
+  readonly #away = new Map<Daemon, number>();
   /** So that no two faults send the same random bytes. */
   #count = 0;
 
@@ -54,7 +59,7 @@ export class Misbehaviour {
 
   /** Does it and returns how to undo it, or null when there is nothing to undo. */
   async #bringAbout(fault: Fault): Promise<(() => void | Promise<void>) | null> {
-    const { stat, vmmd } = this.#options;
+    const { stat, vmmd, tls } = this.#options;
     switch (fault.type) {
       case "garbage":
         this.#write(fault.slot, this.#random(fault.bytes));
@@ -106,19 +111,36 @@ export class Misbehaviour {
         return () => {
           vmmd.albatrossd.consoleLost = false;
         };
+      case "tls_slow":
+        return this.#hinderHandshakes(fault.everyMs);
+      case "tls_no_reply":
+        return this.#hinderHandshakes("forever");
+      case "tls_close":
+        return this.#hinderHandshakes("close");
+      case "tls_gone":
+        return tls === null ? null : this.#takeAway(tls);
       default:
         return vmmd.lay(fault);
     }
   }
 
   /** A daemon that several faults keep away is back when the last of them ends. */
-  async #takeAway(daemon: StatDaemon | VmmDaemon): Promise<() => Promise<void>> {
+  async #takeAway(daemon: Daemon): Promise<() => Promise<void>> {
     this.#away.set(daemon, (this.#away.get(daemon) ?? 0) + 1);
     await daemon.stop();
     return async () => {
       const faults = (this.#away.get(daemon) ?? 1) - 1;
       this.#away.set(daemon, faults);
       if (faults === 0) await daemon.start();
+    };
+  }
+
+  #hinderHandshakes(how: TlsEndpoint["handshake"]): (() => void) | null {
+    const { tls } = this.#options;
+    if (tls === null) return null;
+    tls.handshake = how;
+    return () => {
+      tls.handshake = 0;
     };
   }
 

@@ -100,8 +100,7 @@ export class VmmDaemon {
       socket,
       ({ header, payload }) => {
         if (answered) return;
-        answered = true;
-        this.#answer(socket, header, payload.type === "command" ? payload.command : null);
+        answered = !this.#answer(socket, header, payload.type === "command" ? payload.command : null);
       },
       (error) => {
         const unread = {
@@ -122,7 +121,8 @@ export class VmmDaemon {
     return dies;
   }
 
-  #answer(socket: Socket, header: Header, command: Command | null): void {
+  /** Returns whether another command may follow on this connection: only once a policy has been added. */
+  #answer(socket: Socket, header: Header, command: Command | null): boolean {
     const name = formatName(header.name);
     const kind = kindOf(command);
     const before = this.#identity(header);
@@ -130,12 +130,14 @@ export class VmmDaemon {
     const fault = trap?.fault ?? null;
     const reaction = this.#react(header, command, fault);
     const answer = answerOf(fault, reaction);
+    const outcome = outcomeOf(reaction);
+    const keepsOpen = kind === "policy_add" && outcome.outcome === "success" && answer === "reply";
     this.#record({
       command: kind,
       name,
       sequence: String(header.sequence),
       ...(kind.endsWith("create") || kind === "restart" ? this.#identity(header) : before),
-      ...outcomeOf(reaction),
+      ...outcome,
       answer,
     });
     if (fault?.type === "vmmd_ignore_term") trap?.waiting.set(name, { socket, header });
@@ -143,7 +145,8 @@ export class VmmDaemon {
       this.#options.onDeath(deathOf(reaction) ?? `${kind} received, as the scenario has it`);
     else if (answer === "close") socket.destroy();
     else if (answer === "garbage") socket.end(this.#garbage());
-    else if (answer === "reply") this.#send(socket, reaction, fault);
+    else if (answer === "reply") this.#send(socket, reaction, fault, keepsOpen);
+    return keepsOpen;
   }
 
   /** What albatrossd makes of the command; null where a fault comes before that. */
@@ -153,18 +156,19 @@ export class VmmDaemon {
     return this.albatrossd.carryOut(header, command, fault?.type === "vmmd_exit");
   }
 
-  #send(socket: Socket, reaction: Reaction, fault: CommandFault | null): void {
+  #send(socket: Socket, reaction: Reaction, fault: CommandFault | null, keepsOpen = false): void {
     if (reaction === null || "death" in reaction) return;
     const frame = frameOf(reaction);
+    const sendLast = (bytes: Buffer) => (keepsOpen ? socket.write(bytes) : socket.end(bytes));
     if (fault?.type !== "vmmd_slow") {
-      socket.end(frame);
+      sendLast(frame);
       return;
     }
     const { everyMs, bytes } = fault;
     const pieceBytes = bytes ?? frame.length;
     const sendFrom = (at: number) => {
       const piece = frame.subarray(at, at + pieceBytes);
-      if (at + pieceBytes >= frame.length) socket.end(piece);
+      if (at + pieceBytes >= frame.length) sendLast(piece);
       else if (socket.write(piece)) wait(at + pieceBytes);
       else socket.once("drain", () => wait(at + pieceBytes));
     };
@@ -266,7 +270,8 @@ function outcomeOf(reaction: Reaction): Pick<ReceivedRequest, "outcome" | "text"
 }
 
 function kindOf(command: Command | null): CommandKind {
-  if (command?.class === "policy") return command.command === "info" ? "policy_info" : "other";
+  if (command?.class === "policy")
+    return command.command === "remove" ? "other" : (`policy_${command.command}` as const);
   if (command?.class !== "unikernel") return "other";
   return command.command.startsWith("old_info") ? "info" : (command.command as CommandKind);
 }

@@ -1,14 +1,14 @@
-import { createHash } from "node:crypto";
 import { deflateSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { simulatedImage } from "../../src/simulator/image.ts";
 import { type Config, NO_LIMIT, type Scenario } from "../../src/simulator/model.ts";
-import { encodeFrame, FrameReader } from "../../src/wire/framing.ts";
-import { decodeMessage, encodeMessage, type Message, type UnikernelInfo } from "../../src/wire/messages.ts";
-import { formatName, parseName, resolveName } from "../../src/wire/names.ts";
+import { encodeFrame } from "../../src/wire/framing.ts";
+import { encodeMessage } from "../../src/wire/messages.ts";
+import { parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { question } from "../support/simulated.ts";
 import { exchangeBytes, exchanges } from "../wire/support/vectors.ts";
+import { configOf, created, infoIn, messageIn, sorted, withOurDigests } from "./recordings.ts";
 import { Client, config, type Running, startHost } from "./support.ts";
 
 /** The policies and block devices of the host that was recorded. */
@@ -103,6 +103,8 @@ const PLAYS: Record<string, Play> = {
   "policy-info-root": { polUnikernels: 1 },
   "policy-info-path": {},
   "policy-info-missing": {},
+  "policy-add-low": { first: { ...FULL, "pol:sub:d": {} } },
+  "block-info-name": { first: { ":blk": block("data") } },
   "pol-cpu": { create: { cpuids: [1] } },
   "pol-cpu2": { create: { cpuids: [0, 1, 3] } },
   "pol-bridge": { create: bridge("back") },
@@ -148,8 +150,9 @@ const PLAYS: Record<string, Play> = {
 };
 
 const OTHER_POLICIES = "a host with other policies; policy-info-root is the same question";
-const WRITES = "the simulator has no commands that change policies or block devices, nor shows these";
-/** Why the others are not played. Those through the TLS endpoint wait for it. */
+const WRITES = "the simulator has no commands that remove policies or change block devices";
+const OTHER_BLOCKS = "a host with other block devices; block-info-name is the same question";
+/** Why the others are not played. Those through the TLS endpoint are tls.test.ts's. */
 const LEFT_OUT: Record<string, string> = {
   "get-0": "no reply was kept",
   "get-9": "zlib writes other bytes than decompress does; what they hold is tested below",
@@ -158,53 +161,21 @@ const LEFT_OUT: Record<string, string> = {
   "rt-get": "no reply was kept",
   "client-get": "no reply was kept",
   "client-policy": OTHER_POLICIES,
-  "policy-add": WRITES,
+  "policy-add": "it leaves the connection open: below",
   "policy-remove": WRITES,
   "policy-remove-missing": WRITES,
-  "policy-add-low": WRITES,
-  "block-info-root": WRITES,
+  "block-info-root": OTHER_BLOCKS,
   "block-add": WRITES,
   "block-add-over": WRITES,
   "block-add-root": WRITES,
-  "block-info-after": WRITES,
-  "block-info-name": WRITES,
-  "client-block": WRITES,
+  "block-info-after": OTHER_BLOCKS,
+  "client-block": OTHER_BLOCKS,
 };
 
 const recorded = exchanges.filter(({ name }) => !name.startsWith("tls-"));
 const infos = recorded.filter(
   ({ name, s2c }) => s2c && infoIn(messageIn(exchangeBytes(name, "s2c"))) !== null,
 );
-
-/** The only message, the length prefix apart. */
-function messageIn(bytes: Buffer): Message | null {
-  let message: Message | null = null;
-  // The image of a reply was cut out: it is no whole frame.
-  new FrameReader(1 << 20).push(bytes, (frame) => {
-    message = decodeMessage(Buffer.from(frame));
-  });
-  return message;
-}
-
-function infoIn(message: Message | null) {
-  const payload = message?.payload;
-  if (payload?.type !== "success" || !("unikernels" in payload)) return null;
-  return payload.unikernels.map(({ name, info }) => ({ name: resolvedTo(message, name), info }));
-}
-
-function resolvedTo(message: Message | null, name: ReturnType<typeof parseName>) {
-  const query = message?.header.name ?? name;
-  return formatName(query.label === null ? resolveName(query, name) : name);
-}
-
-async function created(vmmdPath: string, vms: Record<string, Partial<Config>>): Promise<void> {
-  for (const [name, given] of Object.entries(vms)) {
-    const command = { class: "unikernel", command: "create", config: config(given) } as const;
-    const client = new Client(vmmdPath).send(question(parseName(name), 0, command));
-    await client.end();
-    expect(client.messages).toMatchObject([{ payload: { type: "success", string: "created unikernel" } }]);
-  }
-}
 
 /** The request as it was recorded, or as it must have been. */
 function requestOf(name: string, { create, force }: Play): Buffer {
@@ -264,43 +235,20 @@ describe("albatrossd's recorded replies are the simulator's", () => {
     else expect(reply).toEqual(encodeFrame(encodeMessage(withOurDigests(bytes))));
   });
 
+  test("policy-add, after which the connection takes one more command", async () => {
+    const running = await startHost({ ...host(), policies: [] });
+    const client = new Client(running.vmmdPath);
+    client.socket.write(exchangeBytes("policy-add", "c2s"));
+    await client.count(1);
+    expect(client.bytes).toEqual(exchangeBytes("policy-add", "s2c"));
+    client.bytes = Buffer.alloc(0);
+    client.socket.write(exchangeBytes("policy-info-path", "c2s"));
+    await client.end();
+    expect(client.bytes).toEqual(exchangeBytes("policy-info-path", "s2c"));
+  });
+
   test("none is forgotten", () => {
     const named = [...Object.keys(PLAYS), ...infos.map(({ name }) => name), ...Object.keys(LEFT_OUT)];
     expect(named.sort()).toEqual(recorded.map(({ name }) => name).sort());
   });
 });
-
-/** What a unikernel was created with that is listed so. */
-function configOf({ blockDevices, bridges, digest: _, startedMs: __, ...info }: UnikernelInfo): Config {
-  return config({
-    ...info,
-    blockDevices: blockDevices.map((device) => ({
-      name: device.unikernelDevice,
-      device: device.hostDevice,
-      sectorSize: device.sectorSize,
-    })),
-    bridges: bridges.map(({ unikernelDevice: name, hostDevice, mac }) => ({
-      name,
-      bridge: hostDevice,
-      // what albatrossd makes of names is not given to it
-      mac: mac.startsWith("00:80:41") && mac !== SAME_MAC ? null : mac,
-    })),
-  });
-}
-/** Of :src, given to its clone. */
-const SAME_MAC = "00:80:41:68:68:f5";
-
-function withOurDigests(bytes: Buffer): Message {
-  const message = messageIn(bytes);
-  if (message?.payload.type !== "success" || !("unikernels" in message.payload)) throw new Error("no info");
-  const unikernels = message.payload.unikernels.map(({ name, info }) => {
-    const digest = new Uint8Array(createHash("sha256").update(configOf(info).image).digest());
-    return { name, info: { ...info, digest } };
-  });
-  return { header: message.header, payload: { ...message.payload, unikernels } };
-}
-
-/** albatrossd lists in an order of its own. */
-function sorted(message: Message | null) {
-  return infoIn(message)?.sort((a, b) => (a.name < b.name ? -1 : 1));
-}

@@ -35,6 +35,8 @@ export interface Running {
   readonly dir: string;
   readonly statPath: string;
   readonly vmmdPath: string;
+  /** What clients of its TLS endpoint need, where it has one. */
+  readonly tlsFolder: string;
   readonly events: string[];
   readonly requests: ReceivedRequest[];
 }
@@ -65,20 +67,24 @@ export function config(given: Partial<Config> = {}): Config {
 export async function startHost(
   scenario: Partial<Scenario> = {},
   clock: FakeClock = new FakeClock(),
+  hasTls = false,
 ): Promise<Running> {
   const dir = await socketDir();
+  const tlsFolder = join(dir, "tls");
+  const tls = { address: { host: "127.0.0.1", port: 0 }, folder: tlsFolder };
   const events: string[] = [];
   const requests: ReceivedRequest[] = [];
   const host = new SimulatedHost(scenarioOf({ intervalMs: 1_000, ...scenario }), {
     socketDir: dir,
     clock,
+    tls: hasTls ? tls : undefined,
     onEvent: (text) => events.push(text),
     onRequest: (request) => requests.push(request),
   });
   await host.start();
   onTestFinished(() => host.stop());
   const paths = { statPath: join(dir, "stat.sock"), vmmdPath: join(dir, "vmmd.sock") };
-  return { host, clock, dir, ...paths, events, requests };
+  return { host, clock, dir, ...paths, tlsFolder, events, requests };
 }
 
 /** A plain client of one of the daemons: what it hears, and a way to wait for it. */
@@ -90,13 +96,18 @@ export class Client {
   /** Why the stream could not be read any further. */
   damage: unknown = null;
   closed = false;
+  /** What went wrong with the connection, by its code. */
+  error: string | null = null;
   readonly #reader = new FrameReader(MAX_FRAME_BYTES);
   #waiters: (() => void)[] = [];
 
-  constructor(path: string) {
-    this.socket = connect(path);
+  /** To a daemon's socket, or over a connection that begins. */
+  constructor(path: string | Socket) {
+    this.socket = typeof path === "string" ? connect(path) : path;
     this.socket.on("data", (chunk: Buffer) => this.#take(chunk));
-    this.socket.on("error", () => undefined); // `close` follows
+    this.socket.on("error", (error: NodeJS.ErrnoException) => {
+      this.error = error.code ?? error.message; // `close` follows
+    });
     this.socket.on("close", () => {
       this.closed = true;
       this.#wake();

@@ -191,7 +191,7 @@ describe("vmmd.sock", () => {
 
   test.each([
     { class: "policy", command: "remove" },
-    { class: "block", command: "info" },
+    { class: "block", command: "remove" },
   ] as const)("says of $class $command that it is not simulated", async (command) => {
     const { vmmdPath } = await startHost();
     const reply = await ask(vmmdPath, question(parseName("user:"), 0, command));

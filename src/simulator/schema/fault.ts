@@ -41,6 +41,10 @@ const KEYS: Record<FaultType, readonly Exclude<keyof Keys, "type" | "for">[]> = 
   vmmd_fail: ["text", ...FILTER],
   vmmd_ignore_term: FILTER,
   vmmd_exit: FILTER,
+  tls_slow: ["every"],
+  tls_no_reply: [],
+  tls_close: [],
+  tls_gone: [],
 };
 
 const TYPES = Object.keys(KEYS) as FaultType[];
@@ -132,6 +136,8 @@ function faultOf(keys: Keys): Fault {
       return { type, everyMs: every ?? 1_000, bytes: bytes ?? null, ...filter };
     case "vmmd_fail":
       return { type, text: keys.text ?? CONSOLE_FAILED, ...filter };
+    case "tls_slow":
+      return { type, everyMs: every ?? 1_000 };
     case "vmmd_ignore_term":
     case "vmmd_exit":
       return { type, ...filter };

@@ -34,6 +34,7 @@ interface Wish {
   readonly command?: Command;
   /** the extension's bytes, right or wrong */
   readonly extension?: Buffer;
+  readonly isCritical?: boolean;
   readonly isCa?: boolean;
   readonly fromMs?: number;
   readonly untilMs?: number;
@@ -64,7 +65,7 @@ export async function make(commonName: string, wish: Wish = {}): Promise<Made> {
         ...(isCa ? [new BasicConstraintsExtension(true, undefined, true)] : []),
         ...(extension === undefined
           ? []
-          : [new Extension(CERTIFICATE_EXTENSION, false, new Uint8Array(extension))]),
+          : [new Extension(CERTIFICATE_EXTENSION, wish.isCritical ?? false, new Uint8Array(extension))]),
       ],
     },
     webcrypto,
