@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { Target, type TargetSink, type TargetSnapshot } from "../client/target.ts";
 import { type Clock, inTurns } from "../clock.ts";
 import { statePath } from "../config/load.ts";
-import type { Config } from "../config/sections.ts";
+import { type Config, routePrefixOf } from "../config/sections.ts";
 import type { TargetConfig } from "../config/target.ts";
 import { collectFamilies } from "../exporter/collect.ts";
 import { SelfMetrics } from "../exporter/selfMetrics.ts";
@@ -116,8 +116,10 @@ export class Exporter {
     this.#scaler.start();
     this.configRead();
     this.#ready = true;
+    const { web } = this.#config;
     for (const { url } of this.#listeners.addresses) {
-      this.#logging.log.info({ url: `${url}${this.#config.web.telemetryPath}` }, "serving metrics");
+      const metrics = `${url}${routePrefixOf(web)}${web.telemetryPath}`;
+      this.#logging.log.info({ url: metrics }, "serving metrics");
     }
   }
 

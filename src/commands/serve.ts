@@ -3,11 +3,13 @@ import { oneOf, type Reader, Refused } from "../config/fields.ts";
 import type { ServeFlags } from "../config/load.ts";
 import type { ListenAddress, LogConfig, WebConfig } from "../config/sections.ts";
 import {
+  externalUrl,
   LOG_FORMATS,
   LOG_LEVELS,
   listenAddress,
   listenProblems,
   maxRequests,
+  routePrefix,
   telemetryPath,
 } from "../config/sections.ts";
 import { untilSignal } from "../signals.ts";
@@ -47,6 +49,8 @@ interface ParsedFlags {
   readonly "config.file"?: string;
   readonly "web.listenAddress"?: readonly ListenAddress[];
   readonly "web.telemetryPath"?: string;
+  readonly "web.externalUrl"?: string;
+  readonly "web.routePrefix"?: string;
   readonly "web.maxRequests"?: number;
   readonly "web.disableExporterMetrics"?: true;
   readonly "web.config.file"?: string | true;
@@ -73,6 +77,16 @@ function addFlags(command: Command): Command {
       "--web.telemetry-path <path>",
       "path of the metrics, /metrics unless told otherwise",
       read(telemetryPath),
+    )
+    .option(
+      "--web.external-url <url>",
+      "URL under which it is reached through a proxy; its path is the default of --web.route-prefix",
+      read(externalUrl),
+    )
+    .option(
+      "--web.route-prefix <path>",
+      "path below which all is served, / where a proxy takes the prefix away",
+      read(routePrefix),
     )
     .option("--web.max-requests <count>", "scrapes served at once, 0 for no limit", requests)
     .option("--web.disable-exporter-metrics", "leave out the metrics about the exporter's own process")
@@ -109,6 +123,8 @@ function serveFlags(program: Command, serve: Command): ServeFlags {
     web: withoutUndefined<WebConfig>({
       listenAddresses: flags["web.listenAddress"],
       telemetryPath: flags["web.telemetryPath"],
+      externalUrl: flags["web.externalUrl"],
+      routePrefix: flags["web.routePrefix"],
       maxRequests: flags["web.maxRequests"],
       disableExporterMetrics: flags["web.disableExporterMetrics"],
     }),

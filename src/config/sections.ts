@@ -93,6 +93,35 @@ export const telemetryPath: Reader<string> = (value) => {
   return value;
 };
 
+/** Without a slash at its end; empty for the root. */
+export const routePrefix: Reader<string> = (value) => {
+  const bare = typeof value === "string" ? value.replace(/^\/+|\/+$/g, "") : null;
+  if (bare === "") return "";
+  if (bare === null || !/^(?:(?:\/|^)(?!\.{1,2}(?:\/|$))[\w.~%-]+)+$/.test(bare))
+    return new Refused(
+      "a path such as /albatross, of letters, digits and ._~%-/, without . or .. as a step; / for none",
+    );
+  return `/${bare}`;
+};
+
+/** Without a slash at its end. */
+export const externalUrl: Reader<string> = (value) => {
+  const allowed = "a URL such as https://monitoring.example.org/albatross, without user, query and fragment";
+  if (typeof value !== "string" || !/^https?:\/\//i.test(value) || !URL.canParse(value))
+    return new Refused(allowed);
+  const { username, password, search, hash, origin, pathname } = new URL(value);
+  if (username || password || search || hash)
+    return new Refused(allowed, "it has a user, a query or a fragment");
+  const prefix = routePrefix(pathname);
+  return prefix instanceof Refused ? new Refused(allowed) : origin + prefix;
+};
+
+/** Below which path all is served, empty for the root: as Prometheus has it, by default the path of the external URL. */
+export function routePrefixOf({ routePrefix, externalUrl }: WebConfig): string {
+  if (routePrefix !== null) return routePrefix;
+  return externalUrl === null ? "" : new URL(externalUrl).pathname.replace(/\/$/, "");
+}
+
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export const LOG_FORMATS = ["logfmt", "json"] as const;
 
@@ -136,6 +165,10 @@ const webKeys = {
     { host: null, port: 10_042 },
   ]),
   telemetryPath: key("telemetry_path", telemetryPath, "/metrics"),
+  /** under which people reach it through a proxy; null where that is as it listens */
+  externalUrl: key<string | null>("external_url", externalUrl, null),
+  /** null is the path of the external URL */
+  routePrefix: key<string | null>("route_prefix", routePrefix, null),
   /** scrapes at once; 0 is no limit */
   maxRequests: key("max_requests", maxRequests, 40),
   writeTimeoutMs: key("write_timeout", duration({ min: 100 }), 30_000),

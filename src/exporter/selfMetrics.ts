@@ -67,7 +67,7 @@ export const selfRows = {
   },
   responsesCut: {
     name: "albatross_exporter_responses_cut_total",
-    help: "Responses cut because their client did not take them within `web.write_timeout` (Prometheus' scrape timeout if shorter), or asked for too much at once on one connection; `route` is `/metrics` wherever the metrics are, `other` where there is nothing.",
+    help: "Responses cut because their client did not take them within `web.write_timeout` (Prometheus' scrape timeout if shorter), or asked for too much at once on one connection; `route` is `/metrics` wherever the metrics are, `/groups` for the page of a group, `other` where there is nothing.",
     labels: ["route"],
     unit: "responses",
     runtime: true,

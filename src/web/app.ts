@@ -1,7 +1,7 @@
 import express from "express";
 import type { TargetSnapshot } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
-import type { Config, WebConfig } from "../config/sections.ts";
+import { type Config, routePrefixOf, type WebConfig } from "../config/sections.ts";
 import type { SelfMetrics } from "../exporter/selfMetrics.ts";
 import type { Family } from "../exposition/family.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
@@ -11,12 +11,13 @@ import type { Broadcast } from "../trace/broadcast.ts";
 import type { TraceMessage } from "../trace/lines.ts";
 import type { BuildInfo } from "../version.ts";
 import { apiRouter } from "./api.ts";
+import { groupPage } from "./groupPage.ts";
 import { groupsQuery } from "./groups.ts";
-import { CONTENT_SECURITY_POLICY, html, notFoundPage } from "./html.ts";
+import { CONTENT_SECURITY_POLICY, html, notFoundPage, rootFrom } from "./html.ts";
 import { metricsHandler } from "./metrics.ts";
 import { landingPage } from "./page.ts";
 import { send, sendError, sendText } from "./responses.ts";
-import { Deadline, ROUTE_LABELS } from "./routes.ts";
+import { Deadline, ROUTE_LABELS, withoutPrefix } from "./routes.ts";
 
 /** When the configuration was last read, and why it was refused then. */
 export interface LastReload {
@@ -56,12 +57,26 @@ export function createApp(deps: WebDeps): express.Express {
   app.enable("strict routing");
   app.set("query parser", "simple");
   for (const route of ROUTE_LABELS) deps.metrics.responsesCut(route, 0);
+  // Within, all is as without a prefix; a reload of the configuration may change it.
   app.use((request, response, next) => {
+    const prefix = routePrefixOf(deps.config().web);
+    const below = withoutPrefix(request.url, prefix);
+    response.locals["isOutside"] = below === null;
+    request.url = below ?? request.url;
     response.locals["deadline"] = new Deadline(deps, request, response);
     response.set(COMMON_HEADERS);
     next();
   });
   app.use(readOnly);
+  app.use((request, response, next) => {
+    if (response.locals["isOutside"] !== true) return next();
+    const prefix = routePrefixOf(deps.config().web);
+    const query = request.url.slice(request.path.length);
+    if (request.path === "/") redirect(response, `.${prefix}/${query}`);
+    else if (request.path === prefix)
+      redirect(response, `./${prefix.slice(prefix.lastIndexOf("/") + 1)}/${query}`);
+    else notFound(request, response, deps.config().web);
+  });
   // a reload of the configuration may change it
   app.use((request, response, next) =>
     request.path === deps.config().web.telemetryPath ? metrics(request, response, next) : next(),
@@ -75,6 +90,15 @@ export function createApp(deps: WebDeps): express.Express {
   app.get("/", ({ query }, response) =>
     send(response, 200, PAGE_TYPE, landingPage(deps, groupsQuery(query)).text),
   );
+  app.get("/groups/:host/:name", ({ params }, response) => {
+    const found = groupPage(deps, params.host, params.name);
+    const nothing = () =>
+      notFoundPage(
+        "../../",
+        html`No group <code>${params.name}</code> on <code>${params.host}</code> is known.`,
+      );
+    send(response, found === null ? 404 : 200, PAGE_TYPE, (found ?? nothing()).text);
+  });
   app.use((request, response) => notFound(request, response, deps.config().web));
   const onError: express.ErrorRequestHandler = (error, { path }, response, _next) => {
     deps.log.error({ err: error, path }, "request failed");
@@ -101,16 +125,25 @@ const readOnly: express.RequestHandler = (request, response, next) => {
   else sendText(response, 405, text);
 };
 
-function notFound(request: express.Request, response: express.Response, { telemetryPath }: WebConfig): void {
+/** A relative one, which is right behind any proxy. */
+function redirect(response: express.Response, location: string): void {
+  response.setHeader("Location", location);
+  sendText(response, 302, `It is at ${location}.`);
+}
+
+function notFound(request: express.Request, response: express.Response, web: WebConfig): void {
   const { path } = request;
-  const words = `There is nothing at ${path}. The metrics are at ${telemetryPath}, links to all else at /.`;
+  const prefix = routePrefixOf(web);
+  const base = web.externalUrl ?? prefix;
+  const words = `There is nothing at ${path}. The metrics are at ${base}${web.telemetryPath}, links to all else at ${base}/.`;
+  const root = rootFrom(path) + (response.locals["isOutside"] === true ? `${prefix.slice(1)}/` : "");
   if (isApi(path)) sendError(response, 404, "not_found", `there is no ${path}`);
   else if (request.accepts(["text/plain", "text/html"]) === "text/html")
     send(
       response,
       404,
       PAGE_TYPE,
-      notFoundPage(path, html`<code>${path}</code> is not a page of this exporter.`).text,
+      notFoundPage(root, html`<code>${path}</code> is not a page of this exporter.`).text,
     );
   else sendText(response, 404, words);
 }

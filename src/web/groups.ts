@@ -1,6 +1,6 @@
 import { HISTORY_GROUPS, type HistoryPoint } from "../scaler/report/history.ts";
 import { clonesOf } from "../scaler/report/words.ts";
-import type { Evaluation, GroupName, HoldReason, Scale } from "../scaler/rules/types.ts";
+import type { Evaluation, GroupName, GroupPolicy, HoldReason, Scale } from "../scaler/rules/types.ts";
 import type { WebDeps } from "./app.ts";
 import { age, counted, type Html, html, type Mood, NOTHING, pill } from "./html.ts";
 
@@ -58,13 +58,16 @@ const HOLDS: Readonly<Record<HoldReason, Told>> = {
   normal: ["good", "normal"],
 };
 
-/** A decision that nobody has carried out yet comes first in what is said: it is what there is to do. */
-export function standing({ decision, state, observation }: Evaluation, mode: string): Standing {
+/**
+ * A decision that nobody has carried out yet comes first in what is said: it is what there is to do. It is carried out
+ * where both the scaler's mode and the policy's are `execute`.
+ */
+export function standing({ decision, state, observation, policy }: Evaluation, mode: string): Standing {
   const asked: Scale | null = decision.decision === "hold" ? state.outstanding : decision;
   if (asked !== null) {
     const act = `${asked.decision === "scale_up" ? "create" : "remove"} ${clonesOf(asked)}`;
     const todo =
-      mode === "dry_run"
+      mode === "dry_run" || policy?.mode === "dry_run"
         ? `${act[0]?.toUpperCase()}${act.slice(1)} on ${observation.host} by hand: in dry run a decision is not carried out.`
         : null;
     return { mood: "act", words: act, todo, rank: RANKS.act };
@@ -175,7 +178,7 @@ function groupRow(scaler: WebDeps["scaler"], { evaluation, standing }: Standings
   return html`<li class="card group" id="${href}">
 <div><h3><a href="${href}">${fullName(observation)}</a></h3><div class="soft small">on ${observation.host}</div></div>
 ${line}
-<div><span class="figure">${percent(averages.fresh)}</span> <span class="soft small">CPU</span></div>
+<div><span class="figure">${percent(averages.fresh)}</span> <span class="soft small">${measure(policy)}</span></div>
 ${figures}
 <div>${pill(standing.mood, standing.words)}<p class="small">${why}</p></div>
 </li>
@@ -185,6 +188,11 @@ ${figures}
 /** `91 %`; `–` where nothing is measured. */
 export function percent(value: number | null): string {
   return value === null ? "–" : `${value.toFixed(value < 10 ? 1 : 0)} %`;
+}
+
+/** What a group's average is of. */
+export function measure(policy: GroupPolicy | null): string {
+  return policy?.load ? "of capacity" : "CPU";
 }
 
 export interface Limits {
@@ -199,7 +207,7 @@ export function lineWords(points: readonly HistoryPoint[], limits: Limits): stri
   const last = points.at(-1)?.percent ?? null;
   const span = age(points[0]?.agoMs ?? 0);
   const range = `${percent(Math.min(...measured))} to ${percent(Math.max(...measured))}`;
-  return `Average CPU of the last ${span}: now ${percent(last)}, before ${range}; thresholds ${limits.scaleDownThresholdPercent} % and ${limits.scaleUpThresholdPercent} %`;
+  return `Average of the last ${span}: now ${percent(last)}, before ${range}; thresholds ${limits.scaleDownThresholdPercent} % and ${limits.scaleUpThresholdPercent} %`;
 }
 
 const SMALL = { width: 120, height: 40 };
@@ -217,7 +225,7 @@ interface Size {
 
 /** From the oldest point at the left to now, from 0 % to the edge. */
 export function lineParts(points: readonly HistoryPoint[], limits: Limits, { width, height }: Size): Html {
-  const spanMs = Math.max(60_000, points[0]?.agoMs ?? 0);
+  const spanMs = spanOf(points);
   const top = topOf(points);
   const y = (value: number) => round(height * (1 - value / top));
   const x = (agoMs: number) => round(width * (1 - Math.max(0, agoMs) / spanMs));
@@ -230,6 +238,11 @@ export function lineParts(points: readonly HistoryPoint[], limits: Limits, { wid
     isDrawn = percent !== null;
   }
   return html`<rect class="back" width="${width}" height="${height}"/><rect class="above" width="${width}" height="${up}"/><rect class="below" y="${down}" width="${width}" height="${round(height - down)}"/><path class="limit up" d="M0 ${up}H${width}"/><path class="limit down" d="M0 ${down}H${width}"/><path class="measured" d="${path}"/>`;
+}
+
+/** From the left edge to now. */
+export function spanOf(points: readonly HistoryPoint[]): number {
+  return Math.max(60_000, points[0]?.agoMs ?? 0);
 }
 
 /** The percentage at the upper edge: with room above 100 %, and a load from PromQL may be more. */

@@ -104,6 +104,10 @@ svg { display: block; width: 100%; }
 .limit { stroke-width: 1; stroke-dasharray: 4 3; vector-effect: non-scaling-stroke; }
 .limit.up { stroke: var(--high); } .limit.down { stroke: var(--low); }
 .measured { fill: none; stroke: var(--text); stroke-width: 1.6; stroke-linejoin: round; stroke-linecap: round; vector-effect: non-scaling-stroke; }
+.chart text { font-size: .82rem; font-weight: 600; fill: currentColor; }
+.high { color: var(--high); } .low { color: var(--low); }
+.mark { stroke: var(--act); stroke-width: 1; stroke-dasharray: 2 4; }
+figure.card { margin: .75rem 0; }
 .bar { height: .5rem; border-radius: .25rem; max-width: 14rem; }
 .bar .full { fill: var(--link); } .bar .back { fill: var(--line); }
 .scale { display: flex; justify-content: space-between; }
@@ -239,14 +243,14 @@ ${footer}
   );
 }
 
-/** Where nothing is, at this path below the route prefix. */
-export function notFoundPage(path: string, why: Html): Html {
+/** Where nothing is, with the relative way to the front page. */
+export function notFoundPage(root: string, why: Html): Html {
   return frame(
     "Not found · albatross-exporter",
     html`<main>
 <h1>There is nothing here</h1>
 <p>${why}</p>
-<p><a href="${rootFrom(path)}">Start at the front page</a>, which links to all there is.</p>
+<p><a href="${root}">Start at the front page</a>, which links to all there is.</p>
 </main>`,
   );
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { RequestHandler } from "express";
 import type { Cancel, Clock } from "../clock.ts";
+import { routePrefixOf } from "../config/sections.ts";
 import type { SelfMetrics } from "../exporter/selfMetrics.ts";
 import type { Logger } from "../log.ts";
 import type { WebDeps } from "./app.ts";
@@ -32,10 +33,24 @@ export const ROUTES: readonly {
 ];
 
 const METRICS = "/metrics";
+const GROUPS = "/groups";
 const OTHER = "other";
 
-/** Values of the label `route`: `/metrics` wherever the metrics are, `other` where there is nothing. */
-export const ROUTE_LABELS: readonly string[] = ["/", METRICS, ...ROUTES.map(({ path }) => path), OTHER];
+/** Values of the label `route`: `/metrics` wherever they are, `/groups` for a group's page, `other` where there is nothing. */
+export const ROUTE_LABELS: readonly string[] = [
+  "/",
+  METRICS,
+  GROUPS,
+  ...ROUTES.map(({ path }) => path),
+  OTHER,
+];
+
+/** What a request below the route prefix is for, as if there were none; null where it is not below it. */
+export function withoutPrefix(url: string, prefix: string): string | null {
+  if (prefix === "") return url;
+  const path = url.replace(/^https?:\/\/[^/?]*/i, "");
+  return path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : null;
+}
 
 /** Prometheus says with this header how long it will wait, in seconds. */
 const SCRAPE_TIMEOUT_HEADER = "x-prometheus-scrape-timeout-seconds";
@@ -52,8 +67,13 @@ export interface CutDeps {
  */
 export function cutter({ log, metrics, config }: CutDeps, request: IncomingMessage): (why: string) => void {
   const [path = ""] = (request.url ?? "").split("?");
-  const known = path === config().web.telemetryPath ? METRICS : path;
-  const route = ROUTE_LABELS.includes(known) ? known : OTHER;
+  const { web } = config();
+  // on a connection of its own the prefix is still there
+  const routes = [path, withoutPrefix(path, routePrefixOf(web)) ?? path].map((known) => {
+    if (known.startsWith(`${GROUPS}/`)) return GROUPS;
+    return known === web.telemetryPath ? METRICS : known;
+  });
+  const route = routes.find((known) => ROUTE_LABELS.includes(known)) ?? OTHER;
   return (why) => {
     metrics.responsesCut(route, 1);
     log.warn({ client: request.socket.remoteAddress, route }, `response cut: ${why}`);

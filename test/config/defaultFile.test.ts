@@ -29,8 +29,11 @@ test("what it has commented out are defaults of a Linux machine", () => {
   });
 });
 
-/** The file with the example of a clone, too, whose keys have no defaults. */
-const withExamples = complete.replace(/^( {6})# (?=(?: {2})?[a-z_]+:)/gm, "$1");
+/** The file with the examples of a clone and of a proxy, too, whose keys have no defaults. */
+const withExamples = complete.replace(
+  /^( {6}(?=# {1,3}[a-z_]+:)| {2}(?=# (?:external_url|route_prefix):))# /gm,
+  "$1",
+);
 
 test("the example of a clone in config.yaml is right", () => {
   const file = withExamples.replace("policies: []", 'policies: [{ match: "*" }]');

@@ -113,15 +113,19 @@ export interface Answer {
 interface RequestOptions {
   readonly method?: string;
   readonly headers?: Record<string, string>;
+  /** of the request line, where it is not that of the URL */
+  readonly path?: string;
 }
 
 /** Opens a request and resolves with the response once its headers are there. The body is for the caller to read. */
 export function open(
   url: string,
-  { method = "GET", headers = {} }: RequestOptions = {},
+  { method = "GET", headers = {}, path }: RequestOptions = {},
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    httpRequest(url, { method, headers, agent: false }, resolve).once("error", reject).end();
+    httpRequest(url, { method, headers, agent: false, ...(path && { path }) }, resolve)
+      .once("error", reject)
+      .end();
   });
 }
 

@@ -1,8 +1,10 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { History } from "../../src/scaler/report/history.ts";
 import { explain } from "../../src/scaler/report/json.ts";
+import type { RecentDecision, RecentQuery } from "../../src/scaler/report/log.ts";
 import { type Evaluation, groupKey } from "../../src/scaler/rules/types.ts";
 import type { WebDeps } from "../../src/web/app.ts";
+import { record, SOLO5_INFO, snapshot } from "../exporter/records.ts";
 import { MINUTE, outstanding, run } from "../scaler/rules.ts";
 import { ask, type RunningWeb, readable, SCALER, startWeb } from "../support/web.ts";
 
@@ -105,7 +107,7 @@ describe("groups on the front page", () => {
     }
     const page = await frontPage(scalerOf([group("web", { members: { 0: 50 } })], history));
     expect(page).toContain(
-      'aria-label="Average CPU of the last 3 min: now 50 %, before 20 % to 95 %; thresholds 40 % and 90 %"',
+      'aria-label="Average of the last 3 min: now 50 %, before 20 % to 95 %; thresholds 40 % and 90 %"',
     );
     // 105 % is the upper edge
     expect(page).toContain('<path class="measured" d="M0 32.4h0L40 3.8L80 17.1L120 21"/>');
@@ -136,5 +138,103 @@ describe("of many groups", () => {
   test("a page leads to the next and the one before, and keeps what was looked for", async () => {
     const page = await frontPage(scalerOf(many), "?group=web&page=2");
     for (const number of [1, 3]) expect(page).toContain(`href="./?group=web&amp;page=${number}"`);
+  });
+});
+
+/** A fleet of what `MEMBERS` says. */
+const snapshotOfWeb = snapshot({
+  vms: [
+    record("h", "user", "web", { usagePercent: 95, info: { ...SOLO5_INFO, cpus: 2 } }),
+    record("h", "user", "web-clone-1", { usagePercent: 97 }),
+  ],
+});
+
+describe("the page of a group", () => {
+  const MEMBERS = { 0: 95, 1: 97 };
+  const busyGroup = () => group("web", { members: MEMBERS, policy: { maxClones: 1 }, state: BUSY });
+
+  async function groupAt(path: string, deps: Partial<WebDeps> = {}) {
+    const scaler = { ...scalerOf([busyGroup()]), ...deps.scaler };
+    web = await startWeb({ snapshot: () => snapshotOfWeb, ...deps, scaler });
+    const { status, body } = await ask(`${web.url}${path}`, { headers: { Accept: "text/html" } });
+    return { status, page: body.toString(), text: readable(body.toString()) };
+  }
+
+  test("tells its state and why, what to do, its members and their CPU, and its policy", async () => {
+    const { status, page, text } = await groupAt("/groups/h/user:web");
+    expect(status).toBe(200);
+    expect(page).toContain("<title>user:web on h · albatross-exporter</title>");
+    for (const words of [
+      "user:web on h busy at max_clones Too busy (an average of 96 %, above 90 %), but it has 1 clone and max_clones is 1.",
+      "What to do: Raise max_clones",
+      "96 % CPU on average 1 clone of 0 to 1",
+      "2 members VM Role State",
+      "web primary fresh 95 % 95 % 2 (cpuid 0, 2) 0 0 s ago web-clone-1 clone fresh 97 % 97 % – 0 0 s ago",
+      "Evaluations above, in a row 3 of 3",
+      "scale_up_threshold_percent 90 ",
+      "clone.max_image_bytes 64MiB",
+    ])
+      expect(text).toContain(words);
+  });
+
+  test("draws the line with its thresholds and marks what was decided, with the last 50 decisions", async () => {
+    const at = (secondsAgo: number, decision: string) => ({
+      ...{ host: "h", path: "user", group: "web", decision, reason: "overloaded", clones: 1 },
+      time: new Date(Date.parse("2026-01-01T00:00:00Z") - secondsAgo * 1000).toISOString(),
+      text: `Why <${decision}>.`,
+    });
+    const asked: RecentQuery[] = [];
+    const decisions = (query: RecentQuery) => {
+      asked.push(query);
+      return [at(15, "scale_up"), at(30, "hold"), at(90, "scale_down")] as unknown as RecentDecision[];
+    };
+    const { page, text } = await groupAt("/groups/h/user:web", {
+      scaler: { decisions } as unknown as WebDeps["scaler"],
+    });
+    expect(asked).toContainEqual({ limit: 50, host: "h", group: "user:web" });
+    // a minute is the least that a line shows
+    expect(
+      [...page.matchAll(/x="([^"]+)" y="12"[^>]*>(.)<title>(.*?)<.title>/g)].map((m) => m.slice(1)),
+    ).toEqual([["75.0%", "▲", "Why &lt;scale_up&gt;."]]);
+    expect(text).toContain("15 s ago scale up overloaded 1 Why <scale_up>.");
+    expect(text).toContain("30 s ago hold overloaded 1 Why <hold>.");
+  });
+
+  test.each([
+    "/groups/h/user:nobody",
+    "/groups/elsewhere/user:web",
+    "/groups/h/web",
+    "/groups/h/%3Cb%3E",
+    "/groups/h/:",
+  ])("%s is not found, and says so with a way back", async (path) => {
+    const { status, page, text } = await groupAt(path);
+    expect(status).toBe(404);
+    expect(text).toContain("There is nothing here");
+    expect(page).toContain('<a href="../../">');
+    expect(page).not.toContain("<b>");
+  });
+
+  test("is there before the first evaluation, and says so", async () => {
+    const { status, text } = await groupAt("/groups/h/user:web", {
+      scaler: { evaluations: [], explain: () => null } as unknown as WebDeps["scaler"],
+    });
+    expect([status, text]).toEqual([200, expect.stringContaining("not evaluated yet")]);
+    expect(text).toContain("web primary fresh 95 %");
+  });
+
+  test("is there for what was decided when no member is alive any more", async () => {
+    const last = {
+      time: "2025-12-31T23:59:00.000Z",
+      decision: "hold",
+      reason: "normal",
+      clones: 0,
+      text: "Why.",
+    };
+    const { status, text } = await groupAt("/groups/h/user:web", {
+      snapshot: () => snapshot({}),
+      scaler: { evaluations: [], decisions: () => [last] } as unknown as WebDeps["scaler"],
+    });
+    expect([status, text]).toEqual([200, expect.stringContaining("gone No member of it is alive.")]);
+    expect(text).toContain("60 s ago hold normal 0 Why.");
   });
 });

@@ -1,0 +1,190 @@
+import type { Group, GroupMember } from "../fleet/types.ts";
+import type { HistoryPoint } from "../scaler/report/history.ts";
+import type { RecentDecision } from "../scaler/report/log.ts";
+import type { Evaluation, GroupName } from "../scaler/rules/types.ts";
+import type { WebDeps } from "./app.ts";
+import {
+  fullName,
+  type Limits,
+  lineParts,
+  lineWords,
+  measure,
+  percent,
+  spanOf,
+  standing,
+  topOf,
+} from "./groups.ts";
+import { age, ago, counted, type Html, html, NOTHING, page, pill } from "./html.ts";
+
+/** Its newest decisions, changes of hold among them. */
+const DECISIONS_SHOWN = 50;
+
+/** A group by its address, `HOST` and `PATH:NAME`; null where it neither is nor was decided about. */
+export function groupPage(deps: WebDeps, host: string, name: string): Html | null {
+  const parts = /^(?:(.*):)?([^:]+)$/.exec(name.toLowerCase());
+  const wanted: GroupName = { host, path: parts?.[1] ?? "", group: parts?.[2] ?? "" };
+  const { scaler } = deps;
+  const isWanted = (one: GroupName) =>
+    one.group === wanted.group && one.path === wanted.path && one.host === host;
+  const group = deps.snapshot().groups().find(isWanted);
+  const evaluation = scaler.evaluations.find(({ observation }) => isWanted(observation));
+  const decisions = [...scaler.decisions({ limit: DECISIONS_SHOWN, host, group: fullName(wanted) })];
+  if (group === undefined && evaluation === undefined && decisions.length === 0) return null;
+  const nowMs = deps.clock.wallMs();
+  return page({
+    title: `${fullName(wanted)} on ${host} · albatross-exporter`,
+    root: "../../",
+    about: `Version ${deps.build.version}`,
+    content: html`<h2>${fullName(wanted)} <span class="soft">on ${host}</span></h2>
+${evaluation === undefined ? notEvaluated(group) : evaluated(deps, evaluation, decisions, nowMs)}
+${group === undefined ? NOTHING : membersSection(group, evaluation, nowMs)}
+${decisionsSection(decisions, nowMs)}
+${evaluation?.policy ? policySection(deps, evaluation) : NOTHING}`,
+    footer: html`<nav aria-label="Also here"><ul class="links small">
+<li><a href="../../">All groups and hosts</a></li>
+<li><a href="../../api/v1/decisions?${new URLSearchParams({ host, group: fullName(wanted) }).toString()}">Its decisions as JSON</a></li>
+</ul></nav>`,
+  });
+}
+
+function notEvaluated(group: Group | undefined): Html {
+  return group === undefined
+    ? html`<p>${pill("off", "gone")} No member of it is alive. What was decided about it stands below.</p>`
+    : html`<p>${pill("off", "not evaluated yet")} The scaler evaluates it at its next poll.</p>`;
+}
+
+/** How it stands and why, what to do, its figures, and the line of the last hour. */
+function evaluated(
+  { scaler }: WebDeps,
+  evaluation: Evaluation,
+  decisions: readonly RecentDecision[],
+  nowMs: number,
+): Html {
+  const { observation, policy, averages, clones } = evaluation;
+  const { mood, words, todo } = standing(evaluation, scaler.summary().mode);
+  const told = scaler.explain(observation);
+  const points = scaler.history(observation);
+  const bounds = policy === null ? "" : ` of ${policy.minClones} to ${policy.maxClones}`;
+  const desired =
+    told !== null && told.desired_clones !== clones ? html`, ${told.desired_clones} wanted` : NOTHING;
+  return html`<p>${pill(mood, words)} ${told?.text ?? ""}</p>
+${todo === null ? NOTHING : html`<p class="card concern ${mood}"><strong>What to do:</strong> ${todo}</p>`}
+<ul class="links">
+<li><span class="figure">${percent(averages.fresh)}</span> ${measure(policy)} on average</li>
+<li><span class="figure">${clones}</span> ${clones === 1 ? "clone" : "clones"}${bounds}${desired}</li>
+</ul>
+${policy === null || points === null ? NOTHING : chart(points, policy, decisions, nowMs)}`;
+}
+
+/** Its height in units; the width is a point for each of the hour's. */
+const CHART = { width: 240, height: 100 };
+
+/** The line with its scale, its thresholds' names, and marks where it was decided to grow and to shrink. */
+function chart(
+  points: readonly HistoryPoint[],
+  limits: Limits,
+  decisions: readonly RecentDecision[],
+  nowMs: number,
+): Html {
+  const spanMs = spanOf(points);
+  const top = topOf(points);
+  const y = (value: number) => `${(100 * (1 - value / top)).toFixed(1)}%`;
+  const marks = decisions.flatMap(({ decision, time, text }) => {
+    const agoMs = nowMs - Date.parse(time);
+    if (decision === "hold" || agoMs > spanMs) return [];
+    const x = `${(100 * (1 - agoMs / spanMs)).toFixed(1)}%`;
+    return html`<line class="mark" x1="${x}" x2="${x}" y1="16" y2="100%"/><text class="act" x="${x}" y="12" text-anchor="middle">${decision === "scale_up" ? "▲" : "▼"}<title>${text}</title></text>`;
+  });
+  const { scaleUpThresholdPercent: up, scaleDownThresholdPercent: down } = limits;
+  return html`<figure class="card">
+<svg class="chart" role="img" aria-label="${lineWords(points, limits)}"><svg viewBox="0 0 ${CHART.width} ${CHART.height}" preserveAspectRatio="none">${lineParts(points, limits, CHART)}</svg>${marks}<text class="high" x="6" y="${y(up)}" dy="-5">above ${up} %: scale up</text><text class="low" x="6" y="${y(down)}" dy="15">below ${down} %: scale down</text></svg>
+<figcaption class="scale soft small"><span>${age(spanMs)} ago</span><span>▲ scale up ▼ scale down</span><span>now</span></figcaption>
+</figure>`;
+}
+
+function membersSection(group: Group, evaluation: Evaluation | undefined, nowMs: number): Html {
+  const observed = new Map(evaluation?.observation.members.map((one) => [one.vm, one]));
+  const row = ({ record, role, state }: GroupMember) => {
+    const info = "info" in record ? record.info : null;
+    const seen = observed.get(record.vm);
+    const starved = seen?.starved ? html` ${pill("bad", "starved: its cores are full")}` : NOTHING;
+    const last = record.sample === null ? html`none yet` : ago(record.sample.arrivalWallMs, nowMs);
+    return html`<tr><th scope="row">${record.vm}</th><td data-label="Role">${role}</td><td data-label="State">${pill(MEMBER_MOODS[state], state)}${starved}</td><td data-label="CPU now">${bar(record.usagePercent)}</td><td data-label="CPU at the last evaluation">${percent(seen?.usagePercent ?? null)}</td><td data-label="CPUs">${info === null ? "–" : `${info.cpus}${info.cpuids === "" ? "" : ` (cpuid ${info.cpuids.replaceAll(",", ", ")})`}`}</td><td data-label="Restarts">${"restarts" in record ? record.restarts : 0}</td><td data-label="Last sample">${last}</td></tr>
+`;
+  };
+  return html`<section aria-labelledby="members">
+<h2 id="members">${counted(group.members.length, "member")}</h2>
+<div class="card"><table>
+<thead><tr><th>VM</th><th>Role</th><th>State</th><th>CPU now</th><th>At the last evaluation</th><th>CPUs</th><th>Restarts</th><th>Last sample</th></tr></thead>
+<tbody>
+${group.members.map(row)}</tbody>
+</table></div>
+</section>`;
+}
+
+const MEMBER_MOODS = { fresh: "good", warming: "watch", missing: "watch", silent: "bad" } as const;
+
+function bar(usage: number | null): Html {
+  if (usage === null) return html`–`;
+  return html`${percent(usage)}<svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true"><rect class="back" width="100" height="1"/><rect class="full" width="${usage.toFixed(1)}" height="1"/></svg>`;
+}
+
+function decisionsSection(decisions: readonly RecentDecision[], nowMs: number): Html {
+  const row = ({ time, decision, reason, clones, text }: RecentDecision) => {
+    const what =
+      decision === "hold" ? html`<span class="soft">hold</span>` : pill("act", decision.replace("_", " "));
+    return html`<tr><td data-label="When" class="when">${ago(Date.parse(time), nowMs)}</td><td data-label="Decision">${what} <span class="soft small">${reason}</span></td><td data-label="Clones">${clones}</td><td>${text}</td></tr>
+`;
+  };
+  return html`<section aria-labelledby="decisions">
+<h2 id="decisions">Last decisions</h2>
+${
+  decisions.length === 0
+    ? html`<p class="soft">None yet.</p>`
+    : html`<div class="card"><table>
+<thead><tr><th>When</th><th>Decision</th><th>Clones</th><th>Why</th></tr></thead>
+<tbody>
+${decisions.map(row)}</tbody>
+</table></div>`
+}
+</section>`;
+}
+
+/** What holds for it, and how far it is: counters, cooldowns, ids that rest. */
+function policySection({ scaler }: WebDeps, { observation, policy: limits }: Evaluation): Html {
+  const told = scaler.explain(observation);
+  if (limits === null || told === null || told.policy === null) return NOTHING;
+  const { policy } = told;
+  const list = (items: readonly (string | number)[]) => (items.length === 0 ? "none" : items.join(", "));
+  const free = (seconds: number) => (seconds > 0 ? age(seconds * 1000) : "free");
+  const facts: readonly (readonly [string, string | number])[] = [
+    ["Evaluations above, in a row", `${told.high_ticks} of ${limits.scaleUpTriggerTicks}`],
+    ["Evaluations below, in a row", `${told.low_ticks} of ${limits.scaleDownTriggerTicks}`],
+    ["Average for scaling up", percent(told.average_for_up_percent)],
+    ["Average for scaling down", percent(told.average_for_down_percent)],
+    ["Cooldown before scaling up", free(told.scale_up_cooldown_remaining_seconds)],
+    ["Cooldown before scaling down", free(told.scale_down_cooldown_remaining_seconds)],
+    ["Last scale decision", told.last_action ?? "none"],
+    ["Clones made here", list(told.made_here)],
+    ["Ids that rest", list(told.tombstones.map(({ clone_id }) => clone_id))],
+  ];
+  return html`<section aria-labelledby="counting">
+<h2 id="counting">Where it stands</h2>
+<dl class="card facts">
+${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`)}</dl>
+</section>
+<section aria-labelledby="policy">
+<h2 id="policy">Policy</h2>
+<dl class="card facts">
+${policyKeys(policy).map(([key, value]) => html`<div><dt><code>${key}</code></dt><dd>${String(value)}</dd></div>\n`)}</dl>
+</section>`;
+}
+
+/** The keys that say something, those of its sections below their names: `clone.memory`. */
+function policyKeys(section: object, path = ""): readonly (readonly [string, unknown])[] {
+  return Object.entries(section).flatMap(([key, value]) => {
+    if (value === null || value === undefined) return [];
+    if (Array.isArray(value)) return [[`${path}${key}`, value.join(" ")]];
+    return typeof value === "object" ? policyKeys(value, `${path}${key}.`) : [[`${path}${key}`, value]];
+  });
+}
