@@ -76,6 +76,7 @@ export class Exporter {
       fleet: observed,
       config: () => this.#config.scaler,
       connect: connectPrometheus,
+      onLoad: (group, load, { nowUs }) => this.#lines.load(group, load, nowUs),
     });
     this.#scaler = new Scaler({
       clock,

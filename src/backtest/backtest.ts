@@ -7,7 +7,7 @@ import { loadConfig } from "../config/load.ts";
 import type { ScalerConfig } from "../config/scaler.ts";
 import { isErrno } from "../systemError.ts";
 import { mergeTraces, TraceError, type TraceEvent, TraceSource } from "../trace/reader.ts";
-import { jsonOutput, type RunResult, tableOutput } from "./output.ts";
+import { jsonOutput, printable, type RunResult, tableOutput } from "./output.ts";
 import { PlotError, placeFor, writePlot } from "./plotFile.ts";
 import { Replay, type ReplayOptions } from "./replay.ts";
 import { SettingError, settingsOf, type Variant, variants } from "./variants.ts";
@@ -48,10 +48,11 @@ export async function runBacktest(flags: BacktestFlags, streams: Streams): Promi
     const output =
       whatIf === null
         ? replayed(flags, tried, streams, told)
-        : played({ ...flags, whatIf }, configured, streams);
+        : played({ ...flags, whatIf }, configured, streams, say);
     // standard output is the process' own and stays open
     await pipeline(output, streams.stdout, { end: false });
-    for (const { set, skippedTicks } of told) {
+    for (const { set, skippedTicks, withoutLoad } of told) {
+      sayWithoutLoad(withoutLoad, say);
       if (skippedTicks === 0) continue;
       const variant = ["", ...settingsOf(set)].join(" ");
       say(`${skippedTicks} ticks skipped at which no group had a member${variant}`);
@@ -65,6 +66,16 @@ export async function runBacktest(flags: BacktestFlags, streams: Streams): Promi
     say(error.message);
     return 1;
   }
+}
+
+const MOST_NAMED = 5;
+
+/** Groups whose policy asks for a load that nobody recorded are left out of the figures. */
+function sayWithoutLoad(groups: readonly string[], say: (text: string) => void): void {
+  if (groups.length === 0) return;
+  const more = groups.length > MOST_NAMED ? ` and ${groups.length - MOST_NAMED} more` : "";
+  const names = printable(groups.slice(0, MOST_NAMED).join(", "));
+  say(`left out while the trace has no answer of their load: ${names}${more}`);
 }
 
 interface Configurations {
@@ -119,6 +130,7 @@ async function* played(
   flags: BacktestFlags & { readonly whatIf: WhatIfFlags },
   { base, tried }: Configurations,
   streams: Streams,
+  say: (text: string) => void,
 ): AsyncGenerator<string> {
   const { plot } = flags.whatIf;
   // what is no place for it shows before the traces are read
@@ -129,6 +141,7 @@ async function* played(
     for (const event of events) whatIf.take(event);
   }
   whatIf.end();
+  sayWithoutLoad(whatIf.withoutLoad, say);
   if (file !== null) {
     const { drawPlot } = await import("./plot.ts");
     await writePlot(file, drawPlot(drawnGroups(whatIf, streams)));

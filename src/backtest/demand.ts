@@ -1,9 +1,11 @@
 /** What the groups of a trace needed, read from their members' samples. */
 import { Fleet } from "../fleet/fleet.ts";
 import type { Group } from "../fleet/types.ts";
+import { type GroupName, type GroupPolicy, groupKey } from "../scaler/rules/types.ts";
+import { asksForLoad } from "../scaler/sources/promql.ts";
 import type { TraceEvent } from "../trace/reader.ts";
 import type { Load } from "./player.ts";
-import { HostIntervals } from "./replay.ts";
+import { HostIntervals, RecordedLoads } from "./replay.ts";
 
 /** A group's load as it was recorded. */
 export interface RecordedLoad extends Load {
@@ -26,20 +28,31 @@ const FULL_PERCENT = 99;
 /** albatross-stats sends all VMs of a host one after the other; what follows later than this is the next round. */
 const ROUND_INTERVALS = 0.75;
 
+export interface HostDemandOptions {
+  readonly deathTimeoutMs: number;
+  /** by which a group's demand is CPU usage or the answer of a query */
+  readonly policyOf: (group: GroupName) => GroupPolicy | null;
+  readonly onStep: (step: DemandStep) => void;
+  /** told of groups whose policy asks for a load of which there is no answer yet */
+  readonly onWithoutLoad: (group: GroupName) => void;
+}
+
 /** The demand of one host's groups, step by step: a step is a round of samples, and ends with its last one. */
 export class HostDemand {
   readonly #fleet: Fleet;
   readonly #intervals = new HostIntervals();
-  readonly #onStep: (step: DemandStep) => void;
+  readonly #loads = new RecordedLoads();
+  readonly #options: HostDemandOptions;
   readonly #startMs: number;
   #nowMs: number;
   #roundMs: number | null = null;
   #lastMs = 0;
 
-  constructor(startMs: number, deathTimeoutMs: number, onStep: (step: DemandStep) => void) {
+  constructor(startMs: number, options: HostDemandOptions) {
     this.#startMs = startMs;
     this.#nowMs = startMs;
-    this.#onStep = onStep;
+    this.#options = options;
+    const { deathTimeoutMs } = options;
     const clock = {
       nowUs: () => this.#usAt(this.#nowMs),
       wallMs: () => this.#nowMs,
@@ -71,6 +84,9 @@ export class HostDemand {
       case "connection":
         if (event.up) this.#intervals.reconnected(event.host);
         break;
+      case "load":
+        this.#loads.take(event);
+        break;
       case "tick":
         break;
     }
@@ -83,8 +99,21 @@ export class HostDemand {
     this.#roundMs = null;
     const at = { nowUs: this.#usAt(this.#lastMs), wallMs: this.#lastMs };
     const groups = this.#fleet.snapshot({ staleAfterUs: () => Number.POSITIVE_INFINITY, at }).groups();
-    const loads = groups.flatMap((group) => loadOf(group, roundUs) ?? []);
-    this.#onStep({ untilMs: this.#lastMs, loads });
+    const loads = groups.flatMap((group) => this.#loadOf(group, roundUs) ?? []);
+    this.#options.onStep({ untilMs: this.#lastMs, loads });
+  }
+
+  /** Of a group that asks for its load what was answered, in the query's unit, as its members' capacity is then. */
+  #loadOf(group: Group, roundUs: number): RecordedLoad | null {
+    const policy = this.#options.policyOf(group);
+    if (!asksForLoad(policy)) return loadOf(group, roundUs);
+    const answer = this.#loads.at(groupKey(group), this.#lastMs);
+    if (answer === null) this.#options.onWithoutLoad(group);
+    if (answer?.outcome !== "ok") return null;
+    const { host, path, group: name } = group;
+    const { cloneIds, members } = heardIn(group, roundUs);
+    const cpus = policy.load.capacityPerMember;
+    return { host, path, group: name, demand: answer.value, capacity: members.length * cpus, cpus, cloneIds };
   }
 
   #usAt(timeMs: number): number {
@@ -92,11 +121,17 @@ export class HostDemand {
   }
 }
 
-/** By the members heard in a round; null while the primary is not measured: what its clones use then is not all. */
-function loadOf({ host, path, group, members }: Group, roundUs: number): RecordedLoad | null {
+function heardIn({ members }: Group, roundUs: number) {
   const heard = members.flatMap(({ record }) =>
     record.sample !== null && record.sample.arrivalUs >= roundUs ? [record] : [],
   );
+  return { members: heard, cloneIds: heard.flatMap(({ cloneId }) => (cloneId > 0 ? [cloneId] : [])) };
+}
+
+/** By the members heard in a round; null while the primary is not measured: what its clones use then is not all. */
+function loadOf(known: Group, roundUs: number): RecordedLoad | null {
+  const { host, path, group } = known;
+  const { members: heard, cloneIds } = heardIn(known, roundUs);
   const primary = heard.find(({ cloneId }) => cloneId === 0);
   if (primary === undefined || primary.usagePercent === null || primary.cpus === null) return null;
   let demand = 0;
@@ -108,6 +143,5 @@ function loadOf({ host, path, group, members }: Group, roundUs: number): Recorde
     demand += (cpus * (record.usagePercent ?? 0)) / 100;
     if (record.usagePercent === null || record.usagePercent < FULL_PERCENT) isFull = false;
   }
-  const cloneIds = heard.flatMap(({ cloneId }) => (cloneId > 0 ? [cloneId] : []));
   return { host, path, group, demand: isFull ? capacity : demand, capacity, cpus: primary.cpus, cloneIds };
 }

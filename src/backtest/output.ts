@@ -92,6 +92,8 @@ export interface RunResult extends Pick<Variant, "set"> {
   readonly ticks: number;
   /** at which no group had a member */
   readonly skippedTicks: number;
+  /** groups that were left out while the trace had no answer of their load: `h user:web` */
+  readonly withoutLoad: readonly string[];
   readonly evaluations: number;
   readonly summary: Summary;
 }

@@ -16,9 +16,9 @@ import {
 
 /** What a group had to carry for a while. */
 export interface Load extends GroupName {
-  /** CPUs that its members needed together */
+  /** CPUs that its members needed together or, where the policy asks for a load, that load */
   readonly demand: number;
-  /** CPUs of each member */
+  /** CPUs of each member or, then, its capacity_per_member */
   readonly cpus: number;
   /** ids of the clones that there were: those that a group begins with, at its first tick */
   readonly cloneIds: readonly number[];
@@ -31,10 +31,14 @@ export interface Change {
   readonly remove: readonly number[];
 }
 
+/** A group's demand is CPUs where it has no `load`. */
+type PlayedSettings = Pick<GroupPolicy, "scaleUpThresholdPercent" | "warmupPeriodMs"> &
+  Partial<Pick<GroupPolicy, "load">>;
+
 /** What is played. */
 export interface Decider {
   readonly pollIntervalMs: number;
-  settingsOf(name: GroupName): Pick<GroupPolicy, "scaleUpThresholdPercent" | "warmupPeriodMs">;
+  settingsOf(name: GroupName): PlayedSettings;
   /** At this monotonic time, the groups of one host. */
   decide(observations: readonly Observation[], nowUs: number): readonly Change[];
 }
@@ -182,7 +186,7 @@ class PlayedGroup {
   readonly meter = new Meter();
   readonly #key: GroupKey;
   readonly #name: GroupName;
-  readonly #settings: ReturnType<Decider["settingsOf"]>;
+  readonly #settings: PlayedSettings;
   #cpus = 1;
   /** before its first tick it has the clones that there were */
   #hasBegun = false;
@@ -192,7 +196,7 @@ class PlayedGroup {
   #demandMs = 0;
   #knownMs = 0;
 
-  constructor(key: GroupKey, { host, path, group }: GroupName, settings: ReturnType<Decider["settingsOf"]>) {
+  constructor(key: GroupKey, { host, path, group }: GroupName, settings: PlayedSettings) {
     this.#key = key;
     this.#name = { host, path, group };
     this.#settings = settings;
@@ -234,9 +238,13 @@ class PlayedGroup {
       member(group, 0, Number.NEGATIVE_INFINITY),
       ...this.#clones.map(({ id, servesFromMs }) => member(`${group}-clone-${id}`, id, servesFromMs)),
     ];
+    const load =
+      this.#settings.load && isKnown
+        ? { outcome: "ok" as const, value: this.#demandMs / this.#knownMs }
+        : null;
+    const info = { highestListedId: 0, leastUsedCpu: null, load };
     this.#demandMs = 0;
     this.#knownMs = 0;
-    const info = { highestListedId: 0, leastUsedCpu: null, load: null };
     return { key: this.#key, host, path, group, hostLive: true, members, ...info };
   }
 

@@ -5,7 +5,9 @@ import { Fleet } from "../fleet/fleet.ts";
 import { type DecisionJson, decisionJson } from "../scaler/report/json.ts";
 import { Transitions } from "../scaler/report/log.ts";
 import { Rules } from "../scaler/rules/tick.ts";
+import { type GroupKey, groupKey, type LoadAnswer, type Observation } from "../scaler/rules/types.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
+import { asksForLoad } from "../scaler/sources/promql.ts";
 import type { TraceEvent } from "../trace/reader.ts";
 import { formatName, type Name } from "../wire/names.ts";
 import { type RunResult, Summariser } from "./output.ts";
@@ -29,6 +31,8 @@ export class Replay {
   readonly #intervals = new HostIntervals();
   readonly #transitions = new Transitions();
   readonly #summariser = new Summariser();
+  readonly #loads = new RecordedLoads();
+  readonly #withoutLoad = new Set<string>();
   readonly #clock: Clock = {
     nowUs: () => this.#nowUs,
     wallMs: () => (this.#startMs ?? 0) + this.#nowUs / 1000,
@@ -73,6 +77,9 @@ export class Replay {
         this.#fleet.setLive(event.host, event.up);
         if (event.up) this.#intervals.reconnected(event.host);
         break;
+      case "load":
+        this.#loads.take(event);
+        break;
       case "tick":
         if (this.#options.ticks === "trace" && this.#dueTicks.at(-1) !== timeMs) this.#dueTicks.push(timeMs);
         break;
@@ -95,6 +102,7 @@ export class Replay {
       set: this.#variant.set,
       ticks: this.#ticks,
       skippedTicks: this.#skippedTicks,
+      withoutLoad: [...this.#withoutLoad],
       evaluations: this.#evaluations,
       summary,
     };
@@ -136,13 +144,24 @@ export class Replay {
     const isAnyone = observations.length > 0;
     if (isAnyone) this.#ticks += 1;
     else this.#skippedTicks += 1;
-    for (const evaluation of this.#rules.tick(observations, this.#nowUs)) {
+    const known = observations.flatMap((observation) => this.#withLoad(observation, timeMs));
+    for (const evaluation of this.#rules.tick(known, this.#nowUs)) {
       this.#evaluations += 1;
       this.#summariser.add(evaluation, windowMs);
       const isTransition = this.#transitions.isTransition(evaluation);
       if (isTransition || this.#options.all) this.#onDecision(decisionJson(evaluation, timeMs));
     }
     return isAnyone;
+  }
+
+  /** A group that asks for its load as it was answered; left out while the trace has no answer. */
+  #withLoad(observation: Observation, timeMs: number): Observation[] {
+    if (!asksForLoad(this.#rules.groupOf(observation, observation.key).policy)) return [observation];
+    const load = this.#loads.at(observation.key, timeMs);
+    if (load !== null) return [{ ...observation, load }];
+    const { host, path, group } = observation;
+    this.#withoutLoad.add(`${host} ${path}:${group}`);
+    return [];
   }
 
   #sample({ timeMs, host, name, stats }: TraceEvent & { kind: "sample" }): void {
@@ -165,6 +184,27 @@ export class Replay {
 
   #usAt(timeMs: number): number {
     return Math.round((timeMs - (this.#startMs ?? timeMs)) * 1000);
+  }
+}
+
+/** So long an answer stands for those that were not recorded: as a sample does for Prometheus. */
+const LOAD_HOLDS_MS = 5 * 60_000;
+
+/** The answers of a trace, for ticks at other times than the recorded ones, too. */
+export class RecordedLoads {
+  readonly #newest = new Map<GroupKey, TraceEvent & { kind: "load" }>();
+
+  take(event: TraceEvent & { kind: "load" }): void {
+    this.#newest.set(groupKey(event), event);
+  }
+
+  /** The last answer for a group up to now; null where there has been none. */
+  at(key: GroupKey, timeMs: number): LoadAnswer | null {
+    const newest = this.#newest.get(key);
+    if (newest === undefined) return null;
+    if (newest.value === null) return { outcome: "no_sample", text: "no load was recorded" };
+    if (timeMs - newest.timeMs <= LOAD_HOLDS_MS) return { outcome: "ok", value: newest.value };
+    return { outcome: "stale", text: "no load was recorded for long" };
   }
 }
 

@@ -116,6 +116,8 @@ export class WhatIf {
   readonly #variants: readonly Variant[];
   readonly #flags: WhatIfFlags;
   readonly #hosts = new Map<string, PlayedHost>();
+  readonly #policyOf: ReturnType<typeof policyLookup>;
+  readonly #withoutLoad = new Set<string>();
   #originMs: number | null = null;
   #startMs: number | null = null;
   #lastMs = 0;
@@ -124,6 +126,7 @@ export class WhatIf {
   /** The recorded history is judged by the thresholds of `base`. */
   constructor(base: ScalerConfig, variants: readonly Variant[], flags: WhatIfFlags) {
     this.#base = base;
+    this.#policyOf = policyLookup(base);
     this.#variants = variants;
     this.#flags = flags;
   }
@@ -143,6 +146,11 @@ export class WhatIf {
   /** Plays to the trace's end. */
   end(): void {
     for (const { demand } of this.#hosts.values()) demand.end();
+  }
+
+  /** Groups that were left out while the trace had no answer of their load. */
+  get withoutLoad(): readonly string[] {
+    return [...this.#withoutLoad];
   }
 
   json(): WhatIfJson {
@@ -213,8 +221,12 @@ export class WhatIf {
   #host(host: string, originMs: number): PlayedHost {
     const known = this.#hosts.get(host);
     if (known !== undefined) return known;
-    const { deathTimeoutMs } = this.#base.defaults;
-    const demand = new HostDemand(originMs, deathTimeoutMs, (step) => this.#play(played, step));
+    const demand = new HostDemand(originMs, {
+      deathTimeoutMs: this.#base.defaults.deathTimeoutMs,
+      policyOf: this.#policyOf,
+      onStep: (step) => this.#play(played, step),
+      onWithoutLoad: ({ path, group }) => this.#withoutLoad.add(`${host} ${path}:${group}`),
+    });
     const played: PlayedHost = { demand, players: [], nowMs: null, recorded: new Map() };
     this.#hosts.set(host, played);
     return played;
@@ -258,7 +270,7 @@ export class WhatIf {
     const key = groupKey(name);
     const known = host.recorded.get(key);
     if (known !== undefined) return known;
-    const policy = policyLookup(this.#base)(name) ?? this.#base.defaults;
+    const policy = this.#policyOf(name) ?? this.#base.defaults;
     const recorded: Recorded = {
       name,
       meter: new Meter(),

@@ -56,7 +56,8 @@ export function register(program: Command): void {
       `
 Between the samples: {"time","host","event":"info","vms":[...]} for each unikernel info, and what the last one said at the
 beginning; {"time","host","event":"connection","up"} when a host's statistics no longer arrive (false) and when they do again;
-{"time","event":"tick"} for each evaluation of the scaler. One recorder writes to a file; half a line at its end is cut back.
+{"time","event":"tick"} for each evaluation of the scaler, and before it {"time","event":"load","host","path","group","value"}
+for each group whose policy asks for its load, null where that was not known. One recorder writes to a file; half a line at its end is cut back.
 The exit code is 1 when the exporter cannot be reached, the file cannot be written or the recording ends before its time.
 
 Example: an hour of one host

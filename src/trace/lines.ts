@@ -12,6 +12,13 @@ export type TraceMessage = string | (() => Iterable<string>);
 /** Who takes the lines of a trace; topics are hosts. */
 export type TraceListener = Pick<Broadcast<TraceMessage>, "hasSubscribers" | "publish">;
 
+/** Which group of clones. */
+interface GroupName {
+  readonly host: string;
+  readonly path: string;
+  readonly group: string;
+}
+
 /** VMs in one line of an info; all but the last line of a list say that more follow. */
 const MAX_LISTED = 1_000;
 
@@ -64,6 +71,13 @@ export class TraceLines {
   /** What somebody who begins to listen now has to know first: what unikernel info listed last. */
   *known(lists: Iterable<ListedVms>): Generator<Published<TraceMessage>> {
     for (const { host, vms } of lists) yield { message: () => this.#infoLines(host, vms), topic: host };
+  }
+
+  /** What a group's query was answered for the tick at `atUs` (monotonic); null for no load. To be told before the tick. */
+  load({ host, path, group }: GroupName, value: number | null, atUs: number): void {
+    if (!this.#listener.hasSubscribers) return;
+    const line = { time: this.#time(atUs), event: "load", host, path, group, value };
+    this.#listener.publish(JSON.stringify(line), host);
   }
 
   /** The scaler evaluated all groups at `atUs` (monotonic). */

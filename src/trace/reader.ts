@@ -33,6 +33,15 @@ export type TraceEvent =
     }
   /** the host's statistics no longer arrive, or do again */
   | { readonly kind: "connection"; readonly timeMs: number; readonly host: string; readonly up: boolean }
+  /** what the query of a group's load was answered for the tick of that time; null for nothing that is a load */
+  | {
+      readonly kind: "load";
+      readonly timeMs: number;
+      readonly host: string;
+      readonly path: string;
+      readonly group: string;
+      readonly value: number | null;
+    }
   | { readonly kind: "tick"; readonly timeMs: number };
 
 /** A longer line is none of a trace's; it is skipped without being kept. */
@@ -238,6 +247,12 @@ function readLine(line: string): TraceEvent | null {
     const vms = at(json, "vms");
     const more = at(json, "more") === true;
     return Array.isArray(vms) ? { kind: "info", timeMs, host, entries: vms.flatMap(infoOf), more } : null;
+  }
+  if (event === "load") {
+    const [path, group, value] = ["path", "group", "value"].map((key) => at(json, key));
+    const isLoad = typeof value === "number" && value >= 0;
+    if (typeof path !== "string" || typeof group !== "string") return null;
+    return { kind: "load", timeMs, host, path, group, value: isLoad ? value : null };
   }
   const up = at(json, "up");
   if (event === "connection" && typeof up === "boolean") return { kind: "connection", timeMs, host, up };

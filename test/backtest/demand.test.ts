@@ -22,7 +22,12 @@ function info(timeMs: number, vm: string, cpus: number): TraceEvent {
 
 function stepsOf(events: readonly TraceEvent[]): DemandStep[] {
   const steps: DemandStep[] = [];
-  const demand = new HostDemand(events[0]?.timeMs ?? 0, MINUTES_10, (step) => steps.push(step));
+  const demand = new HostDemand(events[0]?.timeMs ?? 0, {
+    deathTimeoutMs: MINUTES_10,
+    policyOf: () => null,
+    onStep: (step) => steps.push(step),
+    onWithoutLoad: () => expect.unreachable(),
+  });
   for (const event of events) demand.take(event);
   demand.end();
   return steps;

@@ -17,6 +17,7 @@ import {
   UnreadableState,
 } from "../../src/scaler/state/savedState.ts";
 import type { StateStore } from "../../src/scaler/state/stateFile.ts";
+import type { TraceLines } from "../../src/trace/lines.ts";
 import type { NamedInfo } from "../../src/wire/messages.ts";
 import type { FakeClock } from "../support/fakeClock.ts";
 import { arrivingNow } from "../support/stats.ts";
@@ -108,6 +109,8 @@ export interface ProcessOptions {
   readonly sources?: readonly Source[];
   /** Prometheus, for policies with `load` */
   readonly connect?: PromqlOptions["connect"];
+  /** gets what the program tells whoever records it, samples excepted */
+  readonly trace?: Pick<TraceLines, "load" | "tick">;
   /** how long the machine has been up: where monotonic time is at the start */
   readonly upUs?: number;
 }
@@ -131,12 +134,14 @@ export class Process implements Receiver {
     this.fleet = new Fleet({ clock: this.#clock, deathTimeoutMs: config.defaults.deathTimeoutMs });
     const observed = new FleetSource(this.fleet);
     this.#config = config;
-    const { connect = () => ({ ask: () => new Promise(() => undefined), close: () => undefined }) } = options;
+    const { trace, connect = () => ({ ask: () => new Promise(() => undefined), close: () => undefined }) } =
+      options;
     const promql = new PromqlSource({
       clock: this.#clock,
       fleet: observed,
       config: () => this.#config,
       connect,
+      onLoad: (group, load, { nowUs }) => trace?.load(group, load, nowUs),
     });
     this.scaler = new Scaler({
       clock: this.#clock,
@@ -146,8 +151,11 @@ export class Process implements Receiver {
       config,
       targets: () => targets,
       files: disk,
-      // once all groups are evaluated
-      onTick: () => setImmediate(() => this.#look()),
+      onTick: (atUs) => {
+        trace?.tick(atUs);
+        // once all groups are evaluated
+        setImmediate(() => this.#look());
+      },
     });
     this.scaler.start();
   }

@@ -3,13 +3,14 @@
  * that the tick waits for nobody: what is not there by then is not known.
  */
 import type { Clock } from "../../clock.ts";
-import { fillIn, type PrometheusConfig } from "../../config/promql.ts";
+import { fillIn, type Load, type PrometheusConfig } from "../../config/promql.ts";
 import type { ScalerConfig } from "../../config/scaler.ts";
 import { formatDuration } from "../../config/units.ts";
 import { knownLoad } from "../rules/averages.ts";
 import {
   type GroupKey,
   type GroupName,
+  type GroupPolicy,
   groupKey,
   type LoadAnswer,
   type Observation,
@@ -30,7 +31,7 @@ export interface PromqlOptions {
   readonly config: () => ScalerConfig;
   /** Opens what queries of one round go over. */
   readonly connect: (prometheus: PrometheusConfig) => { readonly ask: Ask; close(): void };
-  /** Told at each tick of the load of each group that was asked for; null where it is not known. */
+  /** Told at each tick of the load of each group whose policy asks for it; null where it is not known. */
   readonly onLoad?: (group: GroupName, load: number | null, tick: Tick) => void;
 }
 
@@ -61,7 +62,7 @@ export class PromqlSource implements Source {
     const queries = new Map<GroupKey, string>();
     for (const { host, path, group, members } of fleet.groups()) {
       const { policy } = groupOf({ host, path, group });
-      if (policy === null || policy.load === null || !policy.enabled) continue;
+      if (!asksForLoad(policy)) continue;
       const labels = members.map(({ record }) => record.vm);
       const variables = { host, path, group, members: labels };
       queries.set(groupKey(variables), fillIn(policy.load.query, variables));
@@ -74,11 +75,11 @@ export class PromqlSource implements Source {
     const round = this.#round;
     this.stop();
     const observations = fleet.observeNow(tick);
-    if (round === null) return observations;
-    this.#neededMs = round.neededMs;
+    if (this.leadMs() === 0) return observations;
+    this.#neededMs = round?.neededMs ?? 0;
     return observations.map((observation) => {
-      const load = round.answer(observation.key, config().pollIntervalMs);
-      if (load === null) return observation;
+      if (!asksForLoad(tick.groupOf(observation).policy)) return observation;
+      const load = round?.answer(observation.key, config().pollIntervalMs) ?? null;
       const answered = { ...observation, load };
       onLoad?.(observation, knownLoad(answered), tick);
       return answered;
@@ -90,6 +91,11 @@ export class PromqlSource implements Source {
     this.#round?.end();
     this.#round = null;
   }
+}
+
+/** Whether the load of a group with this policy is a query's answer, and anything is decided by it. */
+export function asksForLoad(policy: GroupPolicy | null): policy is GroupPolicy & { readonly load: Load } {
+  return policy !== null && policy.load !== null && policy.enabled;
 }
 
 interface RoundOptions {
