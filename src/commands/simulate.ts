@@ -1,7 +1,10 @@
 import { openSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import type { Command } from "commander";
 import { systemClock } from "../clock.ts";
 import { formatProblem } from "../config/checkedYaml.ts";
+import { Refused } from "../config/fields.ts";
+import { type ListenAddress, listenAddress } from "../config/sections.ts";
 import { formatDuration, parseDuration } from "../config/units.ts";
 import { untilSignal } from "../signals.ts";
 import { BUILTIN_SCENARIOS } from "../simulator/builtin.ts";
@@ -17,6 +20,8 @@ interface SimulateOptions {
   readonly interval?: number;
   readonly seed?: number;
   readonly requestLog?: string;
+  readonly tlsListen?: ListenAddress;
+  readonly tlsDir?: string;
   readonly printScenario?: true;
 }
 
@@ -49,6 +54,19 @@ export function register(program: Command): void {
       "append each request to albatrossd and what came of it, as JSON lines",
       path,
     )
+    .option(
+      "--tls-listen <address>",
+      "address such as 127.0.0.1:1025 where the same host is reached by TLS, as through albatross-tls-endpoint",
+      flagValue("an address to listen on such as 127.0.0.1:1025", (text) => {
+        const address = listenAddress(text);
+        return address instanceof Refused ? null : address;
+      }),
+    )
+    .option(
+      "--tls-dir <dir>",
+      "where to write the CA and issuers' certificates and keys for clients; else 'tls' in the socket directory",
+      path,
+    )
     .option("--print-scenario", "print the built-in scenario, as an example of the format, and exit")
     .addHelpText("after", moreHelp)
     .action(simulate);
@@ -66,6 +84,9 @@ Example: a host to try the exporter on, and the exporter
   albatross-exporter simulate demo --socket-dir /tmp/albatross
   albatross-exporter --config.file config.yaml    # with targets: [{ name: demo, socket_dir: /tmp/albatross }]
 
+Example: the same host reached by TLS as well
+  albatross-exporter simulate demo --socket-dir /tmp/albatross --tls-listen 127.0.0.1:1025 --tls-dir /tmp/albatross-tls
+
 Example: a scenario of your own
   albatross-exporter simulate demo --print-scenario > scenario.yaml
   albatross-exporter simulate scenario.yaml --socket-dir /tmp/albatross --interval 2s`;
@@ -80,13 +101,15 @@ async function simulate(source: string, options: SimulateOptions, command: Comma
   }
   const { socketDir } = options;
   if (socketDir === undefined) command.error("error: required option '--socket-dir <dir>' not specified");
+  if (options.tlsDir !== undefined && options.tlsListen === undefined)
+    command.error("error: option '--tls-dir <dir>' needs '--tls-listen <address>'");
   const stop = untilSignal();
   const scenario = await readScenario(source);
   process.exitCode = scenario === null ? 1 : 0;
   if (scenario === null) return;
   const { SimulatedHost } = await import("../simulator/host.ts");
   const { interval: intervalMs = scenario.intervalMs, seed } = options;
-  const { requestLog } = options;
+  const { requestLog, tlsListen: address, tlsDir: folder = join(socketDir, "tls") } = options;
   const logFd = requestLog === undefined ? null : openLog(requestLog);
   const clock = systemClock();
   const startedUs = clock.nowUs();
@@ -95,6 +118,7 @@ async function simulate(source: string, options: SimulateOptions, command: Comma
     {
       socketDir,
       clock,
+      tls: address && { address, folder },
       ...(seed === undefined ? {} : { seed }),
       // At once: whoever reads the log may have killed the one that sent the request.
       onRequest: (request) => logFd !== null && writeSync(logFd, `${JSON.stringify(request)}\n`),
@@ -102,12 +126,15 @@ async function simulate(source: string, options: SimulateOptions, command: Comma
     },
   );
   await host.start().catch((error) => {
-    throw new Error(`cannot make the sockets in ${socketDir}: ${plainMessage(error)}`);
+    const where = address === undefined ? "" : ", or the TLS endpoint";
+    throw new Error(`cannot make the sockets in ${socketDir}${where}: ${plainMessage(error)}`);
   });
   const { length } = host.vmNames;
   console.error(
     `${socketDir}: stat.sock and vmmd.sock are ready (${length} VM${length === 1 ? "" : "s"}, a sample every ${formatDuration(intervalMs)})`,
   );
+  if (host.tlsAddress !== null)
+    console.error(`${host.tlsAddress}: the TLS endpoint is ready; what its clients need is in ${folder}`);
   await stop;
   await host.stop();
 }

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import type { Cancel, Clock } from "../clock.ts";
+import { formatListenAddress, type ListenAddress } from "../config/sections.ts";
 import { WireError } from "../wire/errors.ts";
 import { encodeFrame, FrameReader } from "../wire/framing.ts";
 import {
@@ -19,7 +20,7 @@ import { failureReply, makeHeader } from "./messages.ts";
 import { alertRecord, CIPHER, serverSecret } from "./tlsAlert.ts";
 
 export interface TlsOptions {
-  readonly address: { readonly host: string; readonly port: number };
+  readonly address: ListenAddress;
   /** Where clients find what they need: see `makeAuthority`. */
   readonly folder: string;
 }
@@ -58,10 +59,9 @@ export class TlsEndpoint {
     return this.#connections.size;
   }
 
-  /** `host:port`, with the port that it has. */
+  /** With the port that it has. */
   get address(): string {
-    const { host } = this.#options.address;
-    return `${host.includes(":") ? `[${host}]` : host}:${this.#port}`;
+    return formatListenAddress({ ...this.#options.address, port: this.#port });
   }
 
   /** Makes a CA at the first start, and listens. */
@@ -72,7 +72,7 @@ export class TlsEndpoint {
     this.#server = server;
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(this.#port, this.#options.address.host, resolve);
+      server.listen(this.#port, this.#options.address.host ?? undefined, resolve);
     });
     this.#port = (server.address() as AddressInfo).port;
   }

@@ -5,7 +5,10 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { loadScenario } from "../../src/simulator/scenarioFile.ts";
 import { parseName } from "../../src/wire/names.ts";
+import { INFO, make } from "../client/support/ca.ts";
+import { infoIn } from "../simulator/recordings.ts";
 import { Client, samples, socketDir, subscriber } from "../simulator/support.ts";
+import { dialTls, issuerOf } from "../simulator/tlsClient.ts";
 import { eventually } from "../support/eventually.ts";
 import { runHere } from "../support/program.ts";
 import { question } from "../support/simulated.ts";
@@ -84,6 +87,20 @@ describe("simulate", () => {
     ]);
   });
 
+  test("is reached by TLS as well, with what it has written for clients", { tags: ["process"] }, async () => {
+    const dir = await socketDir();
+    const running = simulate("demo", "--socket-dir", dir, "--tls-listen", "127.0.0.1:0");
+    const ready = /^(127\.0\.0\.1:\d+): the TLS endpoint is ready; what its clients need is in (.*)$/m;
+    await eventually("ready", () => ready.test(running.output.stderr));
+    const [, tlsAddress = "", tlsFolder = ""] = ready.exec(running.output.stderr) ?? [];
+    expect(tlsFolder).toBe(join(dir, "tls"));
+    const host = { tlsFolder, host: { tlsAddress } };
+    const issuer = await issuerOf(host, "issuer-user");
+    const client = await dialTls(host, await make("web", { issuer, command: INFO }), issuer);
+    await client.end();
+    expect(infoIn(client.messages[0] ?? null)).toMatchObject([{ name: "user:web" }]);
+  });
+
   test("prints a built-in scenario that it would take itself", async () => {
     const { code, stdout } = await runHere(["simulate", "demo", "--print-scenario"]);
     expect(code).toBe(0);
@@ -114,6 +131,18 @@ describe("simulate", () => {
       args: ["demo"],
       code: 2,
       stderr: "required option '--socket-dir <dir>' not specified",
+    },
+    {
+      name: "a TLS address that is none",
+      args: ["demo", "--socket-dir", "x", "--tls-listen", "1025"],
+      code: 2,
+      stderr: "allowed: an address to listen on such as 127.0.0.1:1025",
+    },
+    {
+      name: "a folder for certificates and no endpoint",
+      args: ["demo", "--socket-dir", "x", "--tls-dir", "y"],
+      code: 2,
+      stderr: "option '--tls-dir <dir>' needs '--tls-listen <address>'",
     },
     {
       name: "a wrong interval",

@@ -6,10 +6,16 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { X509Certificate } from "@peculiar/x509";
 import type { Made } from "../client/support/ca.ts";
-import { Client, type Running } from "./support.ts";
+import { Client } from "./support.ts";
+
+/** A host with a TLS endpoint, and what its clients need. */
+interface Reached {
+  readonly tlsFolder: string;
+  readonly host: { readonly tlsAddress: string | null };
+}
 
 /** An issuer that the simulated host has written for its clients: `ca`, `issuer-user`. */
-export async function issuerOf({ tlsFolder }: Running, name: string): Promise<Made> {
+export async function issuerOf({ tlsFolder }: Reached, name: string): Promise<Made> {
   const pem = readFileSync(join(tlsFolder, `${name}.pem`), "utf8");
   const key = readFileSync(join(tlsFolder, `${name}.key`), "utf8");
   const algorithm = { name: "ECDSA", namedCurve: "P-256" };
@@ -21,7 +27,7 @@ export async function issuerOf({ tlsFolder }: Running, name: string): Promise<Ma
 }
 
 /** A client with a certificate and those above it, once it believes the handshake to be done. */
-export async function dialTls({ host, tlsFolder }: Running, made: Made, ...above: Made[]): Promise<Client> {
+export async function dialTls({ host, tlsFolder }: Reached, made: Made, ...above: Made[]): Promise<Client> {
   const [, port = ""] = (host.tlsAddress ?? "").split(":");
   const socket = connect({
     host: "127.0.0.1",
