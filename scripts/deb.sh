@@ -22,6 +22,8 @@ npm ls --omit=dev --all --parseable | tail -n +2 | while read -r module; do
   mkdir -p "$(dirname "$place")"
   cp -R "$module" "$(dirname "$place")"
 done
+find "$lib/node_modules" -type d \( -name test -o -name tests -o -name benchmarks -o -name examples \) -prune \
+  -exec rm -rf {} +
 rm -rf "$lib"/node_modules/echarts/dist "$lib"/node_modules/zrender/dist
 find "$lib" -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' \
   -o -name '*.md' ! -iname 'licen[cs]e*' \) -delete

@@ -118,17 +118,3 @@ test("the image is built on a Node that the program runs on, and does not run as
   expect(Math.min(...majors)).toBeGreaterThanOrEqual(20);
   expect(dockerfile).toMatch(/^USER node$/m);
 });
-
-test("the npm package holds what runs and nothing else", { tags: ["process"] }, () => {
-  const { stdout } = spawnSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
-    cwd: join(DEPLOY, ".."),
-    encoding: "utf8",
-  });
-  const [{ files }] = JSON.parse(stdout);
-  const packed: string[] = files.map(({ path }: { path: string }) => path);
-  const told = ["LICENSE", "README.md", "package.json"];
-  expect(packed).toEqual(expect.arrayContaining([...told, "dist/main.js"]));
-  expect(packed.filter((path) => !told.includes(path) && !/^dist\/(.*\.js|REVISION)$/.test(path))).toEqual(
-    [],
-  );
-});

@@ -8,6 +8,7 @@ export const PACKAGES = {
   "prometheus-alertmanager": "prometheus-alertmanager",
   amtool: "prometheus-alertmanager",
   chromium: "chromium",
+  debootstrap: "debootstrap",
 } as const;
 
 /**
