@@ -1,5 +1,6 @@
 import { Fleet } from "../src/fleet/fleet.ts";
 import { createLogger } from "../src/log.ts";
+import { ImageCache } from "../src/scaler/actions/images.ts";
 import { Scaler, type ScalerFiles } from "../src/scaler/scaler.ts";
 import { FleetSource } from "../src/scaler/sources/fleet.ts";
 import { policy, scalerConfig } from "../test/support/scalerConfig.ts";
@@ -56,6 +57,13 @@ async function ticks(groups: number): Promise<Ticked> {
       append: () => undefined,
       flush: () => Promise.resolve(),
     }),
+    record: () => ({
+      path: "",
+      load: () => null,
+      save: () => Promise.resolve(true),
+      flush: () => Promise.resolve(),
+    }),
+    images: () => new ImageCache("", log),
   };
   const log = createLogger({ level: "error", format: "json" }, { write: () => undefined });
   const observed = new FleetSource(fleet);
@@ -66,6 +74,7 @@ async function ticks(groups: number): Promise<Ticked> {
     fleet: observed,
     sources: [observed],
     targets: () => new Map(),
+    reach: () => null,
     files,
   });
   scaler.start();

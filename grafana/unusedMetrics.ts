@@ -3,10 +3,15 @@ const HEAP_SPACES =
   "Parts of the heap, which is on the Exporter dashboard as a whole: for those who debug the program.";
 const ACTIVE = "What keeps the program's event loop going: for those who debug the program.";
 const DELAYS = "The event loop's delay is shown by its median, its slowest hundredth and its maximum.";
+const ACTIONS = "The API's list of actions tells of each one; panels and alerts are to come.";
 
 export const unusedMetrics: Readonly<Record<string, string>> = {
   albatross_info_errors_total:
     "The alert AlbatrossInfoDown tells of albatrossd, with these counts by reason.",
+  albatross_scaler_action_duration_seconds: ACTIONS,
+  albatross_scaler_action_in_progress: ACTIONS,
+  albatross_scaler_actions_total: ACTIONS,
+  albatross_scaler_hook_failures_total: ACTIONS,
   albatross_stats_implausible_total:
     "Steps of counters that were left out of every figure; the log names the first VM of a host.",
   process_cpu_seconds_total: "The sum of user and system time, which are shown.",

@@ -7,7 +7,8 @@ import { metricTables } from "../src/exporter/collect.ts";
 import type { AnyTable } from "../src/exporter/families.ts";
 import { groupTable } from "../src/exporter/hostTables.ts";
 import { type SelfRow, selfRows } from "../src/exporter/selfMetrics.ts";
-import { type LabelDoc, ownLabels, type RowHead, typeOf, unitOf } from "../src/exposition/row.ts";
+import { type InstrumentRow, type LabelDoc, ownLabels, typeOf, unitOf } from "../src/exposition/row.ts";
+import { actionInstrumentRows, actionRows } from "../src/scaler/report/actionMetrics.ts";
 import { instrumentRows, scalerGroupRows } from "../src/scaler/report/metrics.ts";
 
 const INTRODUCTION = `# Metrics
@@ -31,12 +32,12 @@ export function metricsDocument(): string {
   return [
     INTRODUCTION,
     ...metricTables.map(tableSection),
-    section("Scaler: groups", groups, SCALER_COLUMNS, scalerGroupRows.map(scalerCells)),
+    section("Scaler: groups", groups, SCALER_COLUMNS, [...scalerGroupRows, ...actionRows].map(scalerCells)),
     section(
       "Scaler: as a whole",
       "No labels.",
       SCALER_COLUMNS,
-      Object.values(instrumentRows).map(scalerCells),
+      Object.values({ ...instrumentRows, ...actionInstrumentRows }).map(scalerCells),
     ),
     section(
       "The exporter itself",
@@ -67,7 +68,7 @@ function tableSection({ title, text = "", collector, labels, rows }: AnyTable): 
   return section(title, intro, TABLE_COLUMNS, cells);
 }
 
-function scalerCells(row: (typeof scalerGroupRows)[number] | RowHead): string[] {
+function scalerCells(row: (typeof scalerGroupRows)[number] | InstrumentRow): string[] {
   return [`\`${row.name}\``, typeOf(row), unitOf(row), labelList(ownLabels(row)), row.source, row.help];
 }
 

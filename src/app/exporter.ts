@@ -17,6 +17,7 @@ import { filesOnDisk, Scaler } from "../scaler/scaler.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
 import { connectPrometheus } from "../scaler/sources/prometheus.ts";
 import { PromqlSource } from "../scaler/sources/promql.ts";
+import { UnreadableState } from "../scaler/state/savedState.ts";
 import { lockStateFolder, StateFolderError } from "../scaler/state/stateFile.ts";
 import { Broadcast } from "../trace/broadcast.ts";
 import { TraceLines, type TraceMessage } from "../trace/lines.ts";
@@ -33,7 +34,9 @@ interface ExporterOptions {
 
 /** Whether an error is one of those with which a configuration is refused. */
 export function isRefusal(error: unknown): error is Error {
-  return error instanceof ListenError || error instanceof StateFolderError;
+  return (
+    error instanceof ListenError || error instanceof StateFolderError || error instanceof UnreadableState
+  );
 }
 
 /** The running program: targets into the fleet, the fleet onto the web and to the scaler. */
@@ -87,6 +90,13 @@ export class Exporter {
       // while a reload stops one, what is remembered is still of where it was
       targets: () =>
         new Map(this.#running.map(({ config: { name, socketDir } }) => [name, resolve(socketDir)])),
+      reach: (host) => {
+        const target = this.#running.find(({ config }) => config.name === host);
+        if (target === undefined) return null;
+        const { config, endpoint } = target;
+        const { socketDir, subscribe, maxFrameBytes } = config;
+        return { endpoint, address: resolve(socketDir), subscribe, maxFrameBytes: maxFrameBytes.vmmd };
+      },
       files: filesOnDisk({ clock, log, resolvePath: statePath }),
       onTick: (atUs) => this.#lines.tick(atUs),
     });

@@ -3,7 +3,7 @@ import type { TargetConfig } from "../config/target.ts";
 import { type Log, withFields } from "../log.ts";
 import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
 import { formatName, parseName } from "../wire/names.ts";
-import { SocketDirectory } from "./endpoint.ts";
+import { type Endpoint, SocketDirectory } from "./endpoint.ts";
 import { type Sample, zeroCounts } from "./receiver.ts";
 import { Subscription, type SubscriptionOptions, type SubscriptionSnapshot } from "./subscription.ts";
 import { type SubscriptionInfo, VMMD_ERROR_REASONS, VmmdClient, VmmdError } from "./vmmd.ts";
@@ -47,6 +47,8 @@ export class Target {
   #asking: Promise<void> | null = null;
   #askedAtUs = 0;
   #answeredAtUs = 0;
+  /** how its daemons are reached */
+  readonly endpoint: Endpoint;
   #isWaitedFor = false;
   #cancelPoll: Cancel = () => undefined;
   #infoReadable: boolean | null = null;
@@ -59,7 +61,8 @@ export class Target {
     this.#sink = sink;
     this.#clock = clock;
     this.#log = withFields(log, { host: config.name });
-    const endpoint = new SocketDirectory(config);
+    this.endpoint = new SocketDirectory(config);
+    const { endpoint } = this;
     this.#vmmd = new VmmdClient({ endpoint, maxFrameBytes: config.maxFrameBytes.vmmd, clock });
     this.#subscriptions = config.subscribe.map((text) => {
       const name = parseName(text);

@@ -12,14 +12,7 @@ export type ConfigResult = Checked<{ readonly config: Config; readonly warnings:
 /** Reads and checks a configuration file; never throws. */
 export function loadConfigFile(file: string): ConfigResult {
   const read = readTextFile(file);
-  return read.ok ? refuseExecute(file, loadConfig(file, read.text)) : read;
-}
-
-/** To be deleted, with its two uses, when decisions are carried out. */
-function refuseExecute(file: string, result: ConfigResult): ConfigResult {
-  if (!result.ok || result.config.scaler.mode === "dry_run") return result;
-  const text = "execute is not built yet; allowed: dry_run";
-  return { ok: false, problems: [{ file, position: null, path: "scaler.mode", text }] };
+  return read.ok ? loadConfig(file, read.text) : read;
 }
 
 /** The configuration, every default filled in, and its settings without effect; or all that is wrong with it. */
@@ -64,8 +57,7 @@ export function loadSettings(
     const text = "is empty; allowed on a reload: a file with settings, or a comment for all the defaults";
     return { ok: false, problems: [{ file, position: null, path: "", text }], file };
   }
-  const name = file ?? "no configuration file";
-  const result = refuseExecute(name, loadConfig(name, read.text));
+  const result = loadConfig(file ?? "no configuration file", read.text);
   return result.ok ? { ...result, config: override(result.config, flags), file } : { ...result, file };
 }
 

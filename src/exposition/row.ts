@@ -23,6 +23,9 @@ export interface RowHead {
   readonly unit?: string;
 }
 
+/** A row of a figure that prom-client holds. */
+export type InstrumentRow = RowHead & { readonly labels?: readonly LabelDoc[] };
+
 /** One series per item, or one per item and value of the label `by`. `C` is what a value may ask beside the item. */
 export type PlainTableRow<T, C = null> = RowHead &
   (
@@ -36,9 +39,9 @@ export type TableRow<T, C = null> =
   | (RowHead & { readonly labels: readonly LabelDoc[]; readonly emit: (item: T, out: SeriesSink) => void });
 
 /** The labels that a row adds to its table's. */
-export function ownLabels(row: RowHead | TableRow<never, never>): readonly LabelDoc[] {
+export function ownLabels(row: InstrumentRow | TableRow<never, never>): readonly LabelDoc[] {
   if ("by" in row) return [{ name: row.by, holds: Object.keys(row.values).join(", ") }];
-  return "emit" in row ? row.labels : [];
+  return "labels" in row ? (row.labels ?? []) : [];
 }
 
 /** What a family over the items of a table asks of them. */

@@ -1,9 +1,23 @@
+import { dirname, join } from "node:path";
 import type { Sample } from "../client/receiver.ts";
 import { type Cancel, type Clock, yieldToEventLoop } from "../clock.ts";
 import { policyJson, type ScalerConfig } from "../config/scaler.ts";
 import type { Family } from "../exposition/family.ts";
 import type { Logger } from "../log.ts";
-import { ACTIONS, type Action } from "./actions/action.ts";
+import { type ActingHost, Executor } from "./actions/executor.ts";
+import { hookPoster } from "./actions/hooks.ts";
+import { ImageCache } from "./actions/images.ts";
+import { pinnedVms } from "./actions/plan.ts";
+import {
+  type ActionJson,
+  type ActionRecord,
+  actionJson,
+  changeOnRecord,
+  isOpen,
+  RecordFile,
+  recordText,
+} from "./actions/record.ts";
+import { ActionMetrics } from "./report/actionMetrics.ts";
 import { History, type HistoryPoint } from "./report/history.ts";
 import { decisionJson, explain, type TickFacts } from "./report/json.ts";
 import {
@@ -18,16 +32,19 @@ import {
 } from "./report/log.ts";
 import { GroupItems, Instruments } from "./report/metrics.ts";
 import { describe } from "./report/words.ts";
+import { withAction, withFailure, withoutFailures } from "./rules/actionChanges.ts";
 import { Rules } from "./rules/tick.ts";
 import {
   type Evaluation,
+  FRESH_STATE,
   type GroupKey,
   type GroupName,
   groupKey,
+  modeOf,
   type Source,
   type Tick,
 } from "./rules/types.ts";
-import type { FleetMemory, FleetSource } from "./sources/fleet.ts";
+import { type FleetMemory, type FleetSource, groupOfVm } from "./sources/fleet.ts";
 import { CatchUp } from "./state/catchUp.ts";
 import {
   NOTHING_RESTORED,
@@ -37,13 +54,19 @@ import {
   type Targets,
   UnreadableState,
 } from "./state/savedState.ts";
-import { StateFile, type StateFileOutcome, type StateStore } from "./state/stateFile.ts";
+import { StateFile, type StateFileOutcome, type StateStore, type Store } from "./state/stateFile.ts";
 import { Ticker } from "./ticker.ts";
 
 /** What the scaler writes to. Asked for anew when the configuration names other files. */
 export interface ScalerFiles {
   state(config: ScalerConfig, onOutcome: (outcome: StateFileOutcome) => void): StateStore;
   decisions(config: () => ScalerConfig, onFailure: () => void): LineLog;
+  /** in the state file's folder, as the images are */
+  record(
+    config: ScalerConfig,
+    onOutcome: (outcome: StateFileOutcome) => void,
+  ): Store<readonly ActionRecord[]>;
+  images(config: ScalerConfig): ImageCache;
 }
 
 /** The files that the configuration names, where `resolvePath` places them. */
@@ -57,6 +80,11 @@ export function filesOnDisk({
       new StateFile({ path: resolvePath(stateFile), clock, log, onOutcome }),
     decisions: (config, onFailure) =>
       new DecisionLog({ path: resolvePath(config().decisionLog), config, log, onFailure }),
+    record: ({ stateFile }, onOutcome) => {
+      const path = join(dirname(resolvePath(stateFile)), "actions.json");
+      return new RecordFile({ path, clock, log, onOutcome });
+    },
+    images: ({ stateFile }) => new ImageCache(join(dirname(resolvePath(stateFile)), "images"), log),
   };
 }
 
@@ -70,10 +98,15 @@ export interface ScalerOptions {
   readonly sources: readonly Source[];
   /** as configured now */
   readonly targets: () => Targets;
+  /** how one of them is reached; null where it is no target */
+  readonly reach: (host: string) => Reach | null;
   readonly files: ScalerFiles;
   /** All groups are evaluated as they are at this monotonic time. */
   readonly onTick?: (atUs: number) => void;
 }
+
+/** How actions reach a target. */
+export type Reach = Pick<ActingHost, "endpoint" | "address" | "subscribe" | "maxFrameBytes">;
 
 /** At the first tick every group has something to tell: so many are told of before others have their turn. */
 const LINES_AT_ONCE = 250;
@@ -110,8 +143,17 @@ export class Scaler {
   #config: ScalerConfig;
   #stateFile: StateStore;
   #decisionLog: LineLog;
+  #record: Store<readonly ActionRecord[]>;
+  readonly #executor: Executor;
+  readonly #actions = new ActionMetrics();
+  /** resolves to whether the state that was saved last is on the disk */
+  #saved: Promise<boolean> = Promise.resolve(true);
+  /** the record of actions was damaged: which were open is not known */
+  #isRecordDamaged = false;
+  /** a primary may have another image than before */
+  #looksAtImages = true;
   /** files that another configuration named: something may still be on its way to them */
-  readonly #left: (StateStore | LineLog)[] = [];
+  readonly #left: Pick<LineLog, "flush">[] = [];
   /** the state file could not be read so far */
   #isOff = false;
   /** the tick whose sources have not all answered yet */
@@ -126,21 +168,47 @@ export class Scaler {
     this.#rules = new Rules(config);
     this.#stateFile = this.#openStateFile();
     this.#decisionLog = this.#openDecisionLog();
+    this.#record = this.#openRecord();
+    const { clock, log, files } = options;
+    this.#executor = new Executor({
+      clock,
+      log,
+      record: () => this.#record,
+      images: () => files.images(this.#config),
+      postHook: hookPoster(clock),
+      hostOf: (host) => this.#actingHost(host),
+      groupOf: (name) => this.#rules.groupOf(name),
+      stateSaved: () => this.#saved,
+      onChange: (action, change) => {
+        if (change !== null) this.#rules.amend(action, (state) => withAction(state, change));
+        if (!isOpen(action)) this.#actionEnded(action);
+      },
+      onTrialOver: (action, change) => {
+        const hasFailed = action.phase === "failed";
+        this.#rules.amend(action, (state) =>
+          hasFailed ? withFailure(state, change) : withoutFailures(state, change),
+        );
+        if (hasFailed) this.#actionEnded(action);
+      },
+      onHookFailed: (event) => this.#actions.hookFailed(event),
+    });
   }
 
   /**
    * Reads the state file, tells the fleet what it is to expect, and ticks from now on, once samples come or as an earlier
    * run of the program would have. While it cannot be told what was saved nothing is evaluated, lest a decision be taken
-   * twice: it is tried again every minute.
+   * twice: it is tried again every minute. Throws an UnreadableState then, at the first time, where a policy acts.
    */
   start(): void {
     const { clock, log, fleet } = this.#options;
     const isRetry = this.#isOff;
     try {
-      const restored = this.#restore();
+      const recorded = this.#record.load() ?? [];
+      const restored = this.#restore(recorded);
       const { groups, bases, expected, lastHolds } = restored;
       fleet.restore(restored);
       this.#rules = new Rules(this.#config, groups);
+      this.#resumeActions(recorded);
       this.#transitions = new Transitions(lastHolds);
       const awaited = expected.filter(({ isAwaited }) => isAwaited);
       const others = expected.filter(({ before }) => before.heardUs !== null).length - awaited.length;
@@ -162,6 +230,7 @@ export class Scaler {
       });
     } catch (error) {
       if (!(error instanceof UnreadableState)) throw error;
+      if (!isRetry && actsOn(this.#config)) throw error;
       const { path: file } = this.#stateFile;
       const reason = error.message;
       if (!isRetry)
@@ -176,6 +245,7 @@ export class Scaler {
   /** To be called for each sample, once the fleet has it. */
   sampleArrived(sample: Sample): void {
     this.#catchUp?.sampleArrived(sample);
+    this.#executor.sampleArrived(sample);
     this.#ticker?.samplesArrived(sample.arrivalUs);
   }
 
@@ -187,13 +257,19 @@ export class Scaler {
     this.#ticker?.setInterval(config.pollIntervalMs);
     this.#instruments.evaluatesEvery(config.pollIntervalMs);
     if (config.stateFile !== before.stateFile) {
-      this.#left.push(this.#stateFile);
+      this.#left.push(this.#stateFile, this.#record);
+      const before = this.#record;
       this.#stateFile = this.#openStateFile();
+      this.#record = this.#openRecord();
+      // what is open stands in one record
+      void this.#executor.save().then(() => before.save(() => [recordText([])]));
     }
     if (config.decisionLog !== before.decisionLog) {
       this.#left.push(this.#decisionLog);
       this.#decisionLog = this.#openDecisionLog();
     }
+    this.#executor.hostsChanged();
+    this.#executor.look();
   }
 
   /** Forgets a host that is no target any more, or whose name stands for another now. The fleet has forgotten it already. */
@@ -201,29 +277,43 @@ export class Scaler {
     this.#rules.forgetHost(host);
     this.#options.fleet.forgetHost(host);
     this.#items.keepOnly(this.#rules.groups);
+    this.#actions.keepOnly(this.#rules.groups);
     const last = this.#last;
     if (last === null) return;
     const evaluations = last.evaluations.filter(({ observation: { key } }) => this.#rules.groups.has(key));
     this.#last = { ...last, evaluations, byKey: null };
   }
 
-  /** No more ticks; resolves when the state and the decision log are on the disk. */
+  /** No more ticks and actions; resolves when the state, the record and the decision log are on the disk. */
   async stop(): Promise<void> {
     this.#cancelRetry();
     this.#ticker?.stop();
     for (const source of this.#options.sources) source.stop?.();
     if (this.#ticking !== null) await this.#ticking;
     this.#save(this.#options.fleet.newestMemory);
+    if (await this.#executor.stop()) this.#save(this.#options.fleet.newestMemory);
+    await this.#saved;
     await Promise.all([...this.#left, this.#stateFile, this.#decisionLog].map((file) => file.flush()));
+    await this.#executor.flush();
   }
 
   /** The metrics as of the last tick. */
   async families(): Promise<Family[]> {
     const newcomers = this.#options.fleet
       .newGroups()
-      .filter((name) => this.#rules.groupOf(name).policy !== null);
-    const groups = this.#items.families(newcomers, this.#action.name);
-    return [...groups, ...(await this.#instruments.families())];
+      .map((name) => this.#rules.groupOf(name))
+      .filter(({ policy }) => policy !== null);
+    const groups = this.#items.families(newcomers);
+    return [
+      ...groups,
+      ...(await this.#actions.families(this.#executor.open, this.#items.items, newcomers)),
+      ...(await this.#instruments.families()),
+    ];
+  }
+
+  /** What has been and is being carried out, newest first. */
+  actions(query: { readonly limit: number }): Iterable<ActionJson> {
+    return this.#executor.actions(query);
   }
 
   /** Why the last tick decided about a group as it did; null where it did not evaluate it. */
@@ -257,7 +347,7 @@ export class Scaler {
 
   summary() {
     return {
-      mode: this.#action.name,
+      mode: this.#config.mode,
       pollIntervalMs: this.#config.pollIntervalMs,
       /** groups that a policy matches */
       groups: this.#items.items.length,
@@ -266,10 +356,6 @@ export class Scaler {
       /** the saved state cannot be read, so nothing is evaluated */
       isOff: this.#isOff && this.#ticker === null,
     };
-  }
-
-  get #action(): Action {
-    return ACTIONS.dry_run;
   }
 
   /** Never two ticks at once: one that comes before the sources have answered the last is left out. */
@@ -294,17 +380,17 @@ export class Scaler {
     const observations = (await Promise.all(answers)).flat();
 
     const evaluations = this.#rules.tick(observations, nowUs);
-    const facts = { nowMs: Math.floor(nowUs / 1000), wallMs, mode: this.#action.name };
+    const facts = { nowMs: Math.floor(nowUs / 1000), wallMs };
     this.#items.update(evaluations, facts);
     this.#last = { ...facts, evaluations, byKey: null };
     this.#history.add(evaluations, facts.nowMs);
     const seconds = (clock.nowUs() - nowUs) / 1e6;
     this.#instruments.ticked({ seconds, lagSeconds: lagUs / 1e6, wallMs });
     await this.#report(evaluations, facts);
-    for (const evaluation of evaluations) {
-      if (evaluation.decision.decision !== "hold") this.#action.begin(evaluation);
-    }
     this.#save(fleet.memory);
+    this.#executor.look();
+    for (const evaluation of evaluations) this.#executor.begin(evaluation);
+    this.#dropImages(evaluations);
     log.debug({ groups: evaluations.length, seconds, lagSeconds: lagUs / 1e6 }, "groups evaluated");
   }
 
@@ -316,7 +402,7 @@ export class Scaler {
       if (lines.length % LINES_AT_ONCE === LINES_AT_ONCE - 1) await yieldToEventLoop();
       const decision = {
         ...decisionJson(evaluation, facts.wallMs),
-        mode: facts.mode,
+        mode: modeOf(evaluation),
         text: describe(evaluation, facts.nowMs),
       };
       this.#recent.add({ ...decision, policy: evaluation.policy });
@@ -337,7 +423,72 @@ export class Scaler {
     if (!this.#writesFiles || this.#ticker === null || fleet.bases.tickUs === null) return;
     const lastHold = (key: GroupKey) => this.#transitions.lastHold(key);
     const targets = this.#options.targets();
-    this.#stateFile.save(() => statePieces({ groups, targets, fleet, lastHold }));
+    const { clock } = this.#options;
+    const wallMs = clock.wallMs();
+    this.#saved = this.#stateFile.save(() => statePieces({ groups, targets, fleet, lastHold }));
+    void this.#saved.then((ok) => ok && this.#executor.forgetEnded(wallMs));
+  }
+
+  /** Log, decision log, metrics and state are told of an action's end. */
+  #actionEnded(action: ActionRecord): void {
+    this.#actions.ended(action);
+    const { decision } = action;
+    const line = {
+      ...actionJson(action),
+      decision: decision.decision,
+      step: decision.step,
+      mode: "execute",
+      ...NOTHING_MEASURED,
+    };
+    this.#decisionLog.append([JSON.stringify(line)]);
+    this.#looksAtImages = true;
+    this.#save(this.#options.fleet.memory);
+  }
+
+  /** Keeps the images of primaries that act, once after each action. */
+  #dropImages(evaluations: readonly Evaluation[]): void {
+    if (!this.#looksAtImages || !actsOn(this.#config)) return;
+    this.#looksAtImages = false;
+    const acting = evaluations.filter((evaluation) => modeOf(evaluation) === "execute");
+    const names = new Set(acting.map(({ observation: { key } }) => key));
+    const digests = this.#options.fleet.memory.snapshot.vms
+      .filter((vm) => vm.cloneId === 0 && names.has(groupKey(groupOfVm(vm))))
+      .flatMap(({ info }) => info?.digest ?? []);
+    void this.#executor.keepImages(new Set(digests));
+  }
+
+  #actingHost(host: string): ActingHost | null {
+    const { reach, fleet } = this.#options;
+    const found = reach(host);
+    if (found === null) return null;
+    const [vm] = fleet.vmsOf(host);
+    return {
+      ...found,
+      live: fleet.isLive(host),
+      intervalMs: (vm?.sample.intervalUs ?? 10_000_000) / 1000,
+      pinned: () => pinnedVms(fleet.vmsOf(host).flatMap(({ info }) => info ?? [])),
+    };
+  }
+
+  /** What earlier runs of the program left on record: its effects on the groups, and what is to be settled. */
+  #resumeActions(recorded: readonly ActionRecord[]): void {
+    const { clock } = this.#options;
+    const now = { nowUs: clock.nowUs(), wallMs: clock.wallMs() };
+    for (const action of recorded) {
+      const change = changeOnRecord(action, now);
+      if (this.#options.reach(action.host)?.address === action.endpoint) {
+        this.#rules.amend(action, (state) => withAction(state, change));
+      }
+      this.#executor.resume(action, change.decision);
+    }
+    this.#rules.dropUnacted();
+  }
+
+  #openRecord(): Store<readonly ActionRecord[]> {
+    return this.#options.files.record(this.#config, (outcome) => {
+      if (outcome === "damaged") this.#isRecordDamaged = true;
+      if (outcome !== "written") this.#instruments.stateFile(outcome);
+    });
   }
 
   #openStateFile(): StateStore {
@@ -351,7 +502,21 @@ export class Scaler {
     );
   }
 
-  #restore(): Restored {
+  #restore(recorded: readonly ActionRecord[]): Restored {
+    const restored = this.#restoreState();
+    const groups = new Map(restored.groups);
+    for (const { host, path, group } of recorded) {
+      const key = groupKey({ host, path, group });
+      if (!groups.has(key)) groups.set(key, { key, host, path, group, state: FRESH_STATE });
+    }
+    if (!this.#isRecordDamaged) return { ...restored, groups };
+    // something may be under way: nothing new is begun for as long as after an action
+    const lastActionMs = Math.floor(this.#options.clock.nowUs() / 1000);
+    for (const [key, one] of groups) groups.set(key, { ...one, state: { ...one.state, lastActionMs } });
+    return { ...restored, groups };
+  }
+
+  #restoreState(): Restored {
     const { clock, log } = this.#options;
     const saved = this.#stateFile.load();
     if (saved === null) return NOTHING_RESTORED;
@@ -373,3 +538,19 @@ export class Scaler {
     return restored;
   }
 }
+
+/** Whether any policy acts. */
+function actsOn({ mode, policies }: ScalerConfig): boolean {
+  return mode === "execute" && policies.some((policy) => policy.mode === "execute");
+}
+
+/** What a line of the decision log about an action has in place of an evaluation's numbers. */
+const NOTHING_MEASURED = {
+  average_percent: null,
+  average_for_up_percent: null,
+  average_for_down_percent: null,
+  clones: null,
+  high_ticks: null,
+  low_ticks: null,
+  would: null,
+};

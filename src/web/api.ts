@@ -6,6 +6,7 @@ import type { Config } from "../config/sections.ts";
 import { factsFrom } from "../exporter/families.ts";
 import { residentBytes } from "../exporter/vmTable.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
+import { MAX_ACTIONS_TOLD } from "../scaler/actions/executor.ts";
 import { MAX_RECENT, type RecentQuery } from "../scaler/report/log.ts";
 import { HOLD_REASONS, SCALE_REASONS } from "../scaler/rules/types.ts";
 import type { Scaler } from "../scaler/scaler.ts";
@@ -14,7 +15,7 @@ import { ConcurrencyLimit, deliver, JSON_TYPE, sendData, sendError, toJson } fro
 import { knownParameters, quoted } from "./routes.ts";
 import { streamHandler } from "./stream.ts";
 
-const DEFAULT_DECISIONS = 100;
+const DEFAULT_LIMIT = 100;
 
 /** The routes below /api/v1, which answer as Prometheus' API does. */
 export function apiRouter(deps: WebDeps): Router {
@@ -43,6 +44,11 @@ export function apiRouter(deps: WebDeps): Router {
       if (typeof wanted === "string") sendError(response, 400, "bad_data", wanted);
       else await sendList(response, () => deps.scaler.decisions(wanted));
     })
+    .get("/actions", async ({ query }, response) => {
+      const limit = limitOf(query, MAX_ACTIONS_TOLD);
+      if (typeof limit === "string") sendError(response, 400, "bad_data", limit);
+      else await sendList(response, () => deps.scaler.actions({ limit }));
+    })
     .get("/stream", streamHandler(deps))
     .get("/status/config", (_request, response) => {
       const { timeMs, problems } = deps.lastReload();
@@ -61,10 +67,9 @@ export function apiRouter(deps: WebDeps): Router {
 
 /** Which of the scaler's last decisions are asked for, or what is wrong with that. */
 function decisionsQuery(parameters: Readonly<Record<string, unknown>>): RecentQuery | string {
-  const { limit = String(DEFAULT_DECISIONS), ...filters } = parameters;
-  const count = typeof limit === "string" && /^\d{1,9}$/.test(limit) ? Number(limit) : 0;
-  if (count < 1 || count > MAX_RECENT)
-    return `limit ${quoted(limit)}: a whole number from 1 to ${MAX_RECENT} is allowed`;
+  const { limit: _, ...filters } = parameters;
+  const count = limitOf(parameters, MAX_RECENT);
+  if (typeof count === "string") return count;
   for (const [name, { allows, allowed }] of Object.entries(DECISION_FILTERS)) {
     const { [name]: value } = filters;
     if (value !== undefined && !(typeof value === "string" && allows(value)))
@@ -72,6 +77,14 @@ function decisionsQuery(parameters: Readonly<Record<string, unknown>>): RecentQu
   }
   const { group, ...others } = filters as Omit<RecentQuery, "limit">;
   return { limit: count, ...others, ...(group && { group: group.toLowerCase() }) };
+}
+
+/** How many of a list are asked for, or what is wrong with that. */
+function limitOf({ limit = String(DEFAULT_LIMIT) }: Readonly<Record<string, unknown>>, most: number) {
+  const count = typeof limit === "string" && /^\d{1,9}$/.test(limit) ? Number(limit) : 0;
+  return count >= 1 && count <= most
+    ? count
+    : `limit ${quoted(limit)}: a whole number from 1 to ${most} is allowed`;
 }
 
 const isName = (value: string) => value !== "";

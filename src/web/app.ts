@@ -31,7 +31,7 @@ export interface WebDeps {
   readonly log: Logger;
   readonly build: Pick<BuildInfo, "version" | "revision">;
   readonly metrics: Pick<SelfMetrics, "finished" | "streamDropped" | "responsesCut">;
-  readonly scaler: Pick<Scaler, "decisions" | "evaluations" | "explain" | "history" | "summary">;
+  readonly scaler: Pick<Scaler, "actions" | "decisions" | "evaluations" | "explain" | "history" | "summary">;
   /** JSON lines, each published under its host's name, or under none where it concerns all. */
   readonly stream: Broadcast<TraceMessage>;
   /** What may wait for one client of the stream before it is dropped, and how many there may be. */

@@ -30,7 +30,13 @@ const HOLDS: Readonly<Record<HoldReason, Told>> = {
     "orphaned",
     "Create the primary again, or destroy what is left of its clones: a group without its primary is never scaled.",
   ],
+  acting: ["act", "being carried out"],
   cooldown: ["watch", "cooling down"],
+  backoff: [
+    "bad",
+    "an action failed",
+    "See why under /api/v1/actions; it is tried again by itself, and at once after a reload.",
+  ],
   at_max: [
     "bad",
     "busy at max_clones",

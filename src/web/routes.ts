@@ -25,6 +25,7 @@ export const ROUTES: readonly {
     knows: ["limit", "group", "host", "decision", "reason"],
     what: "what the scaler decided, newest first",
   },
+  { path: "/api/v1/actions", knows: ["limit"], what: "what the scaler did, newest first" },
   { path: "/api/v1/stream", knows: ["host"], what: "samples as they arrive, one JSON object a line" },
   { path: "/api/v1/status/config", knows: [], what: "the configuration in force" },
   { path: "/api/v1/status/buildinfo", knows: [], what: "version and build" },

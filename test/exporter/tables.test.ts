@@ -4,7 +4,8 @@ import { metricsDocument } from "../../scripts/metricsDoc.ts";
 import { metricTables } from "../../src/exporter/collect.ts";
 import { groupTable } from "../../src/exporter/hostTables.ts";
 import { type SelfRow, selfRows } from "../../src/exporter/selfMetrics.ts";
-import { ownLabels, type RowHead, typeOf, unitOf } from "../../src/exposition/row.ts";
+import { type InstrumentRow, ownLabels, type RowHead, typeOf, unitOf } from "../../src/exposition/row.ts";
+import { actionInstrumentRows, actionRows } from "../../src/scaler/report/actionMetrics.ts";
 import { instrumentRows, scalerGroupRows } from "../../src/scaler/report/metrics.ts";
 
 const sections = metricTables.flatMap(({ labels, rows }) =>
@@ -13,11 +14,13 @@ const sections = metricTables.flatMap(({ labels, rows }) =>
     labels: [...labels, ...ownLabels(row)].map((label) => label.name),
   })),
 );
-const scaler = scalerGroupRows.map((row) => ({
+const scaler = [...scalerGroupRows, ...actionRows].map((row) => ({
   ...row,
   labels: [...groupTable.labels, ...ownLabels(row)].map((label) => label.name),
 }));
-const instruments = Object.values<RowHead>(instrumentRows).map((row) => ({ ...row, labels: [] }));
+const instruments = Object.values<InstrumentRow>({ ...instrumentRows, ...actionInstrumentRows }).map(
+  (row) => ({ ...row, labels: ownLabels(row).map(({ name }) => name) }),
+);
 const self = Object.values<SelfRow>(selfRows).map((row) => ({ ...row, labels: row.labels ?? [] }));
 const everyRow = [...sections, ...scaler, ...instruments, ...self];
 

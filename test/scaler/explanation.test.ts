@@ -9,7 +9,7 @@ const TICK_WALL_MS = Date.parse("2026-01-01T12:00:00Z");
 function explained(given: Case, times: Partial<ExplainInput> = {}) {
   return explain({
     ...run(given),
-    tick: { nowMs: TICK_MS, wallMs: TICK_WALL_MS, mode: "dry_run" },
+    tick: { nowMs: TICK_MS, wallMs: TICK_WALL_MS },
     nowMs: TICK_MS,
     ...times,
   });

@@ -23,7 +23,7 @@ function itemsAfter(...ticks: readonly (readonly Case[])[]): GroupItems {
     const nowMs = TICK_MS + i * MINUTE;
     items.update(
       cases.map((given) => evaluationOf(given, nowMs)),
-      { nowMs, wallMs: WALL_MS + i * MINUTE, mode: "dry_run" },
+      { nowMs, wallMs: WALL_MS + i * MINUTE },
     );
   }
   return items;
@@ -123,7 +123,6 @@ describe("the metrics of groups", () => {
     items.update([evaluationOf(cooling, TICK_MS + MINUTE)], {
       nowMs: TICK_MS + MINUTE,
       wallMs: WALL_MS + MINUTE,
-      mode: "dry_run",
     });
     expect(await render(taken)).toBe(expected);
     expect(await render(families(items))).not.toBe(expected);
@@ -135,7 +134,7 @@ describe("the metrics of groups", () => {
     for (const [i, waverMs] of [0, 7, -12, 400, -300].entries()) {
       const nowMs = TICK_MS + i * MINUTE;
       const wallMs = WALL_MS + i * MINUTE + waverMs;
-      items.update([evaluationOf(cooling, nowMs)], { nowMs, wallMs, mode: "dry_run" });
+      items.update([evaluationOf(cooling, nowMs)], { nowMs, wallMs });
       for (const line of await series(items, "cooldown_until")) ends.add(line);
     }
     expect([...ends]).toEqual([
@@ -146,7 +145,6 @@ describe("the metrics of groups", () => {
     items.update([evaluationOf(cooling, TICK_MS)], {
       nowMs: TICK_MS,
       wallMs: WALL_MS - 3_600_000,
-      mode: "dry_run",
     });
     expect(await series(items, "cooldown_until")).toEqual([
       expect.stringContaining(" 1767265800.25"),

@@ -5,6 +5,8 @@ import type { Cancel, Clock } from "../../src/clock.ts";
 import type { ScalerConfig } from "../../src/config/scaler.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { createLogger, type Logger } from "../../src/log.ts";
+import { ImageCache } from "../../src/scaler/actions/images.ts";
+import { parseRecord } from "../../src/scaler/actions/record.ts";
 import type { LineLog, LoggedDecision } from "../../src/scaler/report/log.ts";
 import type { Source } from "../../src/scaler/rules/types.ts";
 import { Scaler, type ScalerFiles } from "../../src/scaler/scaler.ts";
@@ -56,6 +58,7 @@ class ProcessClock implements Clock {
 /** What outlives a process: the state file's text and the decision log's lines. */
 export class Disk implements ScalerFiles {
   text: string | null = null;
+  recordText: string | null = null;
   readonly lines: LoggedDecision[] = [];
   /** why the state file cannot be read, if it cannot */
   unreadable: string | null = null;
@@ -79,6 +82,22 @@ export class Disk implements ScalerFiles {
       },
       flush: async () => void this.flushed.push(stateFile),
     };
+  }
+
+  record() {
+    return {
+      path: "actions.json",
+      load: () => (this.recordText === null ? null : parseRecord(this.recordText)),
+      save: async (pieces: () => Iterable<string>) => {
+        this.recordText = [...pieces()].join("");
+        return true;
+      },
+      flush: async () => undefined,
+    };
+  }
+
+  images(): ImageCache {
+    return new ImageCache("/nowhere", SILENT);
   }
 
   decisions(): LineLog {
@@ -150,6 +169,7 @@ export class Process implements Receiver {
       sources: [promql, ...sources],
       config,
       targets: () => targets,
+      reach: () => null,
       files: disk,
       onTick: (atUs) => {
         trace?.tick(atUs);

@@ -95,6 +95,8 @@ const situation: fc.Arbitrary<EvaluateInput> = fc
       flapFactor: fc.constantFrom(1, 2, 8),
       lastScaleUpMs: fc.constant(null),
       lastScaleDownMs: fc.constant(null),
+      action: fc.constant(null),
+      failures: fc.constant({ up: null, down: null }),
     }),
   })
   .map(({ primary, clones, policy, hostLive, clonesLeft, sameClones, starved, state }) => {

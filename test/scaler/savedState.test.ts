@@ -84,7 +84,7 @@ describe("a state file", () => {
   test("is JSON that a person can read, one group and one VM a line", () => {
     expect(saved({ vms: [web], lastHold: "normal" })).toMatchInlineSnapshot(`
       "{"version":2,"time_ms":1767225600000,"hosts":[{"host":"h","endpoint":"/run/h","info_ms":1767225590000}],"groups":[
-      {"host":"h","path":"user","group":"web","high_ticks":0,"low_ticks":0,"last_action_ms":null,"outstanding":null,"tombstones":[],"ours":[],"known_clones":null,"side":null,"row":0,"last_scale_up_ms":null,"last_scale_down_ms":null,"flap_factor":1,"last_hold":"normal"}],"members":[
+      {"host":"h","path":"user","group":"web","high_ticks":0,"low_ticks":0,"last_action_ms":null,"outstanding":null,"failures":{"up":null,"down":null},"tombstones":[],"ours":[],"known_clones":null,"side":null,"row":0,"last_scale_up_ms":null,"last_scale_down_ms":null,"flap_factor":1,"last_hold":"normal"}],"members":[
       {"host":"h","name":"user:web","heard_ms":1767225596999.999,"first_seen_ms":1767220600000.001,"start_seen":false,"cpus":null,"cpuids":"","started_ms":null,"listed":false,"missed_infos":0,"unlisted_polls":0,"base":{"at_ms":1767225596999.999,"cpu_us":1234567},"missed_ticks":0}]}
       "
     `);
@@ -144,6 +144,7 @@ describe("a state file", () => {
         ? { decision: "scale_up", reason: load ? "overloaded" : "below_min", ...asked }
         : { decision: "scale_down", reason: load ? "underloaded" : "above_max", ...asked };
     });
+  const failures = fc.record({ inARow: fc.integer({ min: 1, max: 99 }), sinceMs: ms });
   const groupState: fc.Arbitrary<GroupState> = fc.record({
     highTicks: fc.nat(),
     lowTicks: fc.nat(),
@@ -159,6 +160,8 @@ describe("a state file", () => {
     flapFactor: fc.constantFrom(1, 2, 1024),
     lastScaleUpMs: fc.option(ms),
     lastScaleDownMs: fc.option(ms),
+    action: fc.constant(null),
+    failures: fc.record({ up: fc.option(failures), down: fc.option(failures) }),
   });
   const groupName = fc.record({
     host: fc.constantFrom("h", "host two"),

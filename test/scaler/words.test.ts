@@ -267,6 +267,29 @@ const rows: readonly (readonly [reason: string, given: Case, words: string])[] =
     { members: { 0: 5, 1: 7 }, policy: { maxClones: 0 } },
     "Idle (an average of 6 %, below 40 %): evaluation 1 of the 5 in a row that give a clone up. It has 1 clone, above max_clones (0): that counts from the second evaluation in a row on.",
   ],
+  [
+    "acting",
+    { members: { 0: 95 }, state: { outstanding: outstanding("scale_up overloaded", 1), action: "planned" } },
+    "The decision to create web-clone-1 is being carried out.",
+  ],
+  [
+    "acting",
+    { members: { 0: 95 }, state: { outstanding: outstanding("scale_up overloaded", 1), action: "sent" } },
+    "The decision to create web-clone-1 is being carried out: albatrossd has been told.",
+  ],
+  [
+    "backoff",
+    { members: { 0: 95 }, state: { failures: { up: { inARow: 1, sinceMs: NOW_MS - MINUTE }, down: null } } },
+    "Its last scale-up came to nothing: no scale-up for another 540 s.",
+  ],
+  [
+    "backoff",
+    {
+      members: { 0: 5, 1: 5 },
+      state: { failures: { up: null, down: { inARow: 3, sinceMs: NOW_MS - MINUTE } } },
+    },
+    "Its last scale-down came to nothing, 3 times in a row: no scale-down for another 2340 s.",
+  ],
   ["normal", { members: { 0: 50, 1: 60 } }, "The average of 55 % is between 40 % and 90 %."],
   [
     "overloaded",

@@ -4,7 +4,8 @@ import { parse } from "yaml";
 import { metricTables } from "../../src/exporter/collect.ts";
 import { groupTable } from "../../src/exporter/hostTables.ts";
 import { type SelfRow, selfRows } from "../../src/exporter/selfMetrics.ts";
-import { ownLabels, type RowHead, type TableRow, typeOf } from "../../src/exposition/row.ts";
+import { type InstrumentRow, ownLabels, type TableRow, typeOf } from "../../src/exposition/row.ts";
+import { actionInstrumentRows, actionRows } from "../../src/scaler/report/actionMetrics.ts";
 import { instrumentRows, scalerGroupRows } from "../../src/scaler/report/metrics.ts";
 import { type KnownMetrics, type MetricLabels, type RecordingRule, withRecorded } from "./promqlCheck.ts";
 
@@ -31,8 +32,10 @@ interface Documented {
 /** The metrics in the tables: what `/metrics` may serve, apart from what prom-client tells of the process. */
 export function tabledMetrics(): Documented[] {
   const sections = metricTables.flatMap(({ labels, rows }) => rows.map((row) => documented(labels, row)));
-  const scaler = scalerGroupRows.map((row) => documented(groupTable.labels, row));
-  const instruments = Object.values<RowHead>(instrumentRows).map((row) => documented([], row));
+  const scaler = [...scalerGroupRows, ...actionRows].map((row) => documented(groupTable.labels, row));
+  const instruments = Object.values<InstrumentRow>({ ...instrumentRows, ...actionInstrumentRows }).map(
+    (row) => documented([], row),
+  );
   const self = Object.values<SelfRow>(selfRows).map((row) => ({
     name: row.name,
     type: typeOf(row),
@@ -106,7 +109,10 @@ const PROCESS_LABELS: Readonly<Record<string, readonly string[]>> = {
   nodejs_heap_space_size_available_bytes: ["space"],
 };
 
-function documented(common: readonly { name: string }[], row: RowHead | TableRow<never, never>): Documented {
+function documented(
+  common: readonly { name: string }[],
+  row: InstrumentRow | TableRow<never, never>,
+): Documented {
   const own =
     "by" in row ? [[row.by, new Set(Object.keys(row.values))] as const] : open(names(ownLabels(row)));
   return { name: row.name, type: typeOf(row), labels: new Map([...open(names(common)), ...own]) };

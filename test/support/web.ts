@@ -41,6 +41,7 @@ export function webConfig(web: Partial<WebConfig> = {}): Config {
 }
 
 export const SCALER: WebDeps["scaler"] = {
+  actions: () => [],
   decisions: () => [],
   evaluations: [],
   explain: () => null,

@@ -1,6 +1,7 @@
 /** The record of what is being carried out: it outlives the process, so that nothing is sent twice. */
 import { z } from "zod";
 import { FAILURE_REASONS, type FailureReason, UNKNOWN_REASONS } from "../../client/acting.ts";
+import type { ActionChange } from "../rules/actionChanges.ts";
 import { PHASES } from "../rules/types.ts";
 import {
   cloneId,
@@ -134,5 +135,23 @@ export function actionJson(action: ActionRecord) {
     text,
     decision_time: time(decision.sinceMs),
     deadline: time(deadlineMs),
+  };
+}
+
+/** What an action on record means to its group now, and its decision, on the clock of the group's state. */
+export function changeOnRecord(
+  action: ActionRecord,
+  now: { readonly nowUs: number; readonly wallMs: number },
+): ActionChange {
+  const past = (ms: number) => Math.floor(now.nowUs / 1000 - Math.max(0, now.wallMs - ms));
+  const { phase, decision, cloneId, tombstoneMs, endedMs } = action;
+  return {
+    phase,
+    decision: { ...decision, sinceMs: past(decision.sinceMs) },
+    cloneId,
+    tombstoneMs: tombstoneMs === null ? null : Math.floor(now.nowUs / 1000) + tombstoneMs - now.wallMs,
+    more: false,
+    isOnTrial: false,
+    atMs: past(endedMs ?? decision.sinceMs),
   };
 }

@@ -7,15 +7,15 @@ import {
   type Evaluation,
   flapFactorOf,
   type GroupPolicy,
+  modeOf,
   type Scale,
 } from "../rules/types.ts";
 import { describe } from "./words.ts";
 
-/** When evaluations were made, on the clock of their times and as wall time, and what is done about their decisions. */
+/** When evaluations were made, on the clock of their times and as wall time. */
 export interface TickFacts {
   readonly nowMs: number;
   readonly wallMs: number;
-  readonly mode: string;
 }
 
 /** One evaluation as the decision log, the API and `backtest` show it. */
@@ -89,7 +89,7 @@ export function explain({ evaluation, tick, nowMs }: ExplainInput) {
   return {
     ...decision,
     text: describe(evaluation, nowMs),
-    mode: tick.mode,
+    mode: modeOf(evaluation),
     members: observation.members.map(({ vm, cloneId, state, usagePercent, starved }) => ({
       vm,
       clone_id: cloneId,

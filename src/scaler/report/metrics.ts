@@ -2,24 +2,31 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { type Family, labelPairs } from "../../exposition/family.ts";
 import { promClientFamilies } from "../../exposition/promClient.ts";
 import { LABELLED, type RowHead, type TableRow, tableFamily } from "../../exposition/row.ts";
-import { ACTIONS } from "../actions/action.ts";
 import { knownLoad, loadThresholds } from "../rules/averages.ts";
 import {
   coolingUntilMs,
   type Decision,
   type Direction,
   type Evaluation,
+  type Group,
   type GroupKey,
   type GroupName,
   type GroupPolicy,
-  groupKey,
   HOLD_REASONS,
   LOAD_OUTCOMES,
   type LoadOutcome,
+  type Mode,
+  modeOf,
   SCALE_REASONS,
 } from "../rules/types.ts";
 import type { StateFileOutcome } from "../state/stateFile.ts";
 import { desiredClones, type TickFacts } from "./json.ts";
+
+/** What is done about scale decisions in each mode. */
+const MODES: Readonly<Record<Mode, string>> = {
+  dry_run: "counted, not carried out",
+  execute: "carried out",
+};
 
 /** The one that a group has before its first evaluation, too: what appears at 1 has not increased. */
 const decisionsRow: TableRow<CountedGroup> = {
@@ -32,8 +39,8 @@ const decisionsRow: TableRow<CountedGroup> = {
     { name: "reason", holds: "why, such as overloaded, cooldown, normal" },
     {
       name: "mode",
-      holds: Object.values(ACTIONS)
-        .map(({ name, does }) => `${name}: ${does}`)
+      holds: Object.entries(MODES)
+        .map(([name, does]) => `${name}: ${does}`)
         .join(", "),
     },
   ],
@@ -222,7 +229,7 @@ const SAME_TIME_SECONDS = 1;
 
 /** What stands behind a group's labels, by mode and reason: `,decision="hold",reason="normal",mode="dry_run"`. */
 const DECISION_LABELS = new Map(
-  Object.values(ACTIONS).map(({ name }) => {
+  Object.keys(MODES).map((name) => {
     const decisions = Object.entries({ ...SCALE_REASONS, hold: HOLD_REASONS });
     const texts = decisions.flatMap(([decision, reasons]) =>
       reasons.map((reason): [string, string] => [
@@ -256,11 +263,11 @@ export class GroupItems {
   }
 
   /** Families of the groups, and of those among `newcomers` that have not been evaluated yet. */
-  families(newcomers: readonly GroupName[], mode: string): Family[] {
+  families(newcomers: readonly Group[]): Family[] {
     const { items } = this;
     const uncounted = newcomers
-      .filter((name) => !this.#items.has(groupKey(name)))
-      .map((name) => countedAnew(name, mode));
+      .filter(({ key }) => !this.#items.has(key))
+      .map((group) => countedAnew(group, modeOf(group)));
     const decisions = tableFamily(decisionsRow, [...items, ...uncounted], LABELLED);
     return scalerGroupRows.map(
       (row): Family => (row === decisionsRow ? decisions : tableFamily(row, items, LABELLED)),
@@ -298,7 +305,7 @@ function queriesAfter(
   return { ...counts, [load.outcome]: counts[load.outcome] + 1 };
 }
 
-function countedAnew({ host, path, group }: GroupName, mode: string): CountedGroup {
+function countedAnew({ host, path, group }: GroupName, mode: Mode): CountedGroup {
   return { labels: labelPairs({ host, path, group }), counts: NO_SCALES.get(mode) ?? {} };
 }
 
@@ -309,8 +316,10 @@ function itemAfter(
   facts: TickFacts,
 ): GroupItem {
   const { observation, decision, state } = evaluation;
-  const { labels, counts } = before ?? countedAnew(observation, facts.mode);
-  const decided = decisionLabels(decision, facts.mode);
+  const mode = modeOf(evaluation);
+  const { labels, counts } = before ?? countedAnew(observation, mode);
+  const isAnew = before !== undefined && modeOf(before.evaluation) !== mode;
+  const decided = decisionLabels(decision, mode);
   const last = before?.lastSeconds;
   const hold = decision.decision === "hold" ? facts.wallMs / 1000 : (last?.hold ?? null);
   return {
@@ -318,7 +327,7 @@ function itemAfter(
     evaluation,
     policy,
     queries: policy.load === null ? null : queriesAfter(evaluation, before?.queries),
-    counts: { ...counts, [decided]: (counts[decided] ?? 0) + 1 },
+    counts: { ...(isAnew && NO_SCALES.get(mode)), ...counts, [decided]: (counts[decided] ?? 0) + 1 },
     coolingUntilSeconds: {
       up: wallSeconds(coolingUntilMs(evaluation, "up"), facts, before?.coolingUntilSeconds.up),
       down: wallSeconds(coolingUntilMs(evaluation, "down"), facts, before?.coolingUntilSeconds.down),

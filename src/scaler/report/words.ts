@@ -90,7 +90,18 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
   },
   orphaned: ({ observation }) =>
     `Its primary ${observation.group} is not alive, so the group is shown but never scaled.`,
+  acting: ({ state: { outstanding, action } }) =>
+    outstanding === null
+      ? "A decision is being carried out."
+      : `The decision to ${actOf(outstanding)} is being carried out${action === "sent" ? ": albatrossd has been told" : ""}.`,
   cooldown: coolingWords,
+  backoff: (evaluation, _, nowMs) => {
+    const { up, down } = evaluation.state.failures;
+    const last = (up?.sinceMs ?? 0) > (down?.sinceMs ?? 0) ? up : down;
+    const { inARow = 1 } = last ?? {};
+    const row = inARow > 1 ? `, ${inARow} times in a row` : "";
+    return `Its last ${last === up ? "scale-up" : "scale-down"} came to nothing${row}: ${coolingList(evaluation, nowMs)}.`;
+  },
   at_max: (evaluation, policy) =>
     `Too busy (${above(evaluation, policy, "forUp")}), but it has ${clonesText(evaluation.clones)} and max_clones is ${policy.maxClones}.`,
   at_min: (evaluation, policy) =>
@@ -138,18 +149,22 @@ function busyWords(evaluation: Evaluation, policy: GroupPolicy): string {
 
 /** Which directions are cooling, and for how long from now on. */
 function coolingWords(evaluation: Evaluation, _: GroupPolicy, nowMs: number): string {
+  const cooling = coolingList(evaluation, nowMs);
+  return cooling === ""
+    ? "It was cooling down after the last scale decision; the next evaluation may decide again."
+    : `Cooling down after the last scale decision: ${cooling}.`;
+}
+
+function coolingList(evaluation: Evaluation, nowMs: number): string {
   const left = (direction: Direction) =>
     Math.max(0, Math.ceil(((coolingUntilMs(evaluation, direction) ?? nowMs) - nowMs) / 1000));
   const [up, down] = [left("up"), left("down")];
   const factor = flapFactorOf(evaluation);
   const damped = factor > 1 ? ` (scale_down_cooldown_period times ${factor}, as it flaps)` : "";
-  const cooling = [
+  return [
     ...(up > 0 ? [`no scale-up for another ${up} s`] : []),
     ...(down > 0 ? [`no scale-down for another ${down} s${damped}`] : []),
-  ];
-  return cooling.length === 0
-    ? "It was cooling down after the last scale decision; the next evaluation may decide again."
-    : `Cooling down after the last scale decision: ${cooling.join(", ")}.`;
+  ].join(", ");
 }
 
 function incompleteWords(evaluation: Evaluation, policy: GroupPolicy): string {

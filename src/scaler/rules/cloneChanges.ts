@@ -48,7 +48,7 @@ export function withTicks(state: GroupState, highTicks: number, lowTicks: number
 export function rememberClones(
   state: GroupState,
   cloneIds: readonly number[],
-  deathTimeoutMs: number,
+  policy: GroupPolicy | null,
   nowMs: number,
 ): GroupState {
   const known = state.knownClones;
@@ -61,17 +61,20 @@ export function rememberClones(
     highTicks: isChanged ? 0 : state.highTicks,
     lowTicks: isChanged ? 0 : state.lowTicks,
     tombstones: expires ? state.tombstones.filter((t) => nowMs < t.untilMs) : state.tombstones,
-    ours: oursNow(state, cloneIds, deathTimeoutMs, nowMs),
+    ours: oursNow(state, cloneIds, policy, nowMs),
     outstanding: stillThere(state.outstanding, cloneIds),
     knownClones: cloneIds,
   };
 }
 
-/** Ours: clones that came while a decision that named them was outstanding, until they are gone for `deathTimeoutMs`. */
+/**
+ * Ours: clones whose create was acknowledged or, in dry run, that came while a decision that named them was outstanding,
+ * until they are gone for the death timeout.
+ */
 function oursNow(
   { ours, outstanding }: GroupState,
   cloneIds: readonly number[],
-  deathTimeoutMs: number,
+  policy: GroupPolicy | null,
   nowMs: number,
 ): readonly OwnClone[] {
   if (ours.length === 0 && outstanding === null) return ours;
@@ -80,8 +83,8 @@ function oursNow(
       cloneId,
       goneMs: cloneIds.includes(cloneId) ? null : (goneMs ?? nowMs),
     }))
-    .filter(({ goneMs }) => goneMs === null || nowMs < goneMs + deathTimeoutMs);
-  if (outstanding?.decision !== "scale_up") return kept;
+    .filter(({ goneMs }) => goneMs === null || nowMs < goneMs + (policy?.deathTimeoutMs ?? 0));
+  if (outstanding?.decision !== "scale_up" || policy?.mode === "execute") return kept;
   const came = cloneIds.filter(
     (id) =>
       id >= outstanding.cloneId &&
@@ -106,16 +109,17 @@ export function afterAbsence(
   { policy, state }: Pick<Group, "policy" | "state">,
   nowMs: number,
 ): GroupState | null {
-  const after = rememberClones(state, [], policy?.deathTimeoutMs ?? 0, nowMs);
+  const after = rememberClones(state, [], policy, nowMs);
   const { tombstones, ours, outstanding } = after;
   const isCooling = (direction: Direction) => nowMs < (coolingUntilMs({ policy, state }, direction) ?? nowMs);
-  if (!isCooling("up") && !isCooling("down") && tombstones.length === 0) {
+  const isActing = state.action !== null;
+  if (!isActing && !isCooling("up") && !isCooling("down") && tombstones.length === 0) {
     return ours.length === 0 ? null : { ...FRESH_STATE, ours };
   }
   return {
     ...after,
     ...NOTHING_IN_A_ROW,
-    outstanding: outstanding?.decision === "scale_up" ? outstanding : null,
+    outstanding: isActing || outstanding?.decision === "scale_up" ? outstanding : null,
     knownClones: null,
   };
 }
@@ -135,7 +139,7 @@ function sameIds(a: readonly number[], b: readonly number[]): boolean {
 
 /** The state without an outstanding decision; itself when there is none. */
 export function withoutOutstanding(state: GroupState): GroupState {
-  return state.outstanding === null ? state : { ...state, outstanding: null };
+  return state.outstanding === null ? state : { ...state, outstanding: null, action: null };
 }
 
 /** How many clones an outstanding scale-up still waits for. */

@@ -18,6 +18,7 @@ import {
 } from "./cloneChanges.ts";
 import {
   type Averages,
+  backoffUntilMs,
   coolingUntilMs,
   type Decision,
   type Direction,
@@ -59,14 +60,15 @@ export function evaluate(input: EvaluateInput): Evaluation {
   const { policy, observation, nowMs } = input;
   const averages = average(observation, policy);
   const cloneIds = idsOfClones(observation.members, input.state.knownClones);
-  const remembered = rememberClones(input.state, cloneIds, policy?.deathTimeoutMs ?? 0, nowMs);
+  const remembered = rememberClones(input.state, cloneIds, policy, nowMs);
   const measured = { observation, policy, averages, clones: cloneIds.length };
 
   // 1. nothing may be decided at all
   const barred = whyBarred(policy, observation, averages);
   if (policy === null || barred !== null) {
     // an outage leaves it outstanding; where nothing is scaled nobody is to carry it out
-    const state = barred === "no_data" ? remembered : withoutOutstanding(remembered);
+    const isKept = barred === "no_data" || remembered.action === "sent";
+    const state = isKept ? remembered : withoutOutstanding(remembered);
     return outcome(measured, withoutRows(state), hold(barred ?? "no_policy"));
   }
 
@@ -75,16 +77,20 @@ export function evaluate(input: EvaluateInput): Evaluation {
   const low =
     cloneIds.length > 0 && averages.forDown !== null && averages.forDown < policy.scaleDownThresholdPercent;
 
-  // 4.
-  const unsettled = settleOutstanding(remembered, cloneIds, averages, policy);
+  // 4. nothing but its outcome ends what has been sent
+  const unsettled =
+    remembered.action === "sent" ? remembered : settleOutstanding(remembered, cloneIds, averages, policy);
   const settled = withSide(unsettled, sideOf(unsettled, cloneIds.length, policy));
+  if (settled.action !== null) return outcome(measured, withTicks(settled, 0, 0), hold("acting"));
 
   // 5.
   const cools = (direction: Direction) =>
     nowMs < (coolingUntilMs({ policy, state: settled }, direction) ?? nowMs);
   const upCools = cools("up");
   const downCools = cools("down");
-  if (upCools && downCools) return outcome(measured, withTicks(settled, 0, 0), hold("cooldown"));
+  if (upCools && downCools) {
+    return outcome(measured, withTicks(settled, 0, 0), hold(whyCooling(["up", "down"], input, settled)));
+  }
 
   // 6.
   const state = withTicks(
@@ -111,7 +117,7 @@ function outcome(
 
 /** Steps 7 to 10. */
 function decide(facts: Facts): Decision {
-  const { policy, averages, cloneIds, state, high, low, upCools, downCools } = facts;
+  const { input, policy, averages, cloneIds, state, high, low, upCools, downCools } = facts;
   const { side, outstanding } = state;
   const clones = cloneIds.length;
   // 7. one bad evaluation may be a person at work: only the second in a row is repaired
@@ -137,12 +143,23 @@ function decide(facts: Facts): Decision {
   // 10.
   const upIsDue = high || side === "below";
   const downIsDue = low || side === "above";
-  if ((upCools && upIsDue) || (downCools && downIsDue)) return hold("cooldown");
+  if (upCools && upIsDue) return hold(whyCooling(["up"], input, state));
+  if (downCools && downIsDue) return hold(whyCooling(["down"], input, state));
   const damped = whyDamped(policy, averages) ?? (averages.allStarved ? "cores_saturated" : null);
   if (damped !== null) return hold(damped);
   if (state.highTicks > 0) return hold("pending_up");
   if (state.lowTicks > 0) return hold("pending_down");
   return hold("normal");
+}
+
+/** `backoff` where an action that came to nothing keeps a direction from another. */
+function whyCooling(
+  directions: readonly Direction[],
+  { policy, nowMs }: EvaluateInput,
+  state: GroupState,
+): "cooldown" | "backoff" {
+  const backsOff = (direction: Direction) => nowMs < (backoffUntilMs({ policy, state }, direction) ?? nowMs);
+  return directions.some(backsOff) ? "backoff" : "cooldown";
 }
 
 /** Which hold of step 1 applies, the first in its order; null when the group may be decided on. */
@@ -211,9 +228,12 @@ function chooseVictim(
 /** What a scale decision leaves behind: nothing in a row, a cooldown, the decision outstanding, a tombstone for a victim. */
 function act(state: GroupState, scale: Scale, group: string, policy: GroupPolicy, nowMs: number): GroupState {
   const cloneId = idOf(group, scale.clone);
+  const acts = policy.mode === "execute";
   const begun = {
     ...withoutRows(state),
-    lastActionMs: nowMs,
+    // where it acts the cooldown starts when that is done
+    lastActionMs: acts ? state.lastActionMs : nowMs,
+    action: acts ? ("planned" as const) : null,
     outstanding: { ...scale, cloneId, sinceMs: nowMs, clonesThen: state.knownClones ?? [] },
   };
   if (scale.decision === "scale_up") return { ...begun, lastScaleUpMs: nowMs };

@@ -1,7 +1,7 @@
 /** One tick over all groups: every group evaluated once, and the hosts' limits on scale-ups kept. */
 import { type Glob, matchesGlob, parseGlob } from "../../config/glob.ts";
 import type { ScalerConfig } from "../../config/scaler.ts";
-import { afterAbsence } from "./cloneChanges.ts";
+import { afterAbsence, withoutOutstanding, withoutRows } from "./cloneChanges.ts";
 import { evaluate } from "./evaluate.ts";
 import {
   type Evaluation,
@@ -10,6 +10,7 @@ import {
   type GroupKey,
   type GroupName,
   type GroupPolicy,
+  type GroupState,
   groupKey,
   type Observation,
   type RememberedGroup,
@@ -22,7 +23,11 @@ import {
 export class Rules {
   #maxScaleUpsPerTick = 0;
   #policyOf: (group: GroupName) => GroupPolicy | null = () => null;
-  #groups: ReadonlyMap<GroupKey, Group> = new Map();
+  #groups: Map<GroupKey, Group> = new Map();
+  /** somebody may still read it, so that it is replaced and not changed */
+  #isShared = false;
+  /** groups whose policy was switched to execute: what they would do is said once before they do it */
+  readonly #switched = new Set<GroupKey>();
   /** groups that are not remembered yet and were asked for since the last tick */
   readonly #newcomers = new Map<GroupKey, Group>();
 
@@ -33,12 +38,46 @@ export class Rules {
 
   /** What is remembered after the last tick; replaced by the next, never changed. */
   get groups(): ReadonlyMap<GroupKey, Group> {
+    this.#isShared = true;
     return this.#groups;
   }
 
-  /** Other policies from the next tick on; what is remembered stays. */
+  /**
+   * Other policies from the next tick on; what is remembered stays, but for what keeps failed actions from being tried
+   * again. A group that is to act from now on is evaluated in dry run once before.
+   */
   reconfigure(config: ScalerConfig): void {
-    this.#adopt(config, this.#groups);
+    const before = this.#groups;
+    this.#adopt(config, before);
+    this.#switched.clear();
+    for (const [key, { policy, ...group }] of this.#groups) {
+      const state = { ...group.state, failures: FRESH_STATE.failures };
+      const isSwitched = policy?.mode === "execute" && before.get(key)?.policy?.mode !== "execute";
+      if (isSwitched) this.#switched.add(key);
+      this.#groups.set(key, {
+        ...group,
+        state,
+        policy: isSwitched ? { ...policy, mode: "dry_run" } : policy,
+      });
+    }
+  }
+
+  /** What became of an action, put into the state of its group, if that is known. */
+  amend(name: GroupName, change: (state: GroupState) => GroupState): void {
+    const key = groupKey(name);
+    const group = this.#groups.get(key);
+    if (group === undefined) return;
+    if (this.#isShared) this.#groups = new Map(this.#groups);
+    this.#isShared = false;
+    this.#groups.set(key, { ...group, state: change(group.state) });
+  }
+
+  /** Drops decisions of groups that act that nobody carries out: the process that was to is gone, or they are of a dry run. */
+  dropUnacted(): void {
+    for (const { state, policy, ...name } of this.#groups.values()) {
+      const isUnacted = policy?.mode === "execute" && state.outstanding !== null && state.action === null;
+      if (isUnacted) this.amend(name, () => withoutRows(withoutOutstanding(state)));
+    }
   }
 
   /** A group as the next evaluation will find it: one that is not known yet has a fresh state. */
@@ -76,13 +115,25 @@ export class Rules {
       if (state !== null) groups.set(key, { ...group, state });
     }
     this.#groups = groups;
+    this.#isShared = false;
     this.#newcomers.clear();
+    this.#beginToAct();
     return evaluations;
   }
 
   /** What is remembered of a host's groups is forgotten. */
   forgetHost(host: string): void {
     this.#groups = new Map([...this.#groups].filter(([, group]) => group.host !== host));
+  }
+
+  /** Groups that have said what they would do do it from the next tick on. */
+  #beginToAct(): void {
+    for (const key of this.#switched) {
+      const group = this.#groups.get(key);
+      if (group !== undefined) this.#groups.set(key, { ...group, policy: this.#policyOf(group) });
+    }
+    if (this.#switched.size > 0) this.dropUnacted();
+    this.#switched.clear();
   }
 
   #adopt(config: ScalerConfig, groups: ReadonlyMap<GroupKey, RememberedGroup>): void {

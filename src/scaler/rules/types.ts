@@ -1,9 +1,9 @@
-import type { GroupPolicy } from "../../config/scaler.ts";
+import type { GroupPolicy, Mode } from "../../config/scaler.ts";
 
 /** The scaler's values. All of them are immutable; a new state is made from an old one. */
 
 /** Its `deathTimeoutMs` is also how long a tombstone lasts. */
-export type { GroupPolicy } from "../../config/scaler.ts";
+export type { GroupPolicy, Mode } from "../../config/scaler.ts";
 
 export type ObservedState = "fresh" | "warming" | "missing" | "silent";
 
@@ -77,7 +77,9 @@ export const HOLD_REASONS = [
   "disabled",
   "no_data",
   "orphaned",
+  "acting",
   "cooldown",
+  "backoff",
   "at_max",
   "at_min",
   "outstanding",
@@ -154,12 +156,24 @@ export type Side = "above" | "below";
 /** Which way a decision changes the number of clones. */
 export type Direction = "up" | "down";
 
+/** Actions of one direction that came to nothing, one after the other. */
+export interface Failures {
+  readonly inARow: number;
+  /** when the last one ended */
+  readonly sinceMs: number;
+}
+
 /** What is remembered of a group between two ticks. Times are the scaler's own clock's, in milliseconds. */
 export interface GroupState {
   readonly highTicks: number;
   readonly lowTicks: number;
+  /** in execute when the last action was verified, in dry run the last scale decision's time */
   readonly lastActionMs: number | null;
   readonly outstanding: Outstanding | null;
+  /** how far the outstanding decision's action is; null where there is none, as in dry run */
+  readonly action: "planned" | "sent" | null;
+  /** what keeps a direction from being tried again at once */
+  readonly failures: Readonly<Record<Direction, Failures | null>>;
   readonly tombstones: readonly Tombstone[];
   readonly ours: readonly OwnClone[];
   /** ids of the clones at the last evaluation, ascending; null before the first */
@@ -215,6 +229,8 @@ export const FRESH_STATE: GroupState = {
   lowTicks: 0,
   lastActionMs: null,
   outstanding: null,
+  action: null,
+  failures: { up: null, down: null },
   tombstones: [],
   ours: [],
   knownClones: null,
@@ -258,17 +274,49 @@ export interface Evaluation {
   readonly state: GroupState;
 }
 
-/** When the last scale decision no longer keeps the group from one in this direction; null where nothing does. */
+/** What is done about a group's scale decisions; nothing where no policy matches. */
+export function modeOf({ policy }: { readonly policy: GroupPolicy | null }): Mode {
+  return policy?.mode ?? "dry_run";
+}
+
+/** When nothing keeps the group from a decision in this direction any more; null where nothing does. */
 export function coolingUntilMs(
-  { policy, state }: Pick<Evaluation, "policy" | "state">,
+  given: Pick<Evaluation, "policy" | "state">,
   direction: Direction,
 ): number | null {
-  if (policy === null || state.lastActionMs === null) return null;
-  if (direction === "up") return state.lastActionMs + policy.scaleUpCooldownPeriodMs;
-  return state.lastActionMs + policy.scaleDownCooldownPeriodMs * flapFactorOf({ policy, state });
+  const { policy, state } = given;
+  const backoffMs = backoffUntilMs(given, direction);
+  if (policy === null || state.lastActionMs === null) return backoffMs;
+  const cooldownMs = state.lastActionMs + cooldownOf(given, policy, direction);
+  return Math.max(cooldownMs, backoffMs ?? cooldownMs);
+}
+
+const SHORTEST_BACKOFF_MS = 60_000;
+const LONGEST_BACKOFF_MS = 3_600_000;
+
+/** Until when actions that came to nothing keep the group from another in their direction; null where there are none. */
+export function backoffUntilMs(
+  given: Pick<Evaluation, "policy" | "state">,
+  direction: Direction,
+): number | null {
+  const { policy, state } = given;
+  const failures = state.failures[direction];
+  if (policy === null || failures === null) return null;
+  const firstMs = Math.max(SHORTEST_BACKOFF_MS, cooldownOf(given, policy, direction));
+  return failures.sinceMs + Math.min(LONGEST_BACKOFF_MS, firstMs * 2 ** (failures.inARow - 1));
+}
+
+function cooldownOf(given: Pick<Evaluation, "policy" | "state">, policy: GroupPolicy, direction: Direction) {
+  if (direction === "up") return policy.scaleUpCooldownPeriodMs;
+  return policy.scaleDownCooldownPeriodMs * flapFactorOf(given);
 }
 
 /** What the cooldown before a scale-down is multiplied by: 1 where flap damping is off. */
 export function flapFactorOf({ policy, state }: Pick<Evaluation, "policy" | "state">): number {
   return Math.min(state.flapFactor, policy?.flapDampingMax ?? 1);
+}
+
+/** Which way a scale decision goes. */
+export function directionOf({ decision }: Pick<Scale, "decision">): Direction {
+  return decision === "scale_up" ? "up" : "down";
 }

@@ -137,6 +137,16 @@ export class FleetSource implements Source {
     return { bases: this.#bases, snapshot: this.#now() };
   }
 
+  /** Whether a host's statistics arrive now. */
+  isLive(host: string): boolean {
+    return this.#fleet.hosts().some((one) => one.host === host && one.live);
+  }
+
+  /** The VMs of a host that were heard by the last tick. */
+  vmsOf(host: string): readonly VmRecord[] {
+    return this.#snapshot.vms.filter((vm) => vm.host === host);
+  }
+
   async observe(tick: Tick): Promise<readonly Observation[]> {
     return this.observeNow(tick);
   }

@@ -11,6 +11,7 @@ import { messageOf } from "../../systemError.ts";
 import { formatName, pathText, tryParseName } from "../../wire/names.ts";
 import { NOTHING_IN_A_ROW } from "../rules/cloneChanges.ts";
 import {
+  type Failures,
   type GroupKey,
   type GroupState,
   groupKey,
@@ -48,7 +49,7 @@ function scaleSchema<D extends keyof typeof SCALE_REASONS>(decision: D) {
     cloneId,
     sinceMs: wallMs,
     step: z.int().min(1),
-    clonesThen: z.array(cloneId),
+    clonesThen: z.array(cloneId).readonly(),
   });
 }
 
@@ -58,6 +59,8 @@ export const outstandingSchema = z.discriminatedUnion("decision", [
   scaleSchema("scale_down"),
 ]);
 
+const failures = z.object({ inARow: z.int().min(1), sinceMs: wallMs }).nullable();
+
 const groupSchema = z.object({
   host: z.string().min(1),
   path: z.string(),
@@ -66,6 +69,7 @@ const groupSchema = z.object({
   lowTicks: count,
   lastActionMs: wallMs.nullable(),
   outstanding: outstandingSchema.nullable(),
+  failures: z.object({ up: failures, down: failures }).default({ up: null, down: null }),
   tombstones: z.array(z.object({ cloneId, untilMs: wallMs })),
   ours: z.array(z.object({ cloneId, goneMs: wallMs.nullable() })),
   knownClones: z.array(cloneId).nullable(),
@@ -225,9 +229,13 @@ function snakeCase(property: string): string {
   return property.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
+/** What outlives the process of a group's state; the record of actions tells which of them are open. */
+type KeptState = Omit<GroupState, "action">;
+
 /** A group's state with its times on another clock. */
-function onClock(state: GroupState, past: (ms: number) => number, until: (ms: number) => number): GroupState {
-  const { outstanding, tombstones, ours } = state;
+function onClock(state: KeptState, past: (ms: number) => number, until: (ms: number) => number): KeptState {
+  const { outstanding, failures, tombstones, ours } = state;
+  const failuresPast = (one: Failures | null) => one && { ...one, sinceMs: past(one.sinceMs) };
   const pastOrNone = (ms: number | null) => (ms === null ? null : past(ms));
   return {
     ...state,
@@ -235,6 +243,7 @@ function onClock(state: GroupState, past: (ms: number) => number, until: (ms: nu
     lastScaleUpMs: pastOrNone(state.lastScaleUpMs),
     lastScaleDownMs: pastOrNone(state.lastScaleDownMs),
     outstanding: outstanding === null ? null : { ...outstanding, sinceMs: past(outstanding.sinceMs) },
+    failures: { up: failuresPast(failures.up), down: failuresPast(failures.down) },
     tombstones: tombstones.map(({ cloneId, untilMs }) => ({ cloneId, untilMs: until(untilMs) })),
     ours: ours.map(({ cloneId, goneMs }) => ({ cloneId, goneMs: pastOrNone(goneMs) })),
   };
@@ -269,7 +278,7 @@ export function* statePieces({ groups, targets, fleet, lastHold }: StateToSave):
   });
   const hostsJson = JSON.stringify(inSnakeCase(hosts));
   yield `{"version":${VERSION},"time_ms":${wall(bases.tickUs ?? snapshot.nowUs)},"hosts":${hostsJson},"groups":[`;
-  yield* lines(groups.values(), ({ key, host, path, group, state }): object => {
+  yield* lines(groups.values(), ({ key, host, path, group, state: { action: _, ...state } }): object => {
     return { host, path, group, ...onClock(state, wallOfMs, wallOfMs), lastHold: lastHold(key) };
   });
   yield '],"members":[';
@@ -375,7 +384,13 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
     const host = hostNow(savedHost);
     if (host === null) continue;
     const key = groupKey({ host, path, group });
-    groups.set(key, { key, host, path, group, state: { ...onClock(state, pastMs, untilMs), ...outdated } });
+    groups.set(key, {
+      key,
+      host,
+      path,
+      group,
+      state: { ...onClock(state, pastMs, untilMs), action: null, ...outdated },
+    });
     if (lastHold !== null) lastHolds.set(key, lastHold);
   }
 

@@ -1,0 +1,151 @@
+/** What the metrics say of actions. */
+import { Counter, Histogram, Registry } from "prom-client";
+import { type Family, labelPairs } from "../../exposition/family.ts";
+import { promClientFamilies } from "../../exposition/promClient.ts";
+import { type InstrumentRow, LABELLED, type TableRow, tableFamily } from "../../exposition/row.ts";
+import type { HookEvent } from "../actions/hooks.ts";
+import { type ActionRecord, OUTCOME_REASONS } from "../actions/record.ts";
+import { type Group, type GroupKey, type GroupName, groupKey, modeOf } from "../rules/types.ts";
+import type { GroupItem } from "./metrics.ts";
+
+/** A group and how often its actions ended how. */
+interface CountedActions {
+  readonly labels: string;
+  /** by the labels that say what was done and how it ended */
+  readonly counts: ReadonlyMap<string, number>;
+}
+
+type LabelledAction = Pick<ActionRecord, "operation" | "phase"> & { readonly labels: string };
+
+const OPERATIONS = ["create", "destroy"];
+
+const totalRow: TableRow<CountedActions> = {
+  name: "albatross_scaler_actions_total",
+  help: "Actions that ended, by what they were to do and what came of it. In groups that act those that can fail stand at 0 from the first scrape. A clone that does not outlive its warm-up is counted again, as failed.",
+  source: "the actions",
+  unit: "actions",
+  labels: [
+    { name: "operation", holds: "create, destroy" },
+    { name: "outcome", holds: Object.keys(OUTCOME_REASONS).join(", ") },
+    { name: "reason", holds: "why, such as done, quota, unreachable" },
+  ],
+  emit: ({ labels, counts }, out) => {
+    for (const [action, count] of counts) out.series(labels, count, action);
+  },
+};
+
+const inProgressRow: TableRow<LabelledAction> = {
+  name: "albatross_scaler_action_in_progress",
+  help: "Always 1: an action that is under way. Absent while there is none.",
+  source: "the actions",
+  unit: "1",
+  labels: [
+    { name: "operation", holds: "create, destroy" },
+    { name: "phase", holds: "planned, sent, acknowledged" },
+  ],
+  emit: ({ labels, operation, phase }, out) => out.series(labels, 1, `,${labelPairs({ operation, phase })}`),
+};
+
+/** Those with the labels of groups. */
+export const actionRows = [totalRow, inProgressRow] as const;
+
+export const actionInstrumentRows = {
+  seconds: {
+    name: "albatross_scaler_action_duration_seconds",
+    type: "histogram",
+    help: "Time from the decision to the end of an action.",
+    source: "the actions",
+    labels: [{ name: "operation", holds: "create, destroy" }],
+  },
+  hookFailures: {
+    name: "albatross_scaler_hook_failures_total",
+    help: "Hooks that did not say yes, all their tries together.",
+    source: "`clone.after_create`, `clone.before_destroy`",
+    unit: "1",
+    labels: [{ name: "event", holds: "after_create, before_destroy, kept" }],
+  },
+} satisfies Record<string, InstrumentRow>;
+
+const SECONDS_BUCKETS = [0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600];
+
+/** What a group that acts begins with: all that an alert may be about. */
+const NO_ACTIONS: ReadonlyMap<string, number> = new Map(
+  OPERATIONS.flatMap((operation) =>
+    Object.entries(OUTCOME_REASONS)
+      .filter(([outcome]) => outcome !== "abandoned")
+      .flatMap(([outcome, reasons]) =>
+        reasons.map((reason): [string, number] => [suffixOf(operation, outcome, reason), 0]),
+      ),
+  ),
+);
+
+function suffixOf(operation: string, outcome: string, reason: string): string {
+  return `,${labelPairs({ operation, outcome, reason })}`;
+}
+
+export class ActionMetrics {
+  readonly #registry = new Registry();
+  readonly #seconds = new Histogram({ ...this.#about("seconds"), buckets: SECONDS_BUCKETS });
+  readonly #hookFailures = new Counter(this.#about("hookFailures"));
+  #counts = new Map<GroupKey, CountedActions>();
+
+  constructor() {
+    for (const operation of OPERATIONS) this.#seconds.zero({ operation });
+    for (const event of ["after_create", "before_destroy", "kept"]) this.#hookFailures.inc({ event }, 0);
+  }
+
+  ended(action: ActionRecord): void {
+    const { operation, phase, reason, endedMs, decision } = action;
+    const key = groupKey(action);
+    const { labels, counts } = this.#counts.get(key) ?? countedAnew(action);
+    const suffix = suffixOf(operation, phase, reason ?? "");
+    this.#counts.set(key, { labels, counts: new Map(counts).set(suffix, (counts.get(suffix) ?? 0) + 1) });
+    const ms = (endedMs ?? decision.sinceMs) - decision.sinceMs;
+    this.#seconds.observe({ operation }, Math.max(0, ms) / 1000);
+  }
+
+  hookFailed(event: HookEvent): void {
+    this.#hookFailures.inc({ event });
+  }
+
+  /** Groups that are not among these go. */
+  keepOnly(groups: ReadonlyMap<GroupKey, unknown>): void {
+    this.#counts = new Map([...this.#counts].filter(([key]) => groups.has(key)));
+  }
+
+  /** As of now; of the groups that have been evaluated and those that have not yet. */
+  async families(
+    open: readonly ActionRecord[],
+    items: readonly GroupItem[],
+    newcomers: readonly Group[],
+  ): Promise<Family[]> {
+    const known = items.map(({ evaluation }) => ({ ...evaluation.observation, policy: evaluation.policy }));
+    const counted = [...known, ...newcomers].flatMap((group) => {
+      const counts = this.#counts.get(group.key);
+      if (counts !== undefined) return counts;
+      return modeOf(group) === "execute" ? countedAnew(group) : [];
+    });
+    return [
+      tableFamily(totalRow, counted, LABELLED),
+      tableFamily(
+        inProgressRow,
+        open.map((action) => ({ ...action, labels: labelsOf(action) })),
+        LABELLED,
+      ),
+      ...(await promClientFamilies(this.#registry)),
+    ];
+  }
+
+  #about(row: keyof typeof actionInstrumentRows) {
+    const { name, help, labels } = actionInstrumentRows[row];
+    return { name, help, labelNames: labels.map((label) => label.name), registers: [this.#registry] };
+  }
+}
+
+function countedAnew(group: GroupName): CountedActions {
+  return { labels: labelsOf(group), counts: NO_ACTIONS };
+}
+
+function labelsOf({ host, path, group }: GroupName): string {
+  return labelPairs({ host, path, group });
+}
