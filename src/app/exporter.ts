@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { Target, type TargetSink, type TargetSnapshot } from "../client/target.ts";
 import { type Clock, inTurns } from "../clock.ts";
 import { statePath } from "../config/load.ts";
-import { type Config, routePrefixOf } from "../config/sections.ts";
+import { type Config, formatListenAddress, routePrefixOf } from "../config/sections.ts";
 import type { TargetConfig } from "../config/target.ts";
 import { collectFamilies } from "../exporter/collect.ts";
 import { SelfMetrics } from "../exporter/selfMetrics.ts";
@@ -22,11 +22,13 @@ import { lockStateFolder, StateFolderError } from "../scaler/state/stateFile.ts"
 import { Broadcast } from "../trace/broadcast.ts";
 import { TraceLines, type TraceMessage } from "../trace/lines.ts";
 import type { BuildInfo } from "../version.ts";
+import type { Access } from "../web/access.ts";
 import { createApp, type LastReload } from "../web/app.ts";
 import { ListenError, Listeners } from "../web/server.ts";
 
 interface ExporterOptions {
   readonly config: Config;
+  readonly access: Pick<Access, "current">;
   readonly clock: Clock;
   readonly logging: Logging;
   readonly build: BuildInfo;
@@ -41,6 +43,7 @@ export function isRefusal(error: unknown): error is Error {
 
 /** The running program: targets into the fleet, the fleet onto the web and to the scaler. */
 export class Exporter {
+  readonly #access: Pick<Access, "current">;
   readonly #clock: Clock;
   readonly #logging: Logging;
   readonly #fleet: Fleet;
@@ -57,9 +60,10 @@ export class Exporter {
   #ready = false;
   #lastReload: LastReload = { timeMs: 0, problems: [] };
 
-  constructor({ config, clock, logging, build }: ExporterOptions) {
+  constructor({ config, access, clock, logging, build }: ExporterOptions) {
     const { log } = logging;
     this.#config = config;
+    this.#access = access;
     this.#clock = clock;
     this.#logging = logging;
     this.#metrics = new SelfMetrics(build);
@@ -107,6 +111,7 @@ export class Exporter {
       metrics: this.#metrics,
       scaler: this.#scaler,
       stream: this.#stream,
+      access,
       config: () => this.#config,
       lastReload: () => this.#lastReload,
       isReady: () => this.#ready,
@@ -114,7 +119,14 @@ export class Exporter {
       snapshot: () => this.#snapshot(),
       collect: () => this.#collect(),
     });
-    this.#listeners = new Listeners({ app, clock, log, metrics: this.#metrics, config: () => this.#config });
+    this.#listeners = new Listeners({
+      app,
+      access,
+      clock,
+      log,
+      metrics: this.#metrics,
+      config: () => this.#config,
+    });
   }
 
   /**
@@ -132,6 +144,20 @@ export class Exporter {
       const metrics = `${url}${routePrefixOf(web)}${web.telemetryPath}`;
       this.#logging.log.info({ url: metrics }, "serving metrics");
     }
+    this.#sayWhoMayRead();
+  }
+
+  /** Exporters are open by default. Whoever runs one is to know it. */
+  #sayWhoMayRead(): void {
+    const { web, scaler } = this.#config;
+    const isOpen = web.listenAddresses.some(({ host }) => [null, "0.0.0.0", "::"].includes(host));
+    if (this.#access.current().files.length > 0 || !isOpen) return;
+    const acts = scaler.mode === "execute" && scaler.policies.some(({ mode }) => mode === "execute");
+    const what = acts ? "everything here, and this program acts on its hosts" : "everything here";
+    this.#logging.log.warn(
+      { addresses: web.listenAddresses.map(formatListenAddress).join() },
+      `no --web.config.file: without TLS and users everybody who reaches this machine may read ${what}`,
+    );
   }
 
   /** Where it can be reached: `http://127.0.0.1:10042`. */

@@ -4,6 +4,7 @@ import { loadSettings, type ServeFlags, usualFile } from "../config/load.ts";
 import { createLogging, type Logging } from "../log.ts";
 import { endBy, onHangup, onHurry } from "../signals.ts";
 import { buildInfo } from "../version.ts";
+import { Access } from "../web/access.ts";
 import { Exporter, isRefusal } from "./exporter.ts";
 
 /** Longer than the web server gives responses on the way, shorter than what is promised. */
@@ -23,6 +24,13 @@ export async function serve(flags: ServeFlags, stop: Promise<string>): Promise<n
   }
   const logging = createLogging(settings.config.log);
   const { log } = logging;
+  const clock = systemClock();
+  const access = new Access(flags.webConfigFile ?? null, { clock, log });
+  const problems = access.read();
+  if (problems.length > 0) {
+    for (const problem of problems) console.error(problem);
+    return 1;
+  }
   process.prependListener("uncaughtException", (error) => {
     log.fatal({ err: error }, "unexpected error");
     process.exit(1);
@@ -34,8 +42,7 @@ export async function serve(flags: ServeFlags, stop: Promise<string>): Promise<n
   else log.info({ file: settings.file }, "configuration loaded");
   warn(logging, settings.warnings);
 
-  const clock = systemClock();
-  const exporter = new Exporter({ config: settings.config, clock, logging, build });
+  const exporter = new Exporter({ config: settings.config, access, clock, logging, build });
   try {
     await exporter.start();
   } catch (error) {
@@ -48,7 +55,7 @@ export async function serve(flags: ServeFlags, stop: Promise<string>): Promise<n
   let isStopping = false;
   const reloads = new OneAtATime(async () => {
     const given = configFile === null ? flags : { ...flags, configFile };
-    if (!isStopping && (await reload(exporter, logging, given))) configFile ??= usualFile();
+    if (!isStopping && (await reload(exporter, access, logging, given))) configFile ??= usualFile();
   });
   onHangup(() => reloads.request());
   const reason = await stop;
@@ -65,7 +72,12 @@ export async function serve(flags: ServeFlags, stop: Promise<string>): Promise<n
 }
 
 /** Whether the configuration was taken: what is wrong with it leaves all as it was. */
-async function reload(exporter: Exporter, logging: Logging, flags: ServeFlags): Promise<boolean> {
+async function reload(
+  exporter: Exporter,
+  access: Access,
+  logging: Logging,
+  flags: ServeFlags,
+): Promise<boolean> {
   const { log } = logging;
   const settings = loadSettings(flags, { isReload: true });
   const { file } = settings;
@@ -74,8 +86,9 @@ async function reload(exporter: Exporter, logging: Logging, flags: ServeFlags): 
     log.error({ file, ...why }, "configuration not reloaded: the one before stays in force");
     return false;
   };
-  if (!settings.ok) {
-    const problems = settings.problems.map(formatProblem);
+  const problems = settings.ok ? [] : settings.problems.map(formatProblem);
+  problems.push(...access.read({ isReload: true }));
+  if (!settings.ok || problems.length > 0) {
     for (const problem of problems) log.error({ problem }, "configuration refused");
     return refuse(problems);
   }

@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { oneOf, type Reader, Refused } from "../config/fields.ts";
 import type { ServeFlags } from "../config/load.ts";
 import type { ListenAddress, LogConfig, WebConfig } from "../config/sections.ts";
@@ -53,7 +53,7 @@ interface ParsedFlags {
   readonly "web.routePrefix"?: string;
   readonly "web.maxRequests"?: number;
   readonly "web.disableExporterMetrics"?: true;
-  readonly "web.config.file"?: string | true;
+  readonly "web.config.file"?: string;
   readonly "scaler.dryRun"?: true;
   readonly "log.level"?: LogConfig["level"];
   readonly "log.format"?: LogConfig["format"];
@@ -68,6 +68,7 @@ function addFlags(command: Command): Command {
   const [levels, formats] = [LOG_LEVELS.join(", "), LOG_FORMATS.join(", ")];
   return command
     .option("--config.file <file>", "configuration file (default: config.yaml here, if there is one)", path)
+    .option("--web.config.file <file>", "web configuration file: TLS, users, headers, a limit", path)
     .option(
       "--web.listen-address <address>",
       "address to listen on such as :10042, may be repeated",
@@ -95,8 +96,7 @@ function addFlags(command: Command): Command {
       "carry no decision out, whatever the configuration says, now or after a reload",
     )
     .option("--log.level <level>", `least level to log: ${levels}`, read(oneOf(LOG_LEVELS)))
-    .option("--log.format <format>", `form of a log line: ${formats}`, read(oneOf(LOG_FORMATS)))
-    .addOption(new Option("--web.config.file [file]", "not built yet").hideHelp());
+    .option("--log.format <format>", `form of a log line: ${formats}`, read(oneOf(LOG_FORMATS)));
 }
 
 function read<T>(reader: Reader<T>): (text: string | number) => T {
@@ -110,16 +110,13 @@ function read<T>(reader: Reader<T>): (text: string | number) => T {
 /** The flags given to `serve`, before its name or after it; those after it win. */
 function serveFlags(program: Command, serve: Command): ServeFlags {
   const flags: ParsedFlags = { ...program.opts<ParsedFlags>(), ...serve.opts<ParsedFlags>() };
-  if (flags["web.config.file"] !== undefined) {
-    program.error(
-      "--web.config.file is not built yet: there is no TLS or authentication; listen on 127.0.0.1 behind a reverse proxy instead",
-    );
-  }
   const [problem] = listenProblems(flags["web.listenAddress"] ?? []);
   if (problem !== undefined) program.error(`--web.listen-address: ${problem[1]}`);
-  const configFile = flags["config.file"];
   return {
-    ...(configFile === undefined ? {} : { configFile }),
+    ...withoutUndefined<ServeFlags>({
+      configFile: flags["config.file"],
+      webConfigFile: flags["web.config.file"],
+    }),
     web: withoutUndefined<WebConfig>({
       listenAddresses: flags["web.listenAddress"],
       telemetryPath: flags["web.telemetryPath"],

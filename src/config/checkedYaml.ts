@@ -85,6 +85,17 @@ export function readTextFile(file: string): Checked<{ readonly text: string }> {
   }
 }
 
+/** The text of a file with settings. One that is empty at a reload went wrong in writing. */
+export function readSettings(file: string, { isReload = false }: { isReload?: boolean } = {}) {
+  const read = readTextFile(file);
+  if (!isReload || !read.ok || !SAYS_NOTHING.test(read.text)) return read;
+  const text = "is empty; allowed on a reload: a file with settings, or a comment for all the defaults";
+  return { ok: false as const, problems: [{ file, position: null, path: "", text }] };
+}
+
+/** What is left when writing a file went wrong, or a template had nothing to fill in. */
+const SAYS_NOTHING = /^(?:\s|---|null\b|~)*$/;
+
 function kindOf(stats: Stats): string {
   if (stats.isDirectory()) return "a directory";
   return stats.isFIFO() ? "a FIFO" : "a device";

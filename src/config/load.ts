@@ -1,7 +1,14 @@
 import { lstatSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { stringify } from "yaml";
-import { type Checked, checkYaml, inFileOrder, type Problem, readTextFile } from "./checkedYaml.ts";
+import {
+  type Checked,
+  checkYaml,
+  inFileOrder,
+  type Problem,
+  readSettings,
+  readTextFile,
+} from "./checkedYaml.ts";
 import { filesFrom } from "./promql.ts";
 import { type Config, configFile, type LogConfig, type WebConfig } from "./sections.ts";
 import { type Machine, thisMachine } from "./target.ts";
@@ -36,6 +43,8 @@ const USUAL_FILE = "config.yaml";
 /** What the command line of `serve` says, which wins over the file. */
 export interface ServeFlags {
   readonly configFile?: string;
+  /** TLS, users and more of the web side */
+  readonly webConfigFile?: string;
   readonly web?: Partial<WebConfig>;
   readonly log?: Partial<LogConfig>;
   /** no policy acts, whatever the file says */
@@ -48,22 +57,13 @@ export interface ServeFlags {
  */
 export function loadSettings(
   flags: ServeFlags,
-  { isReload = false }: { isReload?: boolean } = {},
+  options: { isReload?: boolean } = {},
 ): ConfigResult & { readonly file: string | null } {
   const file = flags.configFile ?? usualFile();
-  const read = file === null ? { ok: true as const, text: "" } : readTextFile(file);
+  const read = file === null ? { ok: true as const, text: "" } : readSettings(file, options);
   if (!read.ok) return { ...read, file };
-  if (file !== null && isReload && saysNothing(read.text)) {
-    const text = "is empty; allowed on a reload: a file with settings, or a comment for all the defaults";
-    return { ok: false, problems: [{ file, position: null, path: "", text }], file };
-  }
   const result = loadConfig(file ?? "no configuration file", read.text);
   return result.ok ? { ...result, config: override(result.config, flags), file } : { ...result, file };
-}
-
-/** What is left when writing a file went wrong, or a template had nothing to fill in. */
-function saysNothing(text: string): boolean {
-  return /^(?:\s|---|null\b|~)*$/.test(text);
 }
 
 /** config.yaml if there is one here, readable or not. */

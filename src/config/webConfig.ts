@@ -9,6 +9,7 @@ import {
   formatPath,
   inFileOrder,
   type Problem,
+  readSettings,
   readTextFile,
   type YamlFile,
 } from "./checkedYaml.ts";
@@ -225,8 +226,8 @@ export interface WebAccess {
 export type WebAccessResult = Checked<{ readonly access: WebAccess; readonly warnings: readonly Problem[] }>;
 
 /** Reads and checks a web configuration file and the certificates that it names; never throws. */
-export function loadWebConfig(file: string): WebAccessResult {
-  const read = readTextFile(file);
+export function loadWebConfig(file: string, options: { isReload?: boolean } = {}): WebAccessResult {
+  const read = readSettings(file, options);
   if (!read.ok) return read;
   const checked = checkYaml(file, read.text, webConfigFile.schema);
   if (!checked.ok) return checked;

@@ -72,6 +72,12 @@ export const selfRows = {
     unit: "responses",
     runtime: true,
   },
+  authFailures: {
+    name: "albatross_exporter_auth_failures_total",
+    help: "Requests refused because of a wrong user or password; those without any, with which browsers begin, do not count.",
+    unit: "requests",
+    runtime: true,
+  },
 } satisfies Record<string, SelfRow>;
 
 /** Gauges of prom-client's whose names end in `_total`, which `promtool check metrics` refuses. */
@@ -112,6 +118,7 @@ export class SelfMetrics implements CollectCounts {
   readonly #scrapes = new Counter(this.#about(selfRows.scrapes));
   readonly #streamClientsDropped = new Counter(this.#about(selfRows.streamClientsDropped));
   readonly #responsesCut = new Counter(this.#about(selfRows.responsesCut));
+  readonly #authFailures = new Counter(this.#about(selfRows.authFailures));
   #loopDelays: readonly Family[] = [];
 
   constructor({ version, revision }: { version: string; revision: string | null }) {
@@ -153,6 +160,10 @@ export class SelfMetrics implements CollectCounts {
 
   responsesCut(route: string, responses: number): void {
     this.#responsesCut.inc({ route }, responses);
+  }
+
+  authFailed(): void {
+    this.#authFailures.inc();
   }
 
   /** `runtime: false` is `web.disable_exporter_metrics`. */

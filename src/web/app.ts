@@ -10,7 +10,9 @@ import type { Scaler } from "../scaler/scaler.ts";
 import type { Broadcast } from "../trace/broadcast.ts";
 import type { TraceMessage } from "../trace/lines.ts";
 import type { BuildInfo } from "../version.ts";
+import type { Access } from "./access.ts";
 import { apiRouter } from "./api.ts";
+import { gate } from "./gate.ts";
 import { groupPage } from "./groupPage.ts";
 import { groupsQuery } from "./groups.ts";
 import { CONTENT_SECURITY_POLICY, html, notFoundPage, rootFrom } from "./html.ts";
@@ -30,12 +32,14 @@ export interface WebDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly build: Pick<BuildInfo, "version" | "revision">;
-  readonly metrics: Pick<SelfMetrics, "finished" | "streamDropped" | "responsesCut">;
+  readonly metrics: Pick<SelfMetrics, "finished" | "streamDropped" | "responsesCut" | "authFailed">;
   readonly scaler: Pick<Scaler, "actions" | "decisions" | "evaluations" | "explain" | "history" | "summary">;
   /** JSON lines, each published under its host's name, or under none where it concerns all. */
   readonly stream: Broadcast<TraceMessage>;
   /** What may wait for one client of the stream before it is dropped, and how many there may be. */
   readonly streamLimits?: { readonly maxClients: number; readonly maxBacklogBytes: number };
+  /** The web configuration in force: TLS, users, headers, a limit. */
+  readonly access: Pick<Access, "current">;
   /** The configuration in force. */
   readonly config: () => Config;
   readonly lastReload: () => LastReload;
@@ -67,6 +71,7 @@ export function createApp(deps: WebDeps): express.Express {
     response.set(COMMON_HEADERS);
     next();
   });
+  app.use(gate(deps));
   app.use(readOnly);
   app.use((request, response, next) => {
     if (response.locals["isOutside"] !== true) return next();

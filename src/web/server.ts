@@ -5,7 +5,9 @@ import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../clock.ts";
 import type { ListenAddress } from "../config/sections.ts";
 import { formatListenAddress, leavesOutIPv4 } from "../config/sections.ts";
+import type { Access } from "./access.ts";
 import { type CutDeps, cutter } from "./routes.ts";
+import { acceptor } from "./tls.ts";
 
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -20,6 +22,7 @@ const MAX_PIPELINED = 32;
 interface ServerOptions extends CutDeps {
   readonly app: RequestListener;
   readonly clock: Clock;
+  readonly access: Pick<Access, "current">;
 }
 
 /** An address with its real port, also where the system chose it. */
@@ -74,7 +77,8 @@ export class Listeners {
   }
 
   get addresses(): readonly BoundAddress[] {
-    return this.#listening.map(({ bound }) => bound);
+    const scheme = this.#options.access.current().tls === null ? "http" : "https";
+    return this.#listening.map(({ bound }) => ({ ...bound, url: `${scheme}://${bound.url}` }));
   }
 
   /**
@@ -102,9 +106,20 @@ async function listen(asked: AskedAddress, options: ServerOptions, port = asked.
   /** Of each open connection the requests not answered yet. */
   const unanswered = new Map<Socket, (() => void)[]>();
   let isStopping = false;
-  http.on("connection", (socket) => {
+  /** Node's own way to serve a connection: https.Server does the same, with the secured one. */
+  const [serve] = http.listeners("connection");
+  http.removeAllListeners("connection");
+  const accept = acceptor(options, (socket) => {
     unanswered.set(socket, []);
     socket.once("close", () => unanswered.delete(socket));
+    serve?.call(http, socket);
+  });
+  /** Connections as they came, secured or not. */
+  const raws = new Set<Socket>();
+  http.on("connection", (raw: Socket) => {
+    raws.add(raw);
+    raw.once("close", () => raws.delete(raw));
+    accept(raw);
   });
   http.on("request", (request, response) => {
     const { socket } = request;
@@ -144,7 +159,7 @@ async function listen(asked: AskedAddress, options: ServerOptions, port = asked.
     const closed = new Promise<void>((resolve) => http.close(() => resolve()));
     for (const [socket, { length }] of unanswered) if (length === 0) socket.destroySoon();
     const cancel = clock.after(STOP_DEADLINE_MS, () => {
-      for (const socket of unanswered.keys()) socket.destroy();
+      for (const socket of raws) socket.destroy();
     });
     await closed;
     cancel();
@@ -170,7 +185,7 @@ async function bind(server: Server, { host, port, ipv6Only }: AskedAddress): Pro
   });
   const bound = { host, port: (server.address() as AddressInfo).port };
   const loopback = { "": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1" }[host ?? ""] ?? host;
-  return { ...bound, url: `http://${formatListenAddress({ ...bound, host: loopback })}` };
+  return { ...bound, url: formatListenAddress({ ...bound, host: loopback }) };
 }
 
 const WAY_OUT = "choose another address with web.listen_addresses or --web.listen-address";

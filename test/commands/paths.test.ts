@@ -9,6 +9,7 @@ let dir: string;
 beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), "paths-"));
   writeFileSync(join(dir, "file"), "not what anyone wants\n");
+  writeFileSync(join(dir, "empty"), "");
   mkdirSync(join(dir, "directory"));
   symlinkSync("loop", join(dir, "loop"));
 });
@@ -32,6 +33,7 @@ const COMMANDS: Readonly<Record<string, (path: string) => string[]>> = {
   "record --config.file": (path) => ["record", "--target", "a", "--take-slot", "--config.file", path],
   "simulate SCENARIO": (path) => ["simulate", path, "--socket-dir", join(dir, "sockets")],
   "serve --config.file": (path) => ["serve", "--config.file", path],
+  "serve --web.config.file": (path) => ["--config.file", join(dir, "empty"), "--web.config.file", path],
 };
 
 describe.each(Object.keys(COMMANDS))("%s", (command) => {

@@ -31,8 +31,7 @@ describe("wrong usage is one line on stderr and exit code 2", () => {
     ],
     [["--config.file", "c.yaml", "record"], "--config.file belongs after record"],
     [["--config.file", "c.yaml", "decode"], "--config.file is a flag of serve, not of decode"],
-    [["--web.config.file", "web.yml"], "--web.config.file is not built yet"],
-    [["serve", "--web.config.file"], "--web.config.file is not built yet"],
+    [["serve", "--web.config.file"], "option '--web.config.file <file>' argument missing"],
   ])("%j", async (args, message) => {
     const { code, stdout, stderr } = await runHere(args);
     expect(stderr).toMatch(/^albatross-exporter: [^\n]+\n$/);
@@ -55,6 +54,7 @@ test.each([[["--version"]], [["serve", "--version"]]])(
 test("--help tells of every command and of the flags of serve", async () => {
   const { code, stdout } = await runHere(["--help"]);
   expect(stdout).toContain("--config.file <file>");
+  expect(stdout).toContain("--web.config.file <file>");
   expect(stdout).toMatch(/^ {2}check-config <file>/m);
   expect(stdout).toMatch(/^ {2}check-web-config <file>/m);
   expect(code).toBe(0);

@@ -10,6 +10,7 @@ import type { RenderTally } from "../../src/exposition/writer.ts";
 import { createLogger } from "../../src/log.ts";
 import { Broadcast } from "../../src/trace/broadcast.ts";
 import type { TraceMessage } from "../../src/trace/lines.ts";
+import { OPEN } from "../../src/web/access.ts";
 import { createApp, type WebDeps } from "../../src/web/app.ts";
 import { Listeners } from "../../src/web/server.ts";
 import { snapshot } from "../exporter/records.ts";
@@ -27,6 +28,7 @@ export interface RunningWeb {
   /** Responses cut, by route. */
   readonly cut: Readonly<Record<string, number>>;
   streamsDropped(): number;
+  loginsFailed(): number;
   stop(): Promise<void>;
 }
 
@@ -54,7 +56,7 @@ export function webDeps(overrides: Partial<WebDeps> = {}) {
   const scrapes: FinishedScrape[] = [];
   const lines: string[] = [];
   const cut: Record<string, number> = {};
-  const dropped = { streams: 0 };
+  const dropped = { streams: 0, logins: 0 };
   const log = createLogger({ level: "debug", format: "logfmt" }, { write: (line) => void lines.push(line) });
   const deps: WebDeps = {
     clock: new FakeClock(),
@@ -63,12 +65,14 @@ export function webDeps(overrides: Partial<WebDeps> = {}) {
     metrics: {
       finished: (scrape: FinishedScrape) => void scrapes.push(scrape),
       streamDropped: () => void dropped.streams++,
+      authFailed: () => void dropped.logins++,
       responsesCut(route: string, responses: number) {
         cut[route] = (cut[route] ?? 0) + responses;
       },
     },
     scaler: SCALER,
     stream: new Broadcast<TraceMessage>(),
+    access: { current: () => OPEN },
     config: webConfig,
     lastReload: () => ({ timeMs: 0, problems: [] }),
     isReady: () => true,
@@ -80,22 +84,25 @@ export function webDeps(overrides: Partial<WebDeps> = {}) {
   return { deps, scrapes, cut, dropped, log: lines };
 }
 
-export async function startWeb(overrides: Partial<WebDeps> = {}): Promise<RunningWeb> {
-  const clock = new FakeClock();
+export async function startWeb(
+  overrides: Partial<WebDeps> = {},
+  clock = new FakeClock(),
+): Promise<RunningWeb> {
   const stream = new Broadcast<TraceMessage>();
   const { deps, scrapes, cut, dropped, log } = webDeps({ clock, stream, ...overrides });
   const server = new Listeners({ ...deps, app: createApp(deps) });
   await server.apply([{ host: "127.0.0.1", port: 0 }]);
-  const port = server.addresses[0]?.port ?? 0;
+  const { port = 0, url = "" } = server.addresses[0] ?? {};
   return {
     port,
-    url: `http://127.0.0.1:${port}`,
+    url,
     clock,
     stream,
     scrapes,
     log,
     cut,
     streamsDropped: () => dropped.streams,
+    loginsFailed: () => dropped.logins,
     stop: async () => {
       stream.close();
       const stopped = server.stop();

@@ -5,6 +5,7 @@ import { networkInterfaces } from "node:os";
 import { afterEach, describe, expect, test } from "vitest";
 import type { ListenAddress } from "../../src/config/sections.ts";
 import { createLogger } from "../../src/log.ts";
+import { OPEN } from "../../src/web/access.ts";
 import { ListenError, Listeners } from "../../src/web/server.ts";
 import { eventually } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
@@ -32,7 +33,14 @@ async function start(
   listenAddresses: ListenAddress[] = [{ host: "127.0.0.1", port: 0 }],
 ) {
   const clock = new FakeClock();
-  const server = new Listeners({ app, clock, log, metrics, config: webConfig });
+  const server = new Listeners({
+    app,
+    clock,
+    log,
+    metrics,
+    config: webConfig,
+    access: { current: () => OPEN },
+  });
   await server.apply(listenAddresses);
   servers.push({ server, clock });
   const address = server.addresses[0] ?? { host: null, port: 0, url: "" };

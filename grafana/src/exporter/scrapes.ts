@@ -76,8 +76,8 @@ export const losses = graph(
   {
     title: "Left out and cut off",
     means:
-      "Series per second that were left out because an equal one came first, responses that were cut because nobody took them, and clients of the stream that did not keep up.",
-    todo: "Series: two devices of a VM have one name. Responses: the log names the client. Clients: `record` runs on a machine that is too slow.",
+      "Series per second that were left out because an equal one came first, responses that were cut because nobody took them, clients of the stream that did not keep up, and logins that were refused.",
+    todo: "Series: two devices of a VM have one name. Responses: the log names the client. Clients: `record` runs on a machine that is too slow. Logins: the log names the client.",
     unit: "cps",
     decimals: 2,
     colours: ["green"],
@@ -94,6 +94,7 @@ export const losses = graph(
         `rate(albatross_exporter_stream_clients_dropped_total{${EXPORTERS}}${RATE})`,
         "{{instance}} clients cut off",
       ],
+      [`rate(albatross_exporter_auth_failures_total{${EXPORTERS}}${RATE})`, "{{instance}} logins refused"],
     ],
   },
   { min: 0 },

@@ -6,6 +6,7 @@ import { loadConfig } from "../../../src/config/load.ts";
 import { createLogging } from "../../../src/log.ts";
 import { SimulatedHost } from "../../../src/simulator/host.ts";
 import type { Scenario } from "../../../src/simulator/model.ts";
+import { OPEN } from "../../../src/web/access.ts";
 import { eventually, settle } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fakeClock.ts";
 import { temporaryFolder } from "../../support/serving.ts";
@@ -75,6 +76,7 @@ export class Lab {
     const write = (line: string) => void this.log.push(JSON.parse(line));
     this.#exporter = new Exporter({
       config: loaded.config,
+      access: { current: () => OPEN },
       clock: this.clock,
       logging: createLogging({ level: "info", format: "json" }, { write }),
       build: { name: "albatross-exporter", version: "1.2.3", revision: "abc", nodeVersion: "20" },
