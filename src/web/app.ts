@@ -15,10 +15,10 @@ import { apiRouter } from "./api.ts";
 import { gate } from "./gate.ts";
 import { groupPage } from "./groupPage.ts";
 import { groupsQuery } from "./groups.ts";
-import { CONTENT_SECURITY_POLICY, html, notFoundPage, rootFrom } from "./html.ts";
-import { metricsHandler } from "./metrics.ts";
+import { CONTENT_SECURITY_POLICY, type Html, html, notFoundPage, rootFrom } from "./html.ts";
+import { acceptsGzip, metricsHandler } from "./metrics.ts";
 import { landingPage } from "./page.ts";
-import { send, sendError, sendText } from "./responses.ts";
+import { deliver, send, sendError, sendText } from "./responses.ts";
 import { Deadline, ROUTE_LABELS, withoutPrefix } from "./routes.ts";
 
 /** When the configuration was last read, and why it was refused then. */
@@ -92,17 +92,16 @@ export function createApp(deps: WebDeps): express.Express {
     else sendText(response, 503, "albatross-exporter is not ready yet.");
   });
   app.use("/api/v1", apiRouter(deps));
-  app.get("/", ({ query }, response) =>
-    send(response, 200, PAGE_TYPE, landingPage(deps, groupsQuery(query)).text),
+  app.get("/", (request, response) =>
+    sendPage(request, response, landingPage(deps, groupsQuery(request.query))),
   );
-  app.get("/groups/:host/:name", ({ params }, response) => {
-    const found = groupPage(deps, params.host, params.name);
-    const nothing = () =>
-      notFoundPage(
-        "../../",
-        html`No group <code>${params.name}</code> on <code>${params.host}</code> is known.`,
-      );
-    send(response, found === null ? 404 : 200, PAGE_TYPE, (found ?? nothing()).text);
+  // A host's name may hold slashes, which proxies may have decoded; a group's does not.
+  app.get(/^\/groups\/(.+)\/([^/]+)$/, async (request, response) => {
+    const { 0: host = "", 1: name = "" } = request.params as Record<number, string>;
+    const found = groupPage(deps, host, name);
+    if (found !== null) return sendPage(request, response, found);
+    const why = html`No group <code>${name}</code> on <code>${host}</code> is known.`;
+    send(response, 404, PAGE_TYPE, notFoundPage("../../", why).text);
   });
   app.use((request, response) => notFound(request, response, deps.config().web));
   const onError: express.ErrorRequestHandler = (error, { path }, response, _next) => {
@@ -129,6 +128,20 @@ const readOnly: express.RequestHandler = (request, response, next) => {
   if (isApi(request.path)) sendError(response, 405, "bad_data", text);
   else sendText(response, 405, text);
 };
+
+async function sendPage(request: express.Request, response: express.Response, { text }: Html): Promise<void> {
+  response.set({ "Content-Type": PAGE_TYPE, Vary: "Accept-Encoding" });
+  const gzip = acceptsGzip(request.get("Accept-Encoding"));
+  if (request.method === "HEAD") response.end();
+  else
+    await deliver(
+      response,
+      async function* () {
+        yield Buffer.from(text);
+      },
+      { gzip },
+    );
+}
 
 /** A relative one, which is right behind any proxy. */
 function redirect(response: express.Response, location: string): void {

@@ -107,7 +107,7 @@ function membersSection(group: Group, evaluation: Evaluation | undefined, nowMs:
   const row = ({ record, role, state }: GroupMember) => {
     const info = "info" in record ? record.info : null;
     const seen = observed.get(record.vm);
-    const starved = seen?.starved ? html` ${pill("bad", "starved: its cores are full")}` : NOTHING;
+    const starved = seen?.starved ? html` ${pill("watch", "starved: its cores are full")}` : NOTHING;
     const last = record.sample === null ? html`none yet` : ago(record.sample.arrivalWallMs, nowMs);
     return html`<tr><th scope="row">${record.vm}</th><td data-label="Role">${role}</td><td data-label="State">${pill(MEMBER_MOODS[state], state)}${starved}</td><td data-label="CPU now">${bar(record.usagePercent)}</td><td data-label="CPU at the last evaluation">${percent(seen?.usagePercent ?? null)}</td><td data-label="CPUs">${info === null ? "–" : `${info.cpus}${info.cpuids === "" ? "" : ` (cpuid ${info.cpuids.replaceAll(",", ", ")})`}`}</td><td data-label="Restarts">${"restarts" in record ? record.restarts : 0}</td><td data-label="Last sample">${last}</td></tr>
 `;

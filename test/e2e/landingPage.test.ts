@@ -1,24 +1,8 @@
 import { join } from "node:path";
-import { type Browser, chromium, type Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { requireProgram } from "../support/requireProgram.ts";
 import { Serving, startSimulatedHost, temporaryFolder, until } from "../support/serving.ts";
-
-const DESKTOP = { width: 1280, height: 900 };
-const PHONE = { width: 360, height: 740 };
-
-/**
- * Runs in the page: what reaches beyond the screen, takes no room although it holds text, or would have to be scrolled
- * sideways. Text, for the types of the DOM are not those of these tests.
- */
-const CUT_OFF = `[...document.body.querySelectorAll("*")]
-  .filter((element) => getComputedStyle(element).display !== "none" && element.innerText.trim() !== "")
-  .filter((element) => {
-    const { left, right, height } = element.getBoundingClientRect();
-    const scrolls = getComputedStyle(element).display !== "inline" && element.scrollWidth > element.clientWidth;
-    return scrolls || left < 0 || right > window.innerWidth || height === 0;
-  })
-  .map((element) => element.outerHTML.slice(0, 200))`;
+import { CUT_OFF, inChromium, PHONE } from "./support/browser.ts";
 
 /** The running program with a host that is up and one that is not there. */
 async function serveTwo(): Promise<Serving> {
@@ -39,29 +23,11 @@ web: { listen_addresses: ["127.0.0.1:0"] }
 }
 
 describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
-  });
-  afterAll(() => browser.close());
-
-  /** A page and what it complained about: console, scripts, requests, its own Content-Security-Policy. */
-  async function openPage(
-    url: string,
-    viewport: typeof PHONE,
-  ): Promise<{ page: Page; complaints: string[] }> {
-    const page = await browser.newPage({ viewport });
-    const complaints: string[] = [];
-    page.on("console", (message) => complaints.push(`${message.type()}: ${message.text()}`));
-    page.on("pageerror", (error) => complaints.push(error.message));
-    page.on("requestfailed", (request) => complaints.push(`cannot load ${request.url()}`));
-    await page.goto(url);
-    return { page, complaints };
-  }
+  const openPage = inChromium();
 
   test("the front page shows each host and its state, and leads to the metrics", async () => {
     const { url } = await serveTwo();
-    const { page, complaints } = await openPage(url, DESKTOP);
+    const { page, complaints } = await openPage(url);
     expect(await page.title()).toBe("(1) albatross-exporter");
     const hosts = page.getByRole("region", { name: "Hosts" });
     const row = (name: RegExp) => hosts.getByRole("row", { name }).count();
@@ -91,23 +57,21 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
     await page.getByRole("link", { name: "/api/v1/vms" }).click();
     expect(await page.locator("body").textContent()).toContain('"name":"load:vm-1"');
     expect(complaints).toEqual([]);
-    await page.close();
   });
 
   test("a page that does not exist says so and leads back", async () => {
     const { url } = await serveTwo();
-    const { page, complaints } = await openPage(`${url}/no/such/page`, DESKTOP);
+    const { page, complaints } = await openPage(`${url}/no/such/page`);
     expect(await page.getByRole("heading").textContent()).toBe("There is nothing here");
     await page.getByRole("link").click();
     expect(await page.title()).toBe("(1) albatross-exporter");
     // What Chromium says of every 404.
     expect(complaints.filter((text) => !text.includes("status of 404"))).toEqual([]);
-    await page.close();
   });
 
   test("everything can be read at the width of a phone", async () => {
     const { url } = await serveTwo();
-    const { page, complaints } = await openPage(url, PHONE);
+    const { page, complaints } = await openPage(url, { viewport: PHONE });
     expect(await page.evaluate(CUT_OFF)).toEqual([]);
     // Without the heads of the columns each figure says what it is.
     const label = await page.evaluate(
@@ -115,6 +79,5 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
     );
     expect(label).toBe('"Last sample: "');
     expect(complaints).toEqual([]);
-    await page.close();
   });
 });

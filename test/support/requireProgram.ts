@@ -9,6 +9,7 @@ export const PACKAGES = {
   amtool: "prometheus-alertmanager",
   chromium: "chromium",
   debootstrap: "debootstrap",
+  nginx: "nginx",
 } as const;
 
 /**

@@ -167,6 +167,12 @@ export class Serving {
     return new URL(String(event?.["url"])).origin;
   }
 
+  /** The route prefix that it serves below, as it told. */
+  get prefix(): string {
+    const event = this.events.find(({ msg }) => msg === "serving metrics");
+    return new URL(String(event?.["url"])).pathname.replace(/\/metrics$/, "");
+  }
+
   async get(path: string): Promise<string> {
     const response = await fetch(this.url + path, { headers: { accept: "text/plain", connection: "close" } });
     return response.text();
