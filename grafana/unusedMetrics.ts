@@ -12,6 +12,8 @@ export const unusedMetrics: Readonly<Record<string, string>> = {
   albatross_scaler_action_in_progress: ACTIONS,
   albatross_scaler_actions_total: ACTIONS,
   albatross_scaler_hook_failures_total: ACTIONS,
+  albatross_group_outdated_clones:
+    "Said, not mended: for whoever updates primaries, to see when the clones have followed.",
   albatross_stats_implausible_total:
     "Steps of counters that were left out of every figure; the log names the first VM of a host.",
   process_cpu_seconds_total: "The sum of user and system time, which are shown.",

@@ -242,7 +242,7 @@ class PlayedGroup {
       this.#settings.load && isKnown
         ? { outcome: "ok" as const, value: this.#demandMs / this.#knownMs }
         : null;
-    const info = { highestListedId: 0, leastUsedCpu: null, load };
+    const info = { highestListedId: 0, primary: null, leastUsedCpu: null, load };
     this.#demandMs = 0;
     this.#knownMs = 0;
     return { key: this.#key, host, path, group, hostLive: true, members, ...info };

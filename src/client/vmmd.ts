@@ -214,7 +214,7 @@ export class VmmdClient {
 
   async #decode(reply: Uint8Array): Promise<Payload> {
     try {
-      const steps = decodeInSteps(reply, { dropArguments: true, dropDevices: true });
+      const steps = decodeInSteps(reply, { dropArguments: true, dropBridges: true });
       return (await this.#inTurns(steps)).payload;
     } catch (error) {
       if (error instanceof VmmdError) throw error;

@@ -9,7 +9,7 @@ import { VMMD_ERROR_REASONS } from "../client/vmmd.ts";
 import { escapeLabelValue, type Family, type SeriesSink } from "../exposition/family.ts";
 import { familyHead, type PlainTableRow, plainEmitter, type Sample } from "../exposition/row.ts";
 import { HostCores } from "../fleet/cores.ts";
-import type { Group, HostRecord, MemberState, PolicyRecord, VmRecord } from "../fleet/types.ts";
+import type { Group, GroupMember, HostRecord, MemberState, PolicyRecord, VmRecord } from "../fleet/types.ts";
 import { HOST_LABEL, itemLabels, PATH_LABEL, type Table } from "./families.ts";
 import { microsAsSeconds, millisAsSeconds, unsigned } from "./numbers.ts";
 
@@ -57,6 +57,13 @@ export const groupTable: Table<Group, null> = {
       help: "Live clones of the group's primary, which is not counted itself. One that only unikernel info tells of so far is among them.",
       source: "names",
       value: (group) => group.clones,
+    },
+    {
+      name: "albatross_group_outdated_clones",
+      help: "Clones whose image is another than the primary's, such as after an update of the primary alone. Absent while unikernel info does not tell the primary's image.",
+      source: "digest of unikernel info",
+      unit: "clones",
+      value: outdatedClones,
     },
     {
       name: "albatross_group_members",
@@ -234,6 +241,19 @@ export const subscriptionTable: Table<SubscriptionItem, null> = {
     },
   ],
 };
+
+function outdatedClones({ members }: Group): Sample {
+  const [primary, ...clones] = members;
+  if (primary?.role !== "primary") return null;
+  const image = imageOf(primary);
+  if (image === null) return null;
+  return clones.map(imageOf).filter((one) => one !== null && one !== image).length;
+}
+
+/** Of a bhyve VM info has a name in the place of a digest. */
+function imageOf({ record }: GroupMember): string | null {
+  return record.sample !== null && record.info?.type === "solo5" ? record.info.digest : null;
+}
 
 function membersIn({ members }: Group, state: MemberState): number {
   let count = 0;

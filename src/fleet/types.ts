@@ -17,6 +17,8 @@ export interface VmInfo {
   readonly memoryLimitBytes: Int64;
   /** at least 1 */
   readonly cpus: number;
+  /** how many it has */
+  readonly blockDevices: number;
   /** ms since the epoch */
   readonly startedMs: number | null;
 }

@@ -20,6 +20,7 @@ export function vmInfoFrom(info: UnikernelInfo, known?: VmInfo): VmInfo {
     cpuids: cpuidsText(info),
     memoryLimitBytes: megabytes(info.memory),
     cpus: cpuCount(info),
+    blockDevices: info.blockDevices.length,
     startedMs: info.startedMs,
   };
 }
@@ -29,6 +30,7 @@ function saysTheSame(info: UnikernelInfo, known: VmInfo): boolean {
     info.typ === known.type &&
     info.startedMs === known.startedMs &&
     cpuCount(info) === known.cpus &&
+    info.blockDevices.length === known.blockDevices &&
     megabytes(info.memory) === known.memoryLimitBytes &&
     cpuidsText(info) === known.cpuids &&
     (info.typ === "solo5" ? isHexOf(info.digest, known.digest) : digestText(info) === known.digest)

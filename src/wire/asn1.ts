@@ -17,7 +17,7 @@ export interface DecodeOptions {
   /** they hold secrets, and what was never made a string cannot leak */
   readonly dropArguments?: boolean;
   /** half of what a reply becomes in memory */
-  readonly dropDevices?: boolean;
+  readonly dropBridges?: boolean;
 }
 
 /** Work that may be long, an item per `next()`: whoever drives it decides what happens in between. */

@@ -86,8 +86,8 @@ const started = time.explicit(3).optional();
 const infoFromMemory = {
   memory: integer,
   digest: octets.mapped(copyOf, (digest) => digest),
-  blockDevices: deviceSet(0, infoBlockDevice).droppedBy("dropDevices", NONE).called("block devices"),
-  bridges: deviceSet(1, infoBridge).droppedBy("dropDevices", NONE),
+  blockDevices: deviceSet(0, infoBlockDevice).called("block devices"),
+  bridges: deviceSet(1, infoBridge).droppedBy("dropBridges", NONE),
   argv: argv.droppedBy("dropArguments", null),
   startedMs: started.printedAs((ms) => time.json(ms ?? 0)),
 };

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { ExporterConfig } from "../../src/config/sections.ts";
 import { collectFamilies } from "../../src/exporter/collect.ts";
 import { vmLabels } from "../../src/exporter/families.ts";
+import type { VmInfo } from "../../src/fleet/types.ts";
 import {
   Counts,
   config,
@@ -206,6 +207,28 @@ it("a VM with thousands of devices, equal ones among them, is written without it
   );
   expect(seriesOf(text, "albatross_vm_network_mtu_bytes{")).toHaveLength(4_000);
   expect(counts.duplicates).toBe(4_000 * 17);
+});
+
+describe("clones of another image than the primary's", () => {
+  const other = { ...SOLO5_INFO, digest: "ff".repeat(32) };
+  const bhyve = { ...SOLO5_INFO, type: "bhyve" as const };
+
+  it.each<[string, Record<string, VmInfo | null>, string | null]>([
+    ["are counted", { web: SOLO5_INFO, "web-clone-1": other, "web-clone-2": SOLO5_INFO }, "1"],
+    ["are none where all are the primary's", { web: SOLO5_INFO, "web-clone-1": SOLO5_INFO }, "0"],
+    ["are none where there is no clone", { web: SOLO5_INFO }, "0"],
+    ["are not those that info has not listed", { web: SOLO5_INFO, "web-clone-1": null }, "0"],
+    ["are not known without the primary's image", { web: null, "web-clone-1": other }, null],
+    ["are not known without a primary", { "web-clone-1": other }, null],
+    ["are not known of bhyve VMs", { web: bhyve, "web-clone-1": { ...bhyve, digest: "name" } }, null],
+  ])("%s", async (_, infos, count) => {
+    const vms = Object.entries(infos).map(([vm, info]) => record("h", "user", vm, { info }));
+    const text = await exposition({ vms }, config([target("h", "linux")]));
+    const name = 'albatross_group_outdated_clones{host="h",path="user",group="web"}';
+    expect(seriesOf(text, "albatross_group_outdated_clones{")).toEqual(
+      count === null ? [] : [`${name} ${count}`],
+    );
+  });
 });
 
 describe("labels", () => {

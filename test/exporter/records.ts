@@ -90,6 +90,7 @@ export function stats(change: Partial<Stats> = {}): Stats {
 
 export const SOLO5_INFO: VmInfo = {
   type: "solo5",
+  blockDevices: 0,
   digest: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
   cpuids: "0,2",
   memoryLimitBytes: 33_554_432,

@@ -41,7 +41,7 @@ describe("what is kept of unikernel info", () => {
     const info = vmInfoFrom(makeInfo({ argv: ["--password=hunter2"] }));
     expect(JSON.stringify(info)).not.toContain("hunter2");
     expect(Object.keys(info).sort()).toEqual(
-      ["cpuids", "cpus", "digest", "memoryLimitBytes", "startedMs", "type"].sort(),
+      ["blockDevices", "cpuids", "cpus", "digest", "memoryLimitBytes", "startedMs", "type"].sort(),
     );
   });
 
@@ -57,6 +57,7 @@ describe("what is kept of unikernel info", () => {
     const changes: Partial<UnikernelInfo>[] = [
       { startedMs: 6 },
       { numcpus: 3 },
+      { blockDevices: [{ unikernelDevice: "a", hostDevice: "a", sectorSize: 512, size: 1 }] },
       { memory: 33 },
       { cpuids: [3] },
       { typ: info.typ === "solo5" ? "bhyve" : "solo5" },

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { cloneDefaults } from "../../src/config/clone.ts";
 import { type ExplainInput, explain } from "../../src/scaler/report/json.ts";
+import type { GroupPolicy, Observation } from "../../src/scaler/rules/types.ts";
 import { type Case, MINUTE, ours, outstanding, run } from "./rules.ts";
 
 const TICK_MS = 60 * MINUTE;
@@ -54,6 +55,8 @@ test("an explanation holds what was measured, the bounds, the counts, and what i
     least_used_cpu: { cpu: 2, usage_percent: 7.5 },
     clones: 3,
     desired_clones: 4,
+    cloneable: false,
+    not_cloneable: "its policy does not say clone.arguments",
     high_ticks: 2,
     low_ticks: 0,
     last_action: "2026-01-01T11:49:00.000Z",
@@ -111,6 +114,48 @@ test("the policy of an explanation says what a clone is made of, but for secrets
     },
   });
   expect(JSON.stringify(explanation)).not.toContain("hunter2");
+});
+
+describe("whether the group can be cloned is said before any load comes:", () => {
+  const given = { ...cloneDefaults, arguments: [] };
+  const solo5 = { type: "solo5", blockDevices: 0 } as const;
+  const noArguments = "its policy does not say clone.arguments";
+
+  test.each<[string, Partial<GroupPolicy>, Observation["primary"], boolean | null, string | null]>([
+    ["it can", { clone: given }, solo5, true, null],
+    ["nobody knows without info", { clone: given }, null, null, null],
+    ["not without arguments", {}, solo5, false, noArguments],
+    ["not without them, whatever info says", {}, null, false, noArguments],
+    [
+      "not with block devices",
+      { clone: given },
+      { type: "solo5", blockDevices: 1 },
+      false,
+      "the primary has block devices, which two unikernels cannot share",
+    ],
+    [
+      "not as a bhyve VM",
+      { clone: given },
+      { type: "bhyve", blockDevices: 0 },
+      false,
+      "the primary is a bhyve VM, of which albatrossd has no image",
+    ],
+  ])("%s", (_, policy, primary, cloneable, why) => {
+    const of = (mode: GroupPolicy["mode"]) =>
+      explained({ members: { 0: 50 }, policy: { ...policy, mode }, facts: { primary } });
+    const aside = why === null ? "" : ` It cannot be cloned: ${why}.`;
+    expect(of("execute")).toMatchObject({ cloneable, not_cloneable: why });
+    expect(of("dry_run")).toMatchObject({ cloneable, not_cloneable: why });
+    expect(of("execute").text).toBe(of("dry_run").text + aside);
+    expect(of("dry_run").text).not.toContain("cloned");
+  });
+
+  test("not of a group that no policy matches", () => {
+    expect(explained({ members: { 0: 50 }, policy: null, facts: { primary: solo5 } })).toMatchObject({
+      cloneable: null,
+      not_cloneable: null,
+    });
+  });
 });
 
 describe("what is left of a cooldown", () => {

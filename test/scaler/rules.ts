@@ -34,6 +34,7 @@ export function observation(members: Members, facts: Partial<Observation> = {}):
     group,
     hostLive: true,
     highestListedId: 0,
+    primary: null,
     leastUsedCpu: null,
     load: null,
     members: Object.entries(members).map(([id, seen]) => member(group, Number(id), seen)),

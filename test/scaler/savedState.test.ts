@@ -248,7 +248,7 @@ describe("a state file", () => {
 });
 
 function infoOf(cpus: number, startedMs: number | null): VmInfo {
-  return { type: "solo5", digest: "", cpuids: "0", memoryLimitBytes: 0, cpus, startedMs };
+  return { type: "solo5", digest: "", cpuids: "0", memoryLimitBytes: 0, cpus, blockDevices: 0, startedMs };
 }
 
 describe("counters, bounds and readings", () => {

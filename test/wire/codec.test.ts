@@ -115,9 +115,9 @@ describe("unikernel info", () => {
     expect(JSON.stringify(message)).not.toContain("hunter2");
   });
 
-  test("comes without devices for who has no use for them", () => {
-    const bare = infoOf(decodeMessage(bytes, { dropDevices: true }));
-    expect(bare).toEqual({ ...info, digest: Uint8Array.from(info.digest), blockDevices: [], bridges: [] });
+  test("comes without bridges for who has no use for them", () => {
+    const bare = infoOf(decodeMessage(bytes, { dropBridges: true }));
+    expect(bare).toEqual({ ...info, digest: Uint8Array.from(info.digest), bridges: [] });
   });
 
   test("about many unikernels is decoded in steps, to the same", () => {

@@ -10,7 +10,7 @@ import {
   modeOf,
   type Scale,
 } from "../rules/types.ts";
-import { describe } from "./words.ts";
+import { describe, whyNoClone } from "./words.ts";
 
 /** When evaluations were made, on the clock of their times and as wall time. */
 export interface TickFacts {
@@ -83,6 +83,7 @@ export function explain({ evaluation, tick, nowMs }: ExplainInput) {
   const { policy, observation, averages, state } = evaluation;
   const { outstanding } = state;
   const { leastUsedCpu } = observation;
+  const notCloneable = whyNoClone(evaluation);
   const cooling = (direction: Direction) =>
     Math.max(0, (coolingUntilMs(evaluation, direction) ?? nowMs) - nowMs) / 1000;
   const time = (ms: number) => new Date(Math.round(tick.wallMs + ms - tick.nowMs)).toISOString();
@@ -106,6 +107,10 @@ export function explain({ evaluation, tick, nowMs }: ExplainInput) {
     /** how the policy's query ended, and the thresholds in its unit; null where the load is CPU usage */
     load_query: policy?.load ? loadJson(evaluation, policy) : null,
     desired_clones: desiredClones(evaluation),
+    /** can clones be made of the primary? null where unikernel info does not say, or no policy matches */
+    cloneable: notCloneable !== null ? false : observation.primary && policy && true,
+    /** why not; null where nothing speaks against it */
+    not_cloneable: notCloneable,
     last_action: state.lastActionMs === null ? null : time(state.lastActionMs),
     /** of the longer one */
     cooldown_remaining_seconds: Math.max(cooling("up"), cooling("down")),

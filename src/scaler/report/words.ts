@@ -1,6 +1,7 @@
 /** Why a decision was taken, in words: what was measured, against which bound, why this and not that. */
 import { MAX_CLONE_ID } from "../../fleet/groups.ts";
 import { isValidLabel } from "../../wire/names.ts";
+import { whyNotCloneable } from "../actions/plan.ts";
 import { knownLoad } from "../rules/averages.ts";
 import { clonesAwaited } from "../rules/cloneChanges.ts";
 import { nextCloneId } from "../rules/evaluate.ts";
@@ -20,11 +21,20 @@ import {
 export function describe(evaluation: Evaluation, nowMs: number): string {
   const { decision, policy } = evaluation;
   if (policy === null) return "No policy of the configuration matches this group, so it is only observed.";
-  if (decision.decision !== "hold") return scaleWords(decision, evaluation, policy);
+  const why = policy.enabled && policy.mode === "execute" ? whyNoClone(evaluation) : null;
+  const aside = why === null ? "" : ` It cannot be cloned: ${why}.`;
+  if (decision.decision !== "hold") return scaleWords(decision, evaluation, policy) + aside;
   if (decision.reason === "paused") {
-    return `Paused by its policy. Otherwise: ${scaleWords(decision.would, evaluation, policy)}`;
+    return `Paused by its policy. Otherwise: ${scaleWords(decision.would, evaluation, policy)}${aside}`;
   }
-  return HOLD_WORDS[decision.reason](evaluation, policy, nowMs);
+  return HOLD_WORDS[decision.reason](evaluation, policy, nowMs) + aside;
+}
+
+/** Why a plan would refuse a clone of the group's primary, as far as that is known; null where nothing speaks against it. */
+export function whyNoClone({ policy, observation: { primary } }: Evaluation): string | null {
+  if (policy === null) return null;
+  const { type, blockDevices } = primary ?? { type: "solo5", blockDevices: 0 };
+  return whyNotCloneable({ type, blockDevices, arguments: policy.clone.arguments });
 }
 
 /** What is added where nothing else tells of a clone count that is out of bounds, or of a decision that waits. */

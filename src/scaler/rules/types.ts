@@ -1,4 +1,5 @@
 import type { GroupPolicy, Mode } from "../../config/scaler.ts";
+import type { VmInfo } from "../../fleet/types.ts";
 
 /** The scaler's values. All of them are immutable; a new state is made from an old one. */
 
@@ -40,6 +41,8 @@ export interface Observation extends GroupName {
   readonly members: readonly MemberObservation[];
   /** the highest id of a clone that unikernel info lists, whether or not it is a member; 0 for none */
   readonly highestListedId: number;
+  /** what info says of the primary; null where it does not */
+  readonly primary: Pick<VmInfo, "type" | "blockDevices"> | null;
   /** of the host's cores that info pins VMs to, the one with the least on it; null where info says of none */
   readonly leastUsedCpu: CpuUse | null;
   /** what the query of the group's policy was answered; null where it has none */

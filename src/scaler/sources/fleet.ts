@@ -216,12 +216,14 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
     const members: MemberObservation[] = [];
     let isPrimaryHeard = false;
     let highestListedId = 0;
+    let primary: Observation["primary"] = null;
     for (const { record, state, cloneId } of known) {
       const base = readingsBefore?.find((reading) => reading.cloneId === cloneId);
       const usagePercent = usageOf(record, state, base, facts);
       const member = observeMember(record, state, usagePercent, facts);
       const reading = newestReading(record, base);
       if (reading !== undefined) after.push(reading);
+      if (cloneId === 0 && record.sample !== null) primary = record.info;
       if (record.listed && cloneId > highestListedId) highestListedId = cloneId;
       const pins = record.sample === null ? record.pins : pinsOf(record);
       if (pins !== null && cores !== undefined) {
@@ -258,6 +260,7 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
       hostLive: live,
       members,
       highestListedId,
+      primary,
       leastUsedCpu: null,
       load: null,
     });
