@@ -11,14 +11,25 @@ are told the same way, with "(warning)" at the end, and leave the exit code at 0
 /** `check-config FILE` and `check-web-config FILE`: is a file right, and does every setting in it have an effect? */
 export function register(program: Command): void {
   addCheck(program, "check-config", "a configuration file")
+    .option("--online", "ask Prometheus the query of each policy's load once, too")
     .addHelpText(
       "after",
       `${HELP}
+--online prints a line for each policy with load: policy, query, value, percent of what the members can carry, verdict. A
+query is filled in for the first group that a target lists, or the one that match spells out. The exit code is 1 when a
+query has no answer of exactly one number.
+
 Example: albatross-exporter check-config config.yaml && systemctl reload albatross-exporter`,
     )
-    .action(async (file: string) => {
+    .action(async (file: string, { online = false }: { online?: boolean }) => {
       const { loadConfigFile } = await import("../config/load.ts");
-      await tell(file, loadConfigFile(file));
+      const result = loadConfigFile(file);
+      await tell(file, result);
+      if (!result.ok || !online) return;
+      const { checkOnline } = await import("../app/onlineCheck.ts");
+      const { systemClock } = await import("../clock.ts");
+      const passed = await checkOnline(result.config, systemClock(), (line) => console.log(line));
+      if (!passed) process.exitCode = 1;
     });
   addCheck(program, "check-web-config", "a file of --web.config.file and the certificates that it names")
     .addHelpText(

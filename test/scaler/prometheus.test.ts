@@ -1,13 +1,12 @@
 /** What Prometheus cannot be made to say is said by a stub; test/e2e/load.test.ts asks a real one. */
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingMessage, type RequestListener } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { filesFrom, prometheusSection } from "../../src/config/promql.ts";
 import { connectPrometheus } from "../../src/scaler/sources/prometheus.ts";
+import { serve, success, vector } from "../support/prometheusStub.ts";
 
 let folder = "";
 beforeAll(() => {
@@ -16,17 +15,6 @@ beforeAll(() => {
   writeFileSync(join(folder, "two-words"), "zwei geheimnisse\n");
 });
 afterAll(() => rmSync(folder, { recursive: true }));
-
-/** A server that answers every request so; its URL. */
-async function serve(answer: RequestListener): Promise<string> {
-  const server = createServer(answer).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
 
 async function ask(settings: object, signal = new AbortController().signal) {
   const config = filesFrom(folder, prometheusSection.schema.parse(settings));
@@ -43,11 +31,6 @@ async function answered(body: unknown, statusCode = 200, headers: Record<string,
 }
 
 const now = () => Date.now() / 1000;
-const success = (data: unknown, more = {}) => ({ status: "success", data, ...more });
-const vector = (...values: string[]) => ({
-  resultType: "vector",
-  result: values.map((value, i) => ({ metric: { n: String(i) }, value: [now(), value] })),
-});
 const DATE = { date: "Mon, 30 Nov 2026 12:00:00 GMT" };
 const dateS = Date.parse(DATE.date) / 1000;
 
@@ -151,7 +134,10 @@ describe("a server", () => {
   test("that says nothing is given up with the query", async () => {
     const abort = new AbortController();
     const url = await serve(() => abort.abort());
-    expect(await ask({ url }, abort.signal)).toMatchObject({ outcome: "unreachable" });
+    expect(await ask({ url, timeout: "2s" }, abort.signal)).toEqual({
+      outcome: "timeout",
+      text: `${url}: no answer within 2s`,
+    });
   });
 
   test("is asked as Prometheus wants it, below the path of its URL", async () => {

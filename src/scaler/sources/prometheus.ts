@@ -46,7 +46,11 @@ export function connectPrometheus(prometheus: PrometheusConfig): { readonly ask:
           })
             .on("error", reject)
             .end(body);
-        }).catch((error) => no("unreachable", `${url}: ${plainMessage(error)}`)),
+        }).catch((error) =>
+          signal.aborted
+            ? no("timeout", `${url}: no answer within ${formatDuration(timeoutMs)}`)
+            : no("unreachable", `${url}: ${plainMessage(error)}`),
+        ),
     };
   } catch (error) {
     // a file that cannot be read, or that holds what no header or certificate may

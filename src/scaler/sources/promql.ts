@@ -22,7 +22,7 @@ import type { FleetSource } from "./fleet.ts";
 /** So many queries are open at a time. */
 export const MAX_QUERIES = 20;
 
-/** Asks one query. Never rejects; what it resolves to once `signal` is aborted does not matter. */
+/** Asks one query. Never rejects; a query that `signal` gives up has the outcome timeout. */
 export type Ask = (query: string, signal: AbortSignal) => Promise<LoadAnswer>;
 
 export interface PromqlOptions {
@@ -158,11 +158,10 @@ class Round {
       const open = new AbortController();
       this.#open.add(open);
       const cancel = clock.after(timeoutMs, () => open.abort());
-      const answer = await ask(query, open.signal);
+      const load = await ask(query, open.signal);
       cancel();
       this.#open.delete(open);
-      const timeout = { outcome: "timeout", text: `no answer within ${formatDuration(timeoutMs)}` } as const;
-      this.#answers.set(key, { load: open.signal.aborted ? timeout : answer, atUs: clock.nowUs() });
+      this.#answers.set(key, { load, atUs: clock.nowUs() });
     }
   }
 
