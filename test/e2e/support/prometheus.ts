@@ -23,44 +23,69 @@ interface QueryResult {
   readonly values?: readonly Point[];
 }
 
+interface PrometheusOptions {
+  /** of scrapes, and of evaluations of rules */
+  readonly interval?: string;
+  /** a file of rules */
+  readonly rules?: string;
+}
+
 /** A real Prometheus that scrapes `jobs` (name to `host:port`) every two seconds; ends with the test. */
 export class Prometheus {
   readonly url: string;
   /** Lines of its log. */
   readonly log: string[] = [];
+  readonly #args: readonly string[];
+  #child: ChildProcess | null = null;
 
-  private constructor(url: string) {
+  private constructor(url: string, args: readonly string[]) {
     this.url = url;
+    this.#args = args;
   }
 
-  static async start(folder: string, jobs: Readonly<Record<string, string>>): Promise<Prometheus> {
+  static async start(
+    folder: string,
+    jobs: Readonly<Record<string, string>>,
+    { interval = SCRAPE_INTERVAL, rules }: PrometheusOptions = {},
+  ): Promise<Prometheus> {
     const configFile = join(folder, "prometheus.yml");
     const scrapes = Object.entries(jobs).map(
       ([job, address]) => `  - { job_name: ${job}, static_configs: [{ targets: ["${address}"] }] }`,
     );
-    const global = `{ scrape_interval: ${SCRAPE_INTERVAL}, scrape_timeout: ${SCRAPE_INTERVAL} }`;
-    await writeFile(configFile, `global: ${global}\nscrape_configs:\n${scrapes.join("\n")}\n`);
+    const global = `{ scrape_interval: ${interval}, scrape_timeout: ${interval}, evaluation_interval: ${interval} }`;
+    const ruleFiles = rules === undefined ? "" : `rule_files: [${rules}]\n`;
+    await writeFile(configFile, `global: ${global}\n${ruleFiles}scrape_configs:\n${scrapes.join("\n")}\n`);
     const address = `127.0.0.1:${await freePort(0)}`;
-    const child = spawn(
-      "prometheus",
-      [
-        `--config.file=${configFile}`,
-        `--storage.tsdb.path=${join(folder, "tsdb")}`,
-        `--web.listen-address=${address}`,
-      ],
-      { stdio: ["ignore", "ignore", "pipe"] },
-    );
-    onTestFinished(() => end(child));
-    const prometheus = new Prometheus(`http://${address}`);
+    const prometheus = new Prometheus(`http://${address}`, [
+      `--config.file=${configFile}`,
+      `--storage.tsdb.path=${join(folder, "tsdb")}`,
+      `--web.listen-address=${address}`,
+    ]);
+    onTestFinished(() => prometheus.stop());
+    await prometheus.startAgain();
+    return prometheus;
+  }
+
+  /** After `stop`, with what it has stored. */
+  async startAgain(): Promise<void> {
+    const child = spawn("prometheus", this.#args, { stdio: ["ignore", "ignore", "pipe"] });
+    this.#child = child;
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      prometheus.log.push(...text.split("\n").filter((line) => line !== ""));
+      this.log.push(...text.split("\n").filter((line) => line !== ""));
     });
     await until(
       "Prometheus",
-      () => prometheus.#isReady(),
+      () => this.#isReady(),
       (ready) => ready,
     );
-    return prometheus;
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, "exit");
+    child.kill("SIGKILL");
+    await ended;
   }
 
   /** The answer to a PromQL query, without its envelope. */
@@ -90,13 +115,6 @@ export class Prometheus {
       throw error;
     }
   }
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill("SIGKILL");
-  await ended;
 }
 
 /** One scrape as it went over a relay. */
