@@ -55,7 +55,7 @@ test("--help tells of every command and of the flags of serve", async () => {
   const { code, stdout } = await runHere(["--help"]);
   expect(stdout).toContain("--config.file <file>");
   expect(stdout).toContain("--web.config.file <file>");
-  expect(stdout).toMatch(/^ {2}check-config <file>/m);
+  expect(stdout).toMatch(/^ {2}check-config \[options\] <file>/m);
   expect(stdout).toMatch(/^ {2}check-web-config <file>/m);
   expect(code).toBe(0);
 });
