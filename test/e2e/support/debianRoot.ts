@@ -9,7 +9,7 @@ import { requireProgram } from "../../support/requireProgram.ts";
 
 const CACHE = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "albatross-exporter");
 const CACHED = join(CACHE, "bookworm.tar");
-const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+export const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const run = promisify(execFile);
 
 /** Whether there can be a Debian root here. Says loudly what lacks, and that the tests in it are skipped. */
@@ -55,11 +55,16 @@ export class DebianRoot {
 
   /** Runs lines of a shell as root. Comes back with its status and all it prints. */
   sh(lines: string, env: NodeJS.ProcessEnv = {}): { readonly status: number | null; readonly said: string } {
-    const { status, stdout, stderr } = spawnSync("chroot", [this.folder, "sh", "-euc", lines], {
-      encoding: "utf8",
-      env: { PATH, HOME: "/root", DEBIAN_FRONTEND: "noninteractive", ...env },
-      maxBuffer: 2 ** 26,
-    });
+    const script = 'mount --bind /proc "$0/proc" && exec chroot "$0" sh -euc "$1"';
+    const { status, stdout, stderr } = spawnSync(
+      "unshare",
+      ["--mount", "sh", "-c", script, this.folder, lines],
+      {
+        encoding: "utf8",
+        env: { PATH, HOME: "/root", DEBIAN_FRONTEND: "noninteractive", ...env },
+        maxBuffer: 2 ** 26,
+      },
+    );
     return { status, said: stdout + stderr };
   }
 
