@@ -97,11 +97,11 @@ function readScenario(file: string | undefined, speed: number): Scenario | null 
   return { ...result.scenario, intervalMs: Math.max(LEAST_INTERVAL_MS, STATS_INTERVAL_MS / speed) };
 }
 
-function welcome({ prometheus, alertmanager, exporter }: Stack, speed: number): string {
+function welcome({ lookAt, exporter }: Stack, speed: number): string {
   return `
-  ${prometheus.url}/alerts    Prometheus: alerts, rules, graphs
-  ${alertmanager.url}/          Alertmanager
-  ${exporter.url}/          the exporter
+  ${lookAt.prometheus}    Prometheus: alerts, rules, graphs
+  ${lookAt.alertmanager}    Alertmanager: what it knows
+  ${exporter.url}/    the exporter
   ${exporter.url}/metrics
 
 An hour takes ${Math.round(36_000 / speed) / 10} s. Below: what happens on the host (*), and what Alertmanager sends. Ctrl-C ends it.

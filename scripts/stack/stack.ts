@@ -62,6 +62,8 @@ export interface Stack {
   readonly exporter: Program;
   readonly prometheus: Program;
   readonly alertmanager: Program;
+  /** where people look at alerts: an address of Prometheus; one of Alertmanager, or a command where it has no pages */
+  readonly lookAt: { readonly prometheus: string; readonly alertmanager: string };
   /** everything that Alertmanager has sent to its receivers so far */
   readonly notifications: readonly Notification[];
   /** Resolves to what ended on its own, and why. */
@@ -153,6 +155,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       exporter,
       prometheus,
       alertmanager,
+      lookAt: await whereToLook(prometheus.url, alertmanager.url),
       notifications: receiver.notifications,
       broken: Promise.race(
         programs.map(async ({ name, ended }, i) => `${name} has ended: ${await ended}\n${programs[i]?.said}`),
@@ -172,6 +175,17 @@ const EXPORTER = {
   sources: ["--import", import.meta.resolve("tsx"), pathTo("src/main.ts")],
   built: [pathTo("dist/main.js")],
 } as const;
+
+/** Debian's Prometheus has the old pages, below /classic; its Alertmanager has none. */
+async function whereToLook(prometheus: string, alertmanager: string): Promise<Stack["lookAt"]> {
+  const isThere = async (url: string) => (await fetch(url)).ok;
+  return {
+    prometheus: `${prometheus}${(await isThere(`${prometheus}/classic/alerts`)) ? "/classic" : ""}/alerts`,
+    alertmanager: (await isThere(`${alertmanager}/script.js`))
+      ? `${alertmanager}/`
+      : `amtool --alertmanager.url=${alertmanager} alert`,
+  };
+}
 
 async function freeAddress(wanted = 0): Promise<string> {
   return `127.0.0.1:${await freePort(wanted)}`;

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -44,9 +44,17 @@ describe("npm run stack", () => {
       async () => stack.output,
       (output) => output.includes("Ctrl-C ends it."),
     );
-    const [prometheus = "", alertmanager = "", exporter = ""] = [
-      ...stack.output.matchAll(/^ {2}(http:\/\/127\.0\.0\.1:\d+)\/(?:alerts)? /gm),
-    ].map(([, url]) => url);
+    const [alerts = "", known = "", page = ""] = [...stack.output.matchAll(/^ {2}(\S.*?) {4}/gm)].map(
+      ([, where]) => where ?? "",
+    );
+    const [prometheus = "", alertmanager = "", exporter = ""] = [alerts, known, page].map(
+      (where) => /http:\/\/127\.0\.0\.1:\d+/.exec(where)?.[0] ?? "",
+    );
+    const shown = await fetch(alerts);
+    expect(shown.status).toBe(200);
+    expect(await shown.text()).toContain("Prometheus");
+    const [command, ...words] = known.startsWith("amtool ") ? known.split(" ") : ["curl", "--fail", known];
+    expect(spawnSync(command ?? "", words)).toMatchObject({ status: 0 });
     await until(
       "Prometheus to have scraped the exporter",
       async () => (await fetch(`${prometheus}/api/v1/query?query=albatross_up`)).text(),
