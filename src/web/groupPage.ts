@@ -1,9 +1,12 @@
 import type { Group, GroupMember } from "../fleet/types.ts";
+import { MAX_ACTIONS_TOLD } from "../scaler/actions/executor.ts";
+import type { ActionJson } from "../scaler/actions/record.ts";
 import type { HistoryPoint } from "../scaler/report/history.ts";
 import type { RecentDecision } from "../scaler/report/log.ts";
 import type { Evaluation, GroupName } from "../scaler/rules/types.ts";
 import type { WebDeps } from "./app.ts";
 import {
+  actionsOf,
   fullName,
   type Limits,
   lineParts,
@@ -38,7 +41,7 @@ export function groupPage(deps: WebDeps, host: string, name: string): Html | nul
     content: html`<h2>${fullName(wanted)} <span class="soft">on ${host}</span></h2>
 ${evaluation === undefined ? notEvaluated(group) : evaluated(deps, evaluation, decisions, nowMs)}
 ${group === undefined ? NOTHING : membersSection(group, evaluation, nowMs)}
-${decisionsSection(decisions, nowMs)}
+${decisionsSection(decisions, [...scaler.actions({ limit: MAX_ACTIONS_TOLD })], nowMs)}
 ${evaluation?.policy ? policySection(deps, evaluation) : NOTHING}`,
     footer: html`<nav aria-label="Also here"><ul class="links small">
 <li><a href="../../">All groups and hosts</a></li>
@@ -61,7 +64,7 @@ function evaluated(
   nowMs: number,
 ): Html {
   const { observation, policy, averages, clones } = evaluation;
-  const { mood, words, todo } = standing(evaluation, scaler.summary().mode);
+  const { mood, words, todo } = standing(evaluation);
   const told = scaler.explain(observation);
   const points = scaler.history(observation);
   const bounds = policy === null ? "" : ` of ${policy.minClones} to ${policy.maxClones}`;
@@ -129,15 +132,20 @@ function bar(usage: number | null): Html {
   return html`${percent(usage)}<svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true"><rect class="back" width="100" height="1"/><rect class="full" width="${usage.toFixed(1)}" height="1"/></svg>`;
 }
 
-function decisionsSection(decisions: readonly RecentDecision[], nowMs: number): Html {
-  const row = ({ time, decision, reason, clones, text }: RecentDecision) => {
+function decisionsSection(
+  decisions: readonly RecentDecision[],
+  actions: readonly ActionJson[],
+  nowMs: number,
+): Html {
+  const row = (one: RecentDecision) => {
+    const { time, decision, reason, clones, text } = one;
     const what =
       decision === "hold" ? html`<span class="soft">hold</span>` : pill("act", decision.replace("_", " "));
-    return html`<tr><td data-label="When" class="when">${ago(Date.parse(time), nowMs)}</td><td data-label="Decision">${what} <span class="soft small">${reason}</span></td><td data-label="Clones">${clones}</td><td>${text}</td></tr>
+    return html`<tr><td data-label="When" class="when">${ago(Date.parse(time), nowMs)}</td><td data-label="Decision">${what} <span class="soft small">${reason}</span></td><td data-label="Clones">${clones}</td><td>${text}${decision === "hold" ? NOTHING : actionsOf(one, actions)}</td></tr>
 `;
   };
   return html`<section aria-labelledby="decisions">
-<h2 id="decisions">Last decisions</h2>
+<h2 id="decisions">Last decisions and actions</h2>
 ${
   decisions.length === 0
     ? html`<p class="soft">None yet.</p>`

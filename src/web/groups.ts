@@ -1,6 +1,14 @@
+import type { ActionJson } from "../scaler/actions/record.ts";
 import { HISTORY_GROUPS, type HistoryPoint } from "../scaler/report/history.ts";
 import { clonesOf } from "../scaler/report/words.ts";
-import type { Evaluation, GroupName, GroupPolicy, HoldReason, Scale } from "../scaler/rules/types.ts";
+import {
+  type Evaluation,
+  type GroupName,
+  type GroupPolicy,
+  type HoldReason,
+  modeOf,
+  type Scale,
+} from "../scaler/rules/types.ts";
 import type { WebDeps } from "./app.ts";
 import { age, counted, type Html, html, type Mood, NOTHING, pill } from "./html.ts";
 
@@ -64,22 +72,20 @@ const HOLDS: Readonly<Record<HoldReason, Told>> = {
   normal: ["good", "normal"],
 };
 
-/**
- * A decision that nobody has carried out yet comes first in what is said: it is what there is to do. It is carried out
- * where both the scaler's mode and the policy's are `execute`.
- */
-export function standing({ decision, state, observation, policy }: Evaluation, mode: string): Standing {
+/** A decision that has not been carried out yet comes first in what is said: in dry run it is what there is to do. */
+export function standing(evaluation: Evaluation): Standing {
+  const { decision, state, observation } = evaluation;
   const asked: Scale | null = decision.decision === "hold" ? state.outstanding : decision;
-  if (asked !== null) {
-    const act = `${asked.decision === "scale_up" ? "create" : "remove"} ${clonesOf(asked)}`;
-    const todo =
-      mode === "dry_run" || policy?.mode === "dry_run"
-        ? `${act[0]?.toUpperCase()}${act.slice(1)} on ${observation.host} by hand: in dry run a decision is not carried out.`
-        : null;
-    return { mood: "act", words: act, todo, rank: RANKS.act };
+  if (asked === null) {
+    const [mood, words, todo = null] = HOLDS[decision.reason as HoldReason];
+    return { mood, words, todo, rank: RANKS[mood] };
   }
-  const [mood, words, todo = null] = HOLDS[decision.reason as HoldReason];
-  return { mood, words, todo, rank: RANKS[mood] };
+  const [verb, verbing] = asked.decision === "scale_up" ? ["create", "creating"] : ["remove", "removing"];
+  const clones = clonesOf(asked);
+  if (modeOf(evaluation) === "execute")
+    return { mood: "act", words: `${verbing} ${clones}`, todo: null, rank: RANKS.act };
+  const todo = `${verb[0]?.toUpperCase()}${verb.slice(1)} ${clones} on ${observation.host} by hand: in dry run a decision is not carried out.`;
+  return { mood: "act", words: `${verb} ${clones}`, todo, rank: RANKS.act };
 }
 
 /** `user:web`, `:hello`. */
@@ -115,9 +121,8 @@ export interface Standings {
 
 /** Every evaluated group, the most urgent first. Those that no policy matches are the last. */
 export function standings(scaler: WebDeps["scaler"]): readonly Standings[] {
-  const { mode } = scaler.summary();
   return scaler.evaluations
-    .map((evaluation) => ({ evaluation, standing: standing(evaluation, mode) }))
+    .map((evaluation) => ({ evaluation, standing: standing(evaluation) }))
     .sort((a, b) => a.standing.rank - b.standing.rank);
 }
 
@@ -189,6 +194,34 @@ ${figures}
 <div>${pill(standing.mood, standing.words)}<p class="small">${why}</p></div>
 </li>
 `;
+}
+
+const ACTION_MOODS: Readonly<Record<string, Mood>> = {
+  verified: "good",
+  refused: "bad",
+  failed: "bad",
+  lost: "bad",
+  abandoned: "watch",
+};
+
+/** An action and its decision have one time, but for what is lost in reckoning between clocks. */
+const SAME_MS = 50;
+
+/** What has become of a decision where it is carried out: its actions, the oldest first, a line each. */
+export function actionsOf(
+  { host, path, group, time }: GroupName & { readonly time: string },
+  actions: readonly ActionJson[],
+): Html {
+  const own = actions.filter(
+    (one) =>
+      one.host === host &&
+      one.path === path &&
+      one.group === group &&
+      Math.abs(Date.parse(one.decision_time ?? "") - Date.parse(time)) <= SAME_MS,
+  );
+  const line = ({ operation, clone, outcome, phase, reason, text }: ActionJson) =>
+    html`<div class="small">${pill(ACTION_MOODS[outcome ?? ""] ?? "act", outcome ?? phase)} ${operation} ${clone}${reason === null ? "" : ` (${reason})`}${text ? `: ${text}` : ""}</div>\n`;
+  return html`${own.reverse().map(line)}`;
 }
 
 /** `91 %`; `–` where nothing is measured. */

@@ -1,8 +1,18 @@
 import type { SubscriptionSnapshot, SubscriptionState } from "../client/subscription.ts";
 import type { TargetSnapshot } from "../client/target.ts";
+import { MAX_ACTIONS_TOLD } from "../scaler/actions/executor.ts";
+import { modeOf } from "../scaler/rules/types.ts";
 import type { ScalerSummary } from "../scaler/scaler.ts";
 import type { LastReload, WebDeps } from "./app.ts";
-import { fullName, type GroupsQuery, groupHref, groupsSection, type Standings, standings } from "./groups.ts";
+import {
+  actionsOf,
+  fullName,
+  type GroupsQuery,
+  groupHref,
+  groupsSection,
+  type Standings,
+  standings,
+} from "./groups.ts";
 import { age, ago, counted, type Html, html, type Mood, NOTHING, page, pill } from "./html.ts";
 import { ROUTES } from "./routes.ts";
 
@@ -171,7 +181,7 @@ function groupConcerns(
 }
 
 function scalerWords(
-  { groups: matched, pollIntervalMs, lastTickMs, mode }: ScalerSummary,
+  { groups: matched, pollIntervalMs, lastTickMs }: ScalerSummary,
   groups: readonly Standings[],
   nowMs: number,
 ): Html {
@@ -181,7 +191,11 @@ function scalerWords(
     return html`No policy matches any of ${counted(groups.length, "group")}; they are ${evaluated}.`;
   const others = groups.length - matched;
   const only = others > 0 ? ` No policy matches ${counted(others, "other")}: only observed.` : "";
-  const dry = mode === "dry_run" ? " Dry run: decisions are counted and logged, not carried out." : "";
+  const acting = groups.filter(({ evaluation }) => modeOf(evaluation) === "execute").length;
+  const dry =
+    acting > 0
+      ? ` Decisions about ${acting === matched ? "all of them" : acting.toLocaleString("en")} are carried out.`
+      : " Dry run: decisions are counted and logged, not carried out.";
   return html`${counted(matched, "group")} under policies, ${evaluated}.${dry}${only}`;
 }
 
@@ -193,13 +207,14 @@ function lastDecisions(scaler: WebDeps["scaler"], nowMs: number): Html {
     ...scaler.decisions({ limit: DECISIONS_SHOWN, decision }),
   ]);
   const last = both.sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, DECISIONS_SHOWN);
+  const actions = [...scaler.actions({ limit: MAX_ACTIONS_TOLD })];
   const table = html`<div class="card"><table>
 <thead><tr><th>When</th><th>Group</th><th>Why</th></tr></thead>
 <tbody>
-${last.map((one) => html`<tr><td data-label="When" class="when">${ago(Date.parse(one.time), nowMs)}</td><th scope="row"><a href="${groupHref(one)}">${fullName(one)}</a> <span class="soft small">on ${one.host}</span></th><td>${one.text}</td></tr>\n`)}</tbody>
+${last.map((one) => html`<tr><td data-label="When" class="when">${ago(Date.parse(one.time), nowMs)}</td><th scope="row"><a href="${groupHref(one)}">${fullName(one)}</a> <span class="soft small">on ${one.host}</span></th><td>${one.text}${actionsOf(one, actions)}</td></tr>\n`)}</tbody>
 </table></div>`;
   return html`<section aria-labelledby="decisions">
-<h2 id="decisions">Last decisions</h2>
+<h2 id="decisions">Last decisions and actions</h2>
 ${last.length === 0 ? html`<p class="soft">None yet: no group has called for a clone or given one up.</p>` : table}
 </section>`;
 }

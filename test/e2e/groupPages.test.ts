@@ -115,7 +115,7 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
         .getByRole("row", { name: /^web primary fresh starved: its cores are full 9\d %/ })
         .count(),
     ).toBe(1);
-    const decided = section("Last decisions").getByRole("row", { name: /scale up overloaded/ });
+    const decided = section("Last decisions and actions").getByRole("row", { name: /scale up overloaded/ });
     expect(await decided.textContent()).toMatch(/Create web-clone-1: the average of [\d.]+ % is above 90 %/);
     expect(
       await page

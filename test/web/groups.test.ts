@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
+import type { ActionJson } from "../../src/scaler/actions/record.ts";
 import { History } from "../../src/scaler/report/history.ts";
 import { explain } from "../../src/scaler/report/json.ts";
 import type { RecentDecision, RecentQuery } from "../../src/scaler/report/log.ts";
@@ -112,6 +113,42 @@ describe("groups on the front page", () => {
     // 105 % is the upper edge
     expect(page).toContain('<path class="measured" d="M0 32.4h0L40 3.8L80 17.1L120 21"/>');
     expect(page).toContain('<path class="limit up" d="M0 5.7H120"/>');
+  });
+});
+
+describe("what was carried out", () => {
+  const NAME = { host: "h", path: "user", group: "web" };
+  const decided = { ...NAME, decision: "scale_up", reason: "overloaded", clones: 0, text: "Why." };
+  const decisions = () => [{ ...decided, time: "2025-12-31T23:59:00.000Z" }] as unknown as RecentDecision[];
+  const action = (change: object) =>
+    ({
+      ...{ ...NAME, operation: "create", clone: "web-clone-1", phase: "verified", outcome: "verified" },
+      ...{ reason: null, text: "", decision_time: "2025-12-31T23:59:00.001Z", ...change },
+    }) as unknown as ActionJson;
+  const actions = () => [
+    action({ clone: "web-clone-2", phase: "failed", outcome: "failed", reason: "quota", text: "no <more>" }),
+    action({}),
+    action({ clone: "of-another-group", group: "api" }),
+    action({ clone: "of-another-decision", decision_time: "2025-12-31T23:58:00.000Z" }),
+  ];
+
+  test.each(["/", "/groups/h/user:web"])("stands under its decision on %s, in order", async (path) => {
+    const scaler = { ...scalerOf([group("web", { members: { 0: 50 } })]), decisions, actions };
+    web = await startWeb({ scaler });
+    const text = readable((await ask(web.url + path)).body.toString());
+    expect(text).toContain("Why. verified create web-clone-1 failed create web-clone-2 (quota): no <more>");
+    expect(text).not.toContain("of-another");
+  });
+
+  test("is nothing that somebody has to do, while it goes on", async () => {
+    const state = { outstanding: outstanding("scale_up overloaded", 1), lastActionMs: 59 * MINUTE };
+    const acting = group("web", { members: { 0: 95 }, policy: { mode: "execute" }, state });
+    const text = readable(await frontPage(scalerOf([acting])));
+    expect(text).toContain("Nothing needs you");
+    expect(text).toContain("0 to 3 allowed creating web-clone-1");
+    expect(text).toContain(
+      "1 group under policies, evaluated every 60 s, last 0 s ago. Decisions about all of them are carried out.",
+    );
   });
 });
 
