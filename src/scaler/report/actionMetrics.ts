@@ -120,7 +120,9 @@ export class ActionMetrics {
     newcomers: readonly Group[],
   ): Promise<Family[]> {
     const known = items.map(({ evaluation }) => ({ ...evaluation.observation, policy: evaluation.policy }));
-    const counted = [...known, ...newcomers].flatMap((group) => {
+    // while the fleet has changed since the tick, all its groups are newcomers
+    const groups = new Map([...newcomers, ...known].map((group) => [group.key, group]));
+    const counted = [...groups.values()].flatMap((group) => {
       const counts = this.#counts.get(group.key);
       if (counts !== undefined) return counts;
       return modeOf(group) === "execute" ? countedAnew(group) : [];
