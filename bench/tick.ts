@@ -75,6 +75,7 @@ async function ticks(groups: number): Promise<Ticked> {
     sources: [observed],
     targets: () => new Map(),
     reach: () => null,
+    postHook: async () => null,
     files,
   });
   scaler.start();

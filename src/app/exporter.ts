@@ -13,6 +13,7 @@ import { Fleet } from "../fleet/fleet.ts";
 import { MOST_HOST_CPUS, type VmWarning } from "../fleet/hostVms.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logging } from "../log.ts";
+import { hookPoster } from "../scaler/actions/hooks.ts";
 import { filesOnDisk, Scaler } from "../scaler/scaler.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
 import { connectPrometheus } from "../scaler/sources/prometheus.ts";
@@ -101,6 +102,7 @@ export class Exporter {
         const { socketDir, subscribe, maxFrameBytes } = config;
         return { endpoint, address: resolve(socketDir), subscribe, maxFrameBytes: maxFrameBytes.vmmd };
       },
+      postHook: hookPoster(clock),
       files: filesOnDisk({ clock, log, resolvePath: statePath }),
       onTick: (atUs) => this.#lines.tick(atUs),
     });

@@ -5,7 +5,7 @@ import { policyJson, type ScalerConfig } from "../config/scaler.ts";
 import type { Family } from "../exposition/family.ts";
 import type { Logger } from "../log.ts";
 import { type ActingHost, Executor } from "./actions/executor.ts";
-import { hookPoster } from "./actions/hooks.ts";
+import type { PostHook } from "./actions/hooks.ts";
 import { ImageCache } from "./actions/images.ts";
 import { pinnedVms } from "./actions/plan.ts";
 import {
@@ -100,6 +100,7 @@ export interface ScalerOptions {
   readonly targets: () => Targets;
   /** how one of them is reached; null where it is no target */
   readonly reach: (host: string) => Reach | null;
+  readonly postHook: PostHook;
   readonly files: ScalerFiles;
   /** All groups are evaluated as they are at this monotonic time. */
   readonly onTick?: (atUs: number) => void;
@@ -113,6 +114,9 @@ const LINES_AT_ONCE = 250;
 
 /** How often a state file that could not be read is tried again. */
 const RETRY_MS = 60_000;
+
+/** Why the last tick decided as it did about a group, and its actions that are open. */
+export type Explanation = ReturnType<typeof explain> & { readonly actions: readonly ActionJson[] };
 
 /** What the front page says of it. */
 export type ScalerSummary = Readonly<ReturnType<Scaler["summary"]>>;
@@ -144,6 +148,7 @@ export class Scaler {
   #stateFile: StateStore;
   #decisionLog: LineLog;
   #record: Store<readonly ActionRecord[]>;
+  #images: ImageCache;
   readonly #executor: Executor;
   readonly #actions = new ActionMetrics();
   /** resolves to whether the state that was saved last is on the disk */
@@ -169,13 +174,14 @@ export class Scaler {
     this.#stateFile = this.#openStateFile();
     this.#decisionLog = this.#openDecisionLog();
     this.#record = this.#openRecord();
-    const { clock, log, files } = options;
+    this.#images = options.files.images(config);
+    const { clock, log, postHook } = options;
     this.#executor = new Executor({
       clock,
       log,
       record: () => this.#record,
-      images: () => files.images(this.#config),
-      postHook: hookPoster(clock),
+      images: () => this.#images,
+      postHook,
       hostOf: (host) => this.#actingHost(host),
       groupOf: (name) => this.#rules.groupOf(name),
       stateSaved: () => this.#saved,
@@ -261,6 +267,7 @@ export class Scaler {
       const before = this.#record;
       this.#stateFile = this.#openStateFile();
       this.#record = this.#openRecord();
+      this.#images = this.#options.files.images(config);
       // what is open stands in one record
       void this.#executor.save().then(() => before.save(() => [recordText([])]));
     }
@@ -317,7 +324,7 @@ export class Scaler {
   }
 
   /** Why the last tick decided about a group as it did; null where it did not evaluate it. */
-  explain(group: GroupName): ReturnType<typeof explain> | null {
+  explain(group: GroupName): Explanation | null {
     const key = groupKey(group);
     const last = this.#last;
     if (last === null) return null;
@@ -325,7 +332,8 @@ export class Scaler {
     const evaluation = last.byKey.get(key);
     if (evaluation === undefined) return null;
     const nowMs = this.#options.clock.nowUs() / 1000;
-    return explain({ evaluation, tick: last, nowMs });
+    const actions = this.#executor.open.filter((action) => groupKey(action) === key).map(actionJson);
+    return { ...explain({ evaluation, tick: last, nowMs }), actions };
   }
 
   /** Those of the last tick; none before the first. */
@@ -448,13 +456,16 @@ export class Scaler {
   /** Keeps the images of primaries that act, once after each action. */
   #dropImages(evaluations: readonly Evaluation[]): void {
     if (!this.#looksAtImages || !actsOn(this.#config)) return;
-    this.#looksAtImages = false;
     const acting = evaluations.filter((evaluation) => modeOf(evaluation) === "execute");
     const names = new Set(acting.map(({ observation: { key } }) => key));
     const digests = this.#options.fleet.memory.snapshot.vms
       .filter((vm) => vm.cloneId === 0 && names.has(groupKey(groupOfVm(vm))))
-      .flatMap(({ info }) => info?.digest ?? []);
-    void this.#executor.keepImages(new Set(digests));
+      .map(({ info }) => info?.digest);
+    const known = digests.filter((digest) => digest !== undefined);
+    // what unikernel info has not told yet may be kept
+    if (known.length < names.size) return;
+    this.#looksAtImages = false;
+    void this.#executor.keepImages(new Set(known));
   }
 
   #actingHost(host: string): ActingHost | null {

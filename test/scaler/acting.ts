@@ -1,25 +1,27 @@
 /** The program's inner half where it acts: targets, fleet and scaler against simulated hosts, on one clock. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, truncateSync } from "node:fs";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import type { Endpoint } from "../../src/client/endpoint.ts";
+import type { Endpoint, Put } from "../../src/client/endpoint.ts";
 import { Target } from "../../src/client/target.ts";
-import type { Clock } from "../../src/clock.ts";
+import type { Cancel, Clock } from "../../src/clock.ts";
 import { cloneDefaults } from "../../src/config/clone.ts";
 import type { ScalerConfig, ScalerPolicy } from "../../src/config/scaler.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { createLogger } from "../../src/log.ts";
+import type { HookEvent } from "../../src/scaler/actions/hooks.ts";
 import { ImageCache, type ImageOutcome } from "../../src/scaler/actions/images.ts";
-import { type ActionJson, type ActionRecord, parseRecord } from "../../src/scaler/actions/record.ts";
+import { type ActionJson, parseRecord } from "../../src/scaler/actions/record.ts";
 import type { GroupPolicy } from "../../src/scaler/rules/types.ts";
 import { type Reach, Scaler, type ScalerFiles } from "../../src/scaler/scaler.ts";
 import { FleetSource } from "../../src/scaler/sources/fleet.ts";
-import { parseState, type SavedState } from "../../src/scaler/state/savedState.ts";
-import type { Store } from "../../src/scaler/state/stateFile.ts";
+import { parseState, StateError } from "../../src/scaler/state/savedState.ts";
+import type { StateFileOutcome, Store } from "../../src/scaler/state/stateFile.ts";
 import type { Fault } from "../../src/simulator/faults.ts";
 import type { Scenario } from "../../src/simulator/model.ts";
-import { parseName } from "../../src/wire/names.ts";
+import { formatName, parseName } from "../../src/wire/names.ts";
 import { type Running, startHost } from "../simulator/support.ts";
 import { settle } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
@@ -42,19 +44,31 @@ export function acting(keys: PolicyKeys = {}, scaler: Partial<ScalerConfig> = {}
   return scalerConfig(policy, { mode: "execute", pollIntervalMs: 10_000, ...scaler });
 }
 
-/** What outlives the programs: files, by name, and the lines of the decision log. */
-export class Machine implements ScalerFiles {
+const QUIET = createLogger({ level: "error", format: "json" }, { write: () => undefined });
+const QUESTIONS = ["info", "policy_info", "get", "unreadable"];
+
+/** What outlives the programs: hosts, files, the lines of the decision log; and what a test does to them. */
+export class Machine {
   readonly clock = new FakeClock();
   readonly hosts = new Map<string, Running>();
   readonly folder = mkdtempSync(join(tmpdir(), "acting-"));
   readonly lines: Record<string, unknown>[] = [];
   readonly events: Record<string, unknown>[] = [];
-  state$: string | null = null;
-  record$: string | null = null;
+  readonly hooks: string[] = [];
+  state: string | null = null;
+  record: string | null = null;
   /** which of the two files cannot be written */
-  isReadOnly = { state: false, record: false };
+  readonly isReadOnly = { state: false, record: false };
+  /** what the hooks say: null is yes */
+  hookAnswer: string | null = null;
+  /** before albatrossd hears of a command: `get user:web` */
+  onDial: (command: string) => void = () => undefined;
+  /** everything that the programs do to the world goes by here, and may end them */
+  onGate: (program: Program, what: string) => void = () => undefined;
   /** requests and looks at files that are on the way */
   busy = 0;
+  /** the most requests that actions had under way at one host at once */
+  mostAtOnce = 0;
 
   constructor() {
     onTestFinished(() => rmSync(this.folder, { recursive: true, force: true }));
@@ -72,48 +86,32 @@ export class Machine implements ScalerFiles {
     return running;
   }
 
+  load(vm: string, percent: number): void {
+    this.host().host.setLoad(vm, percent);
+  }
+
   /** Commands that albatrossd has received, without questions: `create user:web-clone-1`. */
-  commands(name = "h"): string[] {
-    return this.host(name)
-      .requests.filter(({ command }) => !["info", "policy_info", "get", "unreadable"].includes(command))
+  commands(host = "h"): string[] {
+    return this.host(host)
+      .requests.filter(({ command }) => !QUESTIONS.includes(command))
       .map(({ command, name }) => `${command} ${name}`);
   }
 
-  /** A fault of albatrossd from now on; what comes back ends it. */
-  fault(fault: Fault, name = "h"): Promise<() => Promise<void>> {
-    return this.host(name).host.misbehave(fault);
+  /** A fault of a daemon from now on; what comes back ends it. */
+  fault(fault: Fault, host = "h"): Promise<() => Promise<void>> {
+    return this.host(host).host.misbehave(fault);
   }
 
-  state(_: ScalerConfig, onOutcome: (outcome: "written" | "failed") => void): Store<SavedState> {
-    return this.#file("state", parseState, onOutcome);
+  /** Somebody destroys the unikernel and creates another by its name. */
+  replace(vm: string, image: string, percent = 150): void {
+    const { host } = this.host();
+    if (host.vmNames.includes(vm)) host.removeVm(vm);
+    host.addVm({ name: vm, load: percent, image, shareLoadWithClones: true });
   }
 
-  record(_: ScalerConfig, onOutcome: (outcome: "written" | "failed") => void) {
-    return this.#file("record", parseRecord, onOutcome) satisfies Store<readonly ActionRecord[]>;
-  }
-
-  decisions() {
-    return {
-      append: (lines: readonly string[]) => void this.lines.push(...lines.map((line) => JSON.parse(line))),
-      flush: async () => undefined,
-    };
-  }
-
-  images(): ImageCache {
-    const cache = new ImageCache(
-      join(this.folder, "images"),
-      createLogger(SILENT, { write: () => undefined }),
-    );
-    const open = cache.open.bind(cache);
-    cache.open = (...wanted) => this.counted<ImageOutcome>(open(...wanted));
-    return cache;
-  }
-
-  counted<T>(work: Promise<T>): Promise<T> {
-    this.busy += 1;
-    return work.finally(() => {
-      this.busy -= 1;
-    });
+  cutImages(bytes: number): void {
+    const folder = join(this.folder, "images");
+    for (const name of readdirSync(folder)) truncateSync(join(folder, name), bytes);
   }
 
   /** Time passes a second at a time, and what each sets off is awaited, unless it hangs. */
@@ -132,43 +130,25 @@ export class Machine implements ScalerFiles {
       await settle(6);
     }
   }
-
-  #file<T>(
-    which: "state" | "record",
-    parse: (text: string) => T,
-    onOutcome: (outcome: "written" | "failed") => void,
-  ): Store<T> {
-    const key = `${which}$` as const;
-    return {
-      path: `${which}.json`,
-      load: () => (this[key] === null ? null : parse(this[key])),
-      save: async (pieces) => {
-        await Promise.resolve();
-        const text = [...pieces()].join("");
-        if (!this.isReadOnly[which]) this[key] = text;
-        onOutcome(this.isReadOnly[which] ? "failed" : "written");
-        return !this.isReadOnly[which];
-      },
-      flush: async () => undefined,
-    };
-  }
 }
 
-const SILENT = { level: "error", format: "json" } as const;
-
 /** One run of the program on a machine. */
-export class Program {
+export class Program implements ScalerFiles {
   readonly machine: Machine;
   readonly scaler: Scaler;
   readonly fleet: Fleet;
   config: ScalerConfig;
-  #targets: Target[] = [];
+  #isAlive = true;
+  readonly #targets: Target[] = [];
   /** of targets that are configured */
   readonly #reach = new Map<string, Reach>();
+  /** connections of actions, by host */
+  readonly #open = new Map<string, readonly Socket[]>();
 
-  constructor(machine: Machine, config: ScalerConfig = acting(), clock: Clock = machine.clock) {
+  constructor(machine: Machine, config: ScalerConfig = acting()) {
     this.machine = machine;
     this.config = config;
+    const clock = this.#clock();
     const log = createLogger(
       { level: "info", format: "json" },
       { write: (line) => void machine.events.push(JSON.parse(line)) },
@@ -187,10 +167,10 @@ export class Program {
           maxFrameBytes: { stat: 2 ** 20, vmmd: 64 * 2 ** 20 },
           displacedRetryMs: 300_000,
           allowUncheckedPath: false,
-          unfilledFields: false,
-        } as never,
+        },
         {
           onSample: (sample) => {
+            if (!this.#isAlive) return;
             this.fleet.record(sample);
             this.scaler.sampleArrived(sample);
           },
@@ -200,9 +180,10 @@ export class Program {
         },
         clock,
         log,
+        { random: () => 0 },
       );
       this.#targets.push(target);
-      const endpoint = this.#counting(target.endpoint);
+      const endpoint = this.#gated(name, target.endpoint);
       this.#reach.set(name, { endpoint, address: dir, subscribe: [":"], maxFrameBytes: 2 ** 20 });
     }
     this.scaler = new Scaler({
@@ -213,7 +194,8 @@ export class Program {
       config,
       targets: () => new Map(Array.from(this.#reach, ([name, { address }]) => [name, address])),
       reach: (host) => this.#reach.get(host) ?? null,
-      files: machine,
+      postHook: async (_, event, { clone }) => this.#hook(event, clone),
+      files: this,
     });
   }
 
@@ -238,8 +220,15 @@ export class Program {
     this.scaler.reconfigure(this.config);
   }
 
+  /** Ends it as SIGTERM does. */
   async stop(): Promise<void> {
     await this.scaler.stop();
+    await this.kill();
+  }
+
+  /** Ends it as kill -9 does: nothing that it began goes on. */
+  async kill(): Promise<void> {
+    this.#isAlive = false;
     await Promise.all(this.#targets.map((target) => target.stop()));
   }
 
@@ -248,45 +237,162 @@ export class Program {
     return this.scaler.explain({ host, path: path.join(":"), group: label ?? "" });
   }
 
+  /** The oldest first. */
   get actions(): ActionJson[] {
-    return [...this.scaler.actions({ limit: 1_000 })];
+    return [...this.scaler.actions({ limit: 1_000 })].reverse();
   }
 
   /** `create web-clone-1 verified done`, the oldest first. */
   get told(): string[] {
-    return this.actions
-      .reverse()
-      .map(
-        ({ operation, clone, phase, reason }) =>
-          `${operation} ${clone} ${phase}${reason ? ` ${reason}` : ""}`,
-      );
+    return this.actions.map(
+      ({ operation, clone, phase, reason }) =>
+        `${operation} ${clone} ${phase}${reason === null ? "" : ` ${reason}`}`,
+    );
+  }
+
+  /** Passes time until this is told. */
+  tells(...told: readonly string[]): Promise<void> {
+    return this.until(told.join(", "), () => told.every((one) => this.told.includes(one)));
+  }
+
+  holds(reason: string): Promise<void> {
+    return this.until(`hold ${reason}`, () => this.group()?.reason === reason);
   }
 
   /** Passes time until it is so; fails after this many seconds, telling how actions stand. */
-  async until(what: string, condition: () => boolean, seconds = 300): Promise<void> {
+  async until(what: string, condition: () => boolean, seconds = 400): Promise<void> {
     await this.machine.quiet();
     if (condition() || (await this.machine.pass(seconds, condition))) return;
     const { text } = this.group() ?? {};
-    if (process.env["SHOW"]) console.log(this.machine.events.slice(-15));
     throw new Error(`in vain for ${seconds} s: ${what}; ${JSON.stringify(this.told)}; ${text}`);
   }
 
-  #counting(endpoint: Endpoint): Endpoint {
+  state(_: ScalerConfig, onOutcome: (outcome: StateFileOutcome) => void) {
+    return this.#file("state", parseState, onOutcome);
+  }
+
+  record(_: ScalerConfig, onOutcome: (outcome: StateFileOutcome) => void) {
+    return this.#file("record", parseRecord, onOutcome);
+  }
+
+  decisions() {
+    const append = (lines: readonly string[]) => {
+      if (this.#isAlive) this.machine.lines.push(...lines.map((line) => JSON.parse(line)));
+    };
+    return { append, flush: async () => undefined };
+  }
+
+  images(): ImageCache {
+    const cache = new ImageCache(join(this.machine.folder, "images"), QUIET);
+    const open = cache.open.bind(cache);
+    cache.open = async (...wanted): Promise<ImageOutcome> => {
+      await this.#gate("image");
+      this.machine.busy += 1;
+      const opened = await open(...wanted);
+      this.machine.busy -= 1;
+      return opened;
+    };
+    return cache;
+  }
+
+  /** Resolves unless the program is dead, or dies here. */
+  async #gate(what: string): Promise<void> {
+    if (this.#isAlive) this.machine.onGate(this, what);
+    if (!this.#isAlive) await new Promise(() => undefined);
+  }
+
+  async #hook(event: HookEvent, clone: string): Promise<string | null> {
+    await this.#gate(event);
+    this.machine.hooks.push(`${event} ${clone}`);
+    return this.machine.hookAnswer;
+  }
+
+  /** The machine's, whose timers end with the program. */
+  #clock(): Clock {
+    const { clock } = this.machine;
+    const originUs = clock.nowUs() - 5_000_000;
+    return {
+      nowUs: () => clock.nowUs() - originUs,
+      wallMs: () => clock.wallMs(),
+      after: (delayMs, callback): Cancel => clock.after(delayMs, () => this.#isAlive && callback()),
+    };
+  }
+
+  #file<T>(
+    which: "state" | "record",
+    parse: (text: string) => T,
+    onOutcome: (outcome: StateFileOutcome) => void,
+  ): Store<T> {
+    const { machine } = this;
+    return {
+      path: `${which}.json`,
+      load: () => {
+        try {
+          return machine[which] === null ? null : parse(machine[which]);
+        } catch (error) {
+          if (!(error instanceof StateError)) throw error;
+          onOutcome("damaged");
+          return null;
+        }
+      },
+      save: async (pieces) => {
+        await this.#gate(`before ${which}`);
+        const text = [...pieces()].join("");
+        if (!machine.isReadOnly[which]) machine[which] = text;
+        await this.#gate(`after ${which}`);
+        onOutcome(machine.isReadOnly[which] ? "failed" : "written");
+        return !machine.isReadOnly[which];
+      },
+      flush: async () => undefined,
+    };
+  }
+
+  #gated(host: string, endpoint: Endpoint): Endpoint {
+    const { machine } = this;
     return {
       describe: (...of) => endpoint.describe(...of),
-      dial: async (...to) => {
-        this.machine.busy += 1;
-        try {
-          const line = await endpoint.dial(...to);
-          line.socket.once("close", () => {
-            this.machine.busy -= 1;
-          });
-          return line;
-        } catch (error) {
-          this.machine.busy -= 1;
+      dial: async (daemon, put, signal) => {
+        const command = commandOf(put);
+        await this.#gate(`dial ${command}`);
+        machine.onDial(command);
+        machine.busy += 1;
+        const line = await endpoint.dial(daemon, put, signal).catch((error) => {
+          machine.busy -= 1;
           throw error;
-        }
+        });
+        line.socket.once("close", () => {
+          machine.busy -= 1;
+        });
+        const open = (this.#open.get(host) ?? []).filter(({ destroyed }) => !destroyed);
+        this.#open.set(host, [...open, line.socket]);
+        machine.mostAtOnce = Math.max(machine.mostAtOnce, open.length + 1);
+        const step = async (what: string, work: () => Promise<void>) => {
+          await this.#endGate(line.socket, `before ${what} ${command}`);
+          await work();
+          await this.#endGate(line.socket, `after ${what} ${command}`);
+        };
+        await this.#endGate(line.socket, `connected ${command}`);
+        return {
+          socket: line.socket,
+          begin: () => step("begin", () => line.begin()),
+          image: (block) => line.image(block),
+          finish: () => step("finish", () => line.finish()),
+        };
       },
     };
   }
+
+  /** A process that dies takes its sockets with it. */
+  async #endGate(socket: { destroy(): unknown }, what: string): Promise<void> {
+    if (this.#isAlive) this.machine.onGate(this, what);
+    if (this.#isAlive) return;
+    socket.destroy();
+    await new Promise(() => undefined);
+  }
+}
+
+/** `create user:web-clone-1` */
+function commandOf({ name, command }: Put): string {
+  const kind = command.class === "policy" ? "policy_info" : "command" in command ? command.command : "other";
+  return `${kind} ${formatName(name)}`;
 }

@@ -170,6 +170,7 @@ export class Process implements Receiver {
       config,
       targets: () => targets,
       reach: () => null,
+      postHook: async () => null,
       files: disk,
       onTick: (atUs) => {
         trace?.tick(atUs);

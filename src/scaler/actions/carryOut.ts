@@ -92,7 +92,7 @@ export async function create(carrying: CarryingOut): Promise<Carried> {
   }
   if (opened.type !== "success") return notAsked(opened);
   try {
-    return await inTurn(() => sendCreate(carrying, plan, opened.value));
+    return await settled(carrying, await inTurn(() => sendCreate(carrying, plan, opened.value)));
   } finally {
     await opened.value.file.close();
   }
@@ -101,11 +101,7 @@ export async function create(carrying: CarryingOut): Promise<Carried> {
 type Create = Extract<CreatePlan, { type: "create" }>;
 
 /** The last look, and the request itself. */
-async function sendCreate(
-  carrying: CarryingOut,
-  before: Create,
-  { file, image }: OpenImage,
-): Promise<Carried> {
+async function sendCreate(carrying: CarryingOut, before: Create, { file, image }: OpenImage): Promise<Sent> {
   const plan = carrying.whyNot() ?? (await askAndPlan(carrying, before.digest));
   if (!("type" in plan)) return plan;
   const replyMs = REPLY_MS + Math.ceil((image.bytes / MIB) * REPLY_MS_PER_MIB);
@@ -154,7 +150,7 @@ export async function destroy(carrying: CarryingOut): Promise<Carried> {
   note({ digest: plan.identity.digest, startedMs: plan.identity.startedMs });
   const refused = await tellBefore(carrying, plan.bridges);
   if (refused !== null) return refused;
-  return inTurn(async () => {
+  const sent = await inTurn(async (): Promise<Sent> => {
     const again = whyNot() ?? (await client.info(plan.name, signal));
     if ("outcome" in again) return again;
     if (again.type !== "success") return notAsked(again);
@@ -165,6 +161,7 @@ export async function destroy(carrying: CarryingOut): Promise<Carried> {
     }
     return send(carrying, REPLY_MS, (sending) => client.destroy(plan.name, sending));
   });
+  return settled(carrying, sent);
 }
 
 const ALREADY_GONE: Ending = {
@@ -190,12 +187,15 @@ async function tellBefore(carrying: CarryingOut, bridges: readonly CloneBridge[]
   return null;
 }
 
-/** Sends a request once, and finds out what came of it. */
+/** The same, and where it is not known what came of the request. */
+type Sent = Ending | "done" | Extract<Outcome<never>, { type: "unknown" }>;
+
+/** Sends a request once. */
 async function send(
   carrying: CarryingOut,
   replyMs: number,
   request: (sending: Sending) => Promise<Outcome<string>>,
-): Promise<Carried> {
+): Promise<Sent> {
   const { clock, signal } = carrying;
   let why: Ending | null = null;
   const outcome = await request({
@@ -213,9 +213,14 @@ async function send(
       if (outcome.reason === "refused") return { outcome: "failed", reason: "unsent", text: outcome.text };
       return { outcome: "failed", reason: outcome.reason, text: outcome.text };
     case "unknown":
-      if (outcome.why === "stopped") return null;
-      return settle(carrying, outcome.why, outcome.text);
+      return outcome;
   }
+}
+
+/** What came of a request. The host's other requests do not wait for it. */
+async function settled(carrying: CarryingOut, sent: Sent): Promise<Carried> {
+  if (sent === "done" || !("type" in sent)) return sent;
+  return sent.why === "stopped" ? null : settle(carrying, sent.why, sent.text);
 }
 
 type Lost = Extract<Ending, { outcome: "lost" }>["reason"];

@@ -4,6 +4,7 @@ import { ActingClient } from "../../client/acting.ts";
 import type { Endpoint } from "../../client/endpoint.ts";
 import type { Sample } from "../../client/receiver.ts";
 import type { Clock } from "../../clock.ts";
+import type { Hook } from "../../config/clone.ts";
 import type { Logger } from "../../log.ts";
 import { formatName } from "../../wire/names.ts";
 import { type ActionChange, isSameDecision } from "../rules/actionChanges.ts";
@@ -70,6 +71,8 @@ export class Job {
   readonly more: boolean;
   /** of the clone, as far as they are known */
   bridges: readonly CloneBridge[] = [];
+  /** that was told of its end, and is told if it does not come, whatever the policy says by then */
+  toldHook: Hook | null = null;
   /** why it was ended from outside */
   readonly ending = new AbortController();
 
@@ -111,7 +114,7 @@ export class Executor {
 
   /** Goes on with what an earlier run of the program left on record; of a planned one nothing was sent. */
   resume(action: ActionRecord, decision: Outstanding): void {
-    this.#recorded.set(action.id, action);
+    this.#keep(action);
     if (!isOpen(action)) return;
     const job = new Job(action, decision, false);
     this.#jobs.add(job);
@@ -450,8 +453,9 @@ export class Executor {
     const { postHook, groupOf, onHookFailed, log } = this.#options;
     const { id, clone: label, decision } = job.action;
     const clone = groupOf(job.group).policy?.clone;
-    const hook = event === "after_create" ? clone?.afterCreate : clone?.beforeDestroy;
+    const hook = event === "after_create" ? clone?.afterCreate : (clone?.beforeDestroy ?? job.toldHook);
     if (hook === null || hook === undefined) return null;
+    if (event === "before_destroy") job.toldHook = hook;
     const subject = { ...job.group, id, clone: label, reason: decision.reason, bridges: job.bridges };
     // that a clone stays is told when all else has ended, too
     const signal = event === "kept" ? undefined : job.ending.signal;
