@@ -5,7 +5,8 @@ export const DEMO_HOST = "demo";
 
 /**
  * The configuration that the demo's exporter runs with, as a file's text. Intervals are short, so that all that the
- * scaler does in an hour is seen in three minutes; what the scaler writes lies in `folder` as well.
+ * scaler does in an hour is seen in three minutes; what the scaler writes lies in `folder` as well. It acts, on this one host
+ * only.
  */
 export function demoConfig(folder: string, port: number): string {
   return `targets: [{ name: ${DEMO_HOST}, socket_dir: ${JSON.stringify(folder)}, os: linux, page_size: 4096 }]
@@ -13,6 +14,7 @@ web: { listen_addresses: ["127.0.0.1:${port}"] }
 log: { level: warn }
 scaler:
   poll_interval: 3s
+  mode: execute
   state_file: ${JSON.stringify(join(folder, "scaler-state.json"))}
   decision_log: ${JSON.stringify(join(folder, "decisions.ndjson"))}
   defaults:
@@ -23,5 +25,7 @@ scaler:
     warmup_period: 0s
   policies:
     - match: "user:web"
+      mode: execute
+      clone: { arguments: [] }
 `;
 }

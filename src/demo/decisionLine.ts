@@ -20,3 +20,21 @@ export function decisionLine({ path, group, decision, clone, reason, text }: Dec
   const what = clone === null ? decision : `${decision} ${clone}`;
   return `${path}:${group} ${what} (${reason}): ${text}`;
 }
+
+/** One action in `/api/v1/actions`, as far as it is told here. */
+export interface Action {
+  readonly id: string;
+  readonly path: string;
+  readonly group: string;
+  readonly operation: string;
+  readonly clone: string;
+  readonly phase: string;
+  readonly reason: string | null;
+  readonly text: string;
+}
+
+/** An action's phase on one line: `user:web create web-clone-1: verified`, `... failed (quota): maximum amount of ...`. */
+export function actionLine({ path, group, operation, clone, phase, reason, text }: Action): string {
+  const why = reason === null || reason === "done" ? "" : ` (${reason})`;
+  return `${path}:${group} ${operation} ${clone}: ${phase}${why}${text === "" ? "" : `: ${text}`}`;
+}

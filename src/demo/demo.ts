@@ -8,7 +8,7 @@ import { SimulatedHost } from "../simulator/host.ts";
 import type { Scenario } from "../simulator/model.ts";
 import { messageOf } from "../systemError.ts";
 import { demoConfig } from "./config.ts";
-import { type Decision, decisionLine, decisionsAfter } from "./decisionLine.ts";
+import { type Action, actionLine, type Decision, decisionLine, decisionsAfter } from "./decisionLine.ts";
 import { ExporterProcess } from "./exporterProcess.ts";
 import { freePort } from "./freePort.ts";
 import { groupLine, groupsIn } from "./groupLine.ts";
@@ -65,6 +65,7 @@ export async function runDemo({ scenario, port: wanted, clock, say, until }: Dem
       stopTelling = [
         sayEvery(GROUPS_EVERY_MS, clock, sayWhen, () => readGroups(url)),
         sayEvery(DECISIONS_EVERY_MS, clock, sayWhen, decisionReader(url)),
+        sayEvery(DECISIONS_EVERY_MS, clock, sayWhen, actionReader(url)),
       ];
       const why = await Promise.race([until.then(() => null), exporter.ended]);
       if (why !== null) throw new Error(`the exporter has ended: ${why}`);
@@ -119,6 +120,21 @@ function decisionReader(url: string): () => Promise<readonly string[]> {
   };
 }
 
+/** Comes back with a line for each phase that an action has come to since it was last called. */
+function actionReader(url: string): () => Promise<readonly string[]> {
+  const told = new Set<string>();
+  return async () => {
+    const response = await fetch(`${url}/api/v1/actions`);
+    const { data } = (await response.json()) as { readonly data: readonly Action[] };
+    return data.toReversed().flatMap((action) => {
+      const key = `${action.id} ${action.phase}`;
+      if (told.has(key)) return [];
+      told.add(key);
+      return [`+ ${actionLine(action)}`];
+    });
+  };
+}
+
 function welcome(url: string, dir: string): string {
   return `
 A simulated Albatross host runs in ${dir}, and an exporter that reads it:
@@ -126,12 +142,14 @@ A simulated Albatross host runs in ${dir}, and an exporter that reads it:
   ${url}/metrics            for Prometheus
   ${url}/                   for people
   ${url}/api/v1/decisions   what the scaler has decided
+  ${url}/api/v1/actions     what has come of it
 
 Below, with the seconds since the start:
 
   *  what happens on the host
   >  what the scaler decides about user:web, the one group that it has a policy for, and why. It evaluates every 3 s
-     and tells when its decision is another one. It carries nothing out: clones come and go by the host's script.
+     and tells when its decision is another one.
+  +  what comes of it: the policy says execute, so that clones are created and destroyed, on this simulated host
 
 and every ${GROUPS_EVERY_MS / 1000} s the CPU usage of each group of clones, as /metrics has it. After three minutes it begins
 again. Ctrl-C ends it.

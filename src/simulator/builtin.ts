@@ -2,19 +2,15 @@
 export const BUILTIN_SCENARIOS: Readonly<Record<string, { readonly about: string; readonly yaml: string }>> =
   {
     demo: {
-      about: "three minutes, over and over: user:web is overloaded, two clones come, the load falls, they go",
-      yaml: `# What happens to user:web, in seconds. In brackets what a scaler says of it that evaluates every 3 s, as the demo's does.
-#    10-14  its load rises to more than one VM can do
-#     (~20) scale_up web-clone-1
-#     (~43) outstanding: it would decide so again
-#       51  web-clone-1 is created, and takes half; that is not enough
-#     (~68) scale_up web-clone-2
-#       76  web-clone-2 is created; the three have room
+      about: "three minutes, over and over: user:web has more to do than one VM can, and then less than one",
+      yaml: `# What happens to user:web, in seconds. In brackets what a scaler does about it that acts and evaluates every 3 s, as the
+# demo's does.
+#    10-14  its load rises to more than two VMs can do
+#     (~20) scale_up web-clone-1, which takes half; that is not enough
+#     (~45) scale_up web-clone-2; the three have room
 #       93  the load falls
 #    (~103) scale_down web-clone-2
-#      107  web-clone-2 is destroyed
 #    (~125) scale_down web-clone-1
-#      138  web-clone-1 is destroyed
 # Beside it user:db follows the tide, :hello idles, and ops:cron crashes every now and then.
 interval: 1s
 repeat_every: 3m
@@ -62,11 +58,6 @@ vms:
     load: { steps: [{ at: 0s, percent: 5 }, { at: 60s, percent: 70 }, { at: 80s, percent: 5 }] }
     crashes: [40s, 78s]
     down_for: 2s
-events:
-  - { at: 51s, clone: user:web }
-  - { at: 76s, clone: user:web }
-  - { at: 107s, destroy: user:web-clone-2 }
-  - { at: 138s, destroy: user:web-clone-1 }
 `,
     },
     load: {

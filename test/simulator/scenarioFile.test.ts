@@ -75,34 +75,6 @@ describe("built in", () => {
       expect(world.size).toBeGreaterThan(0);
     },
   );
-
-  test("demo overloads user:web alone, relieves it with two clones, and ends as it began", () => {
-    const scenario = scenarioFrom(BUILTIN_SCENARIOS["demo"]?.yaml ?? "");
-    const world = new World(scenario, 0, {
-      event: () => undefined,
-      albatrossdRestarted: () => undefined,
-      misbehave: () => undefined,
-    });
-    // Average of the group over the seconds before each of these times, and how many clones it has then.
-    const seen = [9, 50, 75, 92, 98, 137, 179].map((second) => {
-      world.advanceTo((second - 4) * 1_000_000);
-      const before = new Map([...world.vms].map((one) => [one.fullName, one.usage.cpuUs]));
-      world.advanceTo(second * 1_000_000);
-      const group = [...world.vms].filter((one) => one.groupName === "user:web");
-      const used = group.map((one) => (one.usage.cpuUs - (before.get(one.fullName) ?? 0)) / 40_000);
-      const average = used.reduce((sum, percent) => sum + percent, 0) / group.length;
-      return { second, clones: group.length - 1, tens: Math.round(average / 10) * 10 };
-    });
-    expect(seen).toEqual([
-      { second: 9, clones: 0, tens: 60 },
-      { second: 50, clones: 0, tens: 100 },
-      { second: 75, clones: 1, tens: 100 },
-      { second: 92, clones: 2, tens: 80 },
-      { second: 98, clones: 2, tens: 20 },
-      { second: 137, clones: 1, tens: 30 },
-      { second: 179, clones: 0, tens: 60 },
-    ]);
-  });
 });
 
 function bigints(_key: string, value: unknown): unknown {
