@@ -3,10 +3,8 @@
  * happens within the five minutes of one round. Times are real ones, of the scenario's own.
  */
 export const STACK_SCENARIO = `# At second
-#    20  user:web gets more to do than one VM can: overload, and the scaler calls for a clone
-#   100  somebody adds two clones: the overload ends
-#   160  the load falls: the scaler gives a clone up, and another
-#   210  somebody removes them
+#    20  user:web gets more to do than two VMs can: overload, and the scaler creates a clone, and another
+#   160  the load falls: the scaler destroys them, one after the other
 #   240  albatross-stats does not run for 20 s: host down
 repeat_every: 5m
 seed: 42
@@ -27,7 +25,7 @@ vms:
       sum:
         - steps:
             - { at: 0s, percent: 45 }
-            - { at: 20s, percent: 150 }
+            - { at: 20s, percent: 250 }
             - { at: 160s, percent: 20 }
         - noise: { amplitude: 5, every: 2s }
   - name: user:db
@@ -45,17 +43,15 @@ vms:
     crashes: [60s, 90s, 130s, 140s]
     down_for: 2s
 events:
-  - { at: 100s, clone: user:web }
-  - { at: 102s, clone: user:web }
-  - { at: 210s, destroy: user:web-clone-2 }
-  - { at: 212s, destroy: user:web-clone-1 }
   - { at: 240s, misbehave: { type: stat_gone, for: 20s } }
 `;
 
 /** The scaler's part of the exporter's configuration that goes with it. */
 export const STACK_SCALER = {
+  mode: "execute",
   policies: [
     { match: "user:mirror", enabled: false },
+    { match: "user:web", mode: "execute", max_clones: 4, clone: { arguments: [] } },
     { match: "user:*", max_clones: 4 },
   ],
 };

@@ -65,7 +65,7 @@ function seriesValue(exposition: string, metric: string, ...labels: string[]): n
 }
 
 describe("the demo", () => {
-  test("serves CPU % per VM, group averages and clone counts within 15 s, as the scenario has them", async () => {
+  test("serves CPU % per VM, group averages and clone counts within 15 s, and creates a clone within 60 s", async () => {
     const startedMs = Date.now();
     const demo = await startDemo("--port", "0");
     let exposition = "";
@@ -87,6 +87,10 @@ describe("the demo", () => {
     expect(seriesValue(exposition, "albatross_group_clones", 'path="user"', 'group="web"')).toBe(0);
     expect(seriesValue(exposition, "albatross_vm_cpus", 'vm="db"')).toBe(2);
     await eventually("a line about the groups", () => /user:web +\d+ %/.test(demo.output));
+    await eventually("its group to grow", () =>
+      demo.output.includes("+ user:web create web-clone-1: verified"),
+    );
+    expect(demo.output).toContain("> user:web scale_up web-clone-1 (overloaded): Create web-clone-1: ");
 
     const closed = once(demo.child, "close");
     demo.child.kill("SIGINT");
