@@ -6,7 +6,7 @@ import { type Clock, inTurns } from "../clock.ts";
 import { statePath } from "../config/load.ts";
 import { type Config, formatListenAddress, routePrefixOf } from "../config/sections.ts";
 import type { TargetConfig } from "../config/target.ts";
-import { collectFamilies } from "../exporter/collect.ts";
+import { type CollectInput, collectFamilies } from "../exporter/collect.ts";
 import { SelfMetrics } from "../exporter/selfMetrics.ts";
 import type { Family } from "../exposition/family.ts";
 import { Fleet } from "../fleet/fleet.ts";
@@ -33,6 +33,8 @@ interface ExporterOptions {
   readonly clock: Clock;
   readonly logging: Logging;
   readonly build: BuildInfo;
+  /** Reads the configuration again: resolves when it was taken, or refused (see `configRead`). */
+  readonly reload: () => Promise<void>;
 }
 
 /** Whether an error is one of those with which a configuration is refused. */
@@ -61,7 +63,7 @@ export class Exporter {
   #ready = false;
   #lastReload: LastReload = { timeMs: 0, problems: [] };
 
-  constructor({ config, access, clock, logging, build }: ExporterOptions) {
+  constructor({ config, access, clock, logging, build, reload }: ExporterOptions) {
     const { log } = logging;
     this.#config = config;
     this.#access = access;
@@ -119,7 +121,8 @@ export class Exporter {
       isReady: () => this.#ready,
       targets: () => this.#targets(),
       snapshot: () => this.#snapshot(),
-      collect: () => this.#collect(),
+      collect: (isAsked) => this.#collect(isAsked),
+      reload,
     });
     this.#listeners = new Listeners({
       app,
@@ -268,12 +271,13 @@ export class Exporter {
     };
   }
 
-  async #collect(): Promise<Family[]> {
+  async #collect(isAsked: CollectInput["isAsked"]): Promise<Family[]> {
     const families = collectFamilies({
       snapshot: this.#snapshot(),
       targets: this.#targets(),
       config: this.#config,
       counts: this.#metrics,
+      ...(isAsked && { isAsked }),
     });
     this.#metrics.logLinesLost(this.#logging.lostLines);
     const own = await this.#metrics.families({ runtime: !this.#config.web.disableExporterMetrics });

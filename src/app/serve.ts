@@ -42,14 +42,17 @@ export async function serve(flags: ServeFlags, stop: Promise<string>): Promise<n
   else log.info({ file: settings.file }, "configuration loaded");
   warn(logging, settings.warnings);
 
-  const exporter = new Exporter({ config: settings.config, access, clock, logging, build });
-  try {
-    await exporter.start();
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-    log.error({}, error.message);
-    return 1;
-  }
+  const exporter = new Exporter({
+    config: settings.config,
+    access,
+    clock,
+    logging,
+    build,
+    reload: () => {
+      reloads.request();
+      return reloads.idle();
+    },
+  });
   // What was started from a file is reloaded from that file or not at all.
   let configFile = settings.file;
   let isStopping = false;
@@ -57,6 +60,13 @@ export async function serve(flags: ServeFlags, stop: Promise<string>): Promise<n
     const given = configFile === null ? flags : { ...flags, configFile };
     if (!isStopping && (await reload(exporter, access, logging, given))) configFile ??= usualFile();
   });
+  try {
+    await exporter.start();
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    log.error({}, error.message);
+    return 1;
+  }
   onHangup(() => reloads.request());
   const reason = await stop;
   isStopping = true;

@@ -1,8 +1,15 @@
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { oneOf, type Reader, Refused } from "../config/fields.ts";
 import type { ServeFlags } from "../config/load.ts";
-import type { ListenAddress, LogConfig, WebConfig } from "../config/sections.ts";
+import type {
+  CollectorName,
+  ExporterConfig,
+  ListenAddress,
+  LogConfig,
+  WebConfig,
+} from "../config/sections.ts";
 import {
+  COLLECTORS,
   externalUrl,
   LOG_FORMATS,
   LOG_LEVELS,
@@ -45,7 +52,7 @@ async function run(program: Command, serve: Command): Promise<void> {
 }
 
 /** The flags as commander keeps them. */
-interface ParsedFlags {
+interface ParsedFlags extends Readonly<Partial<Record<`collector.${CollectorName}`, boolean>>> {
   readonly "config.file"?: string;
   readonly "web.listenAddress"?: readonly ListenAddress[];
   readonly "web.telemetryPath"?: string;
@@ -53,6 +60,7 @@ interface ParsedFlags {
   readonly "web.routePrefix"?: string;
   readonly "web.maxRequests"?: number;
   readonly "web.disableExporterMetrics"?: true;
+  readonly "web.enableLifecycle"?: true;
   readonly "web.config.file"?: string;
   readonly "scaler.dryRun"?: true;
   readonly "log.level"?: LogConfig["level"];
@@ -66,7 +74,7 @@ function addFlags(command: Command): Command {
   ];
   const requests = (text: string) => read(maxRequests)(/^\d+$/.test(text) ? Number(text) : text);
   const [levels, formats] = [LOG_LEVELS.join(", "), LOG_FORMATS.join(", ")];
-  return command
+  command
     .option("--config.file <file>", "configuration file (default: config.yaml here, if there is one)", path)
     .option("--web.config.file <file>", "web configuration file: TLS, users, headers, a limit", path)
     .option(
@@ -91,12 +99,19 @@ function addFlags(command: Command): Command {
     )
     .option("--web.max-requests <count>", "scrapes served at once, 0 for no limit", requests)
     .option("--web.disable-exporter-metrics", "leave out the metrics about the exporter's own process")
+    .option("--web.enable-lifecycle", "have POST /-/reload read the configuration again, as SIGHUP does")
     .option(
       "--scaler.dry-run",
       "carry no decision out, whatever the configuration says, now or after a reload",
     )
     .option("--log.level <level>", `least level to log: ${levels}`, read(oneOf(LOG_LEVELS)))
     .option("--log.format <format>", `form of a log line: ${formats}`, read(oneOf(LOG_FORMATS)));
+  for (const name of COLLECTORS) {
+    const what = `leave out the metrics of the collector ${name}; --collector.${name} has them whatever the file says`;
+    // first: alone, the other would be given by default
+    command.addOption(new Option(`--collector.${name}`).hideHelp()).option(`--no-collector.${name}`, what);
+  }
+  return command;
 }
 
 function read<T>(reader: Reader<T>): (text: string | number) => T {
@@ -112,6 +127,8 @@ function serveFlags(program: Command, serve: Command): ServeFlags {
   const flags: ParsedFlags = { ...program.opts<ParsedFlags>(), ...serve.opts<ParsedFlags>() };
   const [problem] = listenProblems(flags["web.listenAddress"] ?? []);
   if (problem !== undefined) program.error(`--web.listen-address: ${problem[1]}`);
+  const given = COLLECTORS.map((name) => [name, flags[`collector.${name}`]]);
+  const collectors = withoutUndefined<ExporterConfig["collectors"]>(Object.fromEntries(given));
   return {
     ...withoutUndefined<ServeFlags>({
       configFile: flags["config.file"],
@@ -124,7 +141,9 @@ function serveFlags(program: Command, serve: Command): ServeFlags {
       routePrefix: flags["web.routePrefix"],
       maxRequests: flags["web.maxRequests"],
       disableExporterMetrics: flags["web.disableExporterMetrics"],
+      enableLifecycle: flags["web.enableLifecycle"],
     }),
+    collectors,
     dryRun: flags["scaler.dryRun"] ?? false,
     log: withoutUndefined<LogConfig>({ level: flags["log.level"], format: flags["log.format"] }),
   };

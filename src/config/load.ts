@@ -10,7 +10,7 @@ import {
   readTextFile,
 } from "./checkedYaml.ts";
 import { filesFrom } from "./promql.ts";
-import { type Config, configFile, type LogConfig, type WebConfig } from "./sections.ts";
+import { type Config, configFile, type ExporterConfig, type LogConfig, type WebConfig } from "./sections.ts";
 import { type Machine, thisMachine } from "./target.ts";
 import { findWarnings } from "./warnings.ts";
 
@@ -46,6 +46,7 @@ export interface ServeFlags {
   /** TLS, users and more of the web side */
   readonly webConfigFile?: string;
   readonly web?: Partial<WebConfig>;
+  readonly collectors?: Partial<ExporterConfig["collectors"]>;
   readonly log?: Partial<LogConfig>;
   /** no policy acts, whatever the file says */
   readonly dryRun?: boolean;
@@ -76,9 +77,10 @@ export function usualFile(): string | null {
   }
 }
 
-export function override(config: Config, { web, log, dryRun }: ServeFlags): Config {
+export function override(config: Config, { web, log, dryRun, collectors }: ServeFlags): Config {
+  const exporter = { ...config.exporter, collectors: { ...config.exporter.collectors, ...collectors } };
   const scaler = dryRun ? { ...config.scaler, mode: "dry_run" as const } : config.scaler;
-  return { ...config, scaler, web: { ...config.web, ...web }, log: { ...config.log, ...log } };
+  return { ...config, exporter, scaler, web: { ...config.web, ...web }, log: { ...config.log, ...log } };
 }
 
 /** Where a file that the program writes stands: below the (first) `$STATE_DIRECTORY` of systemd, else below `./data`. */

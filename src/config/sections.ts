@@ -139,7 +139,7 @@ const staleAfter = reader<StaleAfter>(
   (stale) => ("intervals" in stale ? stale.intervals : formatDuration(stale.ms)),
 );
 
-const COLLECTORS = ["cpu", "memory", "process", "network", "vmm", "info", "policy"] as const;
+export const COLLECTORS = ["cpu", "memory", "process", "network", "vmm", "info", "policy"] as const;
 export type CollectorName = (typeof COLLECTORS)[number];
 const collectorKeys = Object.fromEntries(COLLECTORS.map((name) => [name, key(name, flag, true)])) as Record<
   CollectorName,
@@ -173,6 +173,8 @@ const webKeys = {
   maxRequests: key("max_requests", maxRequests, 40),
   writeTimeoutMs: key("write_timeout", duration({ min: 100 }), 30_000),
   disableExporterMetrics: key("disable_exporter_metrics", flag, false),
+  /** `POST /-/reload` */
+  enableLifecycle: key("enable_lifecycle", flag, false),
 };
 
 const logKeys = {

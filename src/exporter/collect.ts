@@ -1,6 +1,6 @@
 import type { TargetSnapshot } from "../client/target.ts";
 import { compileGlobs } from "../config/glob.ts";
-import type { Config, ExporterConfig } from "../config/sections.ts";
+import type { CollectorName, Config, ExporterConfig } from "../config/sections.ts";
 import type { Family } from "../exposition/family.ts";
 import { tableFamily } from "../exposition/row.ts";
 import type { FleetSnapshot, VmIdentity, VmRecord } from "../fleet/types.ts";
@@ -38,6 +38,8 @@ export interface CollectInput {
   readonly targets: readonly TargetSnapshot[];
   readonly config: Pick<Config, "targets" | "exporter">;
   readonly counts: CollectCounts;
+  /** of the collectors that are on, by `collect[]` or `exclude[]` of a scrape */
+  readonly isAsked?: (collector: CollectorName) => boolean;
 }
 
 export interface CollectCounts extends DuplicateCount {
@@ -49,13 +51,13 @@ export interface CollectCounts extends DuplicateCount {
  * The families of targets, hosts, policies, groups and VMs, in that order. Filters, cap and collectors act here only:
  * groups come from all VMs. The work is done as families are written.
  */
-export function collectFamilies({ snapshot, targets, config, counts }: CollectInput): Family[] {
+export function collectFamilies({ snapshot, targets, config, counts, isAsked }: CollectInput): Family[] {
   const { exporter } = config;
   const { vms, dropped } = selectVms(snapshot.served, exporter);
   counts.vmsDropped(dropped);
   const ofVms = new VmFamilies(vms, config.targets, exporter.unfilledFields);
   const wants = ({ collector }: Pick<AnyTable, "collector">) =>
-    collector === undefined || exporter.collectors[collector];
+    collector === undefined || (exporter.collectors[collector] && isAsked?.(collector) !== false);
   const hosts = targets.map((target) => ({ ...target, host: target.name }));
   return [
     ...familiesOf(targetTable, hosts),

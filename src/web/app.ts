@@ -1,7 +1,7 @@
 import express from "express";
 import type { TargetSnapshot } from "../client/target.ts";
 import type { Clock } from "../clock.ts";
-import { type Config, routePrefixOf, type WebConfig } from "../config/sections.ts";
+import { type CollectorName, type Config, routePrefixOf, type WebConfig } from "../config/sections.ts";
 import type { SelfMetrics } from "../exporter/selfMetrics.ts";
 import type { Family } from "../exposition/family.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
@@ -19,7 +19,7 @@ import { CONTENT_SECURITY_POLICY, type Html, html, notFoundPage, rootFrom } from
 import { acceptsGzip, metricsHandler } from "./metrics.ts";
 import { landingPage } from "./page.ts";
 import { deliver, send, sendError, sendText } from "./responses.ts";
-import { Deadline, ROUTE_LABELS, withoutPrefix } from "./routes.ts";
+import { Deadline, RELOAD, ROUTE_LABELS, withoutPrefix } from "./routes.ts";
 
 /** When the configuration was last read, and why it was refused then. */
 export interface LastReload {
@@ -47,7 +47,11 @@ export interface WebDeps {
   readonly targets: () => readonly TargetSnapshot[];
   readonly snapshot: () => FleetSnapshot;
   /** The families of one scrape. A failure is answered with 500, counted and logged. */
-  readonly collect: () => Iterable<Family> | Promise<Iterable<Family>>;
+  readonly collect: (
+    isAsked?: (collector: CollectorName) => boolean,
+  ) => Iterable<Family> | Promise<Iterable<Family>>;
+  /** Reads the configuration again; `lastReload` tells what came of it. */
+  readonly reload: () => Promise<void>;
 }
 
 const PAGE_TYPE = "text/html; charset=utf-8";
@@ -72,7 +76,11 @@ export function createApp(deps: WebDeps): express.Express {
     next();
   });
   app.use(gate(deps));
-  app.use(readOnly);
+  app.use((request, response, next) =>
+    request.path === RELOAD && response.locals["isOutside"] !== true
+      ? reload(deps, request, response)
+      : readOnly(request, response, next),
+  );
   app.use((request, response, next) => {
     if (response.locals["isOutside"] !== true) return next();
     const prefix = routePrefixOf(deps.config().web);
@@ -119,6 +127,22 @@ const COMMON_HEADERS = {
   "Referrer-Policy": "no-referrer",
   "Content-Security-Policy": CONTENT_SECURITY_POLICY,
 };
+
+/** As Prometheus answers there. */
+async function reload(deps: WebDeps, { method }: express.Request, response: express.Response): Promise<void> {
+  // a body that comes with it is not read
+  response.setHeader("Connection", "close");
+  if (method !== "POST" && method !== "PUT") {
+    response.setHeader("Allow", "POST, PUT");
+    return sendText(response, 405, `${method} is not allowed here: POST reads the configuration again.`);
+  }
+  if (!deps.config().web.enableLifecycle)
+    return sendText(response, 403, "Lifecycle API is not enabled: --web.enable-lifecycle enables it.");
+  await deps.reload();
+  const { problems } = deps.lastReload();
+  if (problems.length === 0) return sendText(response, 200, "The configuration was read again.");
+  sendText(response, 500, `failed to reload config: ${problems.join("\n")}`);
+}
 
 const readOnly: express.RequestHandler = (request, response, next) => {
   if (request.method === "GET" || request.method === "HEAD") return next();

@@ -1,10 +1,12 @@
 import type { RequestHandler } from "express";
+import { COLLECTORS, type CollectorName, type ExporterConfig } from "../config/sections.ts";
 import type { ScrapeResult } from "../exporter/selfMetrics.ts";
 import { CONTENT_TYPES, type ExpositionFormat } from "../exposition/family.ts";
 import { type RenderTally, renderExposition } from "../exposition/writer.ts";
 import { messageOf } from "../systemError.ts";
 import type { WebDeps } from "./app.ts";
 import { ConcurrencyLimit, deliver, sendText } from "./responses.ts";
+import { quoted } from "./routes.ts";
 
 export function metricsHandler(deps: WebDeps): RequestHandler {
   const { clock } = deps;
@@ -13,7 +15,10 @@ export function metricsHandler(deps: WebDeps): RequestHandler {
     const format = negotiateFormat(request.get("Accept"));
     response.setHeader("Content-Type", CONTENT_TYPES[format]);
     response.setHeader("Vary", "Accept, Accept-Encoding");
-    const { maxRequests } = deps.config().web;
+    const { web, exporter } = deps.config();
+    const { maxRequests } = web;
+    const asked = askedCollectors(request.query, exporter.collectors);
+    if (typeof asked === "string") return sendText(response, 400, asked);
     const startUs = clock.nowUs();
     const tally: RenderTally = { series: 0, bytes: 0 };
     const finished = (outcome: ScrapeResult["outcome"]) =>
@@ -24,7 +29,7 @@ export function metricsHandler(deps: WebDeps): RequestHandler {
     };
     if (!limit.begin(response, maxRequests, refuse)) return;
     const pieces = async function* (signal: AbortSignal) {
-      yield* renderExposition(await deps.collect(), format, { signal, tally, clock });
+      yield* renderExposition(await deps.collect(asked), format, { signal, tally, clock });
     };
     try {
       finished(await deliver(response, pieces, { gzip: acceptsGzip(request.get("Accept-Encoding")) }));
@@ -35,6 +40,27 @@ export function metricsHandler(deps: WebDeps): RequestHandler {
       finished("error");
     }
   };
+}
+
+/**
+ * What `collect[]` (only these) or `exclude[]` (all but these) of a scrape ask for, as node_exporter has them;
+ * what is wrong with it as text. Any other parameter means nothing.
+ */
+function askedCollectors(
+  query: Readonly<Record<string, unknown>>,
+  isOn: ExporterConfig["collectors"],
+): ((collector: CollectorName) => boolean) | string {
+  const only = [query["collect[]"] ?? []].flat().map(String);
+  const without = [query["exclude[]"] ?? []].flat().map(String);
+  if (only.length > 0 && without.length > 0)
+    return "collect[] and exclude[] exclude each other: allowed is one of them.";
+  for (const name of [...only, ...without]) {
+    const known = COLLECTORS.find((one) => one === name);
+    if (known === undefined) return `unknown collector ${quoted(name)}; allowed: ${COLLECTORS.join(", ")}`;
+    if (!isOn[known] && only.length > 0)
+      return `the collector ${known} is off; exporter.collectors or --collector.${known} has it on`;
+  }
+  return (name) => (only.length === 0 || only.includes(name)) && !without.includes(name);
 }
 
 /**

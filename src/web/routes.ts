@@ -37,12 +37,15 @@ const METRICS = "/metrics";
 const GROUPS = "/groups";
 const OTHER = "other";
 
+export const RELOAD = "/-/reload";
+
 /** Values of the label `route`: `/metrics` wherever they are, `/groups` for a group's page, `other` where there is nothing. */
 export const ROUTE_LABELS: readonly string[] = [
   "/",
   METRICS,
   GROUPS,
   ...ROUTES.map(({ path }) => path),
+  RELOAD,
   OTHER,
 ];
 

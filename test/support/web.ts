@@ -79,6 +79,7 @@ export function webDeps(overrides: Partial<WebDeps> = {}) {
     targets: () => [],
     snapshot: () => snapshot({}),
     collect: async () => [],
+    reload: async () => undefined,
     ...overrides,
   };
   return { deps, scrapes, cut, dropped, log: lines };

@@ -305,3 +305,52 @@ describe("a failure", () => {
     },
   );
 });
+
+describe("collectors", () => {
+  const ALL = ["cpu", "memory", "process", "network", "vmm", "info", "policy"] as const;
+  const off = webConfig();
+  const config = () => ({
+    ...off,
+    exporter: { ...off.exporter, collectors: { ...off.exporter.collectors, vmm: false } },
+  });
+
+  async function scrape(query: string) {
+    const asked: string[] = [];
+    web = await startWeb({
+      config,
+      collect: (isAsked) => {
+        asked.push(...ALL.filter((name) => isAsked?.(name)));
+        return [counter(1)];
+      },
+    });
+    const { status, body } = await ask(`${web.url}/metrics${query}`);
+    return { status, asked, text: body.toString() };
+  }
+
+  test.each([
+    ["", ALL],
+    ["?collect[]=cpu", ["cpu"]],
+    ["?collect%5B%5D=cpu&collect%5B%5D=info", ["cpu", "info"]],
+    ["?exclude[]=cpu&exclude[]=vmm", ["memory", "process", "network", "info", "policy"]],
+    ["?collect=cpu&whatever=1", ALL],
+  ])("of a scrape of /metrics%s are %j", async (query, expected) => {
+    const { status, asked } = await scrape(query);
+    expect(status).toBe(200);
+    expect(asked).toEqual(expected);
+  });
+
+  test.each([
+    [
+      "?collect[]=cpus",
+      /^unknown collector "cpus"; allowed: cpu, memory, process, network, vmm, info, policy\n$/,
+    ],
+    ["?collect[]=cpu&collect[]=", /^unknown collector ""; /],
+    ["?exclude[]=x", /^unknown collector "x"; /],
+    ["?collect[]=vmm", /^the collector vmm is off; exporter.collectors or --collector.vmm has it on\n$/],
+    ["?collect[]=cpu&exclude[]=info", /^collect\[\] and exclude\[\] exclude each other/],
+  ])("of a scrape of /metrics%s are refused", async (query, words) => {
+    const { status, asked, text } = await scrape(query);
+    expect({ status, asked }).toEqual({ status: 400, asked: [] });
+    expect(text).toMatch(words);
+  });
+});

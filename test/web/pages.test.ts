@@ -2,8 +2,10 @@ import { createHash } from "node:crypto";
 import { afterEach, describe, expect, test } from "vitest";
 import type { RecentDecision, RecentQuery } from "../../src/scaler/report/log.ts";
 import { html } from "../../src/web/html.ts";
+import { ROUTE_LABELS } from "../../src/web/routes.ts";
 import {
   ask,
+  open,
   type RunningWeb,
   readable,
   SCALER,
@@ -206,6 +208,71 @@ describe("a path that leads nowhere", () => {
   test.each(["/%", "/%zz", "//", "/..%2f", "/api/%00"])("is a 404 also when it is %s", async (path) => {
     web = await startWeb();
     expect((await ask(`${web.url}${path}`)).status).toBe(404);
+  });
+});
+
+describe("POST /-/reload", () => {
+  const reloading = (problems: readonly string[], enableLifecycle = true) => {
+    let reloads = 0;
+    const overrides = {
+      config: () => webConfig({ enableLifecycle }),
+      reload: async () => void reloads++,
+      lastReload: () => ({ timeMs: 0, problems: reloads === 0 ? ["an earlier one"] : problems }),
+    };
+    return { overrides, reloads: () => reloads };
+  };
+  const post = (method = "POST") => ask(`${web.url}/-/reload`, { method });
+
+  test.each(["POST", "PUT"])("is refused as in Prometheus where it is not enabled (%s)", async (method) => {
+    const { overrides, reloads } = reloading([], false);
+    web = await startWeb(overrides);
+    const { status, body } = await post(method);
+    expect(status).toBe(403);
+    expect(body.toString()).toMatch(/^Lifecycle API is not enabled/);
+    expect(reloads()).toBe(0);
+  });
+
+  test("reads the configuration again, and says what was wrong with it", async () => {
+    const right = reloading([]);
+    web = await startWeb(right.overrides);
+    expect((await post()).status).toBe(200);
+    expect(right.reloads()).toBe(1);
+    await web.stop();
+    const wrong = reloading(["config.yaml:1:1: tragets: unknown key", "config.yaml:2:1: more"]);
+    web = await startWeb(wrong.overrides);
+    const { status, body } = await post("PUT");
+    expect(status).toBe(500);
+    expect(body.toString()).toBe(
+      "failed to reload config: config.yaml:1:1: tragets: unknown key\nconfig.yaml:2:1: more\n",
+    );
+  });
+
+  test.each(["GET", "HEAD", "DELETE"])("%s there changes nothing", async (method) => {
+    const { overrides, reloads } = reloading([]);
+    web = await startWeb(overrides);
+    const { status, headers } = await post(method);
+    expect({ status, allow: headers.allow }).toEqual({ status: 405, allow: "POST, PUT" });
+    expect(reloads()).toBe(0);
+  });
+});
+
+describe("HEAD", () => {
+  test("is answered as GET is, without a body, at every address", async () => {
+    web = await startWeb();
+    for (const path of [
+      ...ROUTE_LABELS.filter((route) => route.startsWith("/")),
+      "/nothing",
+      "/groups/a/b",
+      "/api/v1/vms?x=1",
+      "/metrics?collect[]=x",
+    ]) {
+      const url = `${web.url}${path}`;
+      const [head, got] = await Promise.all([ask(url, { method: "HEAD" }), open(url)]);
+      got.destroy();
+      expect([path, head.status]).toEqual([path, got.statusCode]);
+      expect(head.headers["content-type"]).toBe(got.headers["content-type"]);
+      expect(head.body.length).toBe(0);
+    }
   });
 });
 

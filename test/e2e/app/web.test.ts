@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { hashSync } from "bcryptjs";
 import { describe, expect, test } from "vitest";
 import { issue } from "../../support/certificates.ts";
-import { Serving, temporaryFolder, until } from "../../support/serving.ts";
+import { Serving, startSimulatedHost, temporaryFolder, until } from "../../support/serving.ts";
 
 const CONFIG = 'web: { listen_addresses: ["127.0.0.1:0"] }\n';
 
@@ -73,4 +73,31 @@ describe("without a web configuration", () => {
     const said = serving.events.filter(({ msg }) => OPEN.test(String(msg)));
     expect(said).toHaveLength(expected ? 1 : 0);
   });
+});
+
+test("the command line puts collectors on and off, and lets POST /-/reload read the file again", async () => {
+  const folder = await temporaryFolder();
+  await startSimulatedHost(folder, 1);
+  const config = `targets: [{ name: demo, socket_dir: ${folder} }]\n${CONFIG}exporter: { collectors: { process: false } }\n`;
+  const flags = ["--no-collector.cpu", "--collector.process", "--web.enable-lifecycle"];
+  const serving = await Serving.start(folder, config, flags);
+  const metrics = await until(
+    "the VM",
+    () => serving.get("/metrics"),
+    (text) => text.includes("albatross_vm_memory_resident_bytes{"),
+  );
+  expect(metrics).not.toContain("albatross_vm_cpu_seconds_total");
+  expect(metrics).toContain("albatross_vm_context_switches_total{");
+  const memory = await serving.get("/metrics?collect[]=memory");
+  expect(memory).toContain("albatross_vm_memory_resident_bytes{");
+  expect(memory).toContain("albatross_up{");
+  expect(memory).not.toContain("albatross_vm_context_switches_total{");
+  expect(await serving.get("/metrics?collect[]=cpu")).toContain("the collector cpu is off");
+
+  const reload = () => fetch(`${serving.url}/-/reload`, { method: "POST" });
+  expect((await reload()).status).toBe(200);
+  await writeFile(serving.configFile, "tragets: []\n");
+  const refused = await reload();
+  expect(refused.status).toBe(500);
+  expect(await refused.text()).toContain("config.yaml:1:1: tragets: unknown key, did you mean targets?");
 });

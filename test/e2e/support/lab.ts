@@ -77,6 +77,7 @@ export class Lab {
     this.#exporter = new Exporter({
       config: loaded.config,
       access: { current: () => OPEN },
+      reload: async () => undefined,
       clock: this.clock,
       logging: createLogging({ level: "info", format: "json" }, { write }),
       build: { name: "albatross-exporter", version: "1.2.3", revision: "abc", nodeVersion: "20" },
