@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Stats, UnikernelInfo } from "../wire/messages.ts";
-import { formatName, macOf, type Name } from "../wire/names.ts";
+import { formatName, type Name } from "../wire/names.ts";
 import { hostBlockDevice, hostBridge } from "./creation.ts";
 import { type Curve, curveAt } from "./curve.ts";
 import { simulatedImage } from "./image.ts";
@@ -188,4 +188,10 @@ export function cloneOf(label: string): { readonly primary: string; readonly id:
 /** The full name of the primary that a VM of this name is, or is a clone of. */
 export function groupNameOf({ path, label }: Name): string {
   return formatName({ path, label: cloneOf(label ?? "")?.primary ?? label });
+}
+
+/** Albatross' own prefix, and what it derives from the device and the unikernel's name. */
+function macOf(fullName: string, device: string): string {
+  const tail = createHash("md5").update(`${device}${fullName}`).digest("hex").slice(0, 6);
+  return `00:80:41${tail.replace(/../g, ":$&")}`;
 }

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { WireError } from "./errors.ts";
 import { InternTable } from "./intern.ts";
 
@@ -107,12 +106,6 @@ export function subscriptionCovers(subscribed: Name, name: Name): boolean {
  */
 export function subscriptionPlace({ path, label }: Name): string {
   return [...path, ...(label === null ? [] : [label])].join(":");
-}
-
-/** What albatrossd gives a device of a unikernel of this full name that is created without a MAC. */
-export function macOf(fullName: string, device: string): string {
-  const tail = createHash("md5").update(`${device}${fullName}`).digest("hex").slice(0, 6);
-  return `00:80:41${tail.replace(/../g, ":$&")}`;
 }
 
 function quote(text: string): string {

@@ -9,7 +9,7 @@ import { Serving, startSimulatedHost, temporaryFolder, until } from "../support/
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const readme = readFileSync(join(ROOT, "README.md"), "utf8");
-const section = readme.slice(readme.indexOf("\n## The scaler\n"), readme.indexOf("\n## Grafana\n"));
+const section = readme.slice(readme.indexOf("\n## The scaler\n"), readme.indexOf("\n## Acting\n"));
 
 /** The blocks of code of one language in the section. */
 function blocks(language: string): string[] {

@@ -3,6 +3,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { buildProgram } from "../../src/commands/program.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import { policyLookup } from "../../src/scaler/rules/tick.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const readme = readFileSync(`${ROOT}/README.md`, "utf8");
@@ -70,6 +72,17 @@ test("the scrape configuration is the one that is shipped", () => {
   const { scrape_timeout: _, ...shipped } = parse(readFileSync(`${ROOT}/deploy/prometheus.yml`, "utf8"))
     .scrape_configs[0];
   expect(parse(shown).scrape_configs).toEqual([shipped]);
+});
+
+test("the example of a policy that acts is right, and acts", () => {
+  const section = readme.slice(readme.indexOf("\n## Acting\n"));
+  const yaml = /```yaml\n(.*?)```/s.exec(section)?.[1] ?? "";
+  const machine = { name: "box1", isContainer: false, os: "linux", pageSizeBytes: 4096 } as const;
+  const loaded = loadConfig("README.md", yaml, machine);
+  expect(loaded).toMatchObject({ ok: true, warnings: [] });
+  if (!loaded.ok) return;
+  const lookup = policyLookup(loaded.config.scaler);
+  expect(lookup({ host: "box1", path: "user", group: "web" })?.mode).toBe("execute");
 });
 
 describe.each(["README.md", "CONTRIBUTING.md"])("%s names nothing that is not there:", (document) => {

@@ -8,7 +8,7 @@ import {
   planDestroy,
 } from "../../src/scaler/actions/plan.ts";
 import { infoOfKnown, type UnikernelInfo } from "../../src/wire/messages.ts";
-import { formatName, macOf } from "../../src/wire/names.ts";
+import { formatName } from "../../src/wire/names.ts";
 
 const DIGEST = Buffer.alloc(32, 0xab);
 const OTHER_DIGEST = Buffer.alloc(32, 0xcd);
@@ -52,11 +52,7 @@ function planned(question: Partial<CreateQuestion> = {}) {
 
 describe("a clone", () => {
   test("is all that the primary is, without its MACs, and gets its own name", () => {
-    const { name, unikernel, digest, bridges } = planned();
-    expect(bridges).toEqual([
-      { device: "service", bridge: "service", mac: expect.stringMatching(/^00:80:41(?::[0-9a-f]{2}){3}$/) },
-      { device: "back", bridge: "br7", mac: expect.stringMatching(/^00:80:41(?::[0-9a-f]{2}){3}$/) },
-    ]);
+    const { name, unikernel, digest } = planned();
     expect(formatName(name)).toBe("user:web-clone-2");
     expect(digest).toBe("ab".repeat(32));
     expect(unikernel).toEqual({
@@ -75,13 +71,6 @@ describe("a clone", () => {
       numcpus: 1,
       linuxBootPartition: null,
     });
-  });
-
-  test("has the MAC that albatrossd gives it", () => {
-    // as recorded of a unikernel :pn of the real daemon
-    expect(macOf(":pn", "service")).toBe("00:80:41:00:dd:66");
-    expect(planned().bridges[0]?.mac).toBe(macOf("user:web-clone-2", "service"));
-    expect(planned({ cloneId: 3 }).bridges[0]?.mac).not.toBe(planned().bridges[0]?.mac);
   });
 
   test("stands at the root where its primary does", () => {

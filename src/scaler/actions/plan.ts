@@ -1,7 +1,7 @@
 /** What a decision becomes: the unikernel to create, the one to destroy, or why not. */
 import { type CloneSettings, ID_PLACEHOLDER } from "../../config/clone.ts";
 import type { NewUnikernel, Policy, UnikernelInfo } from "../../wire/messages.ts";
-import { formatName, macOf, type Name, parseName, subscriptionPlace } from "../../wire/names.ts";
+import { formatName, type Name, parseName, subscriptionPlace } from "../../wire/names.ts";
 import type { OUTCOME_REASONS } from "./record.ts";
 
 type RefusalReason = (typeof OUTCOME_REASONS)["refused"][number];
@@ -52,8 +52,6 @@ export type CreatePlan =
   | {
       readonly type: "create";
       readonly name: Name;
-      /** as albatrossd will make them */
-      readonly bridges: readonly CloneBridge[];
       readonly unikernel: Omit<NewUnikernel, "compressed">;
       readonly digest: string;
     }
@@ -81,11 +79,6 @@ export function planCreate(question: CreateQuestion): CreatePlan {
   return {
     type: "create",
     name,
-    bridges: bridges.map(({ unikernelDevice: device, hostDevice: bridge }) => ({
-      device,
-      bridge,
-      mac: macOf(fullName, device),
-    })),
     digest,
     unikernel: {
       typ: primary.typ,
