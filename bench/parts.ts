@@ -5,6 +5,7 @@ export const PARTS: Readonly<Record<string, () => Promise<readonly BenchRow[]>>>
   decode: async () => (await import("./decode.ts")).benchDecode(),
   fleet: async () => (await import("./fleet.ts")).fleetRows(),
   tick: async () => (await import("./tick.ts")).tickRows(),
+  load: async () => (await import("./load.ts")).loadRows(),
   render: async () => (await import("./render.ts")).renderRows(),
   scrape: async () => (await import("./scrape.ts")).scrapeRows(),
   backtest: async () => (await import("./backtest.ts")).backtestRows(),
