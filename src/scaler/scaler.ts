@@ -4,20 +4,11 @@ import { type Cancel, type Clock, yieldToEventLoop } from "../clock.ts";
 import { policyJson, type ScalerConfig } from "../config/scaler.ts";
 import type { Family } from "../exposition/family.ts";
 import type { Logger } from "../log.ts";
-import { type ActingHost, Executor } from "./actions/executor.ts";
+import { Acting, actsOn } from "./acting.ts";
+import type { ActingHost } from "./actions/executor.ts";
 import type { PostHook } from "./actions/hooks.ts";
 import { ImageCache } from "./actions/images.ts";
-import { pinnedVms } from "./actions/plan.ts";
-import {
-  type ActionJson,
-  type ActionRecord,
-  actionJson,
-  changeOnRecord,
-  isOpen,
-  RecordFile,
-  recordText,
-} from "./actions/record.ts";
-import { ActionMetrics } from "./report/actionMetrics.ts";
+import { type ActionJson, type ActionRecord, RecordFile } from "./actions/record.ts";
 import { History, type HistoryPoint } from "./report/history.ts";
 import { decisionJson, explain, type TickFacts } from "./report/json.ts";
 import {
@@ -32,11 +23,9 @@ import {
 } from "./report/log.ts";
 import { GroupItems, Instruments } from "./report/metrics.ts";
 import { describe } from "./report/words.ts";
-import { withAction, withFailure, withoutFailures } from "./rules/actionChanges.ts";
 import { Rules } from "./rules/tick.ts";
 import {
   type Evaluation,
-  FRESH_STATE,
   type GroupKey,
   type GroupName,
   groupKey,
@@ -44,7 +33,7 @@ import {
   type Source,
   type Tick,
 } from "./rules/types.ts";
-import { type FleetMemory, type FleetSource, groupOfVm } from "./sources/fleet.ts";
+import type { FleetMemory, FleetSource } from "./sources/fleet.ts";
 import { CatchUp } from "./state/catchUp.ts";
 import {
   NOTHING_RESTORED,
@@ -147,16 +136,9 @@ export class Scaler {
   #config: ScalerConfig;
   #stateFile: StateStore;
   #decisionLog: LineLog;
-  #record: Store<readonly ActionRecord[]>;
-  #images: ImageCache;
-  readonly #executor: Executor;
-  readonly #actions = new ActionMetrics();
+  readonly #acting: Acting;
   /** resolves to whether the state that was saved last is on the disk */
   #saved: Promise<boolean> = Promise.resolve(true);
-  /** the record of actions was damaged: which were open is not known */
-  #isRecordDamaged = false;
-  /** a primary may have another image than before */
-  #looksAtImages = true;
   /** files that another configuration named: something may still be on its way to them */
   readonly #left: Pick<LineLog, "flush">[] = [];
   /** the state file could not be read so far */
@@ -173,30 +155,17 @@ export class Scaler {
     this.#rules = new Rules(config);
     this.#stateFile = this.#openStateFile();
     this.#decisionLog = this.#openDecisionLog();
-    this.#record = this.#openRecord();
-    this.#images = options.files.images(config);
-    const { clock, log, postHook } = options;
-    this.#executor = new Executor({
-      clock,
-      log,
-      record: () => this.#record,
-      images: () => this.#images,
-      postHook,
-      hostOf: (host) => this.#actingHost(host),
-      groupOf: (name) => this.#rules.groupOf(name),
+    this.#acting = new Acting({
+      ...options,
+      rules: () => this.#rules,
       stateSaved: () => this.#saved,
-      onChange: (action, change) => {
-        if (change !== null) this.#rules.amend(action, (state) => withAction(state, change));
-        if (!isOpen(action)) this.#actionEnded(action);
+      onRecord: (outcome) => {
+        if (outcome !== "written") this.#instruments.stateFile(outcome);
       },
-      onTrialOver: (action, change) => {
-        const hasFailed = action.phase === "failed";
-        this.#rules.amend(action, (state) =>
-          hasFailed ? withFailure(state, change) : withoutFailures(state, change),
-        );
-        if (hasFailed) this.#actionEnded(action);
+      onEnd: (line) => {
+        this.#decisionLog.append([line]);
+        this.#save(options.fleet.memory);
       },
-      onHookFailed: (event) => this.#actions.hookFailed(event),
     });
   }
 
@@ -209,12 +178,12 @@ export class Scaler {
     const { clock, log, fleet } = this.#options;
     const isRetry = this.#isOff;
     try {
-      const recorded = this.#record.load() ?? [];
-      const restored = this.#restore(recorded);
-      const { groups, bases, expected, lastHolds } = restored;
+      const recorded = this.#acting.load();
+      const restored = this.#restore();
+      const { bases, expected, lastHolds } = restored;
       fleet.restore(restored);
-      this.#rules = new Rules(this.#config, groups);
-      this.#resumeActions(recorded);
+      this.#rules = new Rules(this.#config, this.#acting.groupsWith(recorded, restored.groups));
+      this.#acting.resume(recorded);
       this.#transitions = new Transitions(lastHolds);
       const awaited = expected.filter(({ isAwaited }) => isAwaited);
       const others = expected.filter(({ before }) => before.heardUs !== null).length - awaited.length;
@@ -251,7 +220,7 @@ export class Scaler {
   /** To be called for each sample, once the fleet has it. */
   sampleArrived(sample: Sample): void {
     this.#catchUp?.sampleArrived(sample);
-    this.#executor.sampleArrived(sample);
+    this.#acting.sampleArrived(sample);
     this.#ticker?.samplesArrived(sample.arrivalUs);
   }
 
@@ -263,20 +232,14 @@ export class Scaler {
     this.#ticker?.setInterval(config.pollIntervalMs);
     this.#instruments.evaluatesEvery(config.pollIntervalMs);
     if (config.stateFile !== before.stateFile) {
-      this.#left.push(this.#stateFile, this.#record);
-      const before = this.#record;
+      this.#left.push(this.#stateFile);
       this.#stateFile = this.#openStateFile();
-      this.#record = this.#openRecord();
-      this.#images = this.#options.files.images(config);
-      // what is open stands in one record
-      void this.#executor.save().then(() => before.save(() => [recordText([])]));
     }
     if (config.decisionLog !== before.decisionLog) {
       this.#left.push(this.#decisionLog);
       this.#decisionLog = this.#openDecisionLog();
     }
-    this.#executor.hostsChanged();
-    this.#executor.look();
+    this.#acting.reconfigure(config);
   }
 
   /** Forgets a host that is no target any more, or whose name stands for another now. The fleet has forgotten it already. */
@@ -284,7 +247,7 @@ export class Scaler {
     this.#rules.forgetHost(host);
     this.#options.fleet.forgetHost(host);
     this.#items.keepOnly(this.#rules.groups);
-    this.#actions.keepOnly(this.#rules.groups);
+    this.#acting.keepOnly(this.#rules.groups);
     const last = this.#last;
     if (last === null) return;
     const evaluations = last.evaluations.filter(({ observation: { key } }) => this.#rules.groups.has(key));
@@ -298,10 +261,10 @@ export class Scaler {
     for (const source of this.#options.sources) source.stop?.();
     if (this.#ticking !== null) await this.#ticking;
     this.#save(this.#options.fleet.newestMemory);
-    if (await this.#executor.stop()) this.#save(this.#options.fleet.newestMemory);
+    if (await this.#acting.stop()) this.#save(this.#options.fleet.newestMemory);
     await this.#saved;
     await Promise.all([...this.#left, this.#stateFile, this.#decisionLog].map((file) => file.flush()));
-    await this.#executor.flush();
+    await this.#acting.flush();
   }
 
   /** The metrics as of the last tick. */
@@ -310,17 +273,13 @@ export class Scaler {
       .newGroups()
       .map((name) => this.#rules.groupOf(name))
       .filter(({ policy }) => policy !== null);
-    const groups = this.#items.families(newcomers);
-    return [
-      ...groups,
-      ...(await this.#actions.families(this.#executor.open, this.#items.items, newcomers)),
-      ...(await this.#instruments.families()),
-    ];
+    const acting = await this.#acting.families(this.#items.items, newcomers);
+    return [...this.#items.families(newcomers), ...acting, ...(await this.#instruments.families())];
   }
 
   /** What has been and is being carried out, newest first. */
   actions(query: { readonly limit: number }): Iterable<ActionJson> {
-    return this.#executor.actions(query);
+    return this.#acting.actions(query);
   }
 
   /** Why the last tick decided about a group as it did; null where it did not evaluate it. */
@@ -332,8 +291,7 @@ export class Scaler {
     const evaluation = last.byKey.get(key);
     if (evaluation === undefined) return null;
     const nowMs = this.#options.clock.nowUs() / 1000;
-    const actions = this.#executor.open.filter((action) => groupKey(action) === key).map(actionJson);
-    return { ...explain({ evaluation, tick: last, nowMs }), actions };
+    return { ...explain({ evaluation, tick: last, nowMs }), actions: this.#acting.openOf(key) };
   }
 
   /** Those of the last tick; none before the first. */
@@ -396,9 +354,7 @@ export class Scaler {
     this.#instruments.ticked({ seconds, lagSeconds: lagUs / 1e6, wallMs });
     await this.#report(evaluations, facts);
     this.#save(fleet.memory);
-    this.#executor.look();
-    for (const evaluation of evaluations) this.#executor.begin(evaluation);
-    this.#dropImages(evaluations);
+    this.#acting.begin(evaluations);
     log.debug({ groups: evaluations.length, seconds, lagSeconds: lagUs / 1e6 }, "groups evaluated");
   }
 
@@ -431,75 +387,9 @@ export class Scaler {
     if (!this.#writesFiles || this.#ticker === null || fleet.bases.tickUs === null) return;
     const lastHold = (key: GroupKey) => this.#transitions.lastHold(key);
     const targets = this.#options.targets();
-    const { clock } = this.#options;
-    const wallMs = clock.wallMs();
+    const wallMs = this.#options.clock.wallMs();
     this.#saved = this.#stateFile.save(() => statePieces({ groups, targets, fleet, lastHold }));
-    void this.#saved.then((ok) => ok && this.#executor.forgetEnded(wallMs));
-  }
-
-  /** Log, decision log, metrics and state are told of an action's end. */
-  #actionEnded(action: ActionRecord): void {
-    this.#actions.ended(action);
-    const { decision } = action;
-    const line = {
-      ...actionJson(action),
-      decision: decision.decision,
-      step: decision.step,
-      mode: "execute",
-      ...NOTHING_MEASURED,
-    };
-    this.#decisionLog.append([JSON.stringify(line)]);
-    this.#looksAtImages = true;
-    this.#save(this.#options.fleet.memory);
-  }
-
-  /** Keeps the images of primaries that act, once after each action. */
-  #dropImages(evaluations: readonly Evaluation[]): void {
-    if (!this.#looksAtImages || !actsOn(this.#config)) return;
-    const acting = evaluations.filter((evaluation) => modeOf(evaluation) === "execute");
-    const names = new Set(acting.map(({ observation: { key } }) => key));
-    const digests = this.#options.fleet.memory.snapshot.vms
-      .filter((vm) => vm.cloneId === 0 && names.has(groupKey(groupOfVm(vm))))
-      .map(({ info }) => info?.digest);
-    const known = digests.filter((digest) => digest !== undefined);
-    // what unikernel info has not told yet may be kept
-    if (known.length < names.size) return;
-    this.#looksAtImages = false;
-    void this.#executor.keepImages(new Set(known));
-  }
-
-  #actingHost(host: string): ActingHost | null {
-    const { reach, fleet } = this.#options;
-    const found = reach(host);
-    if (found === null) return null;
-    const [vm] = fleet.vmsOf(host);
-    return {
-      ...found,
-      live: fleet.isLive(host),
-      intervalMs: (vm?.sample.intervalUs ?? 10_000_000) / 1000,
-      pinned: () => pinnedVms(fleet.vmsOf(host).flatMap(({ info }) => info ?? [])),
-    };
-  }
-
-  /** What earlier runs of the program left on record: its effects on the groups, and what is to be settled. */
-  #resumeActions(recorded: readonly ActionRecord[]): void {
-    const { clock } = this.#options;
-    const now = { nowUs: clock.nowUs(), wallMs: clock.wallMs() };
-    for (const action of recorded) {
-      const change = changeOnRecord(action, now);
-      if (this.#options.reach(action.host)?.address === action.endpoint) {
-        this.#rules.amend(action, (state) => withAction(state, change));
-      }
-      this.#executor.resume(action, change.decision);
-    }
-    this.#rules.dropUnacted();
-  }
-
-  #openRecord(): Store<readonly ActionRecord[]> {
-    return this.#options.files.record(this.#config, (outcome) => {
-      if (outcome === "damaged") this.#isRecordDamaged = true;
-      if (outcome !== "written") this.#instruments.stateFile(outcome);
-    });
+    void this.#saved.then((ok) => ok && this.#acting.stateWritten(wallMs));
   }
 
   #openStateFile(): StateStore {
@@ -513,21 +403,7 @@ export class Scaler {
     );
   }
 
-  #restore(recorded: readonly ActionRecord[]): Restored {
-    const restored = this.#restoreState();
-    const groups = new Map(restored.groups);
-    for (const { host, path, group } of recorded) {
-      const key = groupKey({ host, path, group });
-      if (!groups.has(key)) groups.set(key, { key, host, path, group, state: FRESH_STATE });
-    }
-    if (!this.#isRecordDamaged) return { ...restored, groups };
-    // something may be under way: nothing new is begun for as long as after an action
-    const lastActionMs = Math.floor(this.#options.clock.nowUs() / 1000);
-    for (const [key, one] of groups) groups.set(key, { ...one, state: { ...one.state, lastActionMs } });
-    return { ...restored, groups };
-  }
-
-  #restoreState(): Restored {
+  #restore(): Restored {
     const { clock, log } = this.#options;
     const saved = this.#stateFile.load();
     if (saved === null) return NOTHING_RESTORED;
@@ -549,19 +425,3 @@ export class Scaler {
     return restored;
   }
 }
-
-/** Whether any policy acts. */
-function actsOn({ mode, policies }: ScalerConfig): boolean {
-  return mode === "execute" && policies.some((policy) => policy.mode === "execute");
-}
-
-/** What a line of the decision log about an action has in place of an evaluation's numbers. */
-const NOTHING_MEASURED = {
-  average_percent: null,
-  average_for_up_percent: null,
-  average_for_down_percent: null,
-  clones: null,
-  high_ticks: null,
-  low_ticks: null,
-  would: null,
-};

@@ -57,6 +57,8 @@ export class Machine {
   readonly hooks: string[] = [];
   state: string | null = null;
   record: string | null = null;
+  /** hosts that are no targets any more */
+  readonly removed = new Set<string>();
   /** which of the two files cannot be written */
   readonly isReadOnly = { state: false, record: false };
   /** what the hooks say: null is yes */
@@ -139,6 +141,8 @@ export class Program implements ScalerFiles {
   readonly fleet: Fleet;
   config: ScalerConfig;
   #isAlive = true;
+  /** images that it has opened */
+  readonly #files = new Set<{ close(): Promise<void> }>();
   readonly #targets: Target[] = [];
   /** of targets that are configured */
   readonly #reach = new Map<string, Reach>();
@@ -156,6 +160,7 @@ export class Program implements ScalerFiles {
     this.fleet = new Fleet({ clock, deathTimeoutMs: config.defaults.deathTimeoutMs, hostCpus: 8 });
     const observed = new FleetSource(this.fleet);
     for (const [name, { dir }] of machine.hosts) {
+      if (machine.removed.has(name)) continue;
       const target = new Target(
         {
           name,
@@ -216,6 +221,7 @@ export class Program implements ScalerFiles {
     await Promise.all(gone.map((target) => target.stop()));
     this.fleet.removeHost(name);
     this.scaler.forgetHost(name);
+    this.machine.removed.add(name);
     this.#reach.delete(name);
     this.scaler.reconfigure(this.config);
   }
@@ -229,6 +235,7 @@ export class Program implements ScalerFiles {
   /** Ends it as kill -9 does: nothing that it began goes on. */
   async kill(): Promise<void> {
     this.#isAlive = false;
+    for (const file of this.#files) await file.close().catch(() => undefined);
     await Promise.all(this.#targets.map((target) => target.stop()));
   }
 
@@ -290,14 +297,16 @@ export class Program implements ScalerFiles {
       this.machine.busy += 1;
       const opened = await open(...wanted);
       this.machine.busy -= 1;
+      if (opened.type === "success") this.#files.add(opened.value.file);
+      await this.#gate("image opened");
       return opened;
     };
     return cache;
   }
 
-  /** Resolves unless the program is dead, or dies here. */
-  async #gate(what: string): Promise<void> {
-    if (this.#isAlive) this.machine.onGate(this, what);
+  /** Resolves unless the program is dead, or dies here; null is no gate to die at. */
+  async #gate(what: string | null): Promise<void> {
+    if (this.#isAlive && what !== null) this.machine.onGate(this, what);
     if (!this.#isAlive) await new Promise(() => undefined);
   }
 
@@ -336,10 +345,12 @@ export class Program implements ScalerFiles {
         }
       },
       save: async (pieces) => {
-        await this.#gate(`before ${which}`);
+        await this.#gate(null);
         const text = [...pieces()].join("");
+        const isNews = which === "record" || decisionsIn(text) !== decisionsIn(machine.state);
+        await this.#gate(isNews ? `before ${which}` : null);
         if (!machine.isReadOnly[which]) machine[which] = text;
-        await this.#gate(`after ${which}`);
+        await this.#gate(isNews ? `after ${which}` : null);
         onOutcome(machine.isReadOnly[which] ? "failed" : "written");
         return !machine.isReadOnly[which];
       },
@@ -395,4 +406,11 @@ export class Program implements ScalerFiles {
 function commandOf({ name, command }: Put): string {
   const kind = command.class === "policy" ? "policy_info" : "command" in command ? command.command : "other";
   return `${kind} ${formatName(name)}`;
+}
+
+/** What a state file says of decisions and their actions: the rest is new at each tick. */
+function decisionsIn(text: string | null): string {
+  const { groups = [] }: { groups?: Record<string, unknown>[] } = JSON.parse(text ?? "{}");
+  const keys = ["outstanding", "failures", "ours", "tombstones", "last_action_ms"];
+  return JSON.stringify(groups.map((group) => keys.map((key) => group[key])));
 }

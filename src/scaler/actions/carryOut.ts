@@ -253,7 +253,7 @@ export async function verify(carrying: CarryingOut): Promise<Ending | null> {
   const { clock, host, signal } = carrying;
   const { operation, deadlineMs } = carrying.action();
   if (operation === "create") {
-    const untilMs = clock.wallMs() + SAMPLE_MS + SAMPLE_INTERVALS * host.intervalMs;
+    const untilMs = clock.wallMs() + SAMPLE_MS + SAMPLE_INTERVALS * host.intervalMs();
     carrying.note({ deadlineMs: untilMs });
     const isHeard = await carrying.sample(untilMs);
     if (signal.aborted) return null;

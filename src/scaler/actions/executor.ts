@@ -34,11 +34,11 @@ export interface ActingHost {
   /** of a reply, images apart */
   readonly maxFrameBytes: number;
   /** now; a created clone is heard within some of these */
-  readonly intervalMs: number;
+  readonly intervalMs: () => number;
   /** how many VMs are pinned to each cpuid */
   readonly pinned: () => ReadonlyMap<string, number>;
   /** its statistics arrive */
-  readonly live: boolean;
+  readonly live: () => boolean;
 }
 
 export interface ExecutorOptions {
@@ -159,7 +159,9 @@ export class Executor {
 
   /** Resolves when the record is on the disk and hooks have been called. */
   async flush(): Promise<void> {
-    await Promise.all([this.save(), ...this.#hooks]);
+    // no file to be surprised at where nothing was ever done
+    if (this.#told.size > 0) await this.save();
+    await Promise.all(this.#hooks);
   }
 
   /** Deletes the images that no primary that acts runs. */
@@ -281,7 +283,7 @@ export class Executor {
     if (!isSameDecision(state.outstanding, job.decision)) {
       return abandoned("overtaken", "it is not called for any more");
     }
-    if (!hostOf(job.action.host)?.live) return abandoned("no_data", "no statistics arrive from its host");
+    if (!hostOf(job.action.host)?.live()) return abandoned("no_data", "no statistics arrive from its host");
     return null;
   }
 
