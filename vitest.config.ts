@@ -24,7 +24,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: [END_TO_END, ...MOCKING],
+          exclude: ["**/node_modules/**", END_TO_END, ...MOCKING],
           setupFiles: ["test/support/noProcess.ts"],
         },
       },

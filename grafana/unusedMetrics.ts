@@ -3,15 +3,13 @@ const HEAP_SPACES =
   "Parts of the heap, which is on the Exporter dashboard as a whole: for those who debug the program.";
 const ACTIVE = "What keeps the program's event loop going: for those who debug the program.";
 const DELAYS = "The event loop's delay is shown by its median, its slowest hundredth and its maximum.";
-const ACTIONS = "The API's list of actions tells of each one; panels and alerts are to come.";
 
 export const unusedMetrics: Readonly<Record<string, string>> = {
   albatross_info_errors_total:
     "The alert AlbatrossInfoDown tells of albatrossd, with these counts by reason.",
-  albatross_scaler_action_duration_seconds: ACTIONS,
-  albatross_scaler_action_in_progress: ACTIONS,
-  albatross_scaler_actions_total: ACTIONS,
-  albatross_scaler_hook_failures_total: ACTIONS,
+  albatross_scaler_action_in_progress: "Seconds at most; the API's list of actions has the phase of each.",
+  albatross_scaler_hook_failures_total:
+    "The log and the API's list of actions say which hook of which action failed.",
   albatross_group_outdated_clones:
     "Said, not mended: for whoever updates primaries, to see when the clones have followed.",
   albatross_stats_implausible_total:

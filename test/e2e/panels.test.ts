@@ -1,6 +1,7 @@
-import { appendFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parse, stringify } from "yaml";
 import { type Stack, type StackOptions, startStack } from "../../scripts/stack/stack.ts";
 import type { Scenario } from "../../src/simulator/model.ts";
 import { loadScenario } from "../../src/simulator/scenarioFile.ts";
@@ -8,11 +9,14 @@ import {
   type DashboardQuery,
   dashboardNames,
   dashboardQueries,
+  figurePanels,
+  type PanelJson,
   readDashboard,
 } from "../support/dashboards.ts";
 import { requireProgram } from "../support/requireProgram.ts";
 import { until } from "../support/serving.ts";
 import { EMPTY_WHILE_CALM, ZERO_WHILE_CALM } from "./support/calmPanels.ts";
+import { grafanaData, hasGrafanaData } from "./support/grafanaData.ts";
 import { type Asked, askAs, type Choices, offeredValues, type PanelSeries } from "./support/panelQueries.ts";
 import { CALM, DISPLACED, FREEBSD, TROUBLED } from "./support/panelScenarios.ts";
 
@@ -27,6 +31,14 @@ const SCALER = {
 
 const QUERIES = dashboardNames.flatMap(dashboardQueries).filter(({ kind }) => kind !== "variable");
 
+const PANELS = dashboardNames.flatMap((dashboard) =>
+  figurePanels(readDashboard(dashboard)).map((panel) => ({
+    dashboard,
+    panel,
+    key: `${dashboard}: ${panel.title}`,
+  })),
+);
+
 const both = [requireProgram("prometheus"), requireProgram("prometheus-alertmanager")];
 
 test("panels that are called empty or zero while all is well are panels", () => {
@@ -34,6 +46,9 @@ test("panels that are called empty or zero while all is well are panels", () => 
     expect.arrayContaining(Object.keys({ ...EMPTY_WHILE_CALM, ...ZERO_WHILE_CALM })),
   );
 });
+
+/** By panel, names that its overrides, transformations and sorting mention, and no answer has had so far. */
+const unseen = new Map<string, readonly string[]>();
 
 describe.skipIf(both.includes(false))("every panel", () => {
   describe("of a host where all is well", () => {
@@ -77,6 +92,10 @@ describe.skipIf(both.includes(false))("every panel", () => {
       );
     });
 
+    test.skipIf(!hasGrafanaData())("is what its figures are, each told apart from the others", () =>
+      looksRight(played),
+    );
+
     test.each(Object.entries(EMPTY_WHILE_CALM))("%s is empty: %s", async (key) => {
       for (const { series } of await answers(played, (query) => keyOf(query) === key)) {
         expect(series).toEqual([]);
@@ -106,8 +125,20 @@ describe.skipIf(both.includes(false))("every panel", () => {
         () => stack.query("albatross_up"),
         (samples) => samples.length === 3,
       );
-      // a configuration that is taken while it runs, and leaves a VM out
-      appendFileSync(join(stack.folder, "exporter.yml"), "exporter: { max_vms: 3 }\n");
+      // a configuration that is taken while it runs, leaves a VM out, has loads from PromQL, and acts
+      const file = join(stack.folder, "exporter.yml");
+      const config = parse(readFileSync(file, "utf8"));
+      const load = (query: string) => ({ query, capacity_per_member: 100 });
+      Object.assign(config.scaler, {
+        mode: "execute",
+        prometheus: { url: stack.prometheus.url, timeout: "200ms" },
+        policies: [
+          { match: "user:zealous", mode: "execute", clone: { arguments: [] } },
+          { match: "user:web", load: load("vector(50)") },
+          { match: "user:idle", load: load("vector(1) > 2") },
+        ],
+      });
+      writeFileSync(file, stringify({ ...config, exporter: { max_vms: 3 } }));
       stack.exporter.signal("SIGHUP");
     });
 
@@ -129,6 +160,49 @@ describe.skipIf(both.includes(false))("every panel", () => {
         (left) => left.length === 0,
       );
     });
+
+    test.skipIf(!hasGrafanaData())("is what its figures are, also when all is filled", () =>
+      looksRight(played),
+    );
+
+    test.skipIf(!hasGrafanaData())("has every name that it mentions", () => {
+      expect([...unseen].filter(([, names]) => names.length > 0)).toEqual([]);
+    });
+  });
+});
+
+describe.skipIf(!hasGrafanaData())("what Grafana's data layer makes of", () => {
+  const panel = (dashboard: string, title: string) =>
+    figurePanels(readDashboard(dashboard)).find((one) => one.title === title) as PanelJson;
+  const one = (value: number): PanelSeries[] => [{ labels: {}, points: [[1, value]] }];
+  const colours = async (dashboard: string, title: string, ...values: readonly number[]) => {
+    const { fields } = await grafanaData().show(panel(dashboard, title), values.map(one));
+    return fields.map(({ name, values: [value] }) => [name, value?.text, value?.color]);
+  };
+  const [GREEN, YELLOW, RED, TEXT] = ["#73BF69", "#FADE2A", "#F2495C", expect.any(String)];
+
+  test.each([
+    ["exporter", "Exporters"],
+    ["fleet", "Hosts"],
+  ])("%s: %s is green only when all are up", async (dashboard, title) => {
+    expect(await colours(dashboard, title, 2, 0)).toEqual([
+      ["up", "2", TEXT],
+      ["down", "0", GREEN],
+    ]);
+    expect(await colours(dashboard, title, 1, 1)).toEqual([
+      ["up", "1", TEXT],
+      ["down", "1", RED],
+    ]);
+  });
+
+  test.each([
+    [12, GREEN],
+    [45, YELLOW],
+    [75, RED],
+  ])("fleet: Oldest sample after %i s", async (seconds, colour) => {
+    expect(await colours("fleet", "Oldest sample", seconds)).toMatchObject([
+      ["age", expect.any(String), colour],
+    ]);
   });
 });
 
@@ -199,6 +273,38 @@ async function hasData(
     },
     (keys) => keys.length === 0,
   );
+}
+
+/**
+ * Holds each panel to what Grafana makes of it: units that it has, words for every value that has some, series told apart by
+ * name and, in graphs, by colour or dashes. Takes from `unseen` the names that are there.
+ */
+async function looksRight(played: Played): Promise<void> {
+  const grafana = grafanaData();
+  const asked = played.asked();
+  for (const { dashboard, panel, key } of PANELS) {
+    const { all } = await offeredValues(readDashboard(dashboard), asked);
+    const answers = await Promise.all(
+      (panel.targets ?? []).map(({ expr, instant = false }) =>
+        askAs({ expression: expr, instant }, all, asked),
+      ),
+    );
+    const { fields, absent } = await grafana.show(panel, answers);
+    for (const { name, unit, values, words } of fields) {
+      if (unit !== undefined) expect(grafana.isUnit(unit), `${key}: ${unit}`).toBe(true);
+      const unmapped = values.map(({ text }) => text).filter((text) => !words.includes(text));
+      if (words.length > 0) expect(unmapped, `${key}: ${name}`).toEqual([]);
+    }
+    const names = fields.map(({ name }) => name);
+    expect(names, key).toEqual([...new Set(names)]);
+    const looks = fields.map(({ look }) => look);
+    if (panel.type === "timeseries") expect(looks, key).toEqual([...new Set(looks)]);
+    const before = unseen.get(key) ?? absent;
+    unseen.set(
+      key,
+      absent.filter((name) => before.includes(name)),
+    );
+  }
 }
 
 function isZero(series: readonly PanelSeries[]): boolean {

@@ -59,9 +59,16 @@ describe.each(dashboardNames)("the dashboard %s", (name) => {
   const panels = figurePanels(dashboard);
 
   it("has the address that it always had, and no number of its own", () => {
-    expect(dashboard).toMatchObject({ uid: UIDS[name], schemaVersion: 42, tags: ["albatross"] });
+    expect(dashboard).toMatchObject({ uid: UIDS[name], schemaVersion: 39, tags: ["albatross"] });
     expect(dashboard).not.toHaveProperty("id");
     expect(dashboard).not.toHaveProperty("version");
+  });
+
+  it("has nothing that schema versions after its own migrate", () => {
+    expect(dashboard).toMatchObject({ refresh: expect.any(String) });
+    expect(dashboard).not.toHaveProperty("timepicker.time_options");
+    const ids = [...valuesOf("id", dashboard.panels)];
+    for (const id of ["custom.hideFrom", "formatTime"]) expect(ids).not.toContain(id);
   });
 
   it("asks the data source that is chosen, and no other", () => {

@@ -19,8 +19,8 @@ const DAMAGE: readonly (readonly [what: string, from: string, to: string, error:
   ],
   [
     "a text for a number",
-    '"schemaVersion": 42',
-    '"schemaVersion": "42"',
+    '"schemaVersion": 39',
+    '"schemaVersion": "39"',
     /'string' is not assignable to type 'number'/,
   ],
   ["an unknown kind of panel", '"type": "timeseries"', '"type": "graph"', /"graph"/],

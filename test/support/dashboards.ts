@@ -21,6 +21,7 @@ export interface Target {
   readonly expr: string;
   readonly legendFormat?: string;
   readonly instant?: boolean;
+  readonly format?: string;
   readonly datasource?: Datasource;
 }
 
@@ -46,7 +47,16 @@ export interface PanelJson {
         readonly options: Readonly<Record<string, { readonly text: string; readonly color: string }>>;
       }[];
     };
+    readonly overrides?: readonly {
+      readonly matcher: { readonly id: string; readonly options: unknown };
+      readonly properties: readonly { readonly id: string }[];
+    }[];
   };
+  readonly transformations?: readonly {
+    readonly id: string;
+    readonly options: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  }[];
+  readonly options?: { readonly sortBy?: readonly { readonly displayName: string }[] };
   /** of a row that is folded up */
   readonly panels?: readonly PanelJson[];
   readonly collapsed?: boolean;

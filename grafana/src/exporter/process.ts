@@ -1,17 +1,17 @@
 /** How the program is: what runs, what it uses. */
-import { dashed, figure, graph } from "../shared/panels.ts";
+import { dashed, figure, graph, upAndDown } from "../shared/panels.ts";
 import { BY_EXPORTER, EXPORTERS, RATE } from "../shared/selectors.ts";
 import { table } from "../shared/tables.ts";
 
-export const exportersUp = figure({
-  title: "Exporters",
-  means: "Exporters that answer Prometheus.",
-  todo: "Fewer than expected: see Prometheus' page of targets, then whether the service runs.",
-  unit: "none",
-  decimals: 0,
-  colours: ["red", [1, "green"]],
-  queries: [[`sum(up{${EXPORTERS}})`, "up"]],
-});
+export const exportersUp = upAndDown(
+  {
+    title: "Exporters",
+    means: "Exporters that answer Prometheus, and those that do not.",
+    todo: "Any that is down: see Prometheus' page of targets, then whether the service runs.",
+    noValue: "none",
+  },
+  `up{${EXPORTERS}}`,
+);
 
 export const configuration = figure({
   title: "Configuration",

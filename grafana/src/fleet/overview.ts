@@ -1,40 +1,16 @@
 /** What is seen first of the fleet: what there is, what stands out, how old it is. */
 import { toVm } from "../shared/links.ts";
-import { figure, graph, ranking } from "../shared/panels.ts";
-import { BY_HOST, HOSTS, ofExporter, PATHS, VM_LEGEND, withAt } from "../shared/selectors.ts";
+import { figure, graph, ranking, upAndDown } from "../shared/panels.ts";
+import { BY_HOST, BY_VM, HOSTS, ofExporter, PATHS, VM_LEGEND, withAt } from "../shared/selectors.ts";
 
-export const hostsUp = figure(
+export const hostsUp = upAndDown(
   {
     title: "Hosts",
     means: "Hosts with at least one open subscription to their statistics, and those without any.",
     todo: "A host that is down has no VMs here and nothing is decided for its groups: see its subscriptions on the Exporter dashboard, then whether albatross-stats runs there.",
-    unit: "none",
-    decimals: 0,
-    colours: ["text"],
-    queries: [
-      [`sum(albatross_up{${HOSTS}})`, "up"],
-      [`count(albatross_up{${HOSTS}} == 0) or vector(0)`, "down"],
-    ],
-    overrides: [
-      {
-        series: "/^down$/",
-        set: [
-          {
-            id: "thresholds",
-            value: {
-              mode: "absolute",
-              steps: [
-                { value: null, color: "green" },
-                { value: 1, color: "red" },
-              ],
-            },
-          },
-        ],
-      },
-    ],
     noValue: "0",
   },
-  { named: true },
+  `albatross_up{${HOSTS}}`,
 );
 
 export const vms = figure({
@@ -98,12 +74,17 @@ export const restarts = figure({
 export const oldestSample = figure({
   title: "Oldest sample",
   means:
-    "How long ago the last statistics arrived about the VM that has been silent for longest. A VM that is silent for 3.5 stats intervals leaves the metrics.",
+    "How long ago the last statistics arrived about the VM that has been silent for longest, of those that are still there. After 3.5 stats intervals its figures leave the other panels, and after an hour this one.",
   todo: "More than 30 s with an interval of 10 s: albatross-stats has lost a VM or stalls. See below how the host does as a whole.",
   unit: "s",
   decimals: 0,
   colours: ["green", [30, "yellow"], [60, "red"]],
-  queries: [[`max(time() - albatross_vm_last_sample_timestamp_seconds{${PATHS}})`, "age"]],
+  queries: [
+    [
+      `max(time() - (max_over_time(albatross_vm_last_sample_timestamp_seconds{${PATHS}}[1h]) and on (${BY_VM}) albatross_group_member_info{${PATHS}}))`,
+      "age",
+    ],
+  ],
   noValue: "no VM",
 });
 

@@ -1,6 +1,6 @@
 /** What was decided, how often and why. */
 import { graph, ranking } from "../shared/panels.ts";
-import { BY_GROUP, GROUP_LEGEND, GROUPS } from "../shared/selectors.ts";
+import { BY_EXPORTER, BY_GROUP, EXPORTERS, GROUP_LEGEND, GROUPS, ofExporter } from "../shared/selectors.ts";
 import { SCALED } from "../shared/states.ts";
 import { type Column, placed, table } from "../shared/tables.ts";
 import { each, KEYS } from "./groups.ts";
@@ -57,6 +57,60 @@ export const scaleDecisions = graph(
   },
   { bars: true, min: 0, interval: "1m" },
 );
+
+export const actions = graph(
+  {
+    title: "Actions",
+    means:
+      "Clones created and destroyed by the scaler around each moment, by what came of it: verified, or refused, failed, lost or abandoned, and why. Only groups whose policy says execute have any.",
+    todo: "Anything but verified: `/api/v1/actions` of the exporter has each action step by step. Quota or name in use: the host refused it.",
+    unit: "none",
+    decimals: 0,
+    colours: ["green"],
+    queries: [
+      [
+        `round(sum by (${BY_GROUP}, operation, outcome, reason) (increase(albatross_scaler_actions_total{${GROUPS}}[$__rate_interval]))) > 0`,
+        `${GROUP_LEGEND} {{operation}} {{outcome}}: {{reason}}`,
+      ],
+    ],
+    noValue: "no actions",
+  },
+  { bars: true, min: 0, interval: "1m" },
+);
+
+export const actionDuration = graph(
+  {
+    title: "Duration of actions",
+    means: "Time from a decision to the end of its action, by the slowest tenth.",
+    todo: "Longer than a poll_interval: fetching the primary's image takes long, or albatrossd is slow to answer.",
+    unit: "s",
+    decimals: 1,
+    colours: ["green"],
+    queries: [
+      [
+        `histogram_quantile(0.9, sum by (${BY_EXPORTER}, operation, le) (rate(albatross_scaler_action_duration_seconds_bucket{${EXPORTERS}}[$__rate_interval])))`,
+        "{{instance}} {{operation}} p90",
+      ],
+    ],
+    noValue: "no actions",
+  },
+  { min: 0 },
+);
+
+export const cloneHours = ranking({
+  title: "Clone-hours",
+  means: "What the clones of each group cost within the time shown: a clone for an hour is 1.",
+  todo: "Compare with other thresholds by `backtest --what-if` on a recording of the same time.",
+  unit: "none",
+  decimals: 1,
+  colours: ["blue"],
+  queries: [
+    [
+      `sort_desc(sum by (${BY_GROUP}) (sum_over_time(albatross_group_clones{${GROUPS}}[$__range:1m])) / 60)`,
+      ofExporter(GROUP_LEGEND),
+    ],
+  ],
+});
 
 export const outstanding = table({
   title: "Outstanding decisions",

@@ -1,5 +1,5 @@
 /** What each group is judged by. */
-import { dashed, graph, type Override, timeline } from "../shared/panels.ts";
+import { dashed, graph, shades, timeline } from "../shared/panels.ts";
 import { BY_GROUP, GROUP_LEGEND, GROUPS, HOSTS, ofExporter } from "../shared/selectors.ts";
 import { reasonMappings, reasonNumbers } from "../shared/states.ts";
 import { type Column, type Key, PLACE, placed, table } from "../shared/tables.ts";
@@ -79,21 +79,17 @@ export const states = timeline({
 /** Thresholds, triggers and bounds are dashed: they are what the others are held against. */
 const BOUNDS_DASHED = dashed("/(threshold|trigger|min|max)( [↑↓])?$/");
 
-function coloured(series: string, colour: string): Override {
-  return { series, set: [{ id: "color", value: { mode: "fixed", fixedColor: colour } }] };
-}
-
 const THRESHOLDS_COLOURED = [
   BOUNDS_DASHED,
-  coloured("/threshold ↑$/", "red"),
-  coloured("/threshold ↓$/", "blue"),
+  shades("/threshold ↑$/", "red"),
+  shades("/threshold ↓$/", "blue"),
 ];
 
 export const averages = graph(
   {
     title: "Averages against both thresholds",
     means:
-      "The average that is held against the upper threshold counts members that were not measured as 0 (↑), the one against the lower as 100 (↓), so that missing data never causes a decision. Between them the average of those measured. A load from PromQL is in percent of the members' capacity, and may be above 100.",
+      "The average that is held against the upper threshold counts members that were not measured as 0 (↑), the one against the lower as 100 (↓), so that missing data never causes a decision: while a clone warms up ↑ falls and ↓ rises, though the load did not change. Between them the average of those measured. A load from PromQL is in percent of the members' capacity, and may be above 100.",
     todo: "Above the upper dashed line: ticks ↑ count. Below the lower one: ticks ↓ count. Averages far apart: members are missing or warming, see the Fleet dashboard.",
     unit: "percent",
     decimals: 1,
@@ -165,7 +161,7 @@ export const ticks = graph(
       [each("scaler_trigger_ticks", ',direction="up"'), `${GROUP_LEGEND} trigger ↑`],
       [each("scaler_trigger_ticks", ',direction="down"'), `${GROUP_LEGEND} trigger ↓`],
     ],
-    overrides: [BOUNDS_DASHED, coloured("/ ↑$/", "red"), coloured("/ ↓$/", "blue")],
+    overrides: [BOUNDS_DASHED, shades("/ ↑$/", "red"), shades("/ ↓$/", "blue")],
   },
   { steps: true, min: 0 },
 );
@@ -185,7 +181,7 @@ export const clones = graph(
       [each("scaler_min_clones"), `${GROUP_LEGEND} min`],
       [each("scaler_max_clones"), `${GROUP_LEGEND} max`],
     ],
-    overrides: [BOUNDS_DASHED, coloured("/ wanted$/", "orange")],
+    overrides: [BOUNDS_DASHED, shades("/ wanted$/", "orange")],
   },
   { steps: true, min: 0 },
 );
@@ -202,7 +198,7 @@ export const cooldown = graph(
       [cooling("up"), `${GROUP_LEGEND} ↑`],
       [cooling("down"), `${GROUP_LEGEND} ↓`],
     ],
-    overrides: [coloured("/ ↑$/", "red"), coloured("/ ↓$/", "blue")],
+    overrides: [shades("/ ↑$/", "red"), shades("/ ↓$/", "blue")],
     noValue: "no scale decision yet",
   },
   { min: 0 },

@@ -3,7 +3,16 @@ import { annotation } from "../shared/annotations.ts";
 import { dashboard, type Section } from "../shared/layout.ts";
 import { BY_GROUP, GROUP_LEGEND, GROUPS } from "../shared/selectors.ts";
 import { SCALED } from "../shared/states.ts";
-import { decisionsByReason, decisionsOverTime, outstanding, scaleDecisions, settings } from "./decisions.ts";
+import {
+  actionDuration,
+  actions,
+  cloneHours,
+  decisionsByReason,
+  decisionsOverTime,
+  outstanding,
+  scaleDecisions,
+  settings,
+} from "./decisions.ts";
 import {
   averages,
   clones,
@@ -36,6 +45,14 @@ const sections: readonly Section[] = [
           [8, decisionsByReason],
           [8, decisionsOverTime],
           [8, scaleDecisions],
+        ],
+      },
+      {
+        height: 8,
+        panels: [
+          [8, actions],
+          [8, actionDuration],
+          [8, cloneHours],
         ],
       },
       {

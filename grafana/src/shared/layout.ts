@@ -12,6 +12,8 @@ import { type DashboardName, linksFrom, UIDS } from "./links.ts";
 import { type VariableName, variables } from "./variables.ts";
 
 const COLUMNS = 24;
+/** That of Grafana 11.0. What 40 to 43 migrate (no refresh, time_options, custom.hideFrom, formatTime) is not used here. */
+const SCHEMA_VERSION = 39;
 /** What fits on a screen of 1080 lines below Grafana's own bars and the variables. */
 export const SCREENFUL = 21;
 
@@ -58,7 +60,7 @@ export function dashboard(facts: DashboardFacts): Dashboard {
     .annotations(annotations)
     .links(linksFrom(name))
     .build();
-  return { ...built, panels: panelsOf(top, sections) };
+  return { ...built, schemaVersion: SCHEMA_VERSION, panels: panelsOf(top, sections) };
 }
 
 function panelsOf(top: readonly Line[], sections: readonly Section[]): (Panel | RowPanel)[] {

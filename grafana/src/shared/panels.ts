@@ -77,6 +77,11 @@ export function dashed(series: string): Override {
   };
 }
 
+/** One colour for what series stand for, in another shade for each of them. */
+export function shades(series: string, colour: string): Override {
+  return { series, set: [{ id: "color", value: { mode: "shades", fixedColor: colour } }] };
+}
+
 export interface GraphLook {
   /** areas upon each other */
   readonly stacked?: boolean;
@@ -120,6 +125,32 @@ export function figure(facts: PanelFacts, look: { readonly named?: boolean } = {
     .textMode(look.named ? BigValueTextMode.ValueAndName : BigValueTextMode.Auto)
     .reduceOptions(lastValue());
   return withQueries(panel, facts.queries, "instant");
+}
+
+/** How many are up, and how many are not: red unless that is nobody. `metric` is 1 or 0 for each. */
+export function upAndDown(
+  facts: Pick<PanelFacts, "title" | "means" | "todo" | "noValue">,
+  metric: string,
+): Builder<Panel> {
+  return figure(
+    {
+      ...facts,
+      unit: "none",
+      decimals: 0,
+      colours: ["text"],
+      queries: [
+        [`sum(${metric})`, "up"],
+        [`sum(1 - ${metric})`, "down"],
+      ],
+      overrides: [
+        {
+          series: "/^down$/",
+          set: [{ id: "thresholds", value: { mode: "absolute", steps: steps(["green", [1, "red"]]) } }],
+        },
+      ],
+    },
+    { named: true },
+  );
 }
 
 /** A bar for each series, as of now, the longest first. */

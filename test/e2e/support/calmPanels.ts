@@ -2,6 +2,7 @@
 
 const FREEBSD_ONLY = "Linux leaves the field at zero, and the exporter leaves it out";
 const RESTARTS = "no VM restarts";
+const NO_ACTION = "in dry run nothing is carried out";
 const NO_LOAD = "no policy has a load from PromQL";
 
 /** Dashboard and panel with the letter of its query, or annotation, and why there is no data. */
@@ -10,6 +11,8 @@ export const EMPTY_WHILE_CALM: Readonly<Record<string, string>> = {
   "exporter: Decode errors by reason A": "every message is understood",
   "exporter: Configuration taken": "nobody changes the configuration",
   "fleet: Restarts by VM A": RESTARTS,
+  "scaler: Actions A": NO_ACTION,
+  "scaler: Duration of actions A": NO_ACTION,
   "scaler: Load from PromQL A": NO_LOAD,
   "scaler: Load from PromQL B": NO_LOAD,
   "scaler: Load from PromQL C": NO_LOAD,

@@ -29,10 +29,13 @@ const closes = [6, 30].map((at) => `  - { at: ${at}s, misbehave: { type: close }
 /** Restarts (of more than a second of CPU time: smaller ones wait for unikernel info), connections lost, and what cannot be decoded, again and again. */
 export const TROUBLED = `
 interval: 300ms
+policies:
+  - { path: "user:", cpuids: [0, 1, 2, 3], unikernels: 6, memory: 2048, bridges: [service] }
 vms:
   - { name: user:web, load: 50 }
   - { name: user:idle, load: 1 }
   - { name: user:cron, load: 97, crashes: [${crashes.join(", ")}] }
+  - { name: user:zealous, load: 97 }
 events:
 ${[...undecodable, ...closes].join("\n")}
 `;
