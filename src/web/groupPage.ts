@@ -1,4 +1,4 @@
-import type { Group, GroupMember } from "../fleet/types.ts";
+import type { Group, GroupMember, VmInfo } from "../fleet/types.ts";
 import { MAX_ACTIONS_TOLD } from "../scaler/actions/executor.ts";
 import type { ActionJson } from "../scaler/actions/record.ts";
 import type { HistoryPoint } from "../scaler/report/history.ts";
@@ -17,7 +17,7 @@ import {
   standing,
   topOf,
 } from "./groups.ts";
-import { age, ago, counted, type Html, html, NOTHING, page, pill } from "./html.ts";
+import { age, ago, counted, type Html, heads, html, NOTHING, page, pill } from "./html.ts";
 
 /** Its newest decisions, changes of hold among them. */
 const DECISIONS_SHOWN = 50;
@@ -96,12 +96,25 @@ function chart(
     const agoMs = nowMs - Date.parse(time);
     if (decision === "hold" || agoMs > spanMs) return [];
     const x = `${(100 * (1 - agoMs / spanMs)).toFixed(1)}%`;
-    return html`<line class="mark" x1="${x}" x2="${x}" y1="16" y2="100%"/><text class="act" x="${x}" y="12" text-anchor="middle">${decision === "scale_up" ? "▲" : "▼"}<title>${text}</title></text>`;
+    const sign = decision === "scale_up" ? "▲" : "▼";
+    return html`<line class="mark" x1="${x}" x2="${x}" y1="16" y2="100%"/>
+<text class="act" x="${x}" y="12" text-anchor="middle">${sign}<title>${text}</title></text>`;
   });
   const { scaleUpThresholdPercent: up, scaleDownThresholdPercent: down } = limits;
   return html`<figure class="card">
-<svg class="chart" role="img" aria-label="${lineWords(points, limits)}"><svg viewBox="0 0 ${CHART.width} ${CHART.height}" preserveAspectRatio="none">${lineParts(points, limits, CHART)}</svg>${marks}<text class="high" x="6" y="${y(up)}" dy="-5">above ${up} %: scale up</text><text class="low" x="6" y="${y(down)}" dy="15">below ${down} %: scale down</text></svg>
-<figcaption class="scale soft small"><span>${age(spanMs)} ago</span><span>▲ scale up ▼ scale down</span><span>now</span></figcaption>
+<svg class="chart" role="img" aria-label="${lineWords(points, limits)}">
+<svg viewBox="0 0 ${CHART.width} ${CHART.height}" preserveAspectRatio="none">
+${lineParts(points, limits, CHART)}
+</svg>
+${marks}
+<text class="high" x="6" y="${y(up)}" dy="-5">above ${up} %: scale up</text>
+<text class="low" x="6" y="${y(down)}" dy="15">below ${down} %: scale down</text>
+</svg>
+<figcaption class="scale soft small">
+<span>${age(spanMs)} ago</span>
+<span>▲ scale up ▼ scale down</span>
+<span>now</span>
+</figcaption>
 </figure>`;
 }
 
@@ -112,24 +125,42 @@ function membersSection(group: Group, evaluation: Evaluation | undefined, nowMs:
     const seen = observed.get(record.vm);
     const starved = seen?.starved ? html` ${pill("watch", "starved: its cores are full")}` : NOTHING;
     const last = record.sample === null ? html`none yet` : ago(record.sample.arrivalWallMs, nowMs);
-    return html`<tr><th scope="row">${record.vm}</th><td data-label="Role">${role}</td><td data-label="State">${pill(MEMBER_MOODS[state], state)}${starved}</td><td data-label="CPU now">${bar(record.usagePercent)}</td><td data-label="CPU at the last evaluation">${percent(seen?.usagePercent ?? null)}</td><td data-label="CPUs">${info === null ? "–" : `${info.cpus}${info.cpuids === "" ? "" : ` (cpuid ${info.cpuids.replaceAll(",", ", ")})`}`}</td><td data-label="Restarts">${"restarts" in record ? record.restarts : 0}</td><td data-label="Last sample">${last}</td></tr>
+    return html`<tr>
+<th scope="row">${record.vm}</th>
+<td data-label="Role">${role}</td>
+<td data-label="State">${pill(MEMBER_MOODS[state], state)}${starved}</td>
+<td data-label="CPU now">${bar(record.usagePercent)}</td>
+<td data-label="CPU at the last evaluation">${percent(seen?.usagePercent ?? null)}</td>
+<td data-label="CPUs">${info === null ? "–" : cpusWords(info)}</td>
+<td data-label="Restarts">${"restarts" in record ? record.restarts : 0}</td>
+<td data-label="Last sample">${last}</td>
+</tr>
 `;
   };
   return html`<section aria-labelledby="members">
 <h2 id="members">${counted(group.members.length, "member")}</h2>
 <div class="card"><table>
-<thead><tr><th>VM</th><th>Role</th><th>State</th><th>CPU now</th><th>At the last evaluation</th><th>CPUs</th><th>Restarts</th><th>Last sample</th></tr></thead>
+${heads("VM", "Role", "State", "CPU now", "At the last evaluation", "CPUs", "Restarts", "Last sample")}
 <tbody>
 ${group.members.map(row)}</tbody>
 </table></div>
 </section>`;
 }
 
+/** `2 (cpuid 0, 1)`. */
+function cpusWords({ cpus, cpuids }: VmInfo): string {
+  return cpuids === "" ? `${cpus}` : `${cpus} (cpuid ${cpuids.replaceAll(",", ", ")})`;
+}
+
 const MEMBER_MOODS = { fresh: "good", warming: "watch", missing: "watch", silent: "bad" } as const;
 
 function bar(usage: number | null): Html {
   if (usage === null) return html`–`;
-  return html`${percent(usage)}<svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true"><rect class="back" width="100" height="1"/><rect class="full" width="${usage.toFixed(1)}" height="1"/></svg>`;
+  return html`${percent(usage)}
+<svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">
+<rect class="back" width="100" height="1"/>
+<rect class="full" width="${usage.toFixed(1)}" height="1"/>
+</svg>`;
 }
 
 function decisionsSection(
@@ -141,7 +172,12 @@ function decisionsSection(
     const { time, decision, reason, clones, text } = one;
     const what =
       decision === "hold" ? html`<span class="soft">hold</span>` : pill("act", decision.replace("_", " "));
-    return html`<tr><td data-label="When" class="when">${ago(Date.parse(time), nowMs)}</td><td data-label="Decision">${what} <span class="soft small">${reason}</span></td><td data-label="Clones">${clones}</td><td>${text}${decision === "hold" ? NOTHING : actionsOf(one, actions)}</td></tr>
+    return html`<tr>
+<td data-label="When" class="when">${ago(Date.parse(time), nowMs)}</td>
+<td data-label="Decision">${what} <span class="soft small">${reason}</span></td>
+<td data-label="Clones">${clones}</td>
+<td>${text}${decision === "hold" ? NOTHING : actionsOf(one, actions)}</td>
+</tr>
 `;
   };
   return html`<section aria-labelledby="decisions">
@@ -150,7 +186,7 @@ ${
   decisions.length === 0
     ? html`<p class="soft">None yet.</p>`
     : html`<div class="card"><table>
-<thead><tr><th>When</th><th>Decision</th><th>Clones</th><th>Why</th></tr></thead>
+${heads("When", "Decision", "Clones", "Why")}
 <tbody>
 ${decisions.map(row)}</tbody>
 </table></div>`
@@ -179,13 +215,17 @@ function policySection({ scaler }: WebDeps, { observation, policy: limits }: Eva
   return html`<section aria-labelledby="counting">
 <h2 id="counting">Where it stands</h2>
 <dl class="card facts">
-${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`)}</dl>
+${facts.map(([name, value]) => fact(name, value))}</dl>
 </section>
 <section aria-labelledby="policy">
 <h2 id="policy">Policy</h2>
 <dl class="card facts">
-${policyKeys(policy).map(([key, value]) => html`<div><dt><code>${key}</code></dt><dd>${String(value)}</dd></div>\n`)}</dl>
+${policyKeys(policy).map(([key, value]) => fact(html`<code>${key}</code>`, String(value)))}</dl>
 </section>`;
+}
+
+function fact(name: string | Html, value: string | number): Html {
+  return html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`;
 }
 
 /** The keys that say something, those of its sections below their names: `clone.memory`. */

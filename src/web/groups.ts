@@ -151,7 +151,8 @@ export function groupsSection(
 `;
   const beyond =
     withPolicy > HISTORY_GROUPS
-      ? html`<p class="soft small">Lines are kept for ${HISTORY_GROUPS.toLocaleString("en")} groups; ${counted(withPolicy - HISTORY_GROUPS, "group")} more have none.</p>\n`
+      ? html`<p class="soft small">Lines are kept for ${HISTORY_GROUPS.toLocaleString("en")} groups;
+${counted(withPolicy - HISTORY_GROUPS, "group")} more have none.</p>\n`
       : NOTHING;
   const found =
     part === ""
@@ -170,17 +171,18 @@ function pageLinks(current: number, pages: number, group: string): Html {
   };
   return html`<nav class="pages" aria-label="Pages of groups">
 <span>Page ${current} of ${pages}</span>
-${current > 1 ? html`${link(1, "First")}${link(current - 1, "Previous")}` : NOTHING}${current < pages ? html`${link(current + 1, "Next")}${link(pages, "Last")}` : NOTHING}</nav>`;
+${current > 1 ? [link(1, "First"), link(current - 1, "Previous")] : NOTHING}
+${current < pages ? [link(current + 1, "Next"), link(pages, "Last")] : NOTHING}</nav>`;
 }
 
 function groupRow(scaler: WebDeps["scaler"], { evaluation, standing }: Standings): Html {
   const { observation, averages, policy, clones } = evaluation;
   const href = groupHref(observation);
   const why = policy === null ? "" : (scaler.explain(observation)?.text ?? "");
-  const figures =
+  const bounds =
     policy === null
-      ? html`<div><span class="figure">${clones}</span> ${clones === 1 ? "clone" : "clones"}</div>`
-      : html`<div><span class="figure">${clones}</span> ${clones === 1 ? "clone" : "clones"}<div class="soft small">${policy.minClones} to ${policy.maxClones} allowed</div></div>`;
+      ? NOTHING
+      : html`<div class="soft small">${policy.minClones} to ${policy.maxClones} allowed</div>`;
   const points = policy === null ? null : scaler.history(observation);
   const line =
     policy === null || points === null
@@ -190,7 +192,7 @@ function groupRow(scaler: WebDeps["scaler"], { evaluation, standing }: Standings
 <div><h3><a href="${href}">${fullName(observation)}</a></h3><div class="soft small">on ${observation.host}</div></div>
 ${line}
 <div><span class="figure">${percent(averages.fresh)}</span> <span class="soft small">${measure(policy)}</span></div>
-${figures}
+<div><span class="figure">${clones}</span> ${clones === 1 ? "clone" : "clones"}${bounds}</div>
 <div>${pill(standing.mood, standing.words)}<p class="small">${why}</p></div>
 </li>
 `;
@@ -219,8 +221,11 @@ export function actionsOf(
       one.group === group &&
       Math.abs(Date.parse(one.decision_time ?? "") - Date.parse(time)) <= SAME_MS,
   );
-  const line = ({ operation, clone, outcome, phase, reason, text }: ActionJson) =>
-    html`<div class="small">${pill(ACTION_MOODS[outcome ?? ""] ?? "act", outcome ?? phase)} ${operation} ${clone}${reason === null ? "" : ` (${reason})`}${text ? `: ${text}` : ""}</div>\n`;
+  const line = ({ operation, clone, outcome, phase, reason, text }: ActionJson) => {
+    const mood = ACTION_MOODS[outcome ?? ""] ?? "act";
+    const why = `${reason === null ? "" : ` (${reason})`}${text === "" ? "" : `: ${text}`}`;
+    return html`<div class="small">${pill(mood, outcome ?? phase)} ${operation} ${clone}${why}</div>\n`;
+  };
   return html`${own.reverse().map(line)}`;
 }
 
@@ -246,7 +251,9 @@ export function lineWords(points: readonly HistoryPoint[], limits: Limits): stri
   const last = points.at(-1)?.percent ?? null;
   const span = age(points[0]?.agoMs ?? 0);
   const range = `${percent(Math.min(...measured))} to ${percent(Math.max(...measured))}`;
-  return `Average of the last ${span}: now ${percent(last)}, before ${range}; thresholds ${limits.scaleDownThresholdPercent} % and ${limits.scaleUpThresholdPercent} %`;
+  const { scaleDownThresholdPercent: down, scaleUpThresholdPercent: up } = limits;
+  const thresholds = `thresholds ${down} % and ${up} %`;
+  return `Average of the last ${span}: now ${percent(last)}, before ${range}; ${thresholds}`;
 }
 
 const SMALL = { width: 120, height: 40 };
@@ -254,7 +261,11 @@ const SMALL = { width: 120, height: 40 };
 /** The line between its thresholds, small. */
 function smallLine(points: readonly HistoryPoint[], limits: Limits): Html {
   const { width, height } = SMALL;
-  return html`<svg class="line" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="${lineWords(points, limits)}">${lineParts(points, limits, SMALL)}</svg>`;
+  const box = `0 0 ${width} ${height}`;
+  const words = lineWords(points, limits);
+  return html`<svg class="line" viewBox="${box}" preserveAspectRatio="none" role="img" aria-label="${words}">
+${lineParts(points, limits, SMALL)}
+</svg>`;
 }
 
 interface Size {
@@ -276,7 +287,12 @@ export function lineParts(points: readonly HistoryPoint[], limits: Limits, { wid
     if (percent !== null) path += isDrawn ? `L${x(agoMs)} ${y(percent)}` : `M${x(agoMs)} ${y(percent)}h0`;
     isDrawn = percent !== null;
   }
-  return html`<rect class="back" width="${width}" height="${height}"/><rect class="above" width="${width}" height="${up}"/><rect class="below" y="${down}" width="${width}" height="${round(height - down)}"/><path class="limit up" d="M0 ${up}H${width}"/><path class="limit down" d="M0 ${down}H${width}"/><path class="measured" d="${path}"/>`;
+  return html`<rect class="back" width="${width}" height="${height}"/>
+<rect class="above" width="${width}" height="${up}"/>
+<rect class="below" y="${down}" width="${width}" height="${round(height - down)}"/>
+<path class="limit up" d="M0 ${up}H${width}"/>
+<path class="limit down" d="M0 ${down}H${width}"/>
+<path class="measured" d="${path}"/>`;
 }
 
 /** From the left edge to now. */

@@ -54,18 +54,30 @@ export function counted(count: number, word: string): string {
   return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 }
 
+/** What the columns of a table are. */
+export function heads(...names: readonly string[]): Html {
+  return html`<thead><tr>${names.map((name) => html`<th>${name}</th>`)}</tr></thead>`;
+}
+
 const STYLE = `
-:root { color-scheme: light dark; --text: #1b2330; --soft: #556072; --line: #dde3ea; --page: #f3f5f8; --card: #fff;
-  --link: #0b57a4; --good: #17693b; --bad: #b3261e; --act: #5a3ec0; --watch: #805200; --off: #556072;
+:root { color-scheme: light dark; --text: #1b2330; --soft: #556072;
+  --line: #dde3ea; --page: #f3f5f8; --card: #fff;
+  --link: #0b57a4; --good: #17693b; --bad: #b3261e; --act: #5a3ec0;
+  --watch: #805200; --off: #556072;
   --high: #b3261e; --low: #0b57a4; }
-@media (prefers-color-scheme: dark) { :root { --text: #e6ebf2; --soft: #a3b0c0; --line: #2c3745; --page: #10151c;
-  --card: #18202a; --link: #86bfff; --good: #63d598; --bad: #ff958d; --act: #c0acff; --watch: #eac15f; --off: #a3b0c0;
+@media (prefers-color-scheme: dark) { :root { --text: #e6ebf2;
+  --soft: #a3b0c0; --line: #2c3745; --page: #10151c;
+  --card: #18202a; --link: #86bfff; --good: #63d598; --bad: #ff958d;
+  --act: #c0acff; --watch: #eac15f; --off: #a3b0c0;
   --high: #ff958d; --low: #86bfff; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sans-serif;
+body { margin: 0; background: var(--page); color: var(--text);
+  font: 15px/1.5 system-ui, sans-serif;
   overflow-wrap: anywhere; }
-header, main, footer { max-width: 76rem; margin: 0 auto; padding: 0 1.5rem; }
-header { display: flex; flex-wrap: wrap; gap: .25rem 1rem; align-items: baseline; padding-top: 1.5rem; }
+header, main, footer { max-width: 76rem; margin: 0 auto;
+  padding: 0 1.5rem; }
+header { display: flex; flex-wrap: wrap; gap: .25rem 1rem;
+  align-items: baseline; padding-top: 1.5rem; }
 header p { margin: 0; }
 #live { margin-left: auto; }
 footer { padding-top: .5rem; padding-bottom: 3rem; }
@@ -75,35 +87,52 @@ h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 0; }
 p { margin: .3rem 0; }
 a { color: var(--link); }
-a:focus-visible, button:focus-visible, input:focus-visible, .wide:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
+a:focus-visible, button:focus-visible, input:focus-visible {
+  outline: 3px solid var(--link);
+  outline-offset: 2px; }
 code { font: .92em ui-monospace, monospace; }
 ul, ol { list-style: none; margin: 0; padding: 0; }
 [hidden] { display: none; }
 .soft { color: var(--soft); }
 .small { font-size: .87rem; }
-.good { color: var(--good); } .bad { color: var(--bad); } .act { color: var(--act); } .watch { color: var(--watch); }
+.good { color: var(--good); }
+.bad { color: var(--bad); }
+.act { color: var(--act); }
+.watch { color: var(--watch); }
 .off { color: var(--off); }
-.pill { display: inline-block; border-radius: 1rem; padding: 0 .6rem; font-size: .87rem; font-weight: 600;
+.pill { display: inline-block; border-radius: 1rem; padding: 0 .6rem;
+  font-size: .87rem; font-weight: 600;
   border: 1px solid; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .75rem 1.1rem; margin: .5rem 0; }
+.card { background: var(--card); border: 1px solid var(--line);
+  border-radius: .6rem; padding: .75rem 1.1rem; margin: .5rem 0; }
 .concern { border-left: .3rem solid var(--bad); }
 .concern.act { border-left-color: var(--act); color: inherit; }
 .calm { border-left: .3rem solid var(--good); }
-#lost { position: fixed; z-index: 1; top: .5rem; left: .9rem; right: .9rem; margin: 0; background: var(--bad); color: var(--card); border-radius: .6rem; padding: .5rem 1rem; font-weight: 600; }
-button, input { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--soft); border-radius: .4rem;
+#lost { position: fixed; z-index: 1; top: .5rem; left: .9rem;
+  right: .9rem; margin: 0; background: var(--bad); color: var(--card);
+  border-radius: .6rem; padding: .5rem 1rem; font-weight: 600; }
+button, input { font: inherit; color: inherit; background: var(--card);
+  border: 1px solid var(--soft); border-radius: .4rem;
   padding: .15rem .7rem; min-width: 0; }
-form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: .5rem 0; }
-.group { display: grid; grid-template-columns: minmax(10rem, 15rem) 15rem 6.5rem 7.5rem 1fr; gap: .25rem 1.25rem; align-items: center; }
+form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center;
+  margin: .5rem 0; }
+.group { display: grid; grid-template-columns: minmax(10rem,
+  15rem) 15rem 6.5rem 7.5rem 1fr; gap: .25rem 1.25rem;
+  align-items: center; }
 .group p { margin: 0; }
 .figure { font-size: 1.25rem; font-weight: 600; }
 svg { display: block; width: 100%; }
 .line { height: 3.2rem; border-radius: .25rem; }
 .chart { height: 17rem; }
 .back { fill: var(--page); }
-.above { fill: var(--high); opacity: .14; } .below { fill: var(--low); opacity: .1; }
-.limit { stroke-width: 1; stroke-dasharray: 4 3; vector-effect: non-scaling-stroke; }
+.above { fill: var(--high); opacity: .14; } .below { fill: var(--low);
+  opacity: .1; }
+.limit { stroke-width: 1; stroke-dasharray: 4 3;
+  vector-effect: non-scaling-stroke; }
 .limit.up { stroke: var(--high); } .limit.down { stroke: var(--low); }
-.measured { fill: none; stroke: var(--text); stroke-width: 1.6; stroke-linejoin: round; stroke-linecap: round; vector-effect: non-scaling-stroke; }
+.measured { fill: none; stroke: var(--text); stroke-width: 1.6;
+  stroke-linejoin: round; stroke-linecap: round;
+  vector-effect: non-scaling-stroke; }
 .chart text { font-size: .82rem; font-weight: 600; fill: currentColor; }
 .high { color: var(--high); } .low { color: var(--low); }
 .mark { stroke: var(--act); stroke-width: 1; stroke-dasharray: 2 4; }
@@ -112,15 +141,21 @@ figure.card { margin: .75rem 0; }
 .bar .full { fill: var(--link); } .bar .back { fill: var(--line); }
 .scale { display: flex; justify-content: space-between; }
 table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .4rem 1rem .4rem 0; border-top: 1px solid var(--line); }
-thead th { color: var(--soft); font-size: .87rem; border-top: 0; white-space: nowrap; }
+th, td { text-align: left; vertical-align: top;
+  padding: .4rem 1rem .4rem 0; border-top: 1px solid var(--line); }
+thead th { color: var(--soft); font-size: .87rem; border-top: 0;
+  white-space: nowrap; }
 th { font-weight: 600; }
 .when { white-space: nowrap; }
 .pages, .links { display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); gap: 0 2rem; margin: 0; }
-.facts div { display: flex; justify-content: space-between; gap: 1rem; border-bottom: 1px solid var(--line); padding: .2rem 0; }
-.facts dt { color: var(--soft); } .facts dd { margin: 0; text-align: right; }
-@media (max-width: 62rem) { .group { grid-template-columns: 1fr 1fr; } .group > :nth-child(n+5) { grid-column: 1 / -1; } }
+.facts { display: grid; grid-template-columns: repeat(auto-fill,
+  minmax(19rem, 1fr)); gap: 0 2rem; margin: 0; }
+.facts div { display: flex; justify-content: space-between; gap: 1rem;
+  border-bottom: 1px solid var(--line); padding: .2rem 0; }
+.facts dt { color: var(--soft); } .facts dd { margin: 0;
+  text-align: right; }
+@media (max-width: 62rem) { .group { grid-template-columns: 1fr 1fr;
+  } .group > :nth-child(n+5) { grid-column: 1 / -1; } }
 /* No room for columns: each cell is a line of its own that says what it is. */
 @media (max-width: 40rem) {
   header, main, footer { padding-left: .9rem; padding-right: .9rem; }
@@ -130,9 +165,11 @@ th { font-weight: 600; }
   form input { flex: 1; }
   table, tbody, tr, td, tbody th { display: block; }
   thead, thead * { display: none; }
-  tr + tr { border-top: 1px solid var(--line); padding-top: .5rem; margin-top: .5rem; }
+  tr + tr { border-top: 1px solid var(--line); padding-top: .5rem;
+  margin-top: .5rem; }
   td, tbody th { border: 0; padding: 0; }
-  td[data-label]::before { content: attr(data-label) ": "; color: var(--soft); }
+  td[data-label]::before { content: attr(data-label) ": ";
+  color: var(--soft); }
   .facts { grid-template-columns: 1fr; }
 }
 `;

@@ -13,7 +13,7 @@ import {
   type Standings,
   standings,
 } from "./groups.ts";
-import { age, ago, counted, type Html, html, type Mood, NOTHING, page, pill } from "./html.ts";
+import { age, ago, counted, type Html, heads, html, type Mood, NOTHING, page, pill } from "./html.ts";
 import { ROUTES } from "./routes.ts";
 
 /** Something that somebody has to look at: what is wrong, why, and what to do. */
@@ -209,9 +209,15 @@ function lastDecisions(scaler: WebDeps["scaler"], nowMs: number): Html {
   const last = both.sort((a, b) => (a.time < b.time ? 1 : -1)).slice(0, DECISIONS_SHOWN);
   const actions = [...scaler.actions({ limit: MAX_ACTIONS_TOLD })];
   const table = html`<div class="card"><table>
-<thead><tr><th>When</th><th>Group</th><th>Why</th></tr></thead>
+${heads("When", "Group", "Why")}
 <tbody>
-${last.map((one) => html`<tr><td data-label="When" class="when">${ago(Date.parse(one.time), nowMs)}</td><th scope="row"><a href="${groupHref(one)}">${fullName(one)}</a> <span class="soft small">on ${one.host}</span></th><td>${one.text}${actionsOf(one, actions)}</td></tr>\n`)}</tbody>
+${last.map(
+  (one) => html`<tr>
+<td data-label="When" class="when">${ago(Date.parse(one.time), nowMs)}</td>
+<th scope="row"><a href="${groupHref(one)}">${fullName(one)}</a> <span class="soft small">on ${one.host}</span></th>
+<td>${one.text}${actionsOf(one, actions)}</td>
+</tr>\n`,
+)}</tbody>
 </table></div>`;
   return html`<section aria-labelledby="decisions">
 <h2 id="decisions">Last decisions and actions</h2>
@@ -253,7 +259,7 @@ function hostsTable(targets: readonly TargetSnapshot[], nowMs: number): Html {
   const inOrder = [...targets].sort((a, b) => Number(a.up) - Number(b.up));
   const more = targets.length - MOST_HOSTS;
   return html`<div class="card"><table>
-<thead><tr><th>Host</th><th>Subscription</th><th>State</th><th>Last sample</th><th>Samples</th><th>Unikernel info</th></tr></thead>
+${heads("Host", "Subscription", "State", "Last sample", "Samples", "Unikernel info")}
 <tbody>
 ${inOrder.slice(0, MOST_HOSTS).flatMap((target) => target.subscriptions.map((one) => hostRow(target, one, nowMs)))}</tbody>
 </table></div>
@@ -265,7 +271,14 @@ function hostRow(target: TargetSnapshot, snapshot: SubscriptionSnapshot, nowMs: 
   const { lastMessageWallMs: lastMs, lastError } = snapshot;
   const error = lastError === null ? NOTHING : html`<div class="soft small">${lastError}</div>`;
   const last = lastMs === null ? html`none yet` : ago(lastMs, nowMs);
-  return html`<tr><th scope="row">${target.name} ${pill(target.up ? "good" : "bad", target.up ? "up" : "down")}</th><td data-label="Subscription"><code>${snapshot.subscription}</code></td><td data-label="State"><span class="${mood}">${words}</span>${error}</td><td data-label="Last sample">${last}</td><td data-label="Samples">${snapshot.messages.toLocaleString("en")}</td><td data-label="Unikernel info">${infoWords(target)}</td></tr>
+  return html`<tr>
+<th scope="row">${target.name} ${pill(target.up ? "good" : "bad", target.up ? "up" : "down")}</th>
+<td data-label="Subscription"><code>${snapshot.subscription}</code></td>
+<td data-label="State"><span class="${mood}">${words}</span>${error}</td>
+<td data-label="Last sample">${last}</td>
+<td data-label="Samples">${snapshot.messages.toLocaleString("en")}</td>
+<td data-label="Unikernel info">${infoWords(target)}</td>
+</tr>
 `;
 }
 
