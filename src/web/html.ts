@@ -105,8 +105,9 @@ ul, ol { list-style: none; margin: 0; padding: 0; }
   border: 1px solid; }
 .card { background: var(--card); border: 1px solid var(--line);
   border-radius: .6rem; padding: .75rem 1.1rem; margin: .5rem 0; }
-.concern { border-left: .3rem solid var(--bad); }
-.concern.act { border-left-color: var(--act); color: inherit; }
+.card.concern { border-left: .3rem solid; color: var(--text); }
+.concern.bad { border-left-color: var(--bad); }
+.concern.act { border-left-color: var(--act); }
 .calm { border-left: .3rem solid var(--good); }
 #lost { position: fixed; z-index: 1; top: .5rem; left: .9rem;
   right: .9rem; margin: 0; background: var(--bad); color: var(--card);

@@ -119,7 +119,7 @@ function targetConcerns(target: TargetSnapshot): readonly Concern[] {
       why: `${why[0]?.toUpperCase()}${why.slice(1)}`,
       todo:
         (wrong && SUBSCRIPTIONS[wrong.state].todo) ??
-        "Look whether albatross-stats runs on it and whether a unikernel is subscribed to. Its VMs are not served, its groups not scaled.",
+        "Look whether albatross-stats runs there and is reached as configured: until then its VMs are not served and its groups not scaled.",
     });
   }
   if (up && infoReadable === false) {
