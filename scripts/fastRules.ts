@@ -27,6 +27,9 @@ const UNITS_IN_ORDER = ["y", "w", "d", "h", "m", "s", "ms"] as const;
 export function speedUpRules(yamlText: string, factor: number): string {
   return mapScalars(yamlText, (key, value) => {
     if (key === "expr") return speedUpExpression(value, factor);
+    // a text may ask a query, whose ranges are the only durations in it
+    if (key === "description")
+      return value.replace(/\[(\w+)\]/g, (_, range) => `[${divideDuration(range, factor)}]`);
     return DURATION_KEYS.includes(key) ? divideDuration(value, factor) : value;
   });
 }
