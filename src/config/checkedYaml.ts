@@ -18,9 +18,21 @@ import { plainMessage } from "../systemError.ts";
 /** A way into the file: `["targets", 0, "name"]`. */
 export type Path = readonly (string | number)[];
 
-/** A path as people write it: `targets[0].name`. */
+/** What a key, an alias or a tag looks like; where something is missing, a secret may stand in its place. */
+const PLAIN = /^[\w.<-]*/;
+
+/** A text where none belongs, or only its beginning. */
+export function shownOf(text: string): string {
+  const [plain] = PLAIN.exec(text) ?? [""];
+  return plain === text ? text : `${plain}...`;
+}
+
+/** A path as people write it: `targets[0].name`. Of an odd key only the beginning is shown. */
 export function formatPath(path: Path): string {
-  const plain = (key: string) => (/^[\w.<-]+$/.test(key) ? key : JSON.stringify(key));
+  const plain = (key: string) => {
+    const shown = shownOf(key);
+    return shown === key && key !== "" ? key : JSON.stringify(shown);
+  };
   const steps = path.map((step) => (typeof step === "number" ? `[${step}]` : `.${plain(step)}`));
   return steps.join("").replace(/^\./, "");
 }
@@ -209,8 +221,11 @@ export class YamlFile {
       const target = node.resolve(this.#document);
       if (target === undefined) {
         const { source } = node;
-        const text = `alias *${source} without an anchor &${source} before it; allowed: aliases of anchors`;
-        this.#refuse(offset, text);
+        const isName = /^[a-z_]\w*$/i.test(source);
+        const found = isName
+          ? `alias *${source} without an anchor &${source}`
+          : "an alias without its anchor";
+        this.#refuse(offset, `${found} before it; allowed: aliases of anchors`);
       }
       const read = this.#read(target, path, keyOffset, true);
       return { value: read.value, place: { ...read.place, offset } };
@@ -294,5 +309,8 @@ function syntaxText({ code, message }: YAMLError): string {
   if (code === "RESOURCE_EXHAUSTION") return "nested too deeply";
   if (code === "MULTIPLE_DOCS") return "a second document (---); allowed: one";
   if (code === "NON_STRING_KEY") return "a key that is no text";
-  return message.replace(/\s+/g, " ").trim();
+  if (code === "TAG_RESOLVE_FAILED" && !/: !+[a-z]+$/i.test(message)) return "Unresolved tag";
+  // what stands there is not told: it may be a secret
+  const [said = ""] = message.split(" in YAML stream: ");
+  return said.replace(/\s+/g, " ").trim();
 }

@@ -1,6 +1,6 @@
 import { distance } from "fastest-levenshtein";
 import { z } from "zod";
-import type { Path } from "./checkedYaml.ts";
+import { type Path, shownOf } from "./checkedYaml.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
 /** Why a value was refused: what is allowed, and what was found (by default the value itself). */
@@ -141,6 +141,11 @@ export function list<T>(item: z.ZodType<T, unknown>, what: string): z.ZodArray<z
   return z.array(item, { error: ({ input }) => new Refused(`a list of ${what}`).about(input) });
 }
 
+/** What stands where a mapping belongs; a text may have swallowed all that should be in there. */
+function structure(value: unknown): unknown {
+  return typeof value === "string" ? shownOf(value) : value;
+}
+
 /** Where keys stand that people look for in another place. */
 export type Elsewhere = Readonly<Record<string, string>>;
 
@@ -148,7 +153,7 @@ export type Elsewhere = Readonly<Record<string, string>>;
 export function section<Shape extends z.ZodRawShape>(shape: Shape, elsewhere: Elsewhere = {}) {
   const keys = Object.keys(shape);
   const mapping = z.looseObject(shape, {
-    error: ({ input }) => new Refused(`a mapping with the keys ${keys.join(", ")}`).about(input),
+    error: ({ input }) => new Refused(`a mapping with the keys ${keys.join(", ")}`).about(structure(input)),
   });
   return z
     .preprocess((value) => value ?? {}, mapping)

@@ -63,4 +63,25 @@ describe("secrets show nowhere", () => {
     expect(file.match(secret)?.length).toBeGreaterThan(2);
     expect(shown).not.toMatch(secret);
   });
+
+  test.each([
+    [
+      "in a block",
+      'scaler:\n  defaults:\n    clone:\n      arguments:\n        - --a=hunter2\n        - "hunter2"\n',
+    ],
+    ["in a flow", "scaler: { defaults: { clone: { arguments: [--a=hunter2, 'hunter2'] } } }\n"],
+    ["in a URL", 'scaler: { defaults: { clone: { after_create: { url: "http://hunter2:hunter2@x/" } } } }\n'],
+  ])("%s, wherever a character is wrong, missing or too much", (_, text) => {
+    let refused = 0;
+    for (let at = 0; at < text.length; at++) {
+      const [before, after] = [text.slice(0, at), text.slice(at)];
+      const damaged = [":", '"', "{", "&", "\n"].map((odd) => before + odd + after);
+      for (const yaml of [before, before + after.slice(1), ...damaged]) {
+        const result = loadConfig("f", yaml, machine);
+        if (!result.ok) refused += 1;
+        expect(lines(result.ok ? result.warnings : result.problems)).not.toContain("hunter2");
+      }
+    }
+    expect(refused).toBeGreaterThan(200);
+  });
 });
