@@ -209,6 +209,7 @@ function policySection({ scaler }: WebDeps, { observation, policy: limits }: Eva
     ["Cooldown before scaling up", free(told.scale_up_cooldown_remaining_seconds)],
     ["Cooldown before scaling down", free(told.scale_down_cooldown_remaining_seconds)],
     ["Last scale decision", told.last_action ?? "none"],
+    ["Can be cloned", told.not_cloneable ?? (told.cloneable === true ? "yes" : "not known")],
     ["Clones made here", list(told.made_here)],
     ["Ids that rest", list(told.tombstones.map(({ clone_id }) => clone_id))],
   ];

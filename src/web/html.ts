@@ -108,6 +108,8 @@ ul, ol { list-style: none; margin: 0; padding: 0; }
 .card.concern { border-left: .3rem solid; color: var(--text); }
 .concern.bad { border-left-color: var(--bad); }
 .concern.act { border-left-color: var(--act); }
+.card h2 { margin-top: 0; }
+main > section:first-child { margin-top: 1rem; }
 .calm { border-left: .3rem solid var(--good); }
 #lost { position: fixed; z-index: 1; top: .5rem; left: .9rem;
   right: .9rem; margin: 0; background: var(--bad); color: var(--card);
@@ -213,6 +215,9 @@ const SCRIPT = `
       const next = new DOMParser().parseFromString(await answer.text(), "text/html");
       const main = next.querySelector("main");
       if (!main || !answer.ok && answer.status !== 404) throw new Error(answer.status);
+      // another version of the exporter
+      const isOther = (tag) => document.querySelector(tag).text !== next.querySelector(tag)?.text;
+      if (isOther("script")) location.reload();
       const focused = document.activeElement;
       if (!paused) { morph(document.querySelector("main"), main); document.title = next.title; }
       if (focused && focused.isConnected) focused.focus({ preventScroll: true });

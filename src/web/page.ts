@@ -261,25 +261,33 @@ function hostsTable(targets: readonly TargetSnapshot[], nowMs: number): Html {
   return html`<div class="card"><table>
 ${heads("Host", "Subscription", "State", "Last sample", "Samples", "Unikernel info")}
 <tbody>
-${inOrder.slice(0, MOST_HOSTS).flatMap((target) => target.subscriptions.map((one) => hostRow(target, one, nowMs)))}</tbody>
+${inOrder.slice(0, MOST_HOSTS).flatMap((target) => hostRows(target, nowMs))}</tbody>
 </table></div>
 ${more > 0 ? html`<p>And ${counted(more, "host")} more, in <a href="./api/v1/targets">/api/v1/targets</a>.</p>` : NOTHING}`;
 }
 
-function hostRow(target: TargetSnapshot, snapshot: SubscriptionSnapshot, nowMs: number): Html {
+/** A row for each subscription; one without any is still a host. */
+function hostRows(target: TargetSnapshot, nowMs: number): readonly Html[] {
+  const { name, up, subscriptions } = target;
+  const row = (subscription: Html) => html`<tr>
+<th scope="row">${name} ${pill(up ? "good" : "bad", up ? "up" : "down")}</th>
+${subscription}
+<td data-label="Unikernel info">${infoWords(target)}</td>
+</tr>
+`;
+  if (subscriptions.length === 0) return [row(html`<td colspan="4">no subscription yet</td>`)];
+  return subscriptions.map((one) => row(subscriptionCells(one, nowMs)));
+}
+
+function subscriptionCells(snapshot: SubscriptionSnapshot, nowMs: number): Html {
   const { mood, words } = SUBSCRIPTIONS[snapshot.state];
   const { lastMessageWallMs: lastMs, lastError } = snapshot;
   const error = lastError === null ? NOTHING : html`<div class="soft small">${lastError}</div>`;
   const last = lastMs === null ? html`none yet` : ago(lastMs, nowMs);
-  return html`<tr>
-<th scope="row">${target.name} ${pill(target.up ? "good" : "bad", target.up ? "up" : "down")}</th>
-<td data-label="Subscription"><code>${snapshot.subscription}</code></td>
+  return html`<td data-label="Subscription"><code>${snapshot.subscription}</code></td>
 <td data-label="State"><span class="${mood}">${words}</span>${error}</td>
 <td data-label="Last sample">${last}</td>
-<td data-label="Samples">${snapshot.messages.toLocaleString("en")}</td>
-<td data-label="Unikernel info">${infoWords(target)}</td>
-</tr>
-`;
+<td data-label="Samples">${snapshot.messages.toLocaleString("en")}</td>`;
 }
 
 function infoWords({ infoReadable, infoError }: TargetSnapshot): Html {

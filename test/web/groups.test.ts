@@ -172,6 +172,13 @@ describe("of many groups", () => {
     expect(readable(page)).toContain(words);
   });
 
+  test("beyond 1,000 it says how many have no line", async () => {
+    const most = Array.from({ length: 1_003 }, (_, i) => group(`web${i}`, { members: { 0: 50 } }));
+    const page = await frontPage(scalerOf(most), "?page=11");
+    expect(readable(page)).toContain("Lines are kept for 1,000 groups; 3 groups more have none.");
+    expect(readable(page)).toContain("user:web1002 on h no line kept 50 % CPU");
+  });
+
   test("a page leads to the next and the one before, and keeps what was looked for", async () => {
     const page = await frontPage(scalerOf(many), "?group=web&page=2");
     for (const number of [1, 3]) expect(page).toContain(`href="./?group=web&amp;page=${number}"`);

@@ -70,6 +70,13 @@ describe("the front page", () => {
     expect(readable((await ask(`${web.url}/`)).body.toString())).toContain(words);
   });
 
+  test("shows a host that has no subscription yet", async () => {
+    web = await startWeb({ targets: () => [targetSnapshot({ name: "far", up: false, subscriptions: [] })] });
+    const text = readable((await ask(`${web.url}/`)).body.toString());
+    expect(text).toContain("far down no subscription yet read");
+    expect(text).toContain("Host far is down No sample arrives. What to do:");
+  });
+
   test("links to nothing that is not there", async () => {
     web = await startWeb({
       config: () => webConfig({ telemetryPath: "/some/metrics", maxRequests: 1, writeTimeoutMs: 1 }),
