@@ -3,15 +3,16 @@ import { MAX_ACTIONS_TOLD } from "../scaler/actions/executor.ts";
 import type { ActionJson } from "../scaler/actions/record.ts";
 import type { HistoryPoint } from "../scaler/report/history.ts";
 import type { RecentDecision } from "../scaler/report/log.ts";
-import type { Evaluation, GroupName } from "../scaler/rules/types.ts";
+import { loadThresholds } from "../scaler/rules/averages.ts";
+import type { Averages, Evaluation, GroupName, GroupPolicy } from "../scaler/rules/types.ts";
 import type { WebDeps } from "./app.ts";
 import {
   actionsOf,
+  amount,
+  figure,
   fullName,
-  type Limits,
   lineParts,
   lineWords,
-  measure,
   percent,
   spanOf,
   standing,
@@ -73,10 +74,10 @@ function evaluated(
   return html`<p>${pill(mood, words)} ${told?.text ?? ""}</p>
 ${todo === null ? NOTHING : html`<p class="card concern ${mood}"><strong>What to do:</strong> ${todo}</p>`}
 <ul class="links">
-<li><span class="figure">${percent(averages.fresh)}</span> ${measure(policy)} on average</li>
+<li>${policy?.load ? figure(evaluation) : html`<span class="figure">${percent(averages.fresh)}</span> CPU on average`}</li>
 <li><span class="figure">${clones}</span> ${clones === 1 ? "clone" : "clones"}${bounds}${desired}</li>
 </ul>
-${policy === null || points === null ? NOTHING : chart(points, policy, decisions, nowMs)}`;
+${policy === null || points === null ? NOTHING : chart(points, policy, averages, decisions, nowMs)}`;
 }
 
 /** Its height in units; the width is a point for each of the hour's. */
@@ -85,7 +86,8 @@ const CHART = { width: 240, height: 100 };
 /** The line with its scale, its thresholds' names, and marks where it was decided to grow and to shrink. */
 function chart(
   points: readonly HistoryPoint[],
-  limits: Limits,
+  limits: GroupPolicy,
+  averages: Averages,
   decisions: readonly RecentDecision[],
   nowMs: number,
 ): Html {
@@ -101,14 +103,17 @@ function chart(
 <text class="act" x="${x}" y="12" text-anchor="middle">${sign}<title>${text}</title></text>`;
   });
   const { scaleUpThresholdPercent: up, scaleDownThresholdPercent: down } = limits;
+  const loads = loadThresholds(limits, averages);
+  const bound = (percent: number, load: number | null = null) =>
+    load === null ? `${percent} %` : amount(load);
   return html`<figure class="card">
 <svg class="chart" role="img" aria-label="${lineWords(points, limits)}">
 <svg viewBox="0 0 ${CHART.width} ${CHART.height}" preserveAspectRatio="none">
 ${lineParts(points, limits, CHART)}
 </svg>
 ${marks}
-<text class="high" x="6" y="${y(up)}" dy="-5">above ${up} %: scale up</text>
-<text class="low" x="6" y="${y(down)}" dy="15">below ${down} %: scale down</text>
+<text class="high" x="6" y="${y(up)}" dy="-5">above ${bound(up, loads?.up)}: scale up</text>
+<text class="low" x="6" y="${y(down)}" dy="15">below ${bound(down, loads?.down)}: scale down</text>
 </svg>
 <figcaption class="scale soft small">
 <span>${age(spanMs)} ago</span>

@@ -1,6 +1,7 @@
 import type { ActionJson } from "../scaler/actions/record.ts";
 import { HISTORY_GROUPS, type HistoryPoint } from "../scaler/report/history.ts";
 import { clonesOf } from "../scaler/report/words.ts";
+import { knownLoad } from "../scaler/rules/averages.ts";
 import {
   type Evaluation,
   type GroupName,
@@ -24,6 +25,13 @@ export interface Standing {
 const RANKS: Readonly<Record<Mood, number>> = { bad: 0, act: 1, watch: 2, good: 3, off: 4 };
 
 type Told = readonly [mood: Mood, words: string, todo?: string];
+
+/** In place of no_data where a query has no answer that is a load. */
+const LOAD_UNKNOWN: Told = [
+  "bad",
+  "load not known",
+  "Put right why (the sentence says it): albatross-exporter check-config --online asks the query once. Nothing is decided until it has an answer.",
+];
 
 const HOLDS: Readonly<Record<HoldReason, Told>> = {
   no_policy: ["off", "no policy"],
@@ -77,7 +85,8 @@ export function standing(evaluation: Evaluation): Standing {
   const { decision, state, observation } = evaluation;
   const asked: Scale | null = decision.decision === "hold" ? state.outstanding : decision;
   if (asked === null) {
-    const [mood, words, todo = null] = HOLDS[decision.reason as HoldReason];
+    const isLoadUnknown = decision.reason === "no_data" && observation.hostLive && observation.load !== null;
+    const [mood, words, todo = null] = isLoadUnknown ? LOAD_UNKNOWN : HOLDS[decision.reason as HoldReason];
     return { mood, words, todo, rank: RANKS[mood] };
   }
   const [verb, verbing] = asked.decision === "scale_up" ? ["create", "creating"] : ["remove", "removing"];
@@ -176,7 +185,7 @@ ${current < pages ? [link(current + 1, "Next"), link(pages, "Last")] : NOTHING}<
 }
 
 function groupRow(scaler: WebDeps["scaler"], { evaluation, standing }: Standings): Html {
-  const { observation, averages, policy, clones } = evaluation;
+  const { observation, policy, clones } = evaluation;
   const href = groupHref(observation);
   const why = policy === null ? "" : (scaler.explain(observation)?.text ?? "");
   const bounds =
@@ -191,7 +200,7 @@ function groupRow(scaler: WebDeps["scaler"], { evaluation, standing }: Standings
   return html`<li class="card group" id="${href}">
 <div><h3><a href="${href}">${fullName(observation)}</a></h3><div class="soft small">on ${observation.host}</div></div>
 ${line}
-<div><span class="figure">${percent(averages.fresh)}</span> <span class="soft small">${measure(policy)}</span></div>
+<div>${figure(evaluation)}</div>
 <div><span class="figure">${clones}</span> ${clones === 1 ? "clone" : "clones"}${bounds}</div>
 <div>${pill(standing.mood, standing.words)}<p class="small">${why}</p></div>
 </li>
@@ -234,15 +243,23 @@ export function percent(value: number | null): string {
   return value === null ? "–" : `${value.toFixed(value < 10 ? 1 : 0)} %`;
 }
 
-/** What a group's average is of. */
-export function measure(policy: GroupPolicy | null): string {
-  return policy?.load ? "of capacity" : "CPU";
+/** How much a group has to do: its average CPU usage or, in its query's unit, its load and what its members can carry. */
+export function figure({ observation, averages, policy }: Evaluation): Html {
+  if (!policy?.load)
+    return html`<span class="figure">${percent(averages.fresh)}</span> <span class="soft small">CPU</span>`;
+  const load = knownLoad(observation);
+  const capacity = amount(policy.load.capacityPerMember * averages.members);
+  return html`<span class="figure">${load === null ? "–" : amount(load)}</span> <span class="soft small">of ${capacity} that its members can take</span>`;
 }
 
-export interface Limits {
-  readonly scaleUpThresholdPercent: number;
-  readonly scaleDownThresholdPercent: number;
+/** With four digits at most. */
+export function amount(value: number): string {
+  return String(Number(value.toPrecision(4)));
 }
+
+/** What a line is drawn with, in percent: of CPU, or of what the members can take. */
+export type Limits = Pick<GroupPolicy, "scaleUpThresholdPercent" | "scaleDownThresholdPercent"> &
+  Partial<Pick<GroupPolicy, "load">>;
 
 /** What a line shows, in words for who does not see it. */
 export function lineWords(points: readonly HistoryPoint[], limits: Limits): string {
@@ -253,7 +270,8 @@ export function lineWords(points: readonly HistoryPoint[], limits: Limits): stri
   const range = `${percent(Math.min(...measured))} to ${percent(Math.max(...measured))}`;
   const { scaleDownThresholdPercent: down, scaleUpThresholdPercent: up } = limits;
   const thresholds = `thresholds ${down} % and ${up} %`;
-  return `Average of the last ${span}: now ${percent(last)}, before ${range}; ${thresholds}`;
+  const what = limits.load ? "Load in percent of what the members can take, of" : "Average of";
+  return `${what} the last ${span}: now ${percent(last)}, before ${range}; ${thresholds}`;
 }
 
 const SMALL = { width: 120, height: 40 };

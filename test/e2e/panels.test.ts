@@ -13,6 +13,7 @@ import {
   type PanelJson,
   readDashboard,
 } from "../support/dashboards.ts";
+import { answering } from "../support/prometheusStub.ts";
 import { requireProgram } from "../support/requireProgram.ts";
 import { until } from "../support/serving.ts";
 import { EMPTY_WHILE_CALM, ZERO_WHILE_CALM } from "./support/calmPanels.ts";
@@ -117,6 +118,7 @@ describe.skipIf(both.includes(false))("every panel", () => {
         troubled: scenario(TROUBLED),
       },
       targets: { bsd: { os: "freebsd" } },
+      isAsking: true,
     });
     beforeAll(async () => {
       const stack = played.stack();
@@ -213,20 +215,36 @@ interface Played {
   asked(): Asked;
 }
 
-function play(options: Pick<StackOptions, "hosts" | "targets">): Played {
+/** `isAsking`: there is a group with a load from PromQL, of which every other query is answered. */
+function play({
+  isAsking = false,
+  ...options
+}: Pick<StackOptions, "hosts" | "targets"> & { isAsking?: boolean }): Played {
   let running: Stack | undefined;
+  let endStub = () => {};
   let fromMs = 0;
   beforeAll(async () => {
     fromMs = Date.now();
-    running = await startStack({ ...options, speed: SPEED, scaler: SCALER, program: "built" });
+    const scaler = isAsking ? await scalerThatAsks((end) => (endStub = end)) : SCALER;
+    running = await startStack({ ...options, speed: SPEED, scaler, program: "built" });
   });
-  afterAll(() => running?.stop());
+  afterAll(async () => {
+    await running?.stop();
+    endStub();
+  });
   const stack = () => {
     if (running === undefined) throw new Error("asked before it was started");
     return running;
   };
   const asked = () => ({ prometheusUrl: stack().prometheus.url, speed: SPEED, fromMs, toMs: Date.now() });
   return { stack, asked };
+}
+
+async function scalerThatAsks(atEnd: (end: () => void) => void) {
+  let asked = 0;
+  const url = await answering(() => (asked++ % 2 === 0 ? ["50"] : []), atEnd);
+  const asking = { match: "user:idle", load: { query: "load", capacity_per_member: 100 } };
+  return { ...SCALER, prometheus: { url }, policies: [asking, ...SCALER.policies] };
 }
 
 function scenario(text: string): Scenario {

@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { filesFrom, prometheusSection } from "../../src/config/promql.ts";
 import { connectPrometheus } from "../../src/scaler/sources/prometheus.ts";
+import { issue } from "../support/certificates.ts";
 import { serve, success, vector } from "../support/prometheusStub.ts";
 
 let folder = "";
@@ -169,6 +171,38 @@ describe("a server", () => {
     });
     await ask({ url, ...settings });
     expect(seen).toBe(expected);
+  });
+
+  test("is trusted over TLS by tls_config alone, and shown a certificate where there is one", async () => {
+    const ca = await issue("ca", { isCa: true });
+    const server = await issue(
+      "prometheus.example",
+      { sans: [{ type: "dns", value: "prometheus.example" }] },
+      ca,
+    );
+    const client = await issue("scaler", {}, ca);
+    const write = (name: string, text: string) => writeFileSync(join(folder, name), text);
+    write("ca.pem", ca.cert);
+    write("client.pem", client.cert);
+    write("client.key", client.key);
+    const { cert, key } = server;
+    const shown: unknown[] = [];
+    const url = await serve(
+      (request, response) => {
+        shown.push((request.socket as TLSSocket).getPeerCertificate().subject?.CN);
+        response.end(JSON.stringify(success(vector("1"))));
+      },
+      { cert, key, ca: ca.cert, requestCert: true, rejectUnauthorized: false },
+    );
+    const outcome = async (tls_config: object) => (await ask({ url, tls_config })).outcome;
+    const trust = { ca_file: "ca.pem", server_name: "prometheus.example" };
+    expect(await outcome({})).toBe("unreachable");
+    expect(await outcome({ ca_file: "ca.pem" })).toBe("unreachable");
+    expect(await outcome(trust)).toBe("ok");
+    expect(await outcome({ ...trust, max_version: "TLS12", min_version: "TLS12" })).toBe("ok");
+    expect(await outcome({ insecure_skip_verify: true })).toBe("ok");
+    expect(await outcome({ ...trust, cert_file: "client.pem", key_file: "client.key" })).toBe("ok");
+    expect(shown).toEqual([undefined, undefined, undefined, "scaler"]);
   });
 
   test.each([

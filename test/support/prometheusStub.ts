@@ -1,18 +1,24 @@
 /** Says what a real Prometheus cannot be made to say. */
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
+import { createServer as createTlsServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
 import { onTestFinished } from "vitest";
 
-/** A server that answers every request so; its URL. */
-export async function serve(answer: RequestListener): Promise<string> {
-  const server = createServer(answer).listen(0, "127.0.0.1");
+/** A server that answers every request so; its URL. `atEnd` is given what ends it. */
+export async function serve(
+  answer: RequestListener,
+  tls: ServerOptions | null = null,
+  atEnd: (end: () => void) => void = onTestFinished,
+): Promise<string> {
+  const server = tls === null ? createServer(answer) : createTlsServer(tls, answer);
+  server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  onTestFinished(() => {
+  atEnd(() => {
     server.closeAllConnections();
     server.close();
   });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return `${tls === null ? "http" : "https"}://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 /** The body of an answer. */
@@ -28,11 +34,15 @@ export function vector(...values: readonly string[]): object {
 }
 
 /** A server that answers each query with these samples. */
-export function answering(samplesOf: (query: string) => readonly string[]): Promise<string> {
-  return serve(async (request, response) => {
+export function answering(
+  samplesOf: (query: string) => readonly string[],
+  atEnd?: (end: () => void) => void,
+): Promise<string> {
+  const answer: RequestListener = async (request, response) => {
     let body = "";
     for await (const text of request.setEncoding("utf8")) body += text;
     const samples = samplesOf(new URLSearchParams(body).get("query") ?? "");
     response.end(JSON.stringify(success(vector(...samples))));
-  });
+  };
+  return serve(answer, null, atEnd);
 }

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { loadSection } from "../../src/config/promql.ts";
 import type { ActionJson } from "../../src/scaler/actions/record.ts";
 import { History } from "../../src/scaler/report/history.ts";
 import { explain } from "../../src/scaler/report/json.ts";
 import type { RecentDecision, RecentQuery } from "../../src/scaler/report/log.ts";
-import { type Evaluation, groupKey } from "../../src/scaler/rules/types.ts";
+import { type Evaluation, groupKey, type LoadAnswer } from "../../src/scaler/rules/types.ts";
 import type { WebDeps } from "../../src/web/app.ts";
 import { record, SOLO5_INFO, snapshot } from "../exporter/records.ts";
 import { MINUTE, outstanding, run } from "../scaler/rules.ts";
@@ -85,6 +86,29 @@ describe("groups on the front page", () => {
     expect(text).toContain(
       "One thing needs somebody user:web on h: busy at max_clones Too busy (an average of 96 %, above 90 %), but it has 1 clone and max_clones is 1. What to do: Raise max_clones",
     );
+  });
+
+  test("tell a load from PromQL in its own unit, and what to do where it is not known", async () => {
+    const load = loadSection.schema.parse({ query: "q", capacity_per_member: 200 });
+    const answered = (answer: LoadAnswer, name: string) =>
+      group(name, { members: { 0: 5, 1: 5 }, policy: { load }, facts: { load: answer } });
+    const page = await frontPage(
+      scalerOf([
+        answered({ outcome: "ok", value: 372.123_45 }, "web"),
+        answered({ outcome: "timeout", text: "no answer within 10s" }, "db"),
+      ]),
+    );
+    const text = readable(page);
+    expect(text).toContain("user:web on h 372.1 of 400 that its members can take 1 clone");
+    expect(page).toContain("Load in percent of what the members can take, of the last");
+    expect(text).toContain(
+      "user:db on h – of 400 that its members can take 1 clone 0 to 3 allowed load not known",
+    );
+    expect(text).toContain("What to do: Put right why");
+    const own = (await ask(`${web.url}/groups/h/user:web`)).body.toString();
+    expect(readable(own)).toContain("372.1 of 400 that its members can take");
+    expect(own).toContain("above 360: scale up");
+    expect(own).toContain("below 160: scale down");
   });
 
   test("say what is to be created in dry run, as long as nobody has", async () => {
