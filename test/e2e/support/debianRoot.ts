@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, renameSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,6 +32,8 @@ export class DebianRoot {
   /** From the cache if it is there, which took half a minute to make. */
   static async make(): Promise<DebianRoot> {
     const root = new DebianRoot();
+    // users inside look into it
+    chmodSync(root.folder, 0o755);
     if (existsSync(CACHED)) {
       await run("tar", ["-xpf", CACHED, "-C", root.folder, "--numeric-owner"]);
       return root;
