@@ -1,6 +1,15 @@
 import { execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, chownSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { userInfo } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -26,6 +35,28 @@ test("the npm package holds what runs and nothing else", () => {
   expect(packed).toEqual(expect.arrayContaining([...told, "dist/main.js"]));
   expect(packed.filter((path) => !told.includes(path) && !/^dist\/(.*\.js|REVISION)$/.test(path))).toEqual(
     [],
+  );
+});
+
+test("the npm package is installed elsewhere, copied, and runs there", { timeout: LIMIT_MS }, async () => {
+  const folder = await temporaryFolder();
+  const npm = (...args: string[]) =>
+    promisify(execFile)("npm", [...args, "--no-audit", "--no-fund"], { cwd: folder });
+  await npm("pack", "--ignore-scripts", ROOT);
+  const [shown = ""] =
+    /^npm install --global --prefix \.\/albatross .*\ntar .*\ntar .*$/m.exec(documented) ?? [];
+  const [install = "", ...copy] = shown.split("\n");
+  await npm(...install.split(" ").slice(1));
+  // no module of another processor
+  expect(readdirSync(folder, { recursive: true }).filter((name) => String(name).endsWith(".node"))).toEqual(
+    [],
+  );
+  mkdirSync(join(folder, "there"));
+  await promisify(execFile)("sh", ["-euc", copy.join("\n").replace("/usr/local", "there")], { cwd: folder });
+  rmSync(join(folder, "albatross"), { recursive: true });
+  const program = join(folder, "there/bin/albatross-exporter");
+  expect((await promisify(execFile)(program, ["--version"])).stdout).toContain(
+    "albatross-exporter, version ",
   );
 });
 
