@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { hash } from "bcryptjs";
 import type { Page } from "playwright-core";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
@@ -55,9 +56,9 @@ web: { listen_addresses: ["127.0.0.1:0"]${web} }
 `;
   const serving = await Serving.start(folder, targets + SCALER, args);
   await until(
-    "decisions about the busy groups",
-    () => serving.get(`${serving.prefix}/api/v1/decisions?decision=scale_up`),
-    (text) => text.includes('"group":"web"') && text.includes('"group":"api"'),
+    "every group in its state",
+    () => serving.get(`${serving.prefix}/`),
+    (text) => text.includes("4 things need somebody") && text.includes("create api-clone-1"),
   );
   return serving;
 }
@@ -213,6 +214,23 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
     await page.unroute("**/*");
     await page.clock.runFor(5_000);
     await expect.poll(() => lost.isVisible()).toBe(false);
+  });
+
+  test("behind a password it renews itself, also where the password came in the address", async () => {
+    const folder = await temporaryFolder();
+    const file = join(folder, "web.yaml");
+    await writeFile(file, `basic_auth_users: { anna: ${await hash("secret", 4)} }\n`);
+    const config = `targets: [{ name: rack1, socket_dir: ${folder} }]
+web: { listen_addresses: ["127.0.0.1:0"] }
+`;
+    const { url } = await Serving.start(folder, config, ["--web.config.file", file]);
+    expect((await fetch(url)).status).toBe(401);
+    const { page, complaints } = await openPage(url.replace("//", "//anna:secret@"), { fakeTime: true });
+    const answered = page.waitForResponse((response) => response.status() === 200);
+    await page.clock.runFor(5_000);
+    expect((await answered).url()).toBe(`${url}/`);
+    expect(await page.getByRole("alert").isVisible()).toBe(false);
+    expect(complaints).toEqual([]);
   });
 
   test("without JavaScript it says the same, and a group is found", async () => {
