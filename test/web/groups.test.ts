@@ -43,7 +43,8 @@ type Given = Parameters<typeof run>[0];
 
 /** `web` in a state that the case says, under another name. */
 function group(name: string, given: Given): Evaluation {
-  const names = { group: name, key: groupKey({ host: "h", path: "user", group: name }) };
+  const path = given.facts?.path ?? "user";
+  const names = { group: name, key: groupKey({ host: "h", path, group: name }) };
   return run({ ...given, facts: { ...names, ...given.facts } }).evaluation;
 }
 
@@ -194,6 +195,22 @@ describe("of many groups", () => {
     const names = listed(page);
     expect([names.length, names[0]]).toEqual([count, first]);
     expect(readable(page)).toContain(words);
+  });
+
+  test("with long names and an hour of points each, a page is under 300 KB", async () => {
+    const members = (minute: number) => ({ 0: minute % 4 < 2 ? 91.234 : 12.345 });
+    const long = (minute: number) =>
+      Array.from({ length: 100 }, (_, i) =>
+        group(`${"long-name-".repeat(6)}${i}`, {
+          members: members(minute),
+          facts: { path: "user:some:where" },
+        }),
+      );
+    const history = new History();
+    for (let point = 0; point < 240; point++) history.add(long(point), point * 15_000);
+    const page = await frontPage(scalerOf(long(0), history));
+    expect(page.match(/class="measured" d="[^"]{500}/g)).toHaveLength(100);
+    expect(Buffer.byteLength(page)).toBeLessThan(300_000);
   });
 
   test("beyond 1,000 it says how many have no line", async () => {
