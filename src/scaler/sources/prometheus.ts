@@ -1,4 +1,7 @@
-/** Prometheus' HTTP API, and that of whoever speaks it: one query in, one number out, or why there is none. */
+/**
+ * Prometheus' HTTP API, and that of whoever speaks it:
+ * one query in, one number out, or why there is none.
+ */
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { z } from "zod";
@@ -8,7 +11,7 @@ import { formatDuration } from "../../config/units.ts";
 import { parseJson } from "../../files.ts";
 import { plainMessage } from "../../systemError.ts";
 import type { LoadAnswer, LoadOutcome } from "../rules/types.ts";
-import { type Ask, MAX_QUERIES } from "./promql.ts";
+import { type Connection, MAX_QUERIES } from "./promql.ts";
 
 /** A longer answer has thousands of samples, of which one was asked for. */
 const MAX_ANSWER_BYTES = 2 ** 20;
@@ -18,10 +21,10 @@ const STALE_MS = 5 * 60_000;
 const TLS_VERSIONS = { TLS10: "TLSv1", TLS11: "TLSv1.1", TLS12: "TLSv1.2", TLS13: "TLSv1.3" } as const;
 
 /**
- * Connections for some queries, at most MAX_QUERIES, until `close`. Secrets and certificates are read from their files now: they
- * may have changed.
+ * At most MAX_QUERIES connections, until `close`. Secrets and certificates
+ * are read from their files now: they may have changed.
  */
-export function connectPrometheus(prometheus: PrometheusConfig): { readonly ask: Ask; close(): void } {
+export function connectPrometheus(prometheus: PrometheusConfig): Connection {
   const { url, timeoutMs } = prometheus;
   const isHttps = url.startsWith("https:");
   const options = { keepAlive: true, maxSockets: MAX_QUERIES };
@@ -123,11 +126,10 @@ const FAILURE = z.object({ status: z.literal("error"), errorType: z.string(), er
 
 /** What an HTTP response says of a load. */
 function answerOf({ statusCode = 0, headers }: IncomingMessage, text: string | null): LoadAnswer {
-  if (statusCode === 401 || statusCode === 403)
-    return no(
-      "refused",
-      `Prometheus refuses the query (${statusCode}): basic_auth or authorization is wrong`,
-    );
+  if (statusCode === 401 || statusCode === 403) {
+    const wrong = "basic_auth or authorization is wrong";
+    return no("refused", `Prometheus refuses the query (${statusCode}): ${wrong}`);
+  }
   if (text === null) return no("error", `the answer is longer than ${MAX_ANSWER_BYTES} bytes`);
   const json = parseJson(text);
   const failure = FAILURE.safeParse(json).data;
@@ -148,16 +150,15 @@ function answerOf({ statusCode = 0, headers }: IncomingMessage, text: string | n
 
 /** The one number of an answer, given at this wall time of the server. */
 function loadOf(data: z.output<typeof ANSWER>["data"], answeredMs: number): LoadAnswer {
-  if (!("result" in data)) return no("not_a_number", `the answer is a ${data.resultType}, not one number`);
+  const { resultType } = data;
+  if (!("result" in data)) return no("not_a_number", `the answer is a ${resultType}, not one number`);
   const samples = data.resultType === "vector" ? data.result : [{ metric: {}, value: data.result }];
   const [first, second] = samples;
   if (first === undefined) return no("no_sample", "the answer has no sample");
   if (second !== undefined) {
-    const names = [first, second].map(({ metric }) => shown(JSON.stringify(metric))).join(" and ");
-    return no(
-      "several",
-      `the answer has ${samples.length} samples, such as ${names}: sum() makes one of them`,
-    );
+    const [one, other] = [first, second].map(({ metric }) => shown(JSON.stringify(metric)));
+    const such = `${samples.length} samples, such as ${one} and ${other}`;
+    return no("several", `the answer has ${such}: sum() makes one of them`);
   }
   if (first.value === undefined) return no("not_a_number", "the answer is a histogram");
   const [seconds, written] = first.value;

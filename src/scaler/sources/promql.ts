@@ -1,6 +1,7 @@
 /**
- * The fleet's observations with the loads of the groups whose policies have a query. Prometheus is asked ahead of a tick, so
- * that the tick waits for nobody: what is not there by then is not known.
+ * The fleet's observations with the loads of the groups whose policies have a query.
+ * Prometheus is asked ahead of a tick, so that the tick waits for nobody: what is not
+ * there by then is not known.
  */
 import type { Clock } from "../../clock.ts";
 import { fillIn, type Load, type PrometheusConfig } from "../../config/promql.ts";
@@ -22,15 +23,19 @@ import type { FleetSource } from "./fleet.ts";
 /** So many queries are open at a time. */
 export const MAX_QUERIES = 20;
 
-/** Asks one query. Never rejects; a query that `signal` gives up has the outcome timeout. */
-export type Ask = (query: string, signal: AbortSignal) => Promise<LoadAnswer>;
+/** Where queries are put. */
+export interface Connection {
+  /** Never rejects; a query that `signal` gives up has the outcome timeout. */
+  ask(query: string, signal: AbortSignal): Promise<LoadAnswer>;
+  close(): void;
+}
 
 export interface PromqlOptions {
   readonly clock: Clock;
   readonly fleet: FleetSource;
   readonly config: () => ScalerConfig;
   /** Opens what queries of one round go over. */
-  readonly connect: (prometheus: PrometheusConfig) => { readonly ask: Ask; close(): void };
+  readonly connect: (prometheus: PrometheusConfig) => Connection;
   /** Told at each tick of the load of each group whose policy asks for it; null where it is not known. */
   readonly onLoad?: (group: GroupName, load: number | null, tick: Tick) => void;
 }
@@ -98,11 +103,9 @@ export function asksForLoad(policy: GroupPolicy | null): policy is GroupPolicy &
   return policy !== null && policy.load !== null && policy.enabled;
 }
 
-interface RoundOptions {
+interface RoundOptions extends Connection {
   readonly clock: Clock;
   readonly timeoutMs: number;
-  readonly ask: Ask;
-  close(): void;
 }
 
 /** The queries of one tick. */
