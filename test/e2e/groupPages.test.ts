@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { hash } from "bcryptjs";
@@ -290,8 +291,8 @@ scaler:
   });
 
   describe.skipIf(!requireProgram("nginx"))("behind nginx", () => {
-    /** Serves `location` of nginx from the exporter at `target`. */
-    async function proxy(location: string, target: string): Promise<string> {
+    /** Has nginx serve a location as a block of its configuration says; where that is. */
+    async function proxy(block: string): Promise<string> {
       const folder = await temporaryFolder();
       const port = await freePort(0);
       await mkdir(join(folder, "temp"));
@@ -302,7 +303,7 @@ scaler:
         join(folder, "nginx.conf"),
         `daemon off; pid ${folder}/pid; error_log stderr; events {}
 http { access_log off; ${temp.join(" ")}
-  server { listen 127.0.0.1:${port}; location ${location} { proxy_pass ${target}; } } }
+  server { listen 127.0.0.1:${port}; ${block} } }
 `,
       );
       const nginx = spawn("nginx", ["-p", folder, "-c", join(folder, "nginx.conf"), "-e", "stderr"], {
@@ -312,7 +313,7 @@ http { access_log off; ${temp.join(" ")}
         nginx.kill("SIGTERM");
         await once(nginx, "exit");
       });
-      const url = `http://127.0.0.1:${port}${location}`;
+      const url = `http://127.0.0.1:${port}${/location (\S+)/.exec(block)?.[1]}`;
       await until(
         "nginx",
         () =>
@@ -325,16 +326,24 @@ http { access_log off; ${temp.join(" ")}
       return url;
     }
 
+    const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+    const EXTERNAL = "external_url: https://example.org/albatross/";
+
     test.each([
-      { way: "keeps the prefix", web: ", route_prefix: /mon/albatross", below: "/mon/albatross/" },
-      {
-        way: "takes the prefix away",
-        web: ", external_url: https://example.org/mon/albatross, route_prefix: /",
-        below: "/",
-      },
-    ])("that $way, every link leads to its page, and it renews itself", async ({ web, below }) => {
-      const serving = await serveGroups(web);
-      const url = await proxy("/mon/albatross/", serving.url + below);
+      ["as README has it", EXTERNAL, /```nginx\n(.*?)```/s.exec(readme)?.[1] ?? ""],
+      [
+        "that decodes paths",
+        EXTERNAL,
+        "location /albatross/ { proxy_pass http://127.0.0.1:10042/albatross/; }",
+      ],
+      [
+        "that takes the prefix away",
+        `${EXTERNAL}, route_prefix: /`,
+        "location /albatross/ { proxy_pass http://127.0.0.1:10042/; }",
+      ],
+    ])("%s, every link leads to its page, and it renews itself", async (_, web, block) => {
+      const serving = await serveGroups(`, ${web}`);
+      const url = await proxy(block.replace("http://127.0.0.1:10042", serving.url));
       const { page, complaints } = await openPage(url, { fakeTime: true });
       const hrefs = (): Promise<string[]> =>
         page.evaluate(`[...document.querySelectorAll("a")].map(({ href }) => href)`);
