@@ -1,12 +1,14 @@
 #!/bin/sh
 # npm run deb [-- FOLDER]: a Debian package of the program as `npm run build` left it, with the Node that runs here and the
-# modules of this checkout, which are what the tests ran on. Prints the package's name; it lies in FOLDER, else here.
+# modules of this checkout, which are what the tests ran on. Prints the package's name; it lies in FOLDER, else here. Its
+# maintainer is whoever builds it: DEBFULLNAME and DEBEMAIL, as with Debian's own tools.
 set -eu
 umask 022
 cd "$(dirname "$0")/.."
 
 name=albatross-exporter
 version=$(node -p 'require("./package.json").version')
+about=$(node -p 'require("./package.json").description')
 node=$(node -p process.execPath)
 to=$(realpath "${1:-.}")
 work=$(mktemp -d)
@@ -42,7 +44,14 @@ cp -R grafana/dashboards grafana/provisioning "$share"
 install -D -m 644 -t "$share/alerts" alerts/*.yml
 install -m 644 deploy/prometheus.yml "$share"
 cp -R docs README.md "$doc"
-gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
+gzip -9n <CHANGELOG.md >"$doc/CHANGELOG.md.gz"
+# --help, for man(1)
+mkdir -p "$root/usr/share/man/man1"
+{
+  printf '.TH ALBATROSS-EXPORTER 1 "" "%s"\n.SH NAME\n%s \\- %s\n.SH SYNOPSIS\n.nf\n' "$version" "$name" "$about"
+  "$node" dist/main.js --help | sed 's/\\/\\e/g; s/-/\\-/g; s/^\([.'"'"']\)/\\\&\1/'
+  printf '.fi\n.SH SEE ALSO\nalbatross\\-exporter help COMMAND, /usr/share/doc/%s\n' "$name"
+} | gzip -9n >"$root/usr/share/man/man1/$name.1.gz"
 {
   printf 'Files: *\nLicense: MIT\n\n' && cat LICENSE
   printf '\nFiles: /usr/lib/%s/node_modules/*\nLicense: of each in its folder\n' "$name"
@@ -59,15 +68,16 @@ cat >"$root/DEBIAN/control" <<END
 Package: $name
 Version: $version
 Architecture: $(dpkg --print-architecture)
-Maintainer: the $name authors <$name@localhost>
+Maintainer: ${DEBFULLNAME:-$(id -un)} <${DEBEMAIL:-$(id -un)@$(uname -n)}>
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f 1)
-Depends: init-system-helpers, libc6 (>= ${glibc#GLIBC_}), libgcc-s1, libstdc++6, passwd
+Depends: libc6 (>= ${glibc#GLIBC_}), libgcc-s1, libstdc++6, passwd
 Suggests: albatross, prometheus
 Section: net
 Priority: optional
-Description: $(node -p 'require("./package.json").description')
- It reads what albatross-stats and albatrossd tell about unikernels and VMs, serves
- it to Prometheus, and decides which groups of clones should grow or shrink.
+Description: $about
+ It reads what albatross-stats and albatrossd tell about unikernels and VMs,
+ serves it to Prometheus, and decides which groups of clones should grow or
+ shrink.
  .
  The package brings a Node of its own: $(node --version), which it was tested on.
 END

@@ -38,7 +38,7 @@ case "$DPKG_MAINTSCRIPT_NAME $1" in
   "postrm purge")
     # The user stays: its number must not become somebody else's.
     rm -rf "/var/lib/$name"
-    if [ -x /usr/bin/deb-systemd-helper ]; then
+    if command -v deb-systemd-helper >/dev/null; then
       deb-systemd-helper purge "$unit" >/dev/null
       deb-systemd-helper unmask "$unit" >/dev/null
     fi

@@ -187,6 +187,7 @@ describe.skipIf(!canHaveRoot())("the Debian package, on Debian 12 without Node,"
     expect(entries.length).toBeGreaterThan(500);
     expect(entries.filter((line) => !/^(d|-)rw(x|-)r-(x|-)r-(x|-) root\/root /.test(line))).toEqual([]);
     expect(entries.filter((line) => /\.(ts|map)$|\/tests?\//.test(line))).toEqual([]);
+    expect(listed).toContain(" ./usr/share/man/man1/albatross-exporter.1.gz\n");
     for (const path of ["usr/bin/albatross-exporter", "usr/lib/albatross-exporter/node"])
       expect(entries.filter((line) => /^-rwx/.test(line) && line.endsWith(` ./${path}`))).toHaveLength(1);
     expect(fields).toContain(`its own: ${process.version}`);
