@@ -150,16 +150,19 @@ export async function destroy(carrying: CarryingOut): Promise<Carried> {
   note({ digest: plan.identity.digest, startedMs: plan.identity.startedMs });
   const refused = await tellBefore(carrying, plan.bridges);
   if (refused !== null) return refused;
-  const sent = await inTurn(async (): Promise<Sent> => {
+  const lookAgain = async (): Promise<Ending | null> => {
     const again = whyNot() ?? (await client.info(plan.name, signal));
     if ("outcome" in again) return again;
     if (again.type !== "success") return notAsked(again);
     const confirmed = planDestroy({ path, clone, victim: again.value, before: plan.identity });
     if (confirmed.type === "done") return ALREADY_GONE;
-    if (confirmed.type === "refused") {
-      return { outcome: "refused", reason: confirmed.reason, text: confirmed.text };
-    }
-    return send(carrying, REPLY_MS, (sending) => client.destroy(plan.name, sending));
+    return confirmed.type === "destroy"
+      ? null
+      : { outcome: "refused", reason: confirmed.reason, text: confirmed.text };
+  };
+  const sent = await inTurn(async () => {
+    const request = (sending: Sending) => client.destroy(plan.name, sending);
+    return (await lookAgain()) ?? send(carrying, REPLY_MS, request, lookAgain);
   });
   return settled(carrying, sent);
 }
@@ -190,17 +193,21 @@ async function tellBefore(carrying: CarryingOut, bridges: readonly CloneBridge[]
 /** The same, and where it is not known what came of the request. */
 type Sent = Ending | "done" | Extract<Outcome<never>, { type: "unknown" }>;
 
-/** Sends a request once. */
+/**
+ * Sends a request once. `lookAgain` looks a last time when all is written and the connection open: nothing but the request
+ * follows it.
+ */
 async function send(
   carrying: CarryingOut,
   replyMs: number,
   request: (sending: Sending) => Promise<Outcome<string>>,
+  lookAgain: () => Promise<Ending | null> = async () => null,
 ): Promise<Sent> {
   const { clock, signal } = carrying;
   let why: Ending | null = null;
   const outcome = await request({
     beforeFirstByte: async () => {
-      why = await carrying.sent(clock.wallMs() + replyMs);
+      why = (await carrying.sent(clock.wallMs() + replyMs)) ?? (await lookAgain());
       if (why !== null) throw new Error(why.text);
     },
     signal,
