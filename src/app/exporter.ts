@@ -102,7 +102,9 @@ export class Exporter {
         if (target === undefined) return null;
         const { config, endpoint } = target;
         const { socketDir, subscribe, maxFrameBytes } = config;
-        return { endpoint, address: resolve(socketDir), subscribe, maxFrameBytes: maxFrameBytes.vmmd };
+        const askInfoSoon = () => target.askInfoSoon();
+        const address = resolve(socketDir);
+        return { endpoint, address, subscribe, maxFrameBytes: maxFrameBytes.vmmd, askInfoSoon };
       },
       postHook: hookPoster(clock),
       files: filesOnDisk({ clock, log, resolvePath: statePath }),

@@ -184,6 +184,7 @@ export class Acting {
     const { decision, step } = action.decision;
     this.#metrics.ended(action);
     this.#looksAtImages = true;
+    this.#options.reach(action.host)?.askInfoSoon();
     const line = { ...actionJson(action), decision, step, mode: "execute", ...NOTHING_MEASURED };
     this.#options.onEnd(JSON.stringify(line));
   }

@@ -96,7 +96,10 @@ export interface ScalerOptions {
 }
 
 /** How actions reach a target. */
-export type Reach = Pick<ActingHost, "endpoint" | "address" | "subscribe" | "maxFrameBytes">;
+export interface Reach extends Pick<ActingHost, "endpoint" | "address" | "subscribe" | "maxFrameBytes"> {
+  /** has unikernel info asked for at once: an action has changed what is listed */
+  readonly askInfoSoon: () => void;
+}
 
 /** At the first tick every group has something to tell: so many are told of before others have their turn. */
 const LINES_AT_ONCE = 250;

@@ -189,7 +189,14 @@ export class Program implements ScalerFiles {
       );
       this.#targets.push(target);
       const endpoint = this.#gated(name, target.endpoint);
-      this.#reach.set(name, { endpoint, address: dir, subscribe: [":"], maxFrameBytes: 2 ** 20 });
+      const askInfoSoon = () => target.askInfoSoon();
+      this.#reach.set(name, {
+        endpoint,
+        address: dir,
+        subscribe: [":"],
+        maxFrameBytes: 2 ** 20,
+        askInfoSoon,
+      });
     }
     this.scaler = new Scaler({
       clock,
