@@ -3,12 +3,12 @@ import { systemClock } from "../clock.ts";
 import { formatDuration, parseDuration } from "../config/units.ts";
 import { createLogger } from "../log.ts";
 import { untilSignal } from "../signals.ts";
-import { flagValue, path } from "./shared.ts";
+import { type AccessFlags, accessOf, flagValue, path, withAccessFlags } from "./shared.ts";
 
 const DEFAULT_URL = "http://127.0.0.1:10042";
 const DEFAULT_DURATION_MS = 3_600_000;
 
-interface RecordFlags {
+interface RecordFlags extends AccessFlags {
   readonly url: string;
   readonly host?: string;
   readonly duration: number;
@@ -20,7 +20,7 @@ interface RecordFlags {
 
 /** `record`: write a trace, to try scaling policies on with `backtest`. */
 export function register(program: Command): void {
-  program
+  const command = program
     .command("record")
     .summary("write what a running exporter receives to a trace, for backtest")
     .description(
@@ -50,7 +50,8 @@ export function register(program: Command): void {
       "--config.file <file>",
       "configuration that has the target (default: config.yaml here, if there is one)",
       path,
-    )
+    );
+  withAccessFlags(command)
     .addHelpText(
       "after",
       `
@@ -60,8 +61,9 @@ beginning; {"time","host","event":"connection","up"} when a host's statistics no
 for each group whose policy asks for its load, null where that was not known. One recorder writes to a file; half a line at its end is cut back.
 The exit code is 1 when the exporter cannot be reached, the file cannot be written or the recording ends before its time.
 
-Example: an hour of one host
-  albatross-exporter record --host local --duration 1h -o local.ndjson.gz`,
+Examples: an hour of one host; of an exporter with a web configuration, the password asked of a manager of passwords
+  albatross-exporter record --host local --duration 1h -o local.ndjson.gz
+  ALBATROSS_EXPORTER_PASSWORD=$(pass exporter) albatross-exporter record --url https://alice@box1:10042 --tls.ca ca.pem`,
     )
     .action(record);
 }
@@ -88,7 +90,7 @@ async function record(flags: RecordFlags, command: Command): Promise<void> {
   try {
     const lines =
       flags.target === undefined
-        ? await trace.openStream({ url: flags.url, host: flags.host ?? null, signal })
+        ? await trace.openStream({ ...(await reached(flags)), host: flags.host ?? null, signal })
         : trace.subscribedLines({
             config: trace.findTarget(flags.target, flags["config.file"]),
             clock: systemClock(),
@@ -113,8 +115,18 @@ async function record(flags: RecordFlags, command: Command): Promise<void> {
   }
 }
 
-const exporterUrl = flagValue(`an http or https URL such as ${DEFAULT_URL}`, (text) =>
-  URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) ? text : null,
-);
+/** The URL without the user, who is asked as. */
+async function reached(flags: RecordFlags) {
+  const { username } = new URL(flags.url);
+  const user = username === "" ? null : decodeURIComponent(username);
+  return { url: flags.url.replace(/\/\/[^/@]*@/, "//"), access: await accessOf(flags, user) };
+}
+
+const URL_ALLOWED = `an http or https URL such as ${DEFAULT_URL} or https://alice@host:10042, the password not in it but in --password-file`;
+
+const exporterUrl = flagValue(URL_ALLOWED, (text) => {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  return url !== null && /^https?:$/.test(url.protocol) && url.password === "" ? text : null;
+});
 
 const durationMs = flagValue("a duration such as 10m or 1h30m", (text) => parseDuration(text) || null);

@@ -171,23 +171,10 @@ const goDuration: Reader<number> = (value) => {
   return Array.from(parts, ([, n, unit = ""]) => Number(n) * (MS_OF_UNIT[unit] ?? 0)).reduce((a, b) => a + b);
 };
 
-const rateLimit = sectionOf(
-  {
-    intervalMs: key("interval", goDuration, 0),
-    burst: key("burst", integer({ min: 0, max: 1_000_000 }), 0),
-  },
-  {
-    rules: [
-      {
-        of: ["intervalMs", "burst"],
-        check: ({ intervalMs, burst }, report) => {
-          if (intervalMs > 0 && burst === 0)
-            report(["burst"], "0 would refuse every request; allowed: 1 or more, or an interval of 0");
-        },
-      },
-    ],
-  },
-);
+const rateLimit = sectionOf({
+  intervalMs: key("interval", goDuration, 0),
+  burst: key("burst", integer({ min: 0, max: 1_000_000 }), 0),
+});
 
 const webConfigFile = sectionOf({
   tls: key("tls_server_config", sectionOf(tlsKeys)),
@@ -240,7 +227,11 @@ export function loadWebConfig(file: string, options: { isReload?: boolean } = {}
   const secured = context && { context, clientAuth: tls.clientAuthType, allowedSans: tls.clientAllowedSans };
   const headers = http.headers as Readonly<Record<string, string>>;
   const access = { tls: secured, headers, users, rateLimit, files: [file, ...section.files] };
-  return { ok: true, access, warnings };
+  if (rateLimit.intervalMs > 0 && rateLimit.burst === 0) {
+    const text = "0 refuses every request; 1 or more lets some through, an interval of 0 all";
+    warnings.push(checked.document.problem(["rate_limit", "burst"], text));
+  }
+  return { ok: true, access, warnings: inFileOrder(warnings) };
 }
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;

@@ -9,7 +9,7 @@ import type { Scenario } from "../simulator/model.ts";
 import { messageOf } from "../systemError.ts";
 import { demoConfig } from "./config.ts";
 import { type Action, actionLine, type Decision, decisionLine, decisionsAfter } from "./decisionLine.ts";
-import { ExporterProcess } from "./exporterProcess.ts";
+import { ask, type ExporterAt, ExporterProcess } from "./exporterProcess.ts";
 import { freePort } from "./freePort.ts";
 import { groupLine, groupsIn } from "./groupLine.ts";
 
@@ -23,13 +23,26 @@ export interface DemoOptions {
   readonly say: (line: string) => void;
   /** Resolves when the demo is to end. */
   readonly until: Promise<unknown>;
+  /** TLS and users of the exporter, and how it is asked then */
+  readonly web: {
+    readonly file: string | null;
+    readonly isTls: boolean;
+    readonly access: ExporterAt["access"];
+  };
 }
 
 /**
  * Runs a simulated host and an exporter that reads it, and tells what the exporter serves, until it is to end. Throws
  * when the exporter does not start or ends on its own.
  */
-export async function runDemo({ scenario, port: wanted, clock, say, until }: DemoOptions): Promise<void> {
+export async function runDemo({
+  scenario,
+  port: wanted,
+  clock,
+  say,
+  until,
+  web,
+}: DemoOptions): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), "albatross-demo-"));
   // When the process ends in a hurry, because nobody reads what it tells any more.
   const leaveNothing = () => rmSync(dir, { recursive: true, force: true });
@@ -51,21 +64,23 @@ export async function runDemo({ scenario, port: wanted, clock, say, until }: Dem
     await host.start();
     const port = await freePort(wanted);
     if (port !== wanted && wanted !== 0) say(`Port ${wanted} is taken: using ${port}.`);
-    const url = `http://127.0.0.1:${port}`;
+    // certificates are rather for a name
+    const url = web.isTls ? `https://localhost:${port}` : `http://127.0.0.1:${port}`;
+    const at = { url, access: web.access };
     const configFile = join(dir, "config.yaml");
     await writeFile(configFile, demoConfig(dir, port));
-    const exporter = new ExporterProcess(configFile);
+    const exporter = new ExporterProcess(configFile, web.file);
     let stopTelling: readonly Cancel[] = [];
     try {
-      const isReady = await Promise.race([until.then(() => false), exporter.ready(url).then(() => true)]);
+      const isReady = await Promise.race([until.then(() => false), exporter.ready(at).then(() => true)]);
       if (!isReady) return;
       say(welcome(url, dir));
       for (const line of early) say(line);
       early = null;
       stopTelling = [
-        sayEvery(GROUPS_EVERY_MS, clock, sayWhen, () => readGroups(url)),
-        sayEvery(DECISIONS_EVERY_MS, clock, sayWhen, decisionReader(url)),
-        sayEvery(DECISIONS_EVERY_MS, clock, sayWhen, actionReader(url)),
+        sayEvery(GROUPS_EVERY_MS, clock, sayWhen, () => readGroups(at)),
+        sayEvery(DECISIONS_EVERY_MS, clock, sayWhen, decisionReader(at)),
+        sayEvery(DECISIONS_EVERY_MS, clock, sayWhen, actionReader(at)),
       ];
       const why = await Promise.race([until.then(() => null), exporter.ended]);
       if (why !== null) throw new Error(`the exporter has ended: ${why}`);
@@ -102,18 +117,17 @@ function sayEvery(
   };
 }
 
-async function readGroups(url: string): Promise<readonly string[]> {
-  const response = await fetch(`${url}/metrics`, { headers: { accept: "text/plain" } });
-  const line = groupLine(groupsIn(await response.text()));
+async function readGroups(at: ExporterAt): Promise<readonly string[]> {
+  const line = groupLine(groupsIn((await ask(at, "/metrics")).text));
   return line === "" ? [] : [line];
 }
 
 /** Comes back with a line for each decision since it was last called. */
-function decisionReader(url: string): () => Promise<readonly string[]> {
+function decisionReader(at: ExporterAt): () => Promise<readonly string[]> {
   let toldUntil = "";
   return async () => {
-    const response = await fetch(`${url}/api/v1/decisions`);
-    const { data } = (await response.json()) as { readonly data: readonly Decision[] };
+    const { text } = await ask(at, "/api/v1/decisions");
+    const { data } = JSON.parse(text) as { readonly data: readonly Decision[] };
     const decisions = decisionsAfter(toldUntil, data);
     toldUntil = decisions.at(-1)?.time ?? toldUntil;
     return decisions.map((decision) => `> ${decisionLine(decision)}`);
@@ -121,11 +135,11 @@ function decisionReader(url: string): () => Promise<readonly string[]> {
 }
 
 /** Comes back with a line for each phase that an action has come to since it was last called. */
-function actionReader(url: string): () => Promise<readonly string[]> {
+function actionReader(at: ExporterAt): () => Promise<readonly string[]> {
   const told = new Set<string>();
   return async () => {
-    const response = await fetch(`${url}/api/v1/actions`);
-    const { data } = (await response.json()) as { readonly data: readonly Action[] };
+    const { text } = await ask(at, "/api/v1/actions");
+    const { data } = JSON.parse(text) as { readonly data: readonly Action[] };
     return data.toReversed().flatMap((action) => {
       const key = `${action.id} ${action.phase}`;
       if (told.has(key)) return [];

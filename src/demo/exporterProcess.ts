@@ -1,9 +1,33 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { get as httpGet, type IncomingMessage } from "node:http";
+import { get as httpsGet, type RequestOptions } from "node:https";
+import { isErrno } from "../systemError.ts";
 
 /** serve answers SIGTERM within 5 s. */
 const PATIENCE_MS = 6_000;
 const READY_WITHIN_MS = 10_000;
 const READY_POLL_MS = 100;
+
+/** Where it serves, and what it wants of whoever asks. */
+export interface ExporterAt {
+  readonly url: string;
+  readonly access: Pick<RequestOptions, "auth" | "ca" | "cert" | "key">;
+}
+
+/** Asks it for a path as text. Rejects when it cannot be reached. */
+export async function ask(
+  { url, access }: ExporterAt,
+  path: string,
+): Promise<{ status: number; text: string }> {
+  const get = url.startsWith("https:") ? httpsGet : httpGet;
+  const options = { ...access, agent: false, headers: { accept: "text/plain" } };
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    get(url + path, options, resolve).on("error", reject);
+  });
+  let text = "";
+  for await (const piece of response.setEncoding("utf8")) text += piece;
+  return { status: response.statusCode ?? 0, text };
+}
 
 /** This program once more, as `serve`, in a process of its own. What it logs goes to this process' stderr. */
 export class ExporterProcess {
@@ -12,11 +36,12 @@ export class ExporterProcess {
   readonly ended: Promise<string>;
   #running = true;
 
-  constructor(configFile: string) {
+  constructor(configFile: string, webConfigFile: string | null) {
+    const web = webConfigFile === null ? [] : ["--web.config.file", webConfigFile];
     const [, program = ""] = process.argv;
     this.#child = spawn(
       process.execPath,
-      [...process.execArgv, program, "serve", "--config.file", configFile],
+      [...process.execArgv, program, "serve", "--config.file", configFile, ...web],
       { stdio: ["ignore", "inherit", "inherit"] },
     );
     this.ended = new Promise((resolve) => {
@@ -32,10 +57,10 @@ export class ExporterProcess {
     });
   }
 
-  /** Resolves when it serves at `url`; throws when it ends before that, or takes too long. */
-  async ready(url: string): Promise<void> {
+  /** Resolves when it serves; throws when it ends before that, or takes too long. */
+  async ready(at: ExporterAt): Promise<void> {
     const deadline = Date.now() + READY_WITHIN_MS;
-    while (!(await isReady(url))) {
+    while (!(await isReady(at))) {
       if (!this.#running) throw new Error(`the exporter has ended: ${await this.ended}`);
       if (Date.now() > deadline) throw new Error(`the exporter is not ready within ${READY_WITHIN_MS} ms`);
       await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
@@ -52,12 +77,14 @@ export class ExporterProcess {
   }
 }
 
-async function isReady(url: string): Promise<boolean> {
+/** False while nothing listens. Throws what will not get better: an answer to somebody else, a certificate in doubt. */
+async function isReady(at: ExporterAt): Promise<boolean> {
   try {
-    return (await fetch(`${url}/-/ready`)).ok;
+    const { status, text } = await ask(at, "/-/ready");
+    if (status === 200 || status === 503) return status === 200;
+    throw new Error(`the exporter answers ${status}: ${text.trim()}`);
   } catch (error) {
-    // fetch throws a TypeError while nothing listens.
-    if (error instanceof TypeError) return false;
+    if (isErrno(error, "ECONNREFUSED")) return false;
     throw error;
   }
 }

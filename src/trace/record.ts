@@ -1,6 +1,6 @@
 /** Writes a trace, from a running exporter's stream or a subscription of its own. */
 import { get as httpGet, type IncomingMessage } from "node:http";
-import { get as httpsGet } from "node:https";
+import { get as httpsGet, type RequestOptions } from "node:https";
 import { PassThrough, Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
@@ -145,8 +145,10 @@ const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const SHOWN_CHARACTERS = 200;
 
 export interface StreamSource {
-  /** Of the running exporter: `http://127.0.0.1:10042`. */
+  /** Of the running exporter, without a user: `http://127.0.0.1:10042`. */
   readonly url: string;
+  /** Where it has a web configuration: user and password, certificates. */
+  readonly access?: Pick<RequestOptions, "auth" | "ca" | "cert" | "key">;
   /** Only what concerns this target; null is all. */
   readonly host: string | null;
   readonly signal: AbortSignal;
@@ -157,12 +159,13 @@ export interface StreamSource {
  * Throws a RecordError when the exporter cannot be reached, is something else or does not have the host; the lines throw
  * one when the stream ends by itself or is no trace.
  */
-export async function openStream({ url, host, signal }: StreamSource): Promise<AsyncIterable<string>> {
-  if (host !== null) await checkHost(url, host, signal);
+export async function openStream(source: StreamSource): Promise<AsyncIterable<string>> {
+  const { url, host, signal } = source;
+  if (host !== null) await checkHost(source, host);
   const query = host === null ? "" : `?host=${encodeURIComponent(host)}`;
-  const response = await ask(url, `api/v1/stream${query}`, "application/x-ndjson", signal);
+  const response = await ask(source, `api/v1/stream${query}`, "application/x-ndjson");
   response.setTimeout(0);
-  return linesOf(arriving(response), withoutPassword(url), signal);
+  return linesOf(arriving(response), url, signal);
 }
 
 /** What arrives, from now on. A connection that breaks is told after all that came before. */
@@ -214,32 +217,31 @@ function broken(url: string, error: unknown): RecordError {
 }
 
 /** A host that is no target would be recorded as silence. */
-async function checkHost(url: string, host: string, signal: AbortSignal): Promise<void> {
-  const body = await bodyOf(url, await ask(url, "api/v1/targets", "application/json", signal));
+async function checkHost(source: StreamSource, host: string): Promise<void> {
+  const { url } = source;
+  const body = await bodyOf(url, await ask(source, "api/v1/targets", "application/json"));
   const answer = TARGETS.safeParse(parseJson(body));
-  const where = withoutPassword(url);
-  if (!answer.success) throw new RecordError(`${where} is no albatross-exporter: it lists no targets`);
+  if (!answer.success) throw new RecordError(`${url} is no albatross-exporter: it lists no targets`);
   const names = answer.data.data.map(({ name }) => name);
-  if (!names.includes(host)) throw noTarget(where, host, names);
+  if (!names.includes(host)) throw noTarget(url, host, names);
 }
 
 const TARGETS = z.object({ data: z.array(z.object({ name: z.string() })) });
 const REFUSAL = z.object({ error: z.string() });
 
 /** The response to a GET once its headers say 200 and this type. */
-function ask(url: string, path: string, type: string, signal: AbortSignal): Promise<IncomingMessage> {
+function ask({ url, access, signal }: StreamSource, path: string, type: string): Promise<IncomingMessage> {
   const get = url.startsWith("https:") ? httpsGet : httpGet;
   const target = new URL(path, url.endsWith("/") ? url : `${url}/`);
-  const where = withoutPassword(url);
   return new Promise((resolve, reject) => {
-    const request = get(target, { agent: false, signal, timeout: ANSWER_MS }, (response) => {
+    const request = get(target, { ...access, agent: false, signal, timeout: ANSWER_MS }, (response) => {
       const { statusCode, headers } = response;
       if (statusCode !== 200) {
         refused(url, path, response).then(reject, reject);
       } else if (headers["content-type"]?.startsWith(type) !== true) {
         response.destroy();
         const found = headers["content-type"] ?? "what it does not name";
-        reject(new RecordError(`${where} is no albatross-exporter: it answers /${path} with ${found}`));
+        reject(new RecordError(`${url} is no albatross-exporter: it answers /${path} with ${found}`));
       } else {
         resolve(response);
       }
@@ -247,22 +249,23 @@ function ask(url: string, path: string, type: string, signal: AbortSignal): Prom
     request.on("timeout", () => request.destroy(new Error(`no answer within ${ANSWER_MS / 1000} s`)));
     request.on("error", (error) => {
       if (signal.aborted) return reject(new RecordError("stopped before the recording began"));
-      const hint = isErrno(error, "ECONNREFUSED") ? " (is the exporter running there?)" : "";
-      reject(new RecordError(`cannot reach ${where}: ${plainMessage(error)}${hint}`));
+      const isUntrusted = /CERT|VERIFY/.test((error as NodeJS.ErrnoException).code ?? "");
+      const refusedHint = isErrno(error, "ECONNREFUSED") ? " (is the exporter running there?)" : "";
+      const hint = isUntrusted ? " (--tls.ca FILE says what to check its certificate by)" : refusedHint;
+      reject(new RecordError(`cannot reach ${url}: ${plainMessage(error)}${hint}`));
     });
   });
 }
 
 async function refused(url: string, path: string, response: IncomingMessage): Promise<RecordError> {
   const { statusCode, headers } = response;
-  const where = withoutPassword(url);
   if (headers.location !== undefined) {
     response.destroy();
-    return new RecordError(`${where} redirects /${path} to ${headers.location}: is that where it is?`);
+    return new RecordError(`${url} redirects /${path} to ${headers.location}: is that where it is?`);
   }
   const body = await bodyOf(url, response);
   const why = REFUSAL.safeParse(parseJson(body)).data?.error ?? body;
-  return new RecordError(`${where} answered ${statusCode} to /${path}: ${firstLine(why)}`);
+  return new RecordError(`${url} answered ${statusCode} to /${path}: ${firstLine(why)}`);
 }
 
 async function bodyOf(url: string, response: IncomingMessage): Promise<string> {
@@ -275,7 +278,7 @@ async function bodyOf(url: string, response: IncomingMessage): Promise<string> {
       if (bytes > MAX_ANSWER_BYTES) break;
     }
   } catch (error) {
-    throw broken(withoutPassword(url), error);
+    throw broken(url, error);
   }
   return Buffer.concat(pieces).toString("utf8");
 }
@@ -285,9 +288,6 @@ function firstLine(text: string): string {
   return line.slice(0, SHOWN_CHARACTERS).replace(/\p{Cc}/gu, "\ufffd");
 }
 
-function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, "//");
-}
 /** The target of that name in the configuration that `serve` would run with. Throws a RecordError if there is none. */
 export function findTarget(name: string, configFile: string | undefined): TargetConfig {
   const settings = loadSettings(configFile === undefined ? {} : { configFile });

@@ -38,11 +38,10 @@ export class Passwords {
   /** `users` holds the hashes, one or more. Null: too many wait already. */
   async check(user: string, password: string, users: ReadonlyMap<string, string>): Promise<boolean | null> {
     const own = users.get(user);
-    const [anyHash = ""] = users.values();
-    const hash = own ?? anyHash;
-    const digest = createHmac("sha256", this.#secret)
-      .update(JSON.stringify([user, hash, password]))
-      .digest("base64");
+    // another's, always the same one: costs may differ, and time is not to tell who is known
+    const others = [...users.values()];
+    const hash = own ?? others[this.#digest(user).readUInt32BE() % others.length] ?? "";
+    const digest = this.#digest(JSON.stringify([user, hash, password])).toString("base64");
     const known = this.#known.get(user);
     if (own !== undefined && known?.digest === digest && this.#clock.nowUs() < known.untilUs) {
       known.untilUs = this.#untilUs();
@@ -58,6 +57,10 @@ export class Passwords {
     } finally {
       this.#requests--;
     }
+  }
+
+  #digest(text: string): Buffer {
+    return createHmac("sha256", this.#secret).update(text).digest();
   }
 
   #untilUs(): number {

@@ -300,11 +300,12 @@ describe("a server that is no exporter, or fails", () => {
     expect([exitCode, readFileSync(file, "utf8")]).toEqual([1, ""]);
   });
 
-  it("is named without the password that it is asked with", async () => {
-    const url = await serve((_, response) => response.writeHead(401).end("who?"));
-    const known = url.replace("//", "//me:secret@");
-    await expect(stream(known)).rejects.toThrow(
-      new RecordError(`${url} answered 401 to /api/v1/stream: who?`),
+  it("is asked as the user that was given", async () => {
+    const url = await serve(({ headers }, response) => response.writeHead(401).end(headers.authorization));
+    const signal = new AbortController().signal;
+    const access = { auth: "me:s:ecret" };
+    await expect(openStream({ url, access, host: null, signal })).rejects.toThrow(
+      new RecordError(`${url} answered 401 to /api/v1/stream: Basic bWU6czplY3JldA==`),
     );
   });
 
