@@ -107,6 +107,26 @@ describe.skipIf(both.includes(false))("what really goes wrong", () => {
     expect(found?.annotations["summary"]).not.toMatch(/<no value>|error/i);
   });
 
+  test.each([
+    ["AlbatrossGroupOverloadedAtMax", "full"],
+    ["AlbatrossGroupOverloadHeld", "held"],
+  ])("%s of %s is silent beside the page on the same overload", async (alertname, group) => {
+    const hidden = await until(
+      alertname,
+      async () =>
+        (await stack.alerts()).find(
+          ({ labels }) => labels["alertname"] === alertname && labels["group"] === group,
+        ),
+      (alert) => alert?.status.state === "suppressed",
+    );
+    const causes = (await stack.alerts()).filter(({ fingerprint }) =>
+      hidden?.status.inhibitedBy.includes(fingerprint),
+    );
+    expect(causes.map(({ labels }) => [labels["alertname"], labels["group"]])).toEqual([
+      ["AlbatrossGroupOverloaded", group],
+    ]);
+  });
+
   test("AlbatrossExporterDown, and nothing else of its hosts", async () => {
     stack.exporter.signal("SIGKILL");
     const down = await until(

@@ -14,6 +14,8 @@ const STATS_INTERVAL_MS = 200;
 const POLICIES = [
   { match: "user:web", host: "east", scale_up_threshold_percent: 60 },
   { match: "user:mirror", enabled: false },
+  { match: ":hello" },
+  { match: "user:web", host: "west" },
 ];
 
 /** A host with these loads, by full name, in percent. */
@@ -70,7 +72,7 @@ describe.skipIf(both.includes(false))("an overload, in real Prometheus and Alert
       annotations: {
         summary: expect.stringMatching(/^user:web on east is overloaded: 7\d\.\d %$/),
         description: expect.stringMatching(
-          /use 7\d\.\d % of their CPUs on average, above 60 %\. Clones: 0\.$/,
+          /use 7\d\.\d % of their CPUs on average, above 60 %\. Clones: 0\. The scaler: \w+\. It called for web-clone-1\.$/,
         ),
         runbook_url: "docs/runbook.md#albatrossgroupoverloaded",
       },
@@ -81,8 +83,20 @@ describe.skipIf(both.includes(false))("an overload, in real Prometheus and Alert
     expect(told("pager", { group: "db" })).toBeNull();
   });
 
+  test("comes after its to-do, which names the clone", () => {
+    const web = stack.notifications.flatMap(({ alerts }) =>
+      alerts.filter(({ labels }) => labels["host"] === "east" && labels["group"] === "web"),
+    );
+    const names = web.map(({ labels }) => labels["alertname"]);
+    expect(names.indexOf("AlbatrossScaleUpOutstanding")).toBeGreaterThanOrEqual(0);
+    expect(names.indexOf("AlbatrossScaleUpOutstanding")).toBeLessThan(
+      names.indexOf("AlbatrossGroupOverloaded"),
+    );
+    expect(web[0]?.annotations["summary"]).toBe("To do on east: create web-clone-1 for user:web");
+  });
+
   test("is only noted for a group that is not scaled", async () => {
-    const mirror = { alertname: "AlbatrossDisabledGroupOverloaded", host: "east", group: "mirror" };
+    const mirror = { alertname: "AlbatrossUnscaledGroupOverloaded", host: "east", group: "mirror" };
     const noted = await toldOf("notes", "firing", mirror);
     expect(noted?.labels["severity"]).toBe("info");
     expect(told("pager", { group: "mirror" })).toBeNull();

@@ -188,11 +188,15 @@ describe("what is outstanding", () => {
 
   test("names the decision, why, the clone and how many", async () => {
     expect(await series(itemsAfter([cooling]), "outstanding_info")).toEqual([
-      'albatross_scaler_outstanding_info{host="h",path="user",group="web",decision="scale_up",reason="overloaded",clone="web-clone-2",step="2"} 1',
+      'albatross_scaler_outstanding_info{host="h",path="user",group="web",decision="scale_up",reason="overloaded",clone="web-clone-2",step="2",mode="dry_run"} 1',
     ]);
     const members = { 0: 50, 1: 50, 2: 50, 3: 50, 4: 50 };
     expect(await series(itemsAfter([{ members, state: { outstanding: down } }]), "outstanding_info")).toEqual(
-      [expect.stringContaining('decision="scale_down",reason="above_max",clone="web-clone-4",step="1"} 1')],
+      [
+        expect.stringContaining(
+          'decision="scale_down",reason="above_max",clone="web-clone-4",step="1",mode="dry_run"} 1',
+        ),
+      ],
     );
   });
 

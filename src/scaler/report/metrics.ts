@@ -160,11 +160,12 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
         holds: "the clone to create, the first of them where there are several, or to remove",
       },
       { name: "step", holds: "how many clones; those to create have the ids that follow" },
+      { name: "mode", holds: "dry_run: for somebody to carry out, execute: the scaler does" },
     ],
-    emit: ({ labels, evaluation: { state } }, out) => {
-      if (state.outstanding === null) return;
-      const { decision, reason, clone, step } = state.outstanding;
-      out.series(labels, 1, `,${labelPairs({ decision, reason, clone, step })}`);
+    emit: ({ labels, evaluation }, out) => {
+      if (evaluation.state.outstanding === null) return;
+      const { decision, reason, clone, step } = evaluation.state.outstanding;
+      out.series(labels, 1, `,${labelPairs({ decision, reason, clone, step, mode: modeOf(evaluation) })}`);
     },
   },
   {
