@@ -95,16 +95,14 @@ export class Exporter {
       sources: [promql],
       config: config.scaler,
       // while a reload stops one, what is remembered is still of where it was
-      targets: () =>
-        new Map(this.#running.map(({ config: { name, socketDir } }) => [name, resolve(socketDir)])),
+      targets: () => new Map(this.#running.map(({ config }) => [config.name, placeOf(config)])),
       reach: (host) => {
         const target = this.#running.find(({ config }) => config.name === host);
         if (target === undefined) return null;
-        const { config, endpoint } = target;
-        const { socketDir, subscribe, maxFrameBytes } = config;
+        const { config, endpoint, subscribed } = target;
+        const maxFrameBytes = config.maxFrameBytes.vmmd;
         const askInfoSoon = () => target.askInfoSoon();
-        const address = resolve(socketDir);
-        return { endpoint, address, subscribe, maxFrameBytes: maxFrameBytes.vmmd, askInfoSoon };
+        return { endpoint, address: placeOf(config), subscribe: subscribed, maxFrameBytes, askInfoSoon };
       },
       postHook: hookPoster(clock),
       files: filesOnDisk({ clock, log, resolvePath: statePath }),
@@ -234,7 +232,7 @@ export class Exporter {
     await Promise.all(ended.map((target) => target.stop()));
     for (const { config } of ended) {
       const successor = configs.find(({ name }) => name === config.name);
-      const isSameHost = successor?.socketDir === config.socketDir;
+      const isSameHost = successor !== undefined && placeOf(successor) === placeOf(config);
       const isReadAsBefore = isSameHost && isDeepStrictEqual(successor.subscribe, config.subscribe);
       if (!isReadAsBefore) this.#fleet.removeHost(config.name);
       if (!isSameHost) this.#scaler.forgetHost(config.name);
@@ -293,6 +291,11 @@ export class Exporter {
         "ms" in staleAfter ? staleAfter.ms * 1000 : staleAfter.intervals * intervalUs,
     });
   }
+}
+
+/** What a target's state belongs to. */
+function placeOf({ tls, socketDir }: TargetConfig): string {
+  return tls === null ? resolve(socketDir) : tls.address.text;
 }
 
 const VM_WARNINGS: Readonly<Record<VmWarning["kind"], string>> = {

@@ -1,5 +1,6 @@
 /** `check-config --online`: asks the query of each policy once, and says what it would mean. */
-import { SocketDirectory } from "../client/endpoint.ts";
+import { endpointFor } from "../client/target.ts";
+import { TlsEndpoint } from "../client/tls.ts";
 import { VmmdClient, VmmdError } from "../client/vmmd.ts";
 import type { Clock } from "../clock.ts";
 import { matchesGlob, parseGlob } from "../config/glob.ts";
@@ -11,7 +12,7 @@ import { Fleet } from "../fleet/fleet.ts";
 import type { LoadAnswer } from "../scaler/rules/types.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
 import { connectPrometheus } from "../scaler/sources/prometheus.ts";
-import { parseName, tryParseName } from "../wire/names.ts";
+import { type Name, parseName, tryParseName } from "../wire/names.ts";
 
 /**
  * A line for each policy with `load`: policy, query, value, percent and verdict.
@@ -76,11 +77,16 @@ async function listedGroups(
   const fleet = new Fleet({ clock, deathTimeoutMs });
   await Promise.all(
     targets.map(async (target) => {
-      const endpoint = new SocketDirectory(target);
+      const endpoint = endpointFor(target, clock);
+      let names: readonly Name[] = target.subscribe.map((text) => parseName(text));
+      if (endpoint instanceof TlsEndpoint) {
+        await endpoint.refresh();
+        names = endpoint.credentials?.subscribe ?? [];
+      }
       const maxFrameBytes = target.maxFrameBytes.vmmd;
       const client = new VmmdClient({ endpoint, maxFrameBytes, clock });
       try {
-        const infos = await client.infosOf(target.subscribe.map(parseName));
+        const infos = await client.infosOf(names);
         const entries = infos.flatMap((info) => info.entries);
         fleet.recordInfo(target.name, entries, clock.nowUs());
       } catch (error) {

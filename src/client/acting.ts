@@ -17,7 +17,7 @@ import {
 } from "../wire/messages.ts";
 import { formatName, type Name, tryParseName } from "../wire/names.ts";
 import { type ConnectionOptions, codeOf, infoRequest, policyRequest, type Request } from "./connection.ts";
-import type { Line, Put } from "./endpoint.ts";
+import { type Endpoint, isCertificateRefused, type Line, type Put, SERVICE_DOWN } from "./endpoint.ts";
 
 /** Why nothing has come of a command: the first nine are albatrossd's words, the others this program's. */
 export const FAILURE_REASONS = [
@@ -31,6 +31,7 @@ export const FAILURE_REASONS = [
   "not_found",
   "other",
   "unreachable",
+  "certificate", // TLS: one side does not accept the other's
   "refused", // by `beforeFirstByte`
   "unsent", // the connection ended, or was ended, before the last byte
   "version", // its last info was not answered: it may be older than 2.7
@@ -49,7 +50,10 @@ export type Outcome<T> =
 
 /** What the sender of an action is told, and how it stops it. */
 export interface Sending {
-  /** Awaited when the connection is open and nothing is sent yet. Nothing is where this throws. */
+  /**
+   * Awaited when the connection is open and nothing is sent yet; over TLS, when the server has proved to be the host's and
+   * does not know yet who asks for what, since that is in the certificate. Nothing is sent where this throws.
+   */
   beforeFirstByte(): Promise<void>;
   /** The whole request is with the system: albatrossd carries it out whoever waits for the reply. */
   afterLastByte?(): void;
@@ -248,16 +252,22 @@ export class ActingClient {
       if (open.writable) phase = "sent";
       await line.finish();
       afterLastByte?.();
-      const incoming = new Incoming(open, () => into !== undefined && allow(REPLY_TIMEOUT_MS));
+      const incoming = new Incoming(
+        open,
+        endpoint.describe("vmmd", null),
+        () => into !== undefined && allow(REPLY_TIMEOUT_MS),
+      );
       const reply = await incoming.reply(maxFrameBytes, into);
       const value = answer(reply);
       if (value !== undefined) return { type: "success", value };
-      if (reply.type === "failure") return refusal(reply.message);
+      if (reply.type === "failure") return refusal(reply.message, endpoint);
       throw new Ended(unknown("undecodable", "albatrossd answers another question"));
     } catch (error) {
       if (error instanceof Ended) return error.outcome;
       if (ending.signal.reason instanceof Ended) return ending.signal.reason.outcome;
       const code = codeOf(socket?.errored ?? error);
+      // The endpoint has read nothing then but the certificate.
+      if (isCertificateRefused(code)) return failure("certificate", endpoint.describe("vmmd", code));
       if (phase === "connecting") return failure("unreachable", endpoint.describe("vmmd", code));
       const text = `the connection to albatrossd broke: ${code}`;
       return phase === "sent" ? unknown("lost", text) : failure("unsent", text);
@@ -315,9 +325,11 @@ async function sendImage(line: Line, { file, image }: ImageSource): Promise<void
 class Incoming {
   readonly #chunks: AsyncIterator<Buffer>;
   readonly #onChunk: () => void;
+  readonly #whyClosed: string;
   #held: Buffer = Buffer.alloc(0);
 
-  constructor(socket: Socket, onChunk: () => void) {
+  constructor(socket: Socket, whyClosed: string, onChunk: () => void) {
+    this.#whyClosed = whyClosed;
     this.#chunks = socket[Symbol.asyncIterator]();
     this.#onChunk = onChunk;
   }
@@ -378,7 +390,7 @@ class Incoming {
     this.#onChunk();
     if (!step.done) return step.value;
     if (hasBegun) throw new Ended(unknown("undecodable", "the reply of albatrossd ends inside a frame"));
-    throw new Ended(unknown("no_reply", "albatrossd closes the connection without a reply"));
+    throw new Ended(unknown("no_reply", this.#whyClosed));
   }
 }
 
@@ -412,7 +424,9 @@ const TEXTS: readonly (readonly [RegExp, FailureReason])[] = [
   [/^get: no unikernel found$|^destroy: not found$/, "not_found"],
 ];
 
-function refusal(text: string) {
-  const reason = TEXTS.find(([pattern]) => pattern.test(text))?.[1] ?? "other";
-  return failure(reason, text.slice(0, TEXT_CHARACTERS));
+function refusal(message: string, endpoint: Endpoint) {
+  const reason = TEXTS.find(([pattern]) => pattern.test(message))?.[1] ?? "other";
+  const text = endpoint.isRemote && reason === "other" ? endpoint.explain("vmmd", message) : message;
+  const isDown = endpoint.isRemote && message === SERVICE_DOWN;
+  return failure(isDown ? "unreachable" : reason, text.slice(0, TEXT_CHARACTERS));
 }

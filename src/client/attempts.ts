@@ -86,6 +86,13 @@ export function permissionFor(
       `allow_unchecked_path: true if there never is such a unikernel (${info.message})`;
     return { type: "blocked", reason, closesOpen: false };
   }
+  if (info.namesakeRuns === null) {
+    if (allowUnchecked) return { type: "open" };
+    const reason =
+      `with these certificates it cannot be asked whether a unikernel ${unikernel} runs, with which a subscription ` +
+      `at ${path} would crash albatross-stats; set allow_unchecked_path: true if there never is such a unikernel`;
+    return { type: "blocked", reason, closesOpen: false };
+  }
   if (!info.namesakeRuns) return { type: nowUs - info.answeredAtUs <= FRESH_US ? "open" : "ask" };
   const reason =
     `the unikernel ${unikernel} runs: a subscription at ${path} would crash albatross-stats; ` +

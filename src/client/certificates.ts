@@ -49,7 +49,12 @@ export interface Holder {
 export interface Scope {
   readonly path: readonly string[];
   /** applied to the host again with each command to albatrossd, root side first; none at the root */
-  readonly policies: readonly { readonly path: readonly string[]; readonly policy: Policy }[];
+  readonly policies: readonly {
+    readonly path: readonly string[];
+    readonly policy: Policy;
+    /** where its certificate is */
+    readonly file: string;
+  }[];
 }
 
 /** What a client shows, as PEM, and until when it is good. Never written or logged: it may hold arguments. */
@@ -102,14 +107,20 @@ async function readCertificate(file: string, pem: string): Promise<Certificate> 
   };
 }
 
-/** Reads a certificate and what follows it in its file, and its key. Throws a CertificateError. */
-export async function readHolder(files: HolderFiles, ca: readonly Certificate[]): Promise<Holder> {
+/**
+ * Reads a certificate and what follows it in its file, and its key. Without `ca` the chain may end anywhere. Throws a
+ * CertificateError.
+ */
+export async function readHolder(files: HolderFiles, ca: readonly Certificate[] | null): Promise<Holder> {
   const found = await readCertificates(files.certificate);
-  const chain = found.filter(({ x509 }) => !ca.some((one) => one.x509.raw.equals(x509.raw)));
+  const isCa = ({ x509 }: Certificate) =>
+    ca === null ? isIssuedBy(x509, x509) : ca.some((one) => one.x509.raw.equals(x509.raw));
+  const chain = found.filter((one) => !isCa(one));
   for (const [index, { x509, file, commonName }] of chain.entries()) {
     const next = chain[index + 1];
-    if ((next === undefined ? ca : [next]).some((issuer) => isIssuedBy(x509, issuer.x509))) continue;
-    const by = next === undefined ? `the CA of ${ca[0]?.file}` : "the one after it";
+    if (next === undefined && ca === null) break;
+    if ((next === undefined ? (ca ?? []) : [next]).some((issuer) => isIssuedBy(x509, issuer.x509))) continue;
+    const by = next === undefined ? `the CA of ${ca?.[0]?.file}` : "the one after it";
     const who = `${file}: the certificate ${JSON.stringify(commonName ?? "")}`;
     const allowed = "a chain from it up to that CA, each issued by the next";
     throw new CertificateError(`${who} is not issued by ${by}; allowed: ${allowed}`);
@@ -132,10 +143,17 @@ export function isIssuedBy(one: X509Certificate, issuer: X509Certificate): boole
   return one.issuer === issuer.subject && one.verify(issuer.publicKey);
 }
 
+/** Whether the CA itself issued it, and no tenant who holds a policy. */
+export async function isServerOf(ca: readonly Certificate[], server: X509Certificate): Promise<boolean> {
+  const { X509Certificate: Parsed } = await x509Library();
+  const isTenant = new Parsed(new Uint8Array(server.raw)).getExtension(CERTIFICATE_EXTENSION) !== null;
+  return !isTenant && ca.some(({ x509 }) => isIssuedBy(server, x509));
+}
+
 /** What the certificates above a leaf, its issuer first, make of it. Throws a CertificateError. */
 export function scopeOf(above: readonly Certificate[]): Scope {
   const path: string[] = [];
-  const policies: { path: readonly string[]; policy: Policy }[] = [];
+  const policies: Scope["policies"][number][] = [];
   for (const { command, commonName, file } of above.toReversed()) {
     if (command === null) continue;
     if (command.class !== "policy" || command.command !== "add") {
@@ -151,7 +169,7 @@ export function scopeOf(above: readonly Certificate[]): Scope {
       );
     }
     path.push(label.toLowerCase());
-    policies.push({ path: [...path], policy: command.policy });
+    policies.push({ path: [...path], policy: command.policy, file });
   }
   return { path, policies };
 }

@@ -3,7 +3,7 @@ import { readFileSync, type Stats, statSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { userInfo } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import type { TargetConfig } from "../config/target.ts";
+import type { TargetOs } from "../config/target.ts";
 import { encodeFrame, LENGTH_PREFIX_BYTES } from "../wire/framing.ts";
 import { type Command, encodeCreate, encodeMessage } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
@@ -28,13 +28,47 @@ export interface Line {
   finish(): Promise<void>;
 }
 
+/** `path`: by certificates for another path only; `read_only`: made beforehand. */
+export interface NotActing {
+  readonly reason: "path" | "read_only";
+  readonly text: string;
+}
+
 /** How the daemons of one host are reached. */
 export interface Endpoint {
   /** Connects to a daemon to put something to it, until `signal`. Rejects with an error that has a `code`. */
   dial(daemon: Daemon, put: Put, signal: AbortSignal): Promise<Line>;
-  /** Why a daemon could not be reached, and what to do about it. `code` is the system's: ENOENT. */
-  describe(daemon: Daemon, code: string): string;
+  /** Whether a question about it can be asked. */
+  reaches(name: Name): boolean;
+  /** Why unikernels of a path cannot be created and destroyed; null where they can, as far as is known. */
+  whyNotActing(path: readonly string[]): NotActing | null;
+  /**
+   * Why a daemon could not be reached, and what to do about it. `code` is the system's (ENOENT) or that of TLS; null where
+   * the connection was closed in good order before anything came.
+   */
+  describe(daemon: Daemon, code: string | null): string;
+  /** What a daemon's failure means. */
+  explain(daemon: Daemon, message: string): string;
+  /** By way of albatross-tls-endpoint, which closes in good order for many reasons. */
+  readonly isRemote: boolean;
 }
+
+/** What albatross-tls-endpoint says for a daemon that is down. */
+export const SERVICE_DOWN = "couldn't reach service";
+/** What it says when albatross-stats has closed a subscription. */
+export const SUBSCRIPTION_CLOSED = "exception while reading from fd";
+
+/** Whether by this code of an error TLS, or who uses it, does not accept a certificate. */
+export function isCertificateRefused(code: string): boolean {
+  return (
+    /^(ERR_SSL_\w*ALERT_\w*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)|TLS_)/.test(code) ||
+    VERIFY_ERRORS.test(code)
+  );
+}
+
+/** Node's names for what OpenSSL finds wrong with a server's certificate. */
+const VERIFY_ERRORS =
+  /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_|PATH_LENGTH_|ERROR_IN_CERT_|HOSTNAME_MISMATCH)/;
 
 export interface ProcessUser {
   readonly name: string;
@@ -47,10 +81,10 @@ const GROUPS_TOLD = 16;
 
 /** A directory of unix sockets: `stat.sock` and `vmmd.sock`. */
 export class SocketDirectory implements Endpoint {
-  readonly #config: Pick<TargetConfig, "socketDir" | "os">;
+  readonly #config: { readonly socketDir: string; readonly os: TargetOs };
   readonly #user: () => ProcessUser;
 
-  constructor(config: Pick<TargetConfig, "socketDir" | "os">, user = userOfProcess) {
+  constructor(config: { readonly socketDir: string; readonly os: TargetOs }, user = userOfProcess) {
     this.#config = config;
     this.#user = user;
   }
@@ -67,9 +101,28 @@ export class SocketDirectory implements Endpoint {
     }
   }
 
-  describe(daemon: Daemon, code: string): string {
+  readonly isRemote = false;
+
+  reaches(): boolean {
+    return true;
+  }
+
+  whyNotActing(): null {
+    return null;
+  }
+
+  explain(daemon: Daemon, message: string): string {
+    const said = excerpt(message);
+    return daemon === "stat" ? `the daemon refused the subscription: ${said}` : `albatrossd says: ${said}`;
+  }
+
+  describe(daemon: Daemon, code: string | null): string {
     const path = this.#path(daemon);
     switch (code) {
+      case null:
+        return daemon === "stat"
+          ? "the daemon closed the connection without acknowledging the subscription"
+          : "albatrossd closes the connection without a reply";
       case "ENOENT":
         return `${path} does not exist (yet): is the daemon running, is socket_dir right?`;
       case "ECONNREFUSED":
@@ -159,6 +212,11 @@ export function write(socket: Socket, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.write(bytes, (error) => (error ? reject(error) : resolve()));
   });
+}
+
+/** A daemon's words, short enough for a log line. */
+export function excerpt(message: string): string {
+  return message.length <= 300 ? message : `${message.slice(0, 300)}...`;
 }
 
 export function isDaemonAbsent(code: string): boolean {

@@ -4,10 +4,16 @@ import type { Log } from "../log.ts";
 import { formatName, type Name } from "../wire/names.ts";
 import { backoffMs, Displacement, describeDisplacement, type Permission, permissionFor } from "./attempts.ts";
 import { type Arrival, Connection, type ConnectionEnd, subscribeRequest } from "./connection.ts";
-import { type Endpoint, isDaemonAbsent } from "./endpoint.ts";
+import {
+  type Endpoint,
+  isCertificateRefused,
+  isDaemonAbsent,
+  SERVICE_DOWN,
+  SUBSCRIPTION_CLOSED,
+} from "./endpoint.ts";
 import { StatsInterval } from "./interval.ts";
 import { type ReceiverOptions, StatsReceiver, zeroCounts } from "./receiver.ts";
-import { excerpt, type KnownInfo, type SubscriptionInfo, VmmdError } from "./vmmd.ts";
+import { type KnownInfo, type SubscriptionInfo, VmmdError } from "./vmmd.ts";
 import { Watchdog } from "./watchdog.ts";
 
 export const SUBSCRIPTION_STATES = [
@@ -23,9 +29,18 @@ export type SubscriptionState = (typeof SUBSCRIPTION_STATES)[number];
 
 /**
  * Why an open connection to stat.sock ended: `closed` by the daemon after the acknowledgement, `refused` by it before,
- * `timeout` none came, `watchdog` it fell silent, `blocked` a unikernel with the name of the path appeared.
+ * `timeout` none came, `watchdog` it fell silent, `blocked` a unikernel with the name of the path appeared, `certificate`
+ * TLS: one side did not accept the other's.
  */
-export const DISCONNECT_REASONS = ["closed", "refused", "timeout", "framing", "watchdog", "blocked"] as const;
+export const DISCONNECT_REASONS = [
+  "closed",
+  "refused",
+  "timeout",
+  "framing",
+  "watchdog",
+  "blocked",
+  "certificate",
+] as const;
 export type DisconnectReason = (typeof DISCONNECT_REASONS)[number];
 
 export type SubscriptionSnapshot = Readonly<ReturnType<Subscription["snapshot"]>>;
@@ -183,6 +198,8 @@ export class Subscription {
 
   #connect(): void {
     const { name, config, endpoint } = this.#options;
+    const text = `the subscription was not acknowledged within ${SUBSCRIBE_TIMEOUT_MS / 1000} s`;
+    const giveUp = () => this.#disconnect("timeout", text);
     const connection: Connection = new Connection({
       endpoint,
       daemon: "stat",
@@ -193,6 +210,7 @@ export class Subscription {
         opened: () => {
           this.#connects++;
           this.#interval.reconnected();
+          this.#after(SUBSCRIBE_TIMEOUT_MS, giveUp);
         },
         received: (bytes) => {
           this.#bytes += bytes;
@@ -202,8 +220,7 @@ export class Subscription {
       },
     });
     this.#enter({ type: "connecting", connection });
-    const text = `the subscription was not acknowledged within ${SUBSCRIBE_TIMEOUT_MS / 1000} s`;
-    this.#after(SUBSCRIBE_TIMEOUT_MS, () => this.#disconnect("timeout", text));
+    this.#after(SUBSCRIBE_TIMEOUT_MS, giveUp);
   }
 
   #frame(frame: Uint8Array, arrival: Arrival): void {
@@ -214,13 +231,16 @@ export class Subscription {
     if (hasDelivered) this.#watchdog.delivered();
     if (phase.type === "subscribed") {
       if (hasDelivered && arrival.us - phase.sinceUs >= this.#interval.us) this.#held();
-      if (reply !== null) this.#receiver.reject("unexpected", `another reply: ${reply.type}`);
+      if (reply?.type === "failure" && reply.message === SUBSCRIPTION_CLOSED)
+        this.#disconnect("closed", this.#options.endpoint.explain("stat", reply.message));
+      else if (reply !== null) this.#receiver.reject("unexpected", `another reply: ${reply.type}`);
     } else if (phase.type === "connecting" && reply?.type === "success") {
       this.#enter({ type: "subscribed", connection: phase.connection, sinceUs: arrival.us });
       this.#watch();
       this.#problems.subscribed();
     } else if (reply?.type === "failure") {
-      this.#disconnect("refused", `the daemon refused the subscription: ${excerpt(reply.message)}`);
+      if (reply.message === SERVICE_DOWN) this.#displacement.daemonGone();
+      this.#disconnect("refused", this.#options.endpoint.explain("stat", reply.message));
     }
   }
 
@@ -252,10 +272,11 @@ export class Subscription {
   }
 
   #ended(end: ConnectionEnd): void {
+    const { endpoint } = this.#options;
     switch (end.type) {
       case "unreachable":
         if (isDaemonAbsent(end.code)) this.#displacement.daemonGone();
-        this.#retry(end.code, this.#options.endpoint.describe("stat", end.code));
+        this.#retry(end.code, endpoint.describe("stat", end.code));
         return;
       case "damaged":
         this.#receiver.reject(end.error.reason, end.error.message);
@@ -263,8 +284,15 @@ export class Subscription {
         return;
       case "closed":
         if (end.midFrame) this.#receiver.reject("truncated", "the stream ends inside a frame");
-        if (this.#phase.type === "subscribed") this.#lost("closed", "the daemon closed the subscription");
-        else this.#lost("refused", "the daemon closed the connection without acknowledging the subscription");
+        if (this.#phase.type === "subscribed") {
+          this.#lost("closed", "the daemon closed the subscription");
+        } else {
+          const isRefused = end.code !== null && isCertificateRefused(end.code);
+          this.#lost(
+            isRefused ? "certificate" : "refused",
+            endpoint.describe("stat", isRefused ? end.code : null),
+          );
+        }
     }
   }
 

@@ -2,10 +2,11 @@ import type { Cancel, Clock } from "../clock.ts";
 import type { TargetConfig } from "../config/target.ts";
 import { type Log, withFields } from "../log.ts";
 import type { NamedInfo, NamedPolicy } from "../wire/messages.ts";
-import { formatName, parseName } from "../wire/names.ts";
+import { formatName, type Name, parseName } from "../wire/names.ts";
 import { type Endpoint, SocketDirectory } from "./endpoint.ts";
 import { type Sample, zeroCounts } from "./receiver.ts";
 import { Subscription, type SubscriptionOptions, type SubscriptionSnapshot } from "./subscription.ts";
+import { TlsEndpoint } from "./tls.ts";
 import { type SubscriptionInfo, VMMD_ERROR_REASONS, VmmdClient, VmmdError } from "./vmmd.ts";
 
 /** From question to question to albatrossd; and where somebody waits for the answer. */
@@ -20,6 +21,8 @@ const QUESTIONS = {
   policies: ["policies cannot be read", "policies can be read again"],
 } as const;
 type Question = keyof typeof QUESTIONS;
+/** Why another question would have no answer either. */
+const HOPELESS: ReadonlySet<string> = new Set(["unreachable", "certificate", "timeout", "stopped"]);
 
 /** Who is told what a host says. What it throws is logged. */
 export interface TargetSink {
@@ -40,8 +43,12 @@ export class Target {
   readonly #sink: TargetSink;
   readonly #clock: Clock;
   readonly #log: Log;
+  /** null for a host whose sockets are here */
+  readonly #tls: TlsEndpoint | null;
   readonly #vmmd: VmmdClient;
-  readonly #subscriptions: readonly Subscription[];
+  /** none before the certificates are read from which they follow */
+  #subscriptions: readonly Subscription[] = [];
+  readonly #subscriptionTo: (name: Name) => Subscription;
   #live = false;
   #stopped = false;
   #asking: Promise<void> | null = null;
@@ -52,6 +59,7 @@ export class Target {
   #isWaitedFor = false;
   #cancelPoll: Cancel = () => undefined;
   #infoReadable: boolean | null = null;
+  #policyDifference: string | null = null;
   readonly #errors: Record<Question, VmmdError | null> = { info: null, policies: null };
   readonly #infoErrors = zeroCounts(VMMD_ERROR_REASONS);
 
@@ -61,12 +69,12 @@ export class Target {
     this.#sink = sink;
     this.#clock = clock;
     this.#log = withFields(log, { host: config.name });
-    this.endpoint = new SocketDirectory(config);
-    const { endpoint } = this;
+    const endpoint = endpointFor(config, clock);
+    this.endpoint = endpoint;
+    this.#tls = endpoint instanceof TlsEndpoint ? endpoint : null;
     this.#vmmd = new VmmdClient({ endpoint, maxFrameBytes: config.maxFrameBytes.vmmd, clock });
-    this.#subscriptions = config.subscribe.map((text) => {
-      const name = parseName(text);
-      return new Subscription({
+    this.#subscriptionTo = (name) =>
+      new Subscription({
         host: config.name,
         name,
         config,
@@ -78,7 +86,13 @@ export class Target {
         askInfo: () => this.#ask(),
         ...options,
       });
-    });
+    if (this.#tls === null)
+      this.#subscriptions = config.subscribe.map((text) => this.#subscriptionTo(parseName(text)));
+  }
+
+  /** What is subscribed to, as text. */
+  get subscribed(): readonly string[] {
+    return this.#subscriptions.map(({ name }) => formatName(name));
   }
 
   start(): void {
@@ -103,6 +117,10 @@ export class Target {
       /** null before albatrossd has answered, or not */
       infoReadable: this.#infoReadable,
       infoError: (this.#errors.info ?? this.#errors.policies)?.message ?? null,
+      /** what the target depends on that expires; none for sockets */
+      certificates: this.#tls?.certificates ?? [],
+      /** what is wrong with the certificates' files as they are now */
+      certificateError: this.#tls?.problem ?? null,
       /** questions to albatrossd that failed */
       infoErrors: { ...this.#infoErrors },
       subscriptions,
@@ -139,16 +157,36 @@ export class Target {
     this.#cancelPoll = this.#clock.after(Math.max(waitUs, 0) / 1000, () => this.#ask());
   }
 
+  /** Reads the certificates if they have changed, and begins to subscribe when there are some for the first time. */
+  async #refresh(tls: TlsEndpoint): Promise<void> {
+    const before = tls.problem;
+    if (await tls.refresh()) {
+      this.#log.info({ certificates: tls.certificates.length }, "certificates read");
+      for (const file of tls.openKeys) {
+        this.#log.warn({ file }, "everyone on this machine may read this key: chmod 600, or 640");
+      }
+    }
+    const { problem, credentials } = tls;
+    if (problem !== null && problem !== before && credentials !== null)
+      this.#log.error({ reason: problem }, "new certificates cannot be used: those before stay in use");
+    if (this.#stopped || this.#subscriptions.length > 0 || credentials === null) return;
+    this.#subscriptions = credentials.subscribe.map(this.#subscriptionTo);
+    for (const subscription of this.#subscriptions) subscription.start();
+  }
+
   async #askAll(): Promise<void> {
+    if (this.#tls !== null) await this.#refresh(this.#tls);
     const names = this.#subscriptions.map(({ name }) => name);
     // Whatever happened before the first question is in the answers.
     const askedAtUs = this.#clock.nowUs();
     this.#askedAtUs = askedAtUs;
     this.#isWaitedFor = false;
     this.#vmmd.beginRound();
-    const infos = await this.#vmmd.infosOf(names).catch(orThrow);
-    const isHopeless =
-      infos instanceof VmmdError && ["unreachable", "timeout", "stopped"].includes(infos.reason);
+    const infos =
+      this.#tls?.credentials === null
+        ? new VmmdError("certificate", this.#tls.problem ?? "")
+        : await this.#vmmd.infosOf(names).catch(orThrow);
+    const isHopeless = infos instanceof VmmdError && HOPELESS.has(infos.reason);
     const policies = isHopeless ? null : await this.#vmmd.policiesOf(names).catch(orThrow);
     if (this.#stopped) return;
     this.#infoReadable = !(infos instanceof VmmdError);
@@ -157,7 +195,11 @@ export class Target {
       return this.#sink.info(entries, askedAtUs);
     };
     await this.#take("info", infos, tellInfos);
-    if (policies !== null) await this.#take("policies", policies, (all) => this.#sink.policies(all));
+    const tellPolicies = (all: readonly NamedPolicy[]) => {
+      this.#comparePolicies(all);
+      this.#sink.policies(all);
+    };
+    if (policies !== null) await this.#take("policies", policies, tellPolicies);
     if (this.#stopped) return;
     this.#asking = null;
     this.#answeredAtUs = this.#clock.nowUs();
@@ -166,6 +208,13 @@ export class Target {
       const info = infos instanceof VmmdError ? infos : infos[i];
       if (info !== undefined) subscription.infoAnswered(info, askedAtUs);
     }
+  }
+
+  #comparePolicies(found: readonly NamedPolicy[]): void {
+    const difference = this.#tls?.policyDifference(found) ?? null;
+    if (difference !== null && difference !== this.#policyDifference)
+      this.#log.warn({ difference }, "the host's policy is not the certificate's: somebody else changes it");
+    this.#policyDifference = difference;
   }
 
   /** Takes an answer, or why there is none, which is said when the reason is another than before. */
@@ -190,6 +239,10 @@ export class Target {
       this.#log.error({ err: error }, "an answer of albatrossd could not be taken");
     }
   }
+}
+
+export function endpointFor(config: TargetConfig, clock: Clock): SocketDirectory | TlsEndpoint {
+  return config.tls === null ? new SocketDirectory(config) : new TlsEndpoint(config.tls, config, clock);
 }
 
 function orThrow(error: unknown): VmmdError {

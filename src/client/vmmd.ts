@@ -17,8 +17,10 @@ import {
   policyRequest,
   type Request,
 } from "./connection.ts";
+import { isCertificateRefused, SERVICE_DOWN } from "./endpoint.ts";
 
 const REPLY_TIMEOUT_MS = 10_000;
+const REMOTE_REPLY_MS = 60_000;
 /** Albatross 2.6's info command, and that of 2.4 and 2.5. */
 const OLD_COMMANDS: readonly InfoCommand[] = ["old_info5", "old_info4"];
 /** A second close without a reply so much later is no accident of a daemon that just stopped. */
@@ -31,6 +33,7 @@ export const VMMD_ERROR_REASONS = [
   "lost", // the connection broke
   "timeout",
   "undecodable",
+  "certificate", // TLS: one side does not accept the other's
   "failure", // it said no
   "unexpected", // a reply to another question
   "stopped", // by us
@@ -51,8 +54,8 @@ export class VmmdError extends Error {
 export interface SubscriptionInfo {
   /** of what the subscription covers, with full names */
   readonly entries: readonly NamedInfo[];
-  /** A unikernel runs that is named exactly as the path subscribed to. */
-  readonly namesakeRuns: boolean;
+  /** A unikernel runs that is named exactly as the path subscribed to; null where that cannot be asked. */
+  readonly namesakeRuns: boolean | null;
 }
 
 /** The unikernel named as the path: `a:b` for `a:b:`; null for root and unikernels. */
@@ -68,7 +71,7 @@ export type KnownInfo = KeptInfo | VmmdError | null;
 export interface KeptInfo {
   readonly askedAtUs: number;
   readonly answeredAtUs: number;
-  readonly namesakeRuns: boolean;
+  readonly namesakeRuns: boolean | null;
   /** since when every answer listed a unikernel of the subscription; null where the last did not */
   readonly listedSinceUs: number | null;
 }
@@ -104,14 +107,20 @@ export class VmmdClient {
 
   /** What unikernel info says about each of the subscriptions. Throws a VmmdError. */
   async infosOf(subscriptions: readonly Name[]): Promise<readonly SubscriptionInfo[]> {
-    const listed = async (asked: Name) => this.#inTurns(entriesOf(asked, await this.unikernels(asked)));
     const infos: SubscriptionInfo[] = [];
     for (const asked of subscriptions) {
-      const entries = await listed(asked);
-      const namesake = namesakeOf(asked);
-      infos.push({ entries, namesakeRuns: namesake !== null && (await listed(namesake)).length > 0 });
+      const entries = await this.#inTurns(entriesOf(asked, await this.unikernels(asked)));
+      infos.push({ entries, namesakeRuns: await this.#runs(namesakeOf(asked)) });
     }
     return infos;
+  }
+
+  /** Null where that cannot be asked. */
+  async #runs(name: Name | null): Promise<boolean | null> {
+    if (name === null) return false;
+    if (!this.#options.endpoint.reaches(name)) return null;
+    const found = await this.unikernels(name);
+    return (await this.#inTurns(entriesOf(name, found))).length > 0;
   }
 
   /**
@@ -141,6 +150,8 @@ export class VmmdClient {
   /** What runs under a path or by a name, named as albatrossd sent it. Throws a VmmdError. */
   async unikernels(name: Name): Promise<readonly NamedInfo[]> {
     if (this.#agreed !== null) return this.#askInfo(name, this.#agreed);
+    // What closes a remote one need not be an old albatrossd; and an old command could kill a new one.
+    if (this.#options.endpoint.isRemote) return this.#askInfo(name, "info");
     const old = this.#old;
     for (const command of ["info", ...(old === null ? OLD_COMMANDS : [old])] as const) {
       if (command !== "info") this.#old = null;
@@ -188,23 +199,35 @@ export class VmmdClient {
   async #ask(request: Request): Promise<Exclude<Payload, { readonly type: "failure" }>> {
     const payload = await this.#decode(await this.#exchange(request));
     if (payload.type !== "failure") return payload;
-    throw new VmmdError("failure", `albatrossd says: ${excerpt(payload.message)}`);
+    const reason = payload.message === SERVICE_DOWN ? "unreachable" : "failure";
+    throw new VmmdError(reason, this.#options.endpoint.explain("vmmd", payload.message));
   }
 
   #exchange(request: Request): Promise<Uint8Array> {
-    const { clock } = this.#options;
+    const { clock, endpoint } = this.#options;
     return this.#abortable<Uint8Array>((resolve, reject) => {
+      const text = `albatrossd does not answer within ${REPLY_TIMEOUT_MS / 1000} s`;
+      const giveUp = () => reject(new VmmdError("timeout", text));
+      let cancelTimeout = clock.after(REPLY_TIMEOUT_MS, giveUp);
+      const untilUs = clock.nowUs() + REMOTE_REPLY_MS * 1000;
+      /** A remote one has this time to answer once it is reached, and for each further part, but some time it ends. */
+      const wait = () => {
+        if (!endpoint.isRemote) return;
+        cancelTimeout();
+        const leftMs = Math.max(untilUs - clock.nowUs(), 0) / 1000;
+        cancelTimeout = clock.after(Math.min(REPLY_TIMEOUT_MS, leftMs), giveUp);
+      };
       const connection = new Connection({
         ...this.#options,
         daemon: "vmmd",
         request,
         handlers: {
+          opened: wait,
+          received: wait,
           frame: (frame) => resolve(copyOf(frame)),
           ended: (end) => reject(this.#whyEnded(end)),
         },
       });
-      const text = `albatrossd does not answer within ${REPLY_TIMEOUT_MS / 1000} s`;
-      const cancelTimeout = clock.after(REPLY_TIMEOUT_MS, () => reject(new VmmdError("timeout", text)));
       return () => {
         cancelTimeout();
         connection.close();
@@ -225,16 +248,21 @@ export class VmmdClient {
   }
 
   #whyEnded(end: ConnectionEnd): VmmdError {
+    const { endpoint } = this.#options;
     switch (end.type) {
-      case "unreachable":
-        return new VmmdError("unreachable", this.#options.endpoint.describe("vmmd", end.code));
+      case "unreachable": {
+        const reason = isCertificateRefused(end.code) ? "certificate" : "unreachable";
+        return new VmmdError(reason, endpoint.describe("vmmd", end.code));
+      }
       case "damaged":
         return new VmmdError("undecodable", `the reply of albatrossd is damaged: ${end.error.message}`);
       case "closed":
+        if (end.code !== null && isCertificateRefused(end.code))
+          return new VmmdError("certificate", endpoint.describe("vmmd", end.code));
         if (end.code !== null)
           return new VmmdError("lost", `the connection to albatrossd broke: ${end.code}`);
         if (end.midFrame) return new VmmdError("undecodable", "the reply of albatrossd ends inside a frame");
-        return new VmmdError("no_reply", "albatrossd closes the connection without a reply");
+        return new VmmdError("no_reply", endpoint.describe("vmmd", null));
     }
   }
 
@@ -269,11 +297,6 @@ export class VmmdClient {
       cleanUp();
     });
   }
-}
-
-/** A daemon's words, short enough for a log line. */
-export function excerpt(message: string): string {
-  return message.length <= 300 ? message : `${message.slice(0, 300)}...`;
 }
 
 /** The unikernels below `asked`, with full names: albatrossd names those of a path relative to it, others in full. */

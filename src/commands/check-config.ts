@@ -1,6 +1,7 @@
 // biome-ignore lint/style/useFilenamingConvention: each command has the file of its name
 import type { Command } from "commander";
 import type { Checked, Problem } from "../config/checkedYaml.ts";
+import type { ConfigResult } from "../config/load.ts";
 import { path } from "./shared.ts";
 
 const HELP = `
@@ -24,8 +25,8 @@ Example: albatross-exporter check-config config.yaml && systemctl reload albatro
     .action(async (file: string, { online = false }: { online?: boolean }) => {
       const { loadConfigFile } = await import("../config/load.ts");
       const result = loadConfigFile(file);
-      await tell(file, result);
-      if (!result.ok || !online) return;
+      await tell(file, result.ok ? await withCertificates(file, result) : result);
+      if (!result.ok || !online || process.exitCode === 1) return;
       const { checkOnline } = await import("../app/onlineCheck.ts");
       const { systemClock } = await import("../clock.ts");
       const passed = await checkOnline(result.config, systemClock(), (line) => console.log(line));
@@ -41,6 +42,19 @@ Example: albatross-exporter check-web-config web.yaml`,
       const { loadWebConfig } = await import("../config/webConfig.ts");
       await tell(file, loadWebConfig(file));
     });
+}
+
+/** The configuration with what is to be said of its certificates; what the targets reach is printed. */
+async function withCertificates(
+  file: string,
+  result: Extract<ConfigResult, { ok: true }>,
+): Promise<ConfigResult> {
+  if (result.config.targets.every(({ tls }) => tls === null)) return result;
+  const { checkCertificates } = await import("../app/certificateCheck.ts");
+  const { errors, warnings, lines } = await checkCertificates(file, result.config, Date.now());
+  if (errors.length > 0) return { ok: false, problems: errors };
+  for (const line of lines) console.log(line);
+  return { ...result, warnings: [...result.warnings, ...warnings] };
 }
 
 function addCheck(program: Command, name: string, what: string): Command {

@@ -3,6 +3,7 @@ import { nearest } from "../config/fields.ts";
 import { messageOf } from "../systemError.ts";
 import { buildInfo, versionText } from "../version.ts";
 import { register as backtest } from "./backtest.ts";
+import { register as certificate } from "./certificate.ts";
 import { register as checkConfig } from "./check-config.ts";
 import { register as decode } from "./decode.ts";
 import { register as demo } from "./demo.ts";
@@ -10,7 +11,7 @@ import { register as record } from "./record.ts";
 import { register as serve } from "./serve.ts";
 import { register as simulate } from "./simulate.ts";
 
-const REGISTER = [serve, checkConfig, decode, simulate, demo, record, backtest];
+const REGISTER = [serve, checkConfig, certificate, decode, simulate, demo, record, backtest];
 
 /** Does what the command line says. Resolves to the exit code; errors are on stderr then. */
 export async function runCommandLine(args: readonly string[]): Promise<number> {

@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { isIPv6 } from "node:net";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { z } from "zod";
@@ -83,15 +84,74 @@ const SOCKET_DIR_LENGTH = 93;
 // A longer frame would be an image, which nothing here asks for.
 const frameBytes = size({ min: 1024, max: 2 ** 30 });
 
-/** One Albatross host. What it leaves out is as on `machine`. */
+const ADDRESS = 'a host and a port, such as "host.example:1025", "192.0.2.1:1025" or "[2001:db8::1]:1025"';
+
+const address = reader(
+  (value) => {
+    const parts = typeof value === "string" ? /^(\[.*\]|[^:]*):(\d{1,5})$/.exec(value) : null;
+    const [text = "", bracketed = "", digits] = parts ?? [];
+    const [host, port] = [bracketed.replace(/^\[(.*)\]$/, "$1"), Number(digits)];
+    const isHost = host === bracketed ? /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,252}$/.test(host) : isIPv6(host);
+    return isHost && port >= 1 && port <= 65_535 ? { text, host, port } : new Refused(ADDRESS);
+  },
+  ({ text }) => text,
+);
+
+const pemFile = (what: string) => text({ what: `a PEM file with ${what}`, maxLength: 4096 });
+const holder = sectionOf({
+  certificate: key("certificate", pemFile("a certificate and those between it and the CA")),
+  key: key("key", pemFile("the certificate's key")),
+});
+const readOnly = sectionOf({
+  subscribe: key("subscribe", holder),
+  info: key("info", holder),
+  policy: key("policy", holder),
+});
+
+/** A host's albatross-tls-endpoint. One of `issuer` and `certificates` is null. */
+const tlsSection = sectionOf(
+  {
+    address: key("address", address),
+    /** what the server's certificate and ours are checked against */
+    ca: key("ca", pemFile("the CA's certificate")),
+    /** makes certificates for commands as they are needed */
+    issuer: key<HolderFiles | null>("issuer", holder, null),
+    /** made beforehand, one each for what is asked */
+    certificates: key<readonly z.output<typeof readOnly.schema>[] | null>(
+      "certificates",
+      listOf(readOnly, "certificates to subscribe, ask info and policies"),
+      null,
+    ),
+  },
+  {
+    rules: [
+      {
+        of: ["issuer", "certificates"],
+        check: ({ issuer, certificates }, report) => {
+          const allowed = "allowed: issuer, or a list of certificates";
+          if (issuer !== null && certificates !== null)
+            report(["certificates"], `issuer is there, too; ${allowed}`);
+          if (issuer === null && (certificates ?? []).length === 0)
+            report([], `has no certificate; ${allowed}`);
+        },
+      },
+    ],
+  },
+);
+
+/** A certificate with its chain, and its key, as PEM files. */
+export type HolderFiles = z.output<typeof holder.schema>;
+export type TlsConfig = z.output<typeof tlsSection.schema>;
+
+/** One Albatross host. What it leaves out is as on `machine`, where its sockets are. */
 function targetSection(machine: () => Machine) {
   const section = sectionOf(
     {
       /** value of the label `host`; unique among the targets */
-      name: key(
+      name: key<string | null>(
         "name",
         text({ what: "a name for the label host, unique among the targets" }),
-        () => machine().name,
+        null,
       ),
       /** holds stat.sock and vmmd.sock; by default the packages' own for the operating system */
       socketDir: key<string | null>(
@@ -99,14 +159,19 @@ function targetSection(machine: () => Machine) {
         text({ what: "the directory of stat.sock and vmmd.sock", maxLength: SOCKET_DIR_LENGTH }),
         null,
       ),
+      tls: key<TlsConfig | null>("tls", tlsSection, null),
       /** canonical: `:`, `user:`, `user:web`, `:web`; none covers another */
-      subscribe: key("subscribe", listOf(slot, SLOTS), [":"]),
+      subscribe: key<readonly string[] | null>("subscribe", listOf(slot, SLOTS), null),
       /** `auto` learns it from the stream */
       statsIntervalMs: key("stats_interval", statsInterval, "auto"),
-      os: key("os", oneOf<TargetOs>(["linux", "freebsd"]), () => machine().os),
-      pageSizeBytes: key("page_size", pageSize, () => machine().pageSizeBytes),
+      os: key<TargetOs | null>("os", oneOf<TargetOs>(["linux", "freebsd"]), null),
+      pageSizeBytes: key<number | null>("page_size", pageSize, null),
       /** open a path slot although unikernel info cannot be read to check that it is safe */
       allowUncheckedPath: key("allow_unchecked_path", flag, false),
+      /** TLS: the policy of each intermediate is applied to the host again with each command */
+      enforcesPolicy: key<boolean | null>("enforces_policy", flag, false),
+      /** TLS: the issuer's leaves act at the root, where no policy is checked */
+      allowRoot: key<boolean | null>("allow_root", flag, false),
       displacedRetryMs: key("displaced_retry", duration({ min: 1000 }), 5 * 60_000),
       maxFrameBytes: key(
         "max_frame_bytes",
@@ -118,6 +183,7 @@ function targetSection(machine: () => Machine) {
         {
           of: ["subscribe"],
           check: ({ subscribe }, report) => {
+            if (subscribe === null) return;
             if (subscribe.length === 0) report(["subscribe"], `names no slot; allowed: ${SLOTS}`);
             const slots = subscribe.map((slot) => parseName(slot));
             for (const [index, slot] of slots.entries()) {
@@ -126,14 +192,45 @@ function targetSection(machine: () => Machine) {
             }
           },
         },
+        {
+          of: ["socketDir", "tls", "subscribe"],
+          check: ({ socketDir, tls, subscribe }, report) => {
+            if (tls === null) return;
+            if (socketDir !== null) report(["tls"], "socket_dir is there, too; allowed: one of them");
+            if (tls.certificates === null || subscribe === null) return;
+            report(["subscribe"], "follows from tls.certificates; allowed: no key subscribe beside them");
+          },
+        },
       ],
     },
   );
-  const schema = section.schema.transform((target) => ({
-    ...target,
-    socketDir: target.socketDir ?? SOCKET_DIRS[target.os],
-  }));
-  return { ...section, schema };
+  const schema = section.schema.transform(({ tls, socketDir, subscribe, ...target }) => {
+    const os = target.os ?? (tls === null ? machine().os : "linux");
+    const rest = {
+      ...target,
+      os,
+      name: target.name ?? (tls === null ? machine().name : tls.address.host),
+      pageSizeBytes: target.pageSizeBytes ?? (tls === null ? machine().pageSizeBytes : 4096),
+      /** none: what follows from the certificates */
+      subscribe: subscribe ?? (tls === null ? [":"] : []),
+      enforcesPolicy: target.enforcesPolicy ?? false,
+      allowRoot: target.allowRoot ?? false,
+    };
+    return tls === null
+      ? { ...rest, tls, socketDir: socketDir ?? SOCKET_DIRS[os] }
+      : { ...rest, tls, socketDir: null };
+  });
+  const write = (target: z.output<typeof schema>) => {
+    const { subscribe, enforcesPolicy, allowRoot } = target;
+    return section.write({
+      ...target,
+      subscribe: subscribe.length === 0 ? null : subscribe,
+      // of no use for sockets
+      enforcesPolicy: enforcesPolicy || null,
+      allowRoot: allowRoot || null,
+    });
+  };
+  return { ...section, schema, write };
 }
 
 export type TargetConfig = z.output<ReturnType<typeof targetSection>["schema"]>;
@@ -172,9 +269,9 @@ function checkNames(entries: readonly Partial<TargetConfig>[], report: Report): 
 function checkSharedSockets(entries: readonly Partial<TargetConfig>[], report: Report): void {
   // `/run/x` and `/run/x/` are one; whether they exist, or are links, does not matter yet
   const hosts = entries.map(({ socketDir, subscribe = [] }) =>
-    socketDir === undefined
+    socketDir == null
       ? { directory: null, slots: [] }
-      : { directory: resolve(socketDir), slots: subscribe.map((slot) => parseName(slot)) },
+      : { directory: resolve(socketDir), slots: (subscribe ?? []).map((slot) => parseName(slot)) },
   );
   for (const [index, { directory, slots }] of hosts.entries()) {
     for (const [at, earlier] of hosts.slice(0, index).entries()) {

@@ -28,15 +28,18 @@ export function findWarnings(config: Config, file: YamlFile, machine: Machine): 
 }
 
 function warnOfTargets({ targets, exporter }: Config, file: YamlFile, machine: Machine, warn: Report): void {
-  for (const [index, { subscribe, allowUncheckedPath }] of targets.entries()) {
+  for (const [index, target] of targets.entries()) {
+    const { subscribe, allowUncheckedPath, tls } = target;
     const at = (key: string) => ["targets", index, key];
-    if (machine.isContainer && /^[0-9a-f]{12}$/.test(machine.name) && !file.has(at("name")))
+    for (const key of ["enforces_policy", "allow_root"])
+      if (tls === null && file.has(at(key))) warn(at(key), "has no effect: the target has no tls");
+    if (tls === null && machine.isContainer && /^[0-9a-f]{12}$/.test(machine.name) && !file.has(at("name")))
       warn(
         at("name"),
         `is not set, and "${machine.name}" is the name of this container: the next one has another; give the host a name`,
       );
     const isPath = (slot: string) => slot.endsWith(":") && parseName(slot).path.length > 0;
-    if (allowUncheckedPath && !subscribe.some(isPath))
+    if (allowUncheckedPath && subscribe.length > 0 && !subscribe.some(isPath))
       warn(at("allow_unchecked_path"), 'has no effect: no slot of this target is a path such as "user:"');
     if (file.has(at("page_size")) && !exporter.collectors.memory)
       warn(at("page_size"), "has no effect: exporter.collectors.memory is off");

@@ -121,6 +121,24 @@ export const targetTable: Table<TargetItem, null> = {
       by: "reason",
       values: perKey(VMMD_ERROR_REASONS, ({ infoErrors }: TargetItem, reason) => infoErrors[reason]),
     },
+    {
+      name: "albatross_target_certificate_not_after_timestamp_seconds",
+      help: "When a certificate expires that the host is reached with by TLS, or the first of those in its file.",
+      source: "PEM files, TLS handshake",
+      labels: [
+        {
+          name: "certificate",
+          holds: "its file as in the configuration; `server`: the one that the host shows",
+        },
+      ],
+      emit: (target, out) => {
+        const labels = itemLabels(targetTable, target);
+        for (const { certificate, notAfterMs } of target.certificates) {
+          const label = `certificate="${escapeLabelValue(certificate)}"`;
+          out.series(`${labels},${label}`, millisAsSeconds(notAfterMs));
+        }
+      },
+    },
   ],
 };
 

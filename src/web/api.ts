@@ -163,7 +163,7 @@ export function* groupsJson(snapshot: FleetSnapshot, scaler: Pick<Scaler, "expla
 
 /** Every target with its subscriptions. */
 export function targetsJson(targets: readonly TargetSnapshot[]): object[] {
-  return targets.map(({ name, up, infoReadable, infoError, infoErrors, subscriptions }) => ({
+  return targets.map(({ name, up, infoReadable, infoError, infoErrors, subscriptions, ...target }) => ({
     name,
     up,
     info_readable: infoReadable,
@@ -181,6 +181,12 @@ export function targetsJson(targets: readonly TargetSnapshot[]): object[] {
       stats_interval_seconds: snapshot.intervalUs / 1e6,
       last_error: snapshot.lastError,
     })),
+    certificates: target.certificates.map(({ certificate, use, notAfterMs }) => ({
+      certificate,
+      use,
+      not_after: rfc3339(notAfterMs),
+    })),
+    certificate_error: target.certificateError,
   }));
 }
 

@@ -37,7 +37,7 @@ export function landingPage(deps: WebDeps, query: GroupsQuery): Html {
   const groups = standings(deps.scaler);
   const concerns = [
     ...reloadConcerns(deps.lastReload(), nowMs),
-    ...targets.flatMap(targetConcerns),
+    ...targets.flatMap((target) => targetConcerns(target, nowMs)),
     ...scalerConcerns(summary, nowMs),
     ...groups.flatMap((group) => groupConcerns(deps.scaler, group, nowMs)),
   ];
@@ -107,12 +107,14 @@ function reloadConcerns({ timeMs, problems }: LastReload, nowMs: number): readon
   ];
 }
 
-function targetConcerns(target: TargetSnapshot): readonly Concern[] {
+function targetConcerns(target: TargetSnapshot, nowMs: number): readonly Concern[] {
   const { name, up, subscriptions, infoReadable, infoError } = target;
   const wrong = subscriptions.find(({ state }) => SUBSCRIPTIONS[state].mood === "bad");
   const concerns: Concern[] = [];
   if (!up || wrong !== undefined) {
-    const why = wrong?.lastError ?? (wrong && SUBSCRIPTIONS[wrong.state].words) ?? "No sample arrives.";
+    const none = subscriptions.length === 0 ? infoError : null;
+    const why =
+      wrong?.lastError ?? (wrong && SUBSCRIPTIONS[wrong.state].words) ?? none ?? "No sample arrives.";
     concerns.push({
       mood: "bad",
       what: up ? `Subscription ${wrong?.subscription} of ${name} does not work` : `Host ${name} is down`,
@@ -128,6 +130,33 @@ function targetConcerns(target: TargetSnapshot): readonly Concern[] {
       what: `Unikernel info of ${name} cannot be read`,
       why: infoError ?? "albatrossd does not answer",
       todo: "Look whether albatrossd runs and whether this program may open its socket: limits, CPUs and policies are missing.",
+    });
+  }
+  return [...concerns, ...certificateConcerns(target, nowMs)];
+}
+
+const SOON_MS = 14 * 86_400_000;
+
+function certificateConcerns(
+  { name, certificates, certificateError, infoReadable }: TargetSnapshot,
+  nowMs: number,
+): readonly Concern[] {
+  const concerns: Concern[] = [];
+  const todo = "Put another in its place: files are read again within half a minute.";
+  // where nothing can be asked without them, that is said already
+  if (certificateError !== null && infoReadable === true) {
+    const what = `New certificates of ${name} cannot be used: those before stay in use`;
+    concerns.push({ mood: "bad", what, why: certificateError, todo });
+  }
+  for (const { certificate, notAfterMs } of certificates) {
+    if (notAfterMs - nowMs > SOON_MS) continue;
+    const date = new Date(notAfterMs).toISOString().slice(0, 16).replace("T", " ");
+    const verb = notAfterMs < nowMs ? "has expired" : "expires soon";
+    concerns.push({
+      mood: "bad",
+      what: `A certificate of ${name} ${verb}`,
+      why: `${certificate === "server" ? "The one that the host shows" : certificate} is valid until ${date} UTC.`,
+      todo,
     });
   }
   return concerns;

@@ -78,12 +78,30 @@ function example(firstKey: string, from: string = text): string {
 const loadExample = example("prometheus");
 const otherwise = loadExample.replace(/ basic_auth: .*/, "").replace("# authorization:", "authorization:");
 
+/** A host that is reached by TLS, in both forms at once. */
+const tlsExample = `targets:\n${(/^ {2}# {3}- name: metal\n(?: {2}# {3,}.*\n)+/m.exec(text)?.[0] ?? "").replace(/^ {2}# /gm, "")}`;
+
+test("the example of a host that is reached by TLS is right, in both forms", () => {
+  for (const without of [
+    /^ +issuer:.*\n/m,
+    /^ +certificates:\n(?: +(?:- )?(?:subscribe|info|policy):.*\n)+/m,
+  ]) {
+    const result = loadConfig("config.yaml", tlsExample.replace(without, ""), machine);
+    const target = { name: "metal", subscribe: [], enforcesPolicy: true, os: "linux" };
+    expect(result).toMatchObject({ ok: true, warnings: [], config: { targets: [target] } });
+  }
+});
+
 test("config.yaml holds every key there is", () => {
   const isLater = (key: string) =>
     key.startsWith("scaler.policies.") || key.startsWith("scaler.defaults.load");
-  const first = known.filter((key) => !isLater(key) && !/^scaler\.prometheus\b.*\./.test(key));
+  // in braces, both on one line
+  const isBraced = (key: string) => /^targets\.tls\..*\.(certificate|key)$/.test(key);
+  const first = known.filter(
+    (key) => !isLater(key) && !isBraced(key) && !/^scaler\.prometheus\b.*\./.test(key),
+  );
   expect(known.length).toBeGreaterThan(50);
-  const written = [...keysWritten(withExamples), "scaler.prometheus"];
+  const written = [...keysWritten(withExamples), ...keysWritten(tlsExample), "scaler.prometheus"];
   expect([...new Set(written)].sort()).toEqual([...new Set(first)].sort());
   for (const key of known.filter((key) => /^scaler\.(prometheus\.|defaults\.load\.)/.test(key)))
     expect(`${loadExample}${otherwise}`).toContain(` ${key.split(".").at(-1)}:`);

@@ -88,6 +88,10 @@ const failures: Scene = {
       ],
     }),
     targetSnapshot("good", {
+      certificates: [
+        { certificate: "/etc/metal/user.pem", use: "issuer", notAfterMs: Date.parse("2026-03-01T00:00:00Z") },
+        { certificate: "server", use: "server", notAfterMs: Date.parse("2027-03-01T00:00:00Z") },
+      ],
       infoReadable: false,
       subscriptions: [subscriptionSnapshot("user:", { state: "blocked" }), receiving],
     }),

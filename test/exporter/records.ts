@@ -233,6 +233,8 @@ export function targetSnapshot(name: string, change: Partial<TargetSnapshot> = {
     up: true,
     infoReadable: true,
     infoError: null,
+    certificates: [],
+    certificateError: null,
     infoErrors: zeroCounts(VMMD_ERROR_REASONS),
     subscriptions: [subscriptionSnapshot(":")],
     ...change,
@@ -257,6 +259,9 @@ export function target(name: string, os: TargetConfig["os"], pageSizeBytes = 409
     os,
     pageSizeBytes,
     allowUncheckedPath: false,
+    tls: null,
+    enforcesPolicy: false,
+    allowRoot: false,
     displacedRetryMs: 300_000,
     maxFrameBytes: { stat: 1 << 20, vmmd: 1 << 26 },
   };

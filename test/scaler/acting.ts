@@ -165,6 +165,9 @@ export class Program implements ScalerFiles {
         {
           name,
           socketDir: dir,
+          tls: null,
+          enforcesPolicy: false,
+          allowRoot: false,
           subscribe: [":"],
           statsIntervalMs: "auto",
           os: "freebsd",
@@ -368,7 +371,11 @@ export class Program implements ScalerFiles {
   #gated(host: string, endpoint: Endpoint): Endpoint {
     const { machine } = this;
     return {
+      isRemote: endpoint.isRemote,
+      reaches: (name) => endpoint.reaches(name),
       describe: (...of) => endpoint.describe(...of),
+      explain: (...of) => endpoint.explain(...of),
+      whyNotActing: (path) => endpoint.whyNotActing(path),
       dial: async (daemon, put, signal) => {
         const command = commandOf(put);
         await this.#gate(`dial ${command}`);

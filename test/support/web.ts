@@ -189,6 +189,8 @@ export function targetSnapshot(target: Partial<TargetSnapshot> = {}): TargetSnap
     up: true,
     infoReadable: true,
     infoError: null,
+    certificates: [],
+    certificateError: null,
     infoErrors: zeroCounts(VMMD_ERROR_REASONS),
     subscriptions: [subscriptionSnapshot()],
     ...target,

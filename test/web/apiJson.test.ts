@@ -115,3 +115,14 @@ it("a target in the API tells its subscriptions", () => {
     },
   ]);
 });
+
+it("a target in the API tells its certificates, without what is in them", () => {
+  const certificates = [{ certificate: "user.pem", use: "issuer", notAfterMs: 1_767_225_600_000 }] as const;
+  const change = { certificates, certificateError: "user.key: is not the key of user.pem" };
+  expect(targetsJson([targetSnapshot("metal", change)])).toMatchObject([
+    {
+      certificates: [{ certificate: "user.pem", use: "issuer", not_after: "2026-01-01T00:00:00.000Z" }],
+      certificate_error: "user.key: is not the key of user.pem",
+    },
+  ]);
+});

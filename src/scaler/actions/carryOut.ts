@@ -114,6 +114,8 @@ async function askAndPlan(carrying: CarryingOut, digestBefore?: string): Promise
   const { client, host, signal } = carrying;
   const action = carrying.action();
   const { path, group, cloneId } = action;
+  const forbidden = notAllowed(carrying);
+  if (forbidden !== null) return forbidden;
   const primary = await client.info(parseName(`${path}:${group}`), signal);
   if (primary.type !== "success") return notAsked(primary);
   const policy = await client.policy(path === "" ? [] : path.split(":"), signal);
@@ -141,7 +143,8 @@ async function askAndPlan(carrying: CarryingOut, digestBefore?: string): Promise
 export async function destroy(carrying: CarryingOut): Promise<Carried> {
   const { client, signal, inTurn, note, whyNot } = carrying;
   const { path, clone } = carrying.action();
-  const victim = whyNot() ?? (await inTurn(() => client.info(cloneOf({ path, clone }), signal)));
+  const victim =
+    whyNot() ?? notAllowed(carrying) ?? (await inTurn(() => client.info(cloneOf({ path, clone }), signal)));
   if ("outcome" in victim) return victim;
   if (victim.type !== "success") return notAsked(victim);
   const plan = planDestroy({ path, clone, victim: victim.value });
@@ -304,6 +307,13 @@ async function seen(carrying: CarryingOut): Promise<Ending | null> {
 
 function ask({ client, action, signal, inTurn }: CarryingOut): Promise<Outcome<UnikernelInfo | null>> {
   return inTurn(() => client.info(cloneOf(action()), signal));
+}
+
+/** What the certificates for a host that is reached by TLS do not allow. */
+function notAllowed({ host, action }: CarryingOut): Ending | null {
+  const { path } = action();
+  const found = host.endpoint.whyNotActing(path === "" ? [] : path.split(":"));
+  return found && { outcome: "refused", ...found };
 }
 
 /** Nothing was sent where this is not known. */

@@ -104,9 +104,9 @@ export class PemFolder {
   }
 }
 
-export function policyOf(unikernels: number, memory = 512): Command {
+export function policyOf(unikernels: number, memory = 512) {
   const policy = { cpuids: [0, 1], unikernels, memory, block: null, bridges: ["service"] };
-  return { class: "policy", command: "add", policy };
+  return { class: "policy", command: "add", policy } as const;
 }
 
 export const SUBSCRIBE: Command = { class: "stats", command: "subscribe" };

@@ -99,10 +99,13 @@ export class TestHost {
       os: "linux",
       pageSizeBytes: 4096,
       allowUncheckedPath: false,
+      tls: null,
+      enforcesPolicy: false,
+      allowRoot: false,
       displacedRetryMs: 300_000,
       maxFrameBytes: { stat: 1024 * 1024, vmmd: 64 * 1024 * 1024 },
     };
-    this.target = new Target({ ...defaults, ...config }, this.sink, this.clock, this.log, {
+    this.target = new Target({ ...defaults, ...config } as TargetConfig, this.sink, this.clock, this.log, {
       random: () => 0,
       ...options,
     });

@@ -1,0 +1,101 @@
+/** `check-config`: whether the certificates of targets that are reached by TLS are what their settings say. */
+import type { Certificate, Holder } from "../client/certificates.ts";
+import { type Credentials, describePolicy, readCredentials, SettingError } from "../client/credentials.ts";
+import { type Path, type Problem, readTextFile, YamlFile } from "../config/checkedYaml.ts";
+import type { Config } from "../config/sections.ts";
+import { formatName, pathText } from "../wire/names.ts";
+
+const SOON_MS = 14 * 86_400_000;
+
+export interface CertificateReport {
+  readonly errors: readonly Problem[];
+  readonly warnings: readonly Problem[];
+  /** what each target reaches, and what it does to the host by that */
+  readonly lines: readonly string[];
+}
+
+/** Reads the certificates of every target, at a wall time. `file` is the one that the configuration was read from. */
+export async function checkCertificates(
+  file: string,
+  { targets, scaler }: Pick<Config, "targets" | "scaler">,
+  nowMs: number,
+): Promise<CertificateReport> {
+  const read = readTextFile(file);
+  const document = new YamlFile(file, read.ok ? read.text : "");
+  const report = { errors: [] as Problem[], warnings: [] as Problem[], lines: [] as string[] };
+  const told = (kind: "errors" | "warnings", path: Path, text: string) =>
+    report[kind].push(document.problem(path, text));
+
+  // a policy for every host is one for the only one
+  const only = targets.length === 1 ? (targets[0]?.name ?? null) : null;
+  for (const [index, target] of targets.entries()) {
+    const { tls, name } = target;
+    if (tls === null) continue;
+    const at = (...setting: Path) => ["targets", index, ...setting];
+    try {
+      const found = await readCredentials(tls, target);
+      for (const { setting, holder } of holdersOf(found)) {
+        for (const one of [holder.certificate, ...holder.chain.slice(1)])
+          checkTimes(one, nowMs, (kind, text) => told(kind, at("tls", ...setting), text));
+        if (holder.isKeyOpen)
+          told(
+            "warnings",
+            at("tls", ...setting, "key"),
+            "everyone on this machine may read it: chmod 600, or 640",
+          );
+      }
+      for (const one of found.ca) checkTimes(one, nowMs, (kind, text) => told(kind, at("tls", "ca"), text));
+      report.lines.push(
+        `${name}: subscribes to ${found.subscribe.map(formatName).join(", ")} by ${tls.address.text}`,
+      );
+      for (const { path, policy, file } of found.policies)
+        report.lines.push(
+          `${name}: puts the policy of ${file} for ${pathText(path)}: in force again at each question: ${describePolicy(policy)}`,
+        );
+      const policies = scaler.policies.map((policy) => ({ ...policy, host: policy.host ?? only }));
+      for (const [policy, text] of whatCannotAct(found, name, { mode: scaler.mode, policies }))
+        told("errors", ["scaler", "policies", policy, "mode"], `${text}; allowed: mode: dry_run`);
+    } catch (error) {
+      if (!(error instanceof SettingError)) throw error;
+      told("errors", at(...error.setting), error.message);
+    }
+  }
+  return report;
+}
+
+function holdersOf({ issuer, leaves }: Credentials): { readonly setting: Path; readonly holder: Holder }[] {
+  if (issuer !== null) return [{ setting: ["issuer"], holder: issuer.holder }];
+  return leaves.map(({ use, holder }, index) => ({
+    setting: ["certificates", Math.floor(index / 3), use],
+    holder,
+  }));
+}
+
+function checkTimes(
+  { file, notBeforeMs, notAfterMs, commonName }: Certificate,
+  nowMs: number,
+  tell: (kind: "errors" | "warnings", text: string) => void,
+): void {
+  const who = `${file}: the certificate ${JSON.stringify(commonName ?? "")}`;
+  const [from, until] = [notBeforeMs, notAfterMs].map((ms) => new Date(ms).toISOString());
+  if (nowMs < notBeforeMs) tell("errors", `${who} is not valid before ${from}`);
+  else if (nowMs > notAfterMs) tell("errors", `${who} has expired at ${until}`);
+  else if (notAfterMs - nowMs < SOON_MS) tell("warnings", `${who} expires at ${until}`);
+}
+
+/** The policies, by index, that act on this host, which they cannot, and why. */
+function whatCannotAct(
+  { issuer }: Credentials,
+  host: string,
+  { mode, policies }: Pick<Config["scaler"], "mode" | "policies">,
+): (readonly [index: number, text: string])[] {
+  if (mode !== "execute") return [];
+  return policies.flatMap((policy, index): (readonly [number, string])[] => {
+    if (policy.mode !== "execute" || policy.host !== host) return [];
+    if (issuer === null) return [[index, `acts on ${host}, whose certificates only read`]];
+    const path = policy.match.slice(0, Math.max(policy.match.lastIndexOf(":"), 0));
+    if (/[*?[]/.test(path) || path === pathText(issuer.path)) return [];
+    const reached = formatName({ path: issuer.path, label: null });
+    return [[index, `acts on ${path}: of ${host}, whose issuer reaches only ${reached}`]];
+  });
+}
