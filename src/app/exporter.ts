@@ -225,15 +225,17 @@ export class Exporter {
    * the others are stopped before any is started, lest two connections want the same subscription.
    */
   async #read(configs: readonly TargetConfig[]): Promise<void> {
-    const kept = this.#running.filter(({ config }) =>
-      configs.some((other) => isDeepStrictEqual(config, other)),
+    const kept = this.#running.filter(
+      ({ config, isOutdated }) => !isOutdated && configs.some((other) => isDeepStrictEqual(config, other)),
     );
     const ended = this.#running.filter((target) => !kept.includes(target));
     await Promise.all(ended.map((target) => target.stop()));
-    for (const { config } of ended) {
+    for (const { config, isOutdated } of ended) {
       const successor = configs.find(({ name }) => name === config.name);
       const isSameHost = successor !== undefined && placeOf(successor) === placeOf(config);
-      const isReadAsBefore = isSameHost && isDeepStrictEqual(successor.subscribe, config.subscribe);
+      // what is subscribed to by TLS follows from certificates
+      const reads = ({ subscribe, tls }: TargetConfig) => [subscribe, tls];
+      const isReadAsBefore = isSameHost && !isOutdated && isDeepStrictEqual(reads(successor), reads(config));
       if (!isReadAsBefore) this.#fleet.removeHost(config.name);
       if (!isSameHost) this.#scaler.forgetHost(config.name);
     }

@@ -95,6 +95,11 @@ export class Target {
     return this.#subscriptions.map(({ name }) => formatName(name));
   }
 
+  /** Its certificates are for something else than they were: it has to be made anew. */
+  get isOutdated(): boolean {
+    return this.#tls?.isOutdated ?? false;
+  }
+
   start(): void {
     this.#ask();
     for (const subscription of this.#subscriptions) subscription.start();

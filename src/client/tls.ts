@@ -63,6 +63,8 @@ export class TlsEndpoint implements Endpoint {
   #serverNotAfterMs: number | null = null;
   /** what is wrong with the files as they are now; those that were right before stay in use */
   problem: string | null = null;
+  /** They are for other names than at first. */
+  isOutdated = false;
 
   constructor(tls: TlsConfig, settings: Settings, clock: Clock) {
     this.#tls = tls;
@@ -133,7 +135,8 @@ export class TlsEndpoint implements Endpoint {
     const [before, now] = [this.#credentials?.subscribe ?? subscribe, subscribe].map((names) =>
       names.map(formatName).join(", "),
     );
-    if (before === now) return;
+    this.isOutdated = before !== now;
+    if (!this.isOutdated) return;
     throw new CertificateError(
       `the certificates are for ${now} now, they were for ${before}: reload the configuration`,
     );

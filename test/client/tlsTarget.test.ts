@@ -238,7 +238,7 @@ test("new certificates for another path are not used before a reload", async () 
   expect(target.snapshot().certificateError).toBe(
     "the certificates are for other: now, they were for user:: reload the configuration",
   );
-  expect(target.subscribed).toEqual(["user:"]);
+  expect([target.subscribed, target.isOutdated]).toEqual([["user:"], true]);
 });
 
 test("what the certificates expire is told by file, the server's own too", async () => {
