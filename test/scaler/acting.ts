@@ -9,6 +9,7 @@ import { Target } from "../../src/client/target.ts";
 import type { Cancel, Clock } from "../../src/clock.ts";
 import { cloneDefaults } from "../../src/config/clone.ts";
 import type { ScalerConfig, ScalerPolicy } from "../../src/config/scaler.ts";
+import type { TlsConfig } from "../../src/config/target.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { createLogger } from "../../src/log.ts";
 import type { HookEvent } from "../../src/scaler/actions/hooks.ts";
@@ -67,6 +68,8 @@ export class Machine {
   onDial: (command: string) => void = () => undefined;
   /** everything that the programs do to the world goes by here, and may end them */
   onGate: (program: Program, what: string) => void = () => undefined;
+  /** instead of an issuer for `user:` */
+  tls: Partial<TlsConfig> = {};
   /** requests and looks at files that are on the way */
   busy = 0;
   /** the most requests that actions had under way at one host at once */
@@ -76,10 +79,25 @@ export class Machine {
     onTestFinished(() => rmSync(this.folder, { recursive: true, force: true }));
   }
 
-  async addHost(name: string, scenario: Partial<Scenario>): Promise<Running> {
-    const running = await startHost({ intervalMs: 5_000, os: "freebsd", ...scenario }, this.clock);
+  async addHost(name: string, scenario: Partial<Scenario>, { hasTls = false } = {}): Promise<Running> {
+    const running = await startHost({ intervalMs: 5_000, os: "freebsd", ...scenario }, this.clock, hasTls);
     this.hosts.set(name, running);
     return running;
+  }
+
+  /** How its TLS endpoint is reached with the issuer for `user:`; null for a host without one. */
+  tlsOf(name: string): TlsConfig | null {
+    const { host, tlsFolder } = this.host(name);
+    const [, port] = host.tlsAddress?.split(":") ?? [];
+    if (port === undefined) return null;
+    const file = (of: string) => join(tlsFolder, of);
+    return {
+      address: { text: `${name}:1025`, host: "127.0.0.1", port: Number(port) },
+      ca: file("ca.pem"),
+      issuer: { certificate: file("issuer-user.pem"), key: file("issuer-user.key") },
+      certificates: null,
+      ...this.tls,
+    };
   }
 
   host(name = "h"): Running {
@@ -131,8 +149,18 @@ export class Machine {
       await new Promise((resolve) => setTimeout(resolve, 1));
       await settle(6);
     }
+    // a question by TLS takes longer than its time, which is the fake clock's
+    const asked = [...this.hosts.values()].filter(({ host }) => host.tlsAddress !== null);
+    const isAsked = () => asked.some(({ host }) => host.connectionCount > OF_A_SUBSCRIPTION);
+    for (let looks = 0; isAsked() && looks < 100; looks++) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await settle(6);
+    }
   }
 }
+
+/** To the TLS endpoint, and from there to albatross-stats. */
+const OF_A_SUBSCRIPTION = 2;
 
 /** One run of the program on a machine. */
 export class Program implements ScalerFiles {
@@ -161,20 +189,20 @@ export class Program implements ScalerFiles {
     const observed = new FleetSource(this.fleet);
     for (const [name, { dir }] of machine.hosts) {
       if (machine.removed.has(name)) continue;
+      const tls = machine.tlsOf(name);
       const target = new Target(
         {
           name,
-          socketDir: dir,
-          tls: null,
-          enforcesPolicy: false,
-          allowRoot: false,
-          subscribe: [":"],
+          ...(tls === null ? { socketDir: dir, tls } : { socketDir: null, tls }),
+          enforcesPolicy: true,
+          allowRoot: true,
+          subscribe: tls === null ? [":"] : [],
           statsIntervalMs: "auto",
           os: "freebsd",
           pageSizeBytes: 4096,
           maxFrameBytes: { stat: 2 ** 20, vmmd: 64 * 2 ** 20 },
           displacedRetryMs: 300_000,
-          allowUncheckedPath: false,
+          allowUncheckedPath: true,
         },
         {
           onSample: (sample) => {
@@ -193,13 +221,8 @@ export class Program implements ScalerFiles {
       this.#targets.push(target);
       const endpoint = this.#gated(name, target.endpoint);
       const askInfoSoon = () => target.askInfoSoon();
-      this.#reach.set(name, {
-        endpoint,
-        address: dir,
-        subscribe: [":"],
-        maxFrameBytes: 2 ** 20,
-        askInfoSoon,
-      });
+      const subscribe = tls === null ? [":"] : ["user:"];
+      this.#reach.set(name, { endpoint, address: dir, subscribe, maxFrameBytes: 2 ** 20, askInfoSoon });
     }
     this.scaler = new Scaler({
       clock,
@@ -274,6 +297,11 @@ export class Program implements ScalerFiles {
 
   holds(reason: string): Promise<void> {
     return this.until(`hold ${reason}`, () => this.group()?.reason === reason);
+  }
+
+  /** Every target receives, which takes a while by TLS. */
+  get isUp(): boolean {
+    return this.#targets.every((target) => target.snapshot().up);
   }
 
   /** Passes time until it is so; fails after this many seconds, telling how actions stand. */
