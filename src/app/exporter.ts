@@ -141,7 +141,12 @@ export class Exporter {
   async start(): Promise<void> {
     await this.#take(this.#config);
     await this.#read(this.#config.targets);
-    this.#scaler.start();
+    try {
+      this.#scaler.start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
     this.configRead();
     this.#ready = true;
     const { web } = this.#config;

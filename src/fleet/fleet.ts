@@ -121,6 +121,11 @@ export class Fleet {
     }));
   }
 
+  /** Whether a host's statistics are arriving. */
+  isLive(host: string): boolean {
+    return this.#hosts.get(host)?.live === true;
+  }
+
   /** What unikernel info said last of each host whose albatrossd has answered. */
   *listedVms(): Generator<ListedVms> {
     for (const { host, listedVms: vms } of this.#sortedHosts()) if (vms !== null) yield { host, vms };

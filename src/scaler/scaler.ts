@@ -104,6 +104,8 @@ export interface Reach extends Pick<ActingHost, "endpoint" | "address" | "subscr
 /** At the first tick every group has something to tell: so many are told of before others have their turn. */
 const LINES_AT_ONCE = 250;
 
+const SAVE_SOON_MS = 500;
+
 /** How often a state file that could not be read is tried again. */
 const RETRY_MS = 60_000;
 
@@ -132,6 +134,7 @@ export class Scaler {
   #ticker: Ticker | null = null;
   #catchUp: CatchUp | null = null;
   #cancelRetry: Cancel = () => undefined;
+  #cancelSave: Cancel = () => undefined;
   readonly #items = new GroupItems();
   readonly #recent = new Recent<LoggedDecision & Pick<Evaluation, "policy">>();
   readonly #history = new History();
@@ -167,7 +170,7 @@ export class Scaler {
       },
       onEnd: (line) => {
         this.#decisionLog.append([line]);
-        this.#save(options.fleet.memory);
+        this.#saveSoon();
       },
     });
   }
@@ -208,9 +211,11 @@ export class Scaler {
       });
     } catch (error) {
       if (!(error instanceof UnreadableState)) throw error;
-      if (!isRetry && actsOn(this.#config)) throw error;
       const { path: file } = this.#stateFile;
       const reason = error.message;
+      if (!isRetry && actsOn(this.#config)) {
+        throw new UnreadableState(`what is kept in the folder of ${file} cannot be read: ${reason}`);
+      }
       if (!isRetry)
         log.error({ file, reason }, "scaler state cannot be read: nothing is scaled until it can");
       this.#isOff = true;
@@ -231,7 +236,11 @@ export class Scaler {
   reconfigure(config: ScalerConfig): void {
     const before = this.#config;
     this.#config = config;
-    this.#rules.reconfigure(config);
+    const switched = this.#rules.reconfigure(config);
+    if (switched > 0) {
+      const { log } = this.#options;
+      log.info({ groups: switched }, "groups will act, from the evaluation after the next one on");
+    }
     this.#ticker?.setInterval(config.pollIntervalMs);
     this.#instruments.evaluatesEvery(config.pollIntervalMs);
     if (config.stateFile !== before.stateFile) {
@@ -260,6 +269,7 @@ export class Scaler {
   /** No more ticks and actions; resolves when the state, the record and the decision log are on the disk. */
   async stop(): Promise<void> {
     this.#cancelRetry();
+    this.#cancelSave();
     this.#ticker?.stop();
     for (const source of this.#options.sources) source.stop?.();
     if (this.#ticking !== null) await this.#ticking;
@@ -393,6 +403,12 @@ export class Scaler {
     const wallMs = this.#options.clock.wallMs();
     this.#saved = this.#stateFile.save(() => statePieces({ groups, targets, fleet, lastHold }));
     void this.#saved.then((ok) => ok && this.#acting.stateWritten(wallMs));
+  }
+
+  /** Many actions may end at once. Until then the record has what came of them. */
+  #saveSoon(): void {
+    this.#cancelSave();
+    this.#cancelSave = this.#options.clock.after(SAVE_SOON_MS, () => this.#save(this.#options.fleet.memory));
   }
 
   #openStateFile(): StateStore {

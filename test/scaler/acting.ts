@@ -335,7 +335,10 @@ export class Program implements ScalerFiles {
       this.machine.busy += 1;
       const opened = await open(...wanted);
       this.machine.busy -= 1;
-      if (opened.type === "success") this.#files.add(opened.value.file);
+      if (opened.type === "success") {
+        this.#files.add(opened.value.file);
+        if (!this.#isAlive) await opened.value.file.close();
+      }
       await this.#gate("image opened");
       return opened;
     };

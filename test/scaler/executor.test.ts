@@ -3,6 +3,7 @@ import { cloneDefaults } from "../../src/config/clone.ts";
 import { UnreadableState } from "../../src/scaler/state/savedState.ts";
 import type { Fault } from "../../src/simulator/faults.ts";
 import type { Scenario } from "../../src/simulator/model.ts";
+import { render, seriesOf } from "../exporter/records.ts";
 import { vm } from "../simulator/support.ts";
 import { acting, Machine, type PolicyKeys, Program } from "./acting.ts";
 
@@ -95,6 +96,42 @@ describe("a group that acts", () => {
       "create web-clone-3 failed quota",
     ]);
     await program.until("the backoff", () => program.group()?.reason === "backoff");
+    await program.stop();
+  });
+});
+
+describe("the metrics of actions", () => {
+  const seriesNow = async ({ scaler }: Program, name: string) =>
+    seriesOf(await render(await scaler.families()), `albatross_scaler_action${name}`);
+
+  test("stand at 0 in a group that acts, say what is under way, and count its end with its time", async () => {
+    const { machine, program } = await running();
+    await machine.fault({ type: "vmmd_slow", command: "create", everyMs: 15_000 });
+    await program.until("a member", () => program.group() !== null);
+    const before = await seriesNow(program, "s_total");
+    expect(before.length).toBeGreaterThan(20);
+    expect(before.every((line) => line.endsWith(" 0"))).toBe(true);
+    await program.until("a create", () => machine.commands().length === 1);
+    const labels = 'host="h",path="user",group="web",operation="create"';
+    expect(await seriesNow(program, "_in_progress")).toEqual([
+      `albatross_scaler_action_in_progress{${labels},phase="sent"} 1`,
+    ]);
+    await program.tells("create web-clone-1 verified done");
+    expect(await seriesNow(program, "_in_progress")).toEqual([]);
+    const counted = (await seriesNow(program, "s_total")).filter((line) => !line.endsWith(" 0"));
+    expect(counted).toEqual([`albatross_scaler_actions_total{${labels},outcome="verified",reason="done"} 1`]);
+    const took = await seriesNow(program, "_duration_seconds_count");
+    expect(took).toEqual([
+      'albatross_scaler_action_duration_seconds_count{operation="create"} 1',
+      'albatross_scaler_action_duration_seconds_count{operation="destroy"} 0',
+    ]);
+    await program.stop();
+  });
+
+  test("are none in dry run", async () => {
+    const { program } = await running(150, { mode: "dry_run" });
+    await program.until("a decision", () => (program.group()?.outstanding ?? null) !== null);
+    expect(await seriesNow(program, "s_total")).toEqual([]);
     await program.stop();
   });
 });

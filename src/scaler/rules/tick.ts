@@ -44,9 +44,9 @@ export class Rules {
 
   /**
    * Other policies from the next tick on; what is remembered stays, but for what keeps failed actions from being tried
-   * again. A group that is to act from now on is evaluated in dry run once before.
+   * again. A group that is to act from now on is evaluated in dry run once before. Returns how many these are.
    */
-  reconfigure(config: ScalerConfig): void {
+  reconfigure(config: ScalerConfig): number {
     const before = this.#groups;
     this.#adopt(config, before);
     this.#switched.clear();
@@ -60,6 +60,7 @@ export class Rules {
         policy: isSwitched ? { ...policy, mode: "dry_run" } : policy,
       });
     }
+    return this.#switched.size;
   }
 
   /** What became of an action, put into the state of its group, if that is known. */

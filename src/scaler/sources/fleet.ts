@@ -139,7 +139,7 @@ export class FleetSource implements Source {
 
   /** Whether a host's statistics arrive now. */
   isLive(host: string): boolean {
-    return this.#fleet.hosts().some((one) => one.host === host && one.live);
+    return this.#fleet.isLive(host);
   }
 
   /** The VMs of a host that were heard by the last tick. */
