@@ -409,7 +409,7 @@ export class Program implements ScalerFiles {
       whyNotActing: (path) => endpoint.whyNotActing(path),
       dial: async (daemon, put, signal) => {
         const command = commandOf(put);
-        await this.#gate(`dial ${command}`);
+        await this.#endGate(null, `dial ${command}`);
         machine.onDial(command);
         machine.busy += 1;
         const line = await endpoint.dial(daemon, put, signal).catch((error) => {
@@ -438,11 +438,12 @@ export class Program implements ScalerFiles {
     };
   }
 
-  /** A process that dies takes its sockets with it. */
-  async #endGate(socket: { destroy(): unknown }, what: string): Promise<void> {
+  /** A process that dies takes its sockets with it, and the files that images come into. */
+  async #endGate(socket: { destroy(): unknown } | null, what: string): Promise<void> {
     if (this.#isAlive) this.machine.onGate(this, what);
     if (this.#isAlive) return;
-    socket.destroy();
+    socket?.destroy();
+    if (what.includes(" get ")) throw new Error("the program is dead");
     await new Promise(() => undefined);
   }
 }
