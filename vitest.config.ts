@@ -15,7 +15,12 @@ export default defineConfig({
     reporters: process.argv.includes("--tags-filter")
       ? ["default"]
       : ["default", "./test/support/skippedReporter.ts"],
-    tags: [{ name: "process", description: "Starts a process: left out by `npm run test:fast`." }],
+    tags: [
+      {
+        name: "process",
+        description: "Starts a process, or takes as long as if: left out by `npm run test:fast`.",
+      },
+    ],
     // Most end-to-end tests wait for real time to pass: also where there is little to share, four go at once.
     maxWorkers: Math.max(4, availableParallelism() - 1),
     projects: [
