@@ -562,6 +562,21 @@ describe("a program that ends", () => {
     await next.stop();
   });
 
+  test("with kill -9 after a hook was told has it told by the next one that the clone stays", async () => {
+    const hook = { url: "http://x/", timeoutMs: 1_000, waitMs: 60_000 };
+    const { machine, program } = await idle({
+      clone: { ...cloneDefaults, arguments: [], beforeDestroy: hook },
+    });
+    await program.until("the hook", () => machine.hooks.length > 0);
+    await program.kill();
+    const next = new Program(machine, program.config).start();
+    await next.tells("destroy web-clone-1 abandoned stopped");
+    await machine.quiet();
+    expect(machine.hooks).toEqual(["before_destroy web-clone-1", "kept web-clone-1"]);
+    expect(machine.commands()).toEqual(["create user:web-clone-1"]);
+    await next.stop();
+  });
+
   test("is told of a target that has moved meanwhile: abandoned", async () => {
     const { machine, program } = await running();
     await machine.fault({ type: "vmmd_no_reply", command: "create", carriedOut: true });

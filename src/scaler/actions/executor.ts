@@ -115,8 +115,11 @@ export class Executor {
   /** Goes on with what an earlier run of the program left on record; of a planned one nothing was sent. */
   resume(action: ActionRecord, decision: Outstanding): void {
     this.#keep(action);
-    if (!isOpen(action)) return;
     const job = new Job(action, decision, false);
+    if (!isOpen(action)) {
+      if (action.hooked) void this.#tellKept(job);
+      return;
+    }
     this.#jobs.add(job);
     this.#follow(groupKey(job.group), async () => {
       await this.#run(job, async (carrying) => {
@@ -170,11 +173,13 @@ export class Executor {
     return this.#options.images().keepOnly(new Set([...digests, ...open]));
   }
 
-  /** The state has all that came of actions that ended before: they leave the record when it is next written. */
+  /** The state has all that came of actions that ended before: they leave the record. */
   forgetEnded(beforeMs: number): void {
-    for (const [id, action] of this.#recorded) {
-      if (action.endedMs !== null && action.endedMs <= beforeMs) this.#recorded.delete(id);
+    const before = this.#recorded.size;
+    for (const [id, { endedMs, hooked }] of this.#recorded) {
+      if (endedMs !== null && endedMs <= beforeMs && !hooked) this.#recorded.delete(id);
     }
+    if (this.#recorded.size < before) void this.save();
   }
 
   /** Those that are open, and the last that ended, newest first. */
@@ -245,9 +250,8 @@ export class Executor {
     const ended = await doing().catch((err: unknown): Ending => {
       log.error({ err, action: job.action.id }, "unexpected error in an action");
       const text = "unexpected error";
-      return job.action.phase === "planned"
-        ? { outcome: "failed", reason: "other", text }
-        : { outcome: "lost", reason: "no_info", text };
+      if (job.action.phase === "planned") return { outcome: "failed", reason: "other", text };
+      return { outcome: "lost", reason: "no_info", text };
     });
     const ending = this.#whyCut(job, ended);
     this.#jobs.delete(job);
@@ -336,11 +340,8 @@ export class Executor {
       return this.#whyNot(job);
     }
     const what = isStateSaved ? "the record of actions" : "the state";
-    return {
-      outcome: "failed",
-      reason: "record",
-      text: `${what} cannot be written, so that nothing was sent`,
-    };
+    const text = `${what} cannot be written, so that nothing was sent`;
+    return { outcome: "failed", reason: "record", text };
   }
 
   async #acknowledged(job: Job, carrying: CarryingOut): Promise<Ending | null> {
@@ -359,14 +360,15 @@ export class Executor {
   #end(job: Job, { outcome, reason, text }: Ending): void {
     const { clock, log, onChange } = this.#options;
     const endedMs = clock.wallMs();
-    job.action = { ...job.action, phase: outcome, reason, text, endedMs, deadlineMs: null };
+    const hooked = job.action.hooked && outcome !== "verified";
+    job.action = { ...job.action, phase: outcome, reason, text, hooked, endedMs, deadlineMs: null };
     this.#keep(job.action);
     const level = outcome === "verified" || outcome === "abandoned" ? "info" : "warn";
     log[level](this.#fields(job.action), `action ${outcome}`);
     // of a host that is gone the groups are forgotten
     onChange(job.action, reason === "target" ? null : this.#changeOf(job));
     void this.save();
-    if (job.action.hooked && outcome !== "verified") void this.#hook(job, "kept");
+    if (job.action.hooked) void this.#tellKept(job);
     if (outcome === "verified" && job.action.operation === "create") this.#try(job);
   }
 
@@ -399,11 +401,15 @@ export class Executor {
       if (this.#whyGone(job) !== null || this.#isStopping) return;
       const { client, inTurn } = this.#carrying(job);
       const info = await inTurn(() => client.info(cloneOf(job.action)));
-      const isOurs = [...this.#told.values()].some(
+      const { clone, decision } = job.action;
+      const isDestroyed = [...this.#told.values()].some(
         (one) =>
-          one.operation === "destroy" && one.clone === job.action.clone && isSameGroup(one, job.action),
+          one.operation === "destroy" &&
+          one.clone === clone &&
+          one.decision.sinceMs >= decision.sinceMs &&
+          groupKey(one) === groupKey(job.group),
       );
-      if (info.type !== "success" || isOurs || this.#isStopping) return;
+      if (info.type !== "success" || isDestroyed || this.#isStopping) return;
       if (!isListed(info.value, job.action)) {
         const text = "it was gone again within its warm-up";
         job.action = { ...job.action, phase: "failed", reason: "gone", text, endedMs: clock.wallMs() };
@@ -450,6 +456,14 @@ export class Executor {
     });
   }
 
+  /** Whoever was told that the clone goes hears that it stays, after a restart if need be. */
+  async #tellKept(job: Job): Promise<void> {
+    await this.#hook(job, "kept");
+    job.action = { ...job.action, hooked: false };
+    this.#keep(job.action);
+    await this.save();
+  }
+
   /** Why the hook did not say yes; null where it did, or there is none. */
   async #hook(job: Job, event: HookEvent): Promise<string | null> {
     const { postHook, groupOf, onHookFailed, log } = this.#options;
@@ -478,10 +492,6 @@ export class Executor {
 }
 
 const MOVED = abandoned("target", "its host is no target any more, or is elsewhere");
-
-function isSameGroup(one: ActionRecord, other: ActionRecord): boolean {
-  return one.host === other.host && one.path === other.path && one.group === other.group;
-}
 
 function abandoned(reason: Extract<Ending, { outcome: "abandoned" }>["reason"], text: string): Ending {
   return { outcome: "abandoned", reason, text };

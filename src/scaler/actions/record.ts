@@ -76,7 +76,7 @@ const actionSchema = z.object({
   phase: z.literal(PHASES),
   /** by then the phase is over */
   deadlineMs: wallMs.nullable(),
-  /** `before_destroy` was called, so that the clone may have been taken out of a load balancer */
+  /** `before_destroy` was called, and nobody has been told yet that the clone stays */
   hooked: z.boolean(),
   /** when it ended; null while it is open */
   endedMs: wallMs.nullable(),
