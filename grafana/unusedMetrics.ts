@@ -7,7 +7,6 @@ const DELAYS = "The event loop's delay is shown by its median, its slowest hundr
 export const unusedMetrics: Readonly<Record<string, string>> = {
   albatross_info_errors_total:
     "The alert AlbatrossInfoDown tells of albatrossd, with these counts by reason.",
-  albatross_scaler_action_in_progress: "Seconds at most; the API's list of actions has the phase of each.",
   albatross_scaler_hook_failures_total:
     "The log and the API's list of actions say which hook of which action failed.",
   albatross_group_outdated_clones:
