@@ -26,15 +26,20 @@ export async function issuerOf({ tlsFolder }: Reached, name: string): Promise<Ma
   return { x509, keys: { privateKey, publicKey }, kind: "P-256", pem, key };
 }
 
+type Shown = Pick<Made, "pem" | "key">;
+
 /** A client with a certificate and those above it, once it believes the handshake to be done. */
-export async function dialTls({ host, tlsFolder }: Reached, made: Made, ...above: Made[]): Promise<Client> {
+export async function dialTls(
+  { host, tlsFolder }: Reached,
+  ...chain: readonly [Shown, ...Shown[]]
+): Promise<Client> {
   const [, port = ""] = (host.tlsAddress ?? "").split(":");
   const socket = connect({
     host: "127.0.0.1",
     port: Number(port),
     ca: readFileSync(join(tlsFolder, "ca.pem")),
-    cert: [made, ...above].map(({ pem }) => pem).join(""),
-    key: made.key,
+    cert: chain.map(({ pem }) => pem).join(""),
+    key: chain[0].key,
     checkServerIdentity: () => undefined,
     minVersion: "TLSv1.3",
   });

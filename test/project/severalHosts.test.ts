@@ -1,0 +1,61 @@
+import "reflect-metadata"; // before @peculiar/x509
+import { execFileSync } from "node:child_process";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { X509Certificate } from "@peculiar/x509";
+import { expect, test } from "vitest";
+import { issue, readCertificates, readHolder } from "../../src/client/certificates.ts";
+import { CERTIFICATE_EXTENSION } from "../../src/wire/messages.ts";
+import { INFO } from "../client/support/ca.ts";
+import { infoIn } from "../simulator/recordings.ts";
+import { startHost, vm } from "../simulator/support.ts";
+import { dialTls } from "../simulator/tlsClient.ts";
+import { FakeClock } from "../support/fakeClock.ts";
+import { certificateExtensions } from "../wire/support/vectors.ts";
+
+const readme = readFileSync(fileURLToPath(new URL("../../README.md", import.meta.url)), "utf8");
+const section = readme.slice(readme.indexOf("\n## Several hosts\n"), readme.indexOf("\n## Configuration\n"));
+
+function block(language: string): string {
+  return new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, "ms").exec(section)?.[1] ?? "";
+}
+
+/** A host whose CA lies in the folder where the README's commands have been run. */
+async function intermediateMade() {
+  const clock = new FakeClock(Date.now());
+  const running = await startHost({ vms: [vm("user:web"), vm("other:web")] }, clock, true);
+  const at = (name: string) => join(running.tlsFolder, name);
+  writeFileSync(at("user.cnf"), block("ini"));
+  const shell = ["-euc", block("sh")];
+  const said = execFileSync("sh", shell, { cwd: running.tlsFolder, encoding: "utf8", stdio: "pipe" });
+  expect(said).toBe("user.pem: OK\n");
+  return { ...running, at };
+}
+
+test("an intermediate for a path is made by the README's commands, with Albatross' own bytes", {
+  tags: ["process"],
+}, async () => {
+  const { at } = await intermediateMade();
+  const made = new X509Certificate(readFileSync(at("user.pem"), "utf8"));
+  const value = made.getExtension(CERTIFICATE_EXTENSION)?.value ?? new ArrayBuffer();
+  const written = certificateExtensions.find(({ name }) => name === "policy-add");
+  expect(Buffer.from(value).toString("hex")).toBe(written?.hex);
+  expect(statSync(at("user.key")).mode & 0o777).toBe(0o600);
+});
+
+test("it issues leaves for its path, whose policy each question puts in force", {
+  tags: ["process"],
+}, async () => {
+  const { at, ...running } = await intermediateMade();
+  const files = { certificate: at("user.pem"), key: at("user.key") };
+  const holder = await readHolder(files, await readCertificates(at("ca.pem")));
+  const leaf = await issue(holder, { label: null, command: INFO }, Date.now(), 60_000);
+  const client = await dialTls(running, { pem: leaf.certificates, key: leaf.key });
+  await client.end();
+  expect(infoIn(client.messages[0] ?? null)).toMatchObject([{ name: "user:web" }]);
+  expect(running.requests.map(({ command, name }) => [command, name])).toEqual([
+    ["policy_add", "user:"],
+    ["info", "user:"],
+  ]);
+});
