@@ -22,6 +22,7 @@ export function register(program: Command): void {
       flagValue("a port from 0 to 65535", (text) => wholeNumber(text, 65_535)),
       DEFAULT_PORT,
     )
+    .option("--tls", "have the exporter reach the host by TLS, with certificates made for it")
     .option("--web.config.file <file>", "web configuration file of the exporter: TLS, users", path)
     .option("--user <name>", "the user whom the demo asks it as (default: the first of that file)");
   withAccessFlags(command)
@@ -39,6 +40,7 @@ export function register(program: Command): void {
       await runDemo({
         scenario: loaded.scenario,
         port: options.port,
+        tls: options.tls ?? false,
         clock: systemClock(),
         say: (line) => console.log(line),
         until,
@@ -49,6 +51,7 @@ export function register(program: Command): void {
 
 interface DemoFlags extends AccessFlags {
   readonly port: number;
+  readonly tls?: true;
   readonly user?: string;
   readonly "web.config.file"?: string;
 }

@@ -7,7 +7,7 @@ import { elapsed } from "../simulator/elapsed.ts";
 import { SimulatedHost } from "../simulator/host.ts";
 import type { Scenario } from "../simulator/model.ts";
 import { messageOf } from "../systemError.ts";
-import { demoConfig } from "./config.ts";
+import { demoConfig, TLS_FOLDER } from "./config.ts";
 import { type Action, actionLine, type Decision, decisionLine, decisionsAfter } from "./decisionLine.ts";
 import { ask, type ExporterAt, ExporterProcess } from "./exporterProcess.ts";
 import { freePort } from "./freePort.ts";
@@ -19,6 +19,8 @@ const DECISIONS_EVERY_MS = 1_000;
 export interface DemoOptions {
   readonly scenario: Scenario;
   readonly port: number;
+  /** The exporter reaches the host by a TLS endpoint of its own, in place of the sockets. */
+  readonly tls: boolean;
   readonly clock: Clock;
   readonly say: (line: string) => void;
   /** Resolves when the demo is to end. */
@@ -35,14 +37,8 @@ export interface DemoOptions {
  * Runs a simulated host and an exporter that reads it, and tells what the exporter serves, until it is to end. Throws
  * when the exporter does not start or ends on its own.
  */
-export async function runDemo({
-  scenario,
-  port: wanted,
-  clock,
-  say,
-  until,
-  web,
-}: DemoOptions): Promise<void> {
+export async function runDemo(options: DemoOptions): Promise<void> {
+  const { scenario, port: wanted, clock, say, until, web } = options;
   const dir = await mkdtemp(join(tmpdir(), "albatross-demo-"));
   // When the process ends in a hurry, because nobody reads what it tells any more.
   const leaveNothing = () => rmSync(dir, { recursive: true, force: true });
@@ -57,6 +53,7 @@ export async function runDemo({
   };
   const host = new SimulatedHost(scenario, {
     socketDir: dir,
+    tls: options.tls ? { address: { host: "127.0.0.1", port: 0 }, folder: join(dir, TLS_FOLDER) } : undefined,
     clock,
     onEvent: (text) => sayWhen(`* ${text}`),
   });
@@ -68,13 +65,13 @@ export async function runDemo({
     const url = web.isTls ? `https://localhost:${port}` : `http://127.0.0.1:${port}`;
     const at = { url, access: web.access };
     const configFile = join(dir, "config.yaml");
-    await writeFile(configFile, demoConfig(dir, port));
+    await writeFile(configFile, demoConfig(dir, port, host.tlsAddress));
     const exporter = new ExporterProcess(configFile, web.file);
     let stopTelling: readonly Cancel[] = [];
     try {
       const isReady = await Promise.race([until.then(() => false), exporter.ready(at).then(() => true)]);
       if (!isReady) return;
-      say(welcome(url, dir));
+      say(welcome(url, dir, host.tlsAddress));
       for (const line of early) say(line);
       early = null;
       stopTelling = [
@@ -149,9 +146,10 @@ function actionReader(at: ExporterAt): () => Promise<readonly string[]> {
   };
 }
 
-function welcome(url: string, dir: string): string {
+function welcome(url: string, dir: string, tlsAddress: string | null): string {
+  const by = tlsAddress === null ? "" : ` by TLS at ${tlsAddress}, as far as a certificate for user: reaches`;
   return `
-A simulated Albatross host runs in ${dir}, and an exporter that reads it:
+A simulated Albatross host runs in ${dir}, and an exporter that reads it${by}:
 
   ${url}/metrics            for Prometheus
   ${url}/                   for people

@@ -8,7 +8,7 @@ import { Machine, Program } from "../scaler/acting.ts";
 /** What the demo's exporter, up so many seconds after the host, decides about user:web and makes of it, in order. */
 async function story({ startS, untilS }: { startS: number; untilS: number }) {
   const scenario = loadScenario("demo", BUILTIN_SCENARIOS["demo"]?.yaml ?? "");
-  const loaded = loadConfig("demo.yaml", demoConfig("/tmp/demo", 0));
+  const loaded = loadConfig("demo.yaml", demoConfig("/tmp/demo", 0, null));
   if (!scenario.ok || !loaded.ok) throw new Error("the demo's scenario or configuration is wrong");
   const machine = new Machine();
   await machine.addHost("demo", scenario.scenario);

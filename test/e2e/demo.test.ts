@@ -98,6 +98,22 @@ describe("the demo", () => {
     await expectNothingLeft(demo);
   });
 
+  test("reaches the host by TLS where that is said, as far as its certificate goes", async () => {
+    const demo = await startDemo("--port", "0", "--tls");
+    const cpu = "albatross_vm_cpu_usage_percent";
+    const exposition = await until(
+      "samples",
+      () => metrics(demo),
+      (text) => seriesValue(text, cpu, 'vm="db"') > 0,
+    );
+    expect(exposition).toMatch(/^albatross_info_up\{host="demo"\} 1$/m);
+    expect(seriesValue(exposition, "albatross_vm_cpus", 'vm="db"')).toBe(2);
+    expect(seriesValue(exposition, cpu, 'vm="hello"')).toBeNaN();
+    demo.child.kill("SIGINT");
+    await once(demo.child, "close");
+    await expectNothingLeft(demo);
+  });
+
   test.each([
     ["npm alone", "SIGINT"],
     ["npm alone", "SIGTERM"],

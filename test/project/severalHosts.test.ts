@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { X509Certificate } from "@peculiar/x509";
 import { expect, test } from "vitest";
 import { issue, readCertificates, readHolder } from "../../src/client/certificates.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { CERTIFICATE_EXTENSION } from "../../src/wire/messages.ts";
 import { INFO } from "../client/support/ca.ts";
 import { infoIn } from "../simulator/recordings.ts";
@@ -23,7 +24,8 @@ function block(language: string): string {
 
 /** A host whose CA lies in the folder where the README's commands have been run. */
 async function intermediateMade() {
-  const clock = new FakeClock(Date.now());
+  // what openssl makes in a moment is valid from then on
+  const clock = new FakeClock(Date.now() + 60_000);
   const running = await startHost({ vms: [vm("user:web"), vm("other:web")] }, clock, true);
   const at = (name: string) => join(running.tlsFolder, name);
   writeFileSync(at("user.cnf"), block("ini"));
@@ -44,13 +46,17 @@ test("an intermediate for a path is made by the README's commands, with Albatros
   expect(statSync(at("user.key")).mode & 0o777).toBe(0o600);
 });
 
+test("the README's target is right, with nothing to warn of", () => {
+  expect(loadConfig("config.yaml", block("yaml"))).toMatchObject({ ok: true, warnings: [] });
+});
+
 test("it issues leaves for its path, whose policy each question puts in force", {
   tags: ["process"],
 }, async () => {
   const { at, ...running } = await intermediateMade();
   const files = { certificate: at("user.pem"), key: at("user.key") };
   const holder = await readHolder(files, await readCertificates(at("ca.pem")));
-  const leaf = await issue(holder, { label: null, command: INFO }, Date.now(), 60_000);
+  const leaf = await issue(holder, { label: null, command: INFO }, Date.now(), 600_000);
   const client = await dialTls(running, { pem: leaf.certificates, key: leaf.key });
   await client.end();
   expect(infoIn(client.messages[0] ?? null)).toMatchObject([{ name: "user:web" }]);
