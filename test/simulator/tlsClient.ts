@@ -15,7 +15,7 @@ interface Reached {
 }
 
 /** An issuer that the simulated host has written for its clients: `ca`, `issuer-user`. */
-export async function issuerOf({ tlsFolder }: Reached, name: string): Promise<Made> {
+export async function issuerOf({ tlsFolder }: Pick<Reached, "tlsFolder">, name: string): Promise<Made> {
   const pem = readFileSync(join(tlsFolder, `${name}.pem`), "utf8");
   const key = readFileSync(join(tlsFolder, `${name}.key`), "utf8");
   const algorithm = { name: "ECDSA", namedCurve: "P-256" };

@@ -23,25 +23,30 @@ type LogEvent = Readonly<Record<string, unknown>>;
  * would take hours takes milliseconds, and figures that depend on time are exact.
  */
 export class Lab {
-  readonly clock = new FakeClock();
+  readonly clock: FakeClock;
   readonly folder: string;
   /** events of the exporter's log */
   readonly log: LogEvent[] = [];
   #exporter: Exporter | null = null;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, clock: FakeClock) {
     this.folder = folder;
+    this.clock = clock;
   }
 
-  static async make(): Promise<Lab> {
-    const lab = new Lab(await temporaryFolder());
+  static async make(clock = new FakeClock()): Promise<Lab> {
+    const lab = new Lab(await temporaryFolder(), clock);
     onTestFinished(() => lab.stop());
     return lab;
   }
 
-  /** A simulated host on the same clock, its sockets in `lab.socketDir(name)`; stops with the test. */
-  async simulate(name: string, scenario: Partial<Scenario>): Promise<SimulatedHost> {
-    const options = { socketDir: this.socketDir(name), clock: this.clock };
+  /**
+   * A simulated host on the same clock, its sockets in `lab.socketDir(name)`; stops with the test. What clients of its TLS
+   * endpoint need, if it has one, is in `tls` there.
+   */
+  async simulate(name: string, scenario: Partial<Scenario>, hasTls = false): Promise<SimulatedHost> {
+    const tls = { address: { host: "127.0.0.1", port: 0 }, folder: join(this.socketDir(name), "tls") };
+    const options = { socketDir: this.socketDir(name), clock: this.clock, tls: hasTls ? tls : undefined };
     const host = new SimulatedHost(scenarioOf(scenario), options);
     await host.start();
     onTestFinished(() => host.stop());
@@ -53,7 +58,8 @@ export class Lab {
   }
 
   /**
-   * Starts the exporter with these targets, for Linux and pages of 4096 bytes, whose `settings` are YAML. What Node says
+   * Starts the exporter with these targets, for Linux and pages of 4096 bytes, whose `settings` are YAML; reached by
+   * sockets unless those say `tls`. What Node says
    * about itself is left out of `/metrics` unless `runtime`. `scaler` are keys of that section, as a flow mapping has them.
    */
   async serve(
@@ -61,7 +67,8 @@ export class Lab {
     { runtime = false, scaler: keys = "" }: { runtime?: boolean; scaler?: string } = {},
   ): Promise<void> {
     const lines = targets.map(
-      ({ name, settings = "" }) => `  - { name: ${name}, socket_dir: ${this.socketDir(name)}, ${settings} }`,
+      ({ name, settings = "" }) =>
+        `  - { name: ${name}, ${settings.includes("tls:") ? "" : `socket_dir: ${this.socketDir(name)}, `}${settings} }`,
     );
     const web = `{ listen_addresses: ["127.0.0.1:0"], disable_exporter_metrics: ${!runtime} }`;
     const scaler = `{ state_file: ${join(this.folder, "state.json")}, decision_log: ${join(this.folder, "decisions.log")}, ${keys} }`;

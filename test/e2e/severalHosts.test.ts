@@ -1,0 +1,110 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { SimulatedHost } from "../../src/simulator/host.ts";
+import { rootPolicy, vmSpec } from "../../src/simulator/model.ts";
+import { parseName } from "../../src/wire/names.ts";
+import { make, policyOf } from "../client/support/ca.ts";
+import { issuerOf } from "../simulator/tlsClient.ts";
+import { FakeClock } from "../support/fakeClock.ts";
+import { Lab } from "./support/lab.ts";
+
+const INTERVAL_MS = 1_000;
+const MEMORY_MB = 512;
+const HOSTS = ["far", "farther", "near"] as const;
+
+/** Two hosts that are reached by TLS and one by its sockets, each with a group in `user:`; and the exporter of all. */
+async function threeHosts(scaler = "") {
+  const lab = await Lab.make(new FakeClock(Date.now()));
+  const policy = { ...rootPolicy().policy, unikernels: 4, memory: MEMORY_MB };
+  const scenario = {
+    intervalMs: INTERVAL_MS,
+    policies: [rootPolicy(), { name: parseName("user:"), policy }],
+    vms: [
+      vmSpec({
+        name: parseName("user:web"),
+        load: { type: "constant", percent: 95 },
+        shareLoadWithClones: true,
+      }),
+    ],
+  };
+  const hosts = new Map<string, SimulatedHost>();
+  for (const name of HOSTS) hosts.set(name, await lab.simulate(name, scenario, name !== "near"));
+  const targets = HOSTS.map((name) => {
+    const sure = "subscribe: ['user:'], allow_unchecked_path: true";
+    if (name === "near") return { name, settings: sure };
+    const file = (end: string) => join(lab.socketDir(name), "tls", end);
+    const issuer = `{ certificate: ${file("issuer-user.pem")}, key: ${file("issuer-user.key")} }`;
+    const tls = `{ address: "${hosts.get(name)?.tlsAddress}", ca: ${file("ca.pem")}, issuer: ${issuer} }`;
+    return { name, settings: `tls: ${tls}, enforces_policy: true, ${sure}` };
+  });
+  await lab.serve(targets, { scaler });
+  const host = (name: (typeof HOSTS)[number]): SimulatedHost => {
+    const found = hosts.get(name);
+    if (found === undefined) throw new Error(`no host ${name}`);
+    return found;
+  };
+  return { lab, host };
+}
+
+/** Messages of each host so far. */
+async function heard(lab: Lab): Promise<number[]> {
+  const scrape = await lab.scrape();
+  const labels = { subscription: "user:" };
+  return HOSTS.map((host) => scrape.value("albatross_stats_messages_total", { host, ...labels }) ?? 0);
+}
+
+test("an issuer is replaced while samples come, by good files and by wrong ones, and no host loses a sample", async () => {
+  const { lab, host } = await threeHosts();
+  const folder = join(lab.socketDir("far"), "tls");
+  const ca = await issuerOf({ tlsFolder: folder }, "ca");
+  await lab.passUntil("samples", ({ text }) => text.includes("albatross_vm_cpu_usage_percent{"));
+  const [before, beforeUs] = [await heard(lab), lab.clock.nowUs()];
+
+  for (const round of [1, 2, 3]) {
+    const issuer = await make("user", { issuer: ca, command: policyOf(4, MEMORY_MB + round) });
+    writeFileSync(join(folder, "issuer-user.pem"), issuer.pem);
+    if (round === 2) {
+      await lab.passUntil("the wrong key", () => lab.logged("error").length > 0);
+      expect(lab.logged("error")).toEqual(["new certificates cannot be used: those before stay in use"]);
+    }
+    writeFileSync(join(folder, "issuer-user.key"), issuer.key);
+    const isInForce = (memoryMb: number) => memoryMb === MEMORY_MB + round;
+    await lab.passUntil("the new certificate's policy on the host", (scrape) => {
+      const labels = { host: "far", path: "user" };
+      return isInForce((scrape.value("albatross_policy_memory_limit_bytes", labels) ?? 0) / 2 ** 20);
+    });
+  }
+
+  const ticks = Math.floor(lab.clock.nowUs() / 1e6) - Math.floor(beforeUs / 1e6);
+  expect(ticks).toBeGreaterThan(60);
+  await expect.poll(() => heard(lab)).toEqual(before.map((count) => count + ticks));
+
+  // its next subscription shows the new certificate
+  await host("far").misbehave({ type: "close", slot: null });
+  const connects = { host: "far", subscription: "user:" };
+  await lab.passUntil(
+    "another subscription",
+    (scrape) => scrape.value("albatross_stats_connects_total", connects) === 2,
+  );
+  const [again = 0] = await heard(lab);
+  await lab.passUntil("its samples", ({ text }) => text !== "");
+  await lab.pass(5_000);
+  await expect.poll(async () => (await heard(lab))[0]).toBeGreaterThan(again + 2);
+});
+
+test("one scaler carries out on all of them what it decides", async () => {
+  const defaults = `{ scale_up_trigger_ticks: 2, scale_down_trigger_ticks: 2, cooldown_period: 10s, warmup_period: 0s, clone: { arguments: [] } }`;
+  const policies = `[{ match: "user:web", mode: execute }]`;
+  const { lab, host } = await threeHosts(
+    `mode: execute, poll_interval: 3s, max_scale_ups_per_tick: 5, defaults: ${defaults}, policies: ${policies}`,
+  );
+  const names = () => HOSTS.map((name) => host(name).vmNames);
+  const hasClone = (isThere: boolean) => () =>
+    names().every((vms) => vms.includes("user:web-clone-1") === isThere);
+  await lab.passUntil("a clone on each", hasClone(true), { withinMs: 120_000 });
+  for (const name of HOSTS) host(name).setLoad("user:web", 5);
+  await lab.passUntil("no clone on any", hasClone(false), { withinMs: 300_000 });
+  expect(names()).toEqual(HOSTS.map(() => ["user:web"]));
+  expect(lab.logged("error")).toEqual([]);
+});
