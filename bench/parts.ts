@@ -8,5 +8,6 @@ export const PARTS: Readonly<Record<string, () => Promise<readonly BenchRow[]>>>
   load: async () => (await import("./load.ts")).loadRows(),
   render: async () => (await import("./render.ts")).renderRows(),
   scrape: async () => (await import("./scrape.ts")).scrapeRows(),
+  tls: async () => (await import("./tlsHosts.ts")).tlsHostsRows(),
   backtest: async () => (await import("./backtest.ts")).backtestRows(),
 };
