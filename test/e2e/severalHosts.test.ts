@@ -7,6 +7,7 @@ import { parseName } from "../../src/wire/names.ts";
 import { make, policyOf } from "../client/support/ca.ts";
 import { issuerOf } from "../simulator/tlsClient.ts";
 import { FakeClock } from "../support/fakeClock.ts";
+import type { Scrape } from "./support/exposition.ts";
 import { Lab } from "./support/lab.ts";
 
 const INTERVAL_MS = 1_000;
@@ -93,12 +94,11 @@ test("an issuer is replaced while samples come, by good files and by wrong ones,
   await expect.poll(async () => (await heard(lab))[0]).toBeGreaterThan(again + 2);
 });
 
+/** Keys of `scaler` for groups that act soon. */
+const ACTING = `mode: execute, poll_interval: 3s, max_scale_ups_per_tick: 5, defaults: { scale_up_trigger_ticks: 2, scale_down_trigger_ticks: 2, cooldown_period: 10s, warmup_period: 0s, clone: { arguments: [] } }, policies: [{ match: "user:web", mode: execute }]`;
+
 test("one scaler carries out on all of them what it decides", async () => {
-  const defaults = `{ scale_up_trigger_ticks: 2, scale_down_trigger_ticks: 2, cooldown_period: 10s, warmup_period: 0s, clone: { arguments: [] } }`;
-  const policies = `[{ match: "user:web", mode: execute }]`;
-  const { lab, host } = await threeHosts(
-    `mode: execute, poll_interval: 3s, max_scale_ups_per_tick: 5, defaults: ${defaults}, policies: ${policies}`,
-  );
+  const { lab, host } = await threeHosts(ACTING);
   const names = () => HOSTS.map((name) => host(name).vmNames);
   const hasClone = (isThere: boolean) => () =>
     names().every((vms) => vms.includes("user:web-clone-1") === isThere);
@@ -107,4 +107,47 @@ test("one scaler carries out on all of them what it decides", async () => {
   await lab.passUntil("no clone on any", hasClone(false), { withinMs: 300_000 });
   expect(names()).toEqual(HOSTS.map(() => ["user:web"]));
   expect(lab.logged("error")).toEqual([]);
+});
+
+test("an issuer that expires while an action runs: nothing is sent twice, and a new one tells what came of it", async () => {
+  const { lab, host } = await threeHosts(ACTING);
+  const folder = join(lab.socketDir("far"), "tls");
+  const ca = await issuerOf({ tlsFolder: folder }, "ca");
+  const replace = async (untilMs?: number) => {
+    const wish = { issuer: ca, command: policyOf(4, MEMORY_MB), ...(untilMs !== undefined && { untilMs }) };
+    const issuer = await make("user", wish);
+    writeFileSync(join(folder, "issuer-user.pem"), issuer.pem);
+    writeFileSync(join(folder, "issuer-user.key"), issuer.key);
+  };
+  for (const name of HOSTS) host(name).setLoad("user:web", 50);
+  await replace(lab.clock.wallMs() + 75_000);
+  await lab.pass(60_000);
+  // the create is sent within 10 s, the certificate expires 5 s later, and the reply is late
+  await host("far").misbehave({ type: "vmmd_slow", everyMs: 120_000, command: "create" });
+  host("far").setLoad("user:web", 95);
+  const creates = () => lab.requests("far").filter(({ command }) => command === "create").length;
+  const errors = { host: "far", reason: "certificate" };
+  await lab.passUntil("a create", () => creates() > 0);
+  const scrape = await lab.passUntil(
+    "a refusal",
+    (one) => (one.value("albatross_info_errors_total", errors) ?? 0) > 0,
+    { withinMs: 120_000 },
+  );
+  for (const [name, isAnswered] of [
+    ["far", 0],
+    ["farther", 1],
+    ["near", 1],
+  ] as const)
+    expect(scrape.value("albatross_info_up", { host: name }), name).toBe(isAnswered);
+  const what = { operation: "create", outcome: "verified", reason: "done" };
+  const done = (one: Scrape) =>
+    one.value("albatross_scaler_actions_total", { host: "far", path: "user", group: "web", ...what });
+  await lab.pass(60_000);
+  expect(done(await lab.scrape())).toBe(0);
+  expect(creates()).toBe(1);
+
+  await replace();
+  await lab.passUntil("the create to be known", (one) => done(one) === 1, { withinMs: 120_000 });
+  expect(creates()).toBe(1);
+  expect(host("far").vmNames).toEqual(["user:web", "user:web-clone-1"]);
 });

@@ -6,6 +6,7 @@ import { loadConfig } from "../../../src/config/load.ts";
 import { createLogging } from "../../../src/log.ts";
 import { SimulatedHost } from "../../../src/simulator/host.ts";
 import type { Scenario } from "../../../src/simulator/model.ts";
+import type { ReceivedRequest } from "../../../src/simulator/vmmDaemon.ts";
 import { OPEN } from "../../../src/web/access.ts";
 import { eventually, settle } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fakeClock.ts";
@@ -27,6 +28,7 @@ export class Lab {
   readonly folder: string;
   /** events of the exporter's log */
   readonly log: LogEvent[] = [];
+  readonly #requests = new Map<string, ReceivedRequest[]>();
   #exporter: Exporter | null = null;
 
   private constructor(folder: string, clock: FakeClock) {
@@ -46,11 +48,23 @@ export class Lab {
    */
   async simulate(name: string, scenario: Partial<Scenario>, hasTls = false): Promise<SimulatedHost> {
     const tls = { address: { host: "127.0.0.1", port: 0 }, folder: join(this.socketDir(name), "tls") };
-    const options = { socketDir: this.socketDir(name), clock: this.clock, tls: hasTls ? tls : undefined };
+    const received: ReceivedRequest[] = [];
+    this.#requests.set(name, received);
+    const options = {
+      socketDir: this.socketDir(name),
+      clock: this.clock,
+      tls: hasTls ? tls : undefined,
+      onRequest: (request: ReceivedRequest) => received.push(request),
+    };
     const host = new SimulatedHost(scenarioOf(scenario), options);
     await host.start();
     onTestFinished(() => host.stop());
     return host;
+  }
+
+  /** What albatrossd of a simulated host has been asked and told, in order. */
+  requests(host: string): readonly ReceivedRequest[] {
+    return this.#requests.get(host) ?? [];
   }
 
   socketDir(host: string): string {
