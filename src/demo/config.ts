@@ -9,8 +9,7 @@ export const TLS_FOLDER = "tls";
 /**
  * The configuration that the demo's exporter runs with, as a file's text. Intervals are short, so that all that the
  * scaler does in an hour is seen in three minutes; what the scaler writes lies in `folder` as well. It acts, on this one host
- * only. The host is
- * reached by its sockets in `folder`, or at the address of its TLS endpoint.
+ * only. The host is reached by its sockets in `folder`, or at the address of its TLS endpoint.
  */
 export function demoConfig(folder: string, port: number, tlsAddress: string | null): string {
   return `targets: [{ name: ${DEMO_HOST}, ${reachedBy(folder, tlsAddress)}, os: linux, page_size: 4096 }]
