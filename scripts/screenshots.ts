@@ -23,8 +23,8 @@ const MOST_BYTES = 150_000;
 
 /** Each picture, how it is looked at, and how much of it is shown. */
 const PICTURES = [
-  { file: "page.webp", path: "/", width: 1280, height: 1100, colorScheme: "light" },
-  { file: "page-dark.webp", path: "/", width: 1280, height: 1100, colorScheme: "dark" },
+  { file: "page.webp", path: "/", width: 1280, height: 1096, colorScheme: "light" },
+  { file: "page-dark.webp", path: "/", width: 1280, height: 1096, colorScheme: "dark" },
   { file: "page-phone.webp", path: "/", width: 360, height: 1420, colorScheme: "light" },
   {
     file: "page-group.webp",

@@ -216,8 +216,7 @@ const SCRIPT = `
       const main = next.querySelector("main");
       if (!main || !answer.ok && answer.status !== 404) throw new Error(answer.status);
       // another version of the exporter
-      const isOther = (tag) => document.querySelector(tag).text !== next.querySelector(tag)?.text;
-      if (isOther("script")) location.reload();
+      if (document.getElementById("renew").text !== next.getElementById("renew")?.text) location.reload();
       const focused = document.activeElement;
       if (!paused) { morph(document.querySelector("main"), main); document.title = next.title; }
       if (focused && focused.isConnected) focused.focus({ preventScroll: true });
@@ -282,7 +281,7 @@ ${content}
 <footer>
 ${footer}
 </footer>
-<script>${{ text: SCRIPT }}</script>`,
+<script id="renew">${{ text: SCRIPT }}</script>`,
   );
 }
 

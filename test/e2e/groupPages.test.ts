@@ -217,6 +217,20 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
     await expect.poll(() => lost.isVisible()).toBe(false);
   });
 
+  test("it is loaded anew once the exporter is another version", async () => {
+    const { url } = await serveGroups();
+    const { page } = await openPage(url, { fakeTime: true });
+    await page.route("**/*", async (route) => {
+      const response = await route.fetch();
+      const body = (await response.text()).replace("EVERY_MS = 5000", "EVERY_MS = 6000");
+      await route.fulfill({ response, body });
+    });
+    const loaded = page.waitForEvent("load");
+    await page.clock.runFor(5_000);
+    await loaded;
+    expect(await page.locator("script").textContent()).toContain("EVERY_MS = 6000");
+  });
+
   test("behind a password it renews itself, also where the password came in the address", async () => {
     const folder = await temporaryFolder();
     const file = join(folder, "web.yaml");

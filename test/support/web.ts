@@ -149,7 +149,7 @@ export async function ask(url: string, options?: RequestOptions): Promise<Answer
 /** What a person reads on a page: tags gone, entities resolved, blanks joined. */
 export function readable(page: string): string {
   return page
-    .replace(/<(style|script)>.*?<\/\1>/gs, "")
+    .replace(/<(style|script)[^>]*>.*?<\/\1>/gs, "")
     .replace(/<[^>]+>/g, " ")
     .replaceAll("&lt;", "<")
     .replaceAll("&gt;", ">")
