@@ -288,7 +288,7 @@ function hostsTable(targets: readonly TargetSnapshot[], nowMs: number): Html {
   const inOrder = [...targets].sort((a, b) => Number(a.up) - Number(b.up));
   const more = targets.length - MOST_HOSTS;
   return html`<div class="card"><table>
-${heads("Host", "Subscription", "State", "Last sample", "Samples", "Unikernel info")}
+${heads("Host", "Subscription", "State", "Last sample", "Samples", "Unikernel info", "Certificate")}
 <tbody>
 ${inOrder.slice(0, MOST_HOSTS).flatMap((target) => hostRows(target, nowMs))}</tbody>
 </table></div>
@@ -302,6 +302,7 @@ function hostRows(target: TargetSnapshot, nowMs: number): readonly Html[] {
 <th scope="row">${name} ${pill(up ? "good" : "bad", up ? "up" : "down")}</th>
 ${subscription}
 <td data-label="Unikernel info">${infoWords(target)}</td>
+<td data-label="Certificate">${certificateWords(target, nowMs)}</td>
 </tr>
 `;
   if (subscriptions.length === 0) return [row(html`<td colspan="4">no subscription yet</td>`)];
@@ -323,4 +324,12 @@ function infoWords({ infoReadable, infoError }: TargetSnapshot): Html {
   if (infoReadable === true) return html`<span class="good">read</span>`;
   if (infoReadable === null && infoError === null) return html`not asked for yet`;
   return html`<span class="bad">cannot be read</span><div class="soft small">${infoError ?? ""}</div>`;
+}
+
+/** Of all that its connection depends on, what ends first; a host whose sockets are here has none. */
+function certificateWords({ certificates, certificateError }: TargetSnapshot, nowMs: number): Html {
+  if (certificates.length === 0) return html`${certificateError === null ? "none" : "cannot be read"}`;
+  const leftMs = Math.min(...certificates.map(({ notAfterMs }) => notAfterMs)) - nowMs;
+  const mood = leftMs > SOON_MS ? "good" : "bad";
+  return html`<span class="${mood}">${leftMs < 0 ? "expired" : `valid for ${age(leftMs)}`}</span>`;
 }

@@ -31,7 +31,7 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
     expect(await page.title()).toBe("(1) albatross-exporter");
     const hosts = page.getByRole("region", { name: "Hosts" });
     const row = (name: RegExp) => hosts.getByRole("row", { name }).count();
-    expect(await row(/^rack1.example.org up load: receiving samples \d+ s ago [\d,]+ read$/)).toBe(1);
+    expect(await row(/^rack1.example.org up load: receiving samples \d+ s ago [\d,]+ read none$/)).toBe(1);
     expect(await row(/^rack1.example.org up :hello subscribed; no sample has arrived yet/)).toBe(1);
     expect(await row(/^rack2.example.org down : not connected.*stat\.sock does not exist/)).toBe(1);
     const wrong = page.getByRole("region", { name: "One thing needs somebody" });

@@ -49,10 +49,10 @@ describe("the front page", () => {
     expect(text).toContain("One thing needs somebody Host far is down Closed 3 times within 5 min");
     expect(text).toContain("What to do: Stop the other client");
     expect(text).toContain("1 of 2 hosts are up.");
-    expect(text).toContain("local up : receiving samples 3 s ago 1,234 read");
+    expect(text).toContain("local up : receiving samples 3 s ago 1,234 read none");
     expect(text).toContain("far down user: displaced: another client");
     expect(text).toContain(
-      "closed 3 times within 5 min none yet 0 cannot be read vmmd.sock: permission denied",
+      "closed 3 times within 5 min none yet 0 cannot be read vmmd.sock: permission denied none",
     );
   });
 
@@ -70,10 +70,39 @@ describe("the front page", () => {
     expect(readable((await ask(`${web.url}/`)).body.toString())).toContain(words);
   });
 
+  const day = 86_400_000;
+  const until = (ms: number) =>
+    ({
+      certificate: "/etc/leaf.pem",
+      use: "info",
+      notAfterMs: Date.parse("2026-01-01T00:00:00Z") + ms,
+    }) as const;
+
+  test.each([
+    ["lasts", [until(400 * day)], "read valid for 400 days", "Nothing needs you"],
+    [
+      "expires first",
+      [until(400 * day), until(3 * day)],
+      "read valid for 3 days",
+      "A certificate of local expires soon",
+    ],
+    [
+      "has expired",
+      [until(-1)],
+      "read expired",
+      "A certificate of local has expired /etc/leaf.pem is valid until",
+    ],
+  ])("says until when a host's certificates are good: one %s", async (_, certificates, row, words) => {
+    web = await startWeb({ targets: () => [targetSnapshot({ certificates })] });
+    const text = readable((await ask(`${web.url}/`)).body.toString());
+    expect(text).toContain(row);
+    expect(text).toContain(words);
+  });
+
   test("shows a host that has no subscription yet", async () => {
     web = await startWeb({ targets: () => [targetSnapshot({ name: "far", up: false, subscriptions: [] })] });
     const text = readable((await ask(`${web.url}/`)).body.toString());
-    expect(text).toContain("far down no subscription yet read");
+    expect(text).toContain("far down no subscription yet read none");
     expect(text).toContain("Host far is down No sample arrives. What to do:");
   });
 
