@@ -1,9 +1,10 @@
-/** The certificates of a simulated host: a CA of its own, what it issues, and what it makes of those of clients. */
+/** A simulated host's CA, what it issues, and what is made of clients' certificates. */
 import "reflect-metadata";
 import { KeyObject, webcrypto, X509Certificate } from "node:crypto";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
+import { messageOf } from "../systemError.ts";
 import {
   CERTIFICATE_EXTENSION,
   type Command,
@@ -31,7 +32,7 @@ interface Issued {
   readonly subject: string;
 }
 
-/** A certificate with a new key, issued by itself where no issuer is given; it may issue others with a policy or as the CA. */
+/** A certificate with a new key; a CA's own without an issuer, an intermediate's with a policy. */
 async function issue(
   commonName: string,
   issuer: Issued | null,
@@ -63,8 +64,7 @@ async function issue(
 
 /**
  * Makes a CA and writes what clients need into the folder: `ca.pem` and `ca.key`, and for each policy of a path, where
- * those above have one, too, `issuer-PATH.pem` and `issuer-PATH.key`. Returns the CA's and the server's. Throws when the CA of
- * somebody else lies there.
+ * those above have one, too, `issuer-PATH.pem` and `issuer-PATH.key`. Throws when the CA of somebody else lies there.
  */
 export async function makeAuthority(folder: string, policies: readonly NamedPolicy[]) {
   await mkdir(folder, { recursive: true });
@@ -114,8 +114,11 @@ export interface Order {
   readonly policies: readonly NamedPolicy[];
 }
 
-/** An alert after the handshake (its number), or a close without a word, whose reason only the endpoint tells. */
-export type Refusal = { readonly alert: number; readonly why: string } | { readonly why: string };
+/** By an alert of this number, or (null) by a close without a word. */
+export interface Refusal {
+  readonly why: string;
+  readonly alert: number | null;
+}
 
 /** bad_certificate and certificate_expired, RFC 8446, 6.2 */
 const BAD = 42;
@@ -131,11 +134,15 @@ export function orderOf(leaf: X509Certificate, ca: string, nowMs: number): Order
   try {
     return readOrder(chain);
   } catch (error) {
-    return { why: error instanceof Error ? error.message : String(error) };
+    return { why: messageOf(error), alert: null };
   }
 }
 
-function chainRefusal(chain: readonly X509Certificate[], root: X509Certificate, nowMs: number) {
+function chainRefusal(
+  chain: readonly X509Certificate[],
+  root: X509Certificate,
+  nowMs: number,
+): Refusal | null {
   for (const [index, certificate] of chain.entries()) {
     const { subject, validFrom, validTo } = certificate;
     const issuer = chain[index + 1] ?? root;

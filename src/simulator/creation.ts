@@ -30,7 +30,7 @@ export function policyRefusal(
   return bridges.length > 0 ? `bridges ${bridges.join(", ")} not allowed by policy` : null;
 }
 
-/** Why so many run already at this path that the policy cannot be added, or null. (2.7.2's words for the rest are not known.) */
+/** Why the policy cannot be added, or null: only more unikernels than it allows were measured. */
 export function additionRefusal(name: Name, policy: Policy, vms: Iterable<SimulatedVm>): string | null {
   const running = countedBy(name, vms).length;
   if (running <= policy.unikernels) return null;

@@ -37,7 +37,7 @@ const UNREACHABLE = "couldn't reach service";
 /** What 2.7.2 says when a daemon closes a subscription; that it says so of a command is not known. */
 const UNREAD = "exception while reading from fd";
 
-/** albatross-tls-endpoint: a command in a client's certificate, carried out by the daemons behind their sockets. */
+/** albatross-tls-endpoint: commands in clients' certificates, put to the daemons at their sockets. */
 export class TlsEndpoint {
   /** How long the handshake waits; "forever" answers nothing, "close" closes at once. */
   handshake: number | "forever" | "close" = 0;
@@ -112,7 +112,7 @@ export class TlsEndpoint {
       isServer: true,
       secureContext: this.#context ?? undefined,
       requestCert: true,
-      // orderOf judges: OpenSSL knows neither the clock of a test nor the alerts of albatross-tls-endpoint
+      // orderOf judges, by the clock and with the alerts that it is to have
       rejectUnauthorized: false,
     });
     let secret: Buffer = Buffer.alloc(0);
@@ -127,13 +127,12 @@ export class TlsEndpoint {
 
   #judge(raw: Socket, socket: TLSSocket, secret: Buffer): void {
     const leaf = socket.getPeerX509Certificate();
-    const order = leaf && this.#orderOf?.(leaf);
-    if (order === undefined) socket.destroy();
-    else if (!("why" in order)) this.#carryOut(socket, order).catch(() => socket.destroy());
+    const order = (leaf && this.#orderOf?.(leaf)) ?? { why: "it shows no certificate", alert: null };
+    if (!("why" in order)) this.#carryOut(socket, order).catch(() => socket.destroy());
     else {
       this.#options.onEvent(`the TLS endpoint refuses a client: ${order.why}`);
-      if ("alert" in order) raw.end(alertRecord(secret, order.alert));
-      else socket.end();
+      if (order.alert === null) socket.end();
+      else raw.end(alertRecord(secret, order.alert));
     }
   }
 
@@ -162,7 +161,7 @@ export class TlsEndpoint {
   }
 }
 
-/** Hands the command to a daemon and its answer to the client. Returns the failure that is all that is left to say, or null. */
+/** Hands the command to a daemon and its answer to the client. Returns the failure to end with, or null. */
 async function ask(
   daemon: Socket,
   socket: TLSSocket,
@@ -221,6 +220,7 @@ function streamedImage(socket: TLSSocket): Promise<Buffer | null> {
   const chunks: Buffer[] = [];
   return new Promise((resolve) => {
     socket.on("data", (data: Buffer) => {
+      if (socket.bytesRead > MAX_COMMAND_BYTES) socket.destroy();
       try {
         reader.push(data, (chunk) => chunks.push(Buffer.from(chunk)));
       } catch (error) {

@@ -254,6 +254,14 @@ describe("the endpoint refuses after the handshake", () => {
     expect(running.requests).toEqual([]);
   });
 
+  test("who shows no certificate", async () => {
+    const running = await startTls();
+    const client = await dialTls(running, { pem: "", key: "" });
+    await client.end();
+    expect([client.error, client.bytes.length]).toEqual([null, 0]);
+    expect(running.events.at(-1)).toBe("the TLS endpoint refuses a client: it shows no certificate");
+  });
+
   test("an intermediate that has expired, or that the CA has not issued", async () => {
     const running = await startTls();
     const ca = await issuerOf(running, "ca");
