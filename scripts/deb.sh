@@ -42,7 +42,7 @@ done
 
 cp -R grafana/dashboards grafana/provisioning "$share"
 install -D -m 644 -t "$share/alerts" alerts/*.yml
-install -m 644 deploy/prometheus.yml deploy/web-config.yaml "$share"
+install -m 644 deploy/prometheus.yml deploy/socket-activation.conf deploy/web-config.yaml "$share"
 cp -R docs README.md "$doc"
 gzip -9n <CHANGELOG.md >"$doc/CHANGELOG.md.gz"
 # --help, for man(1)

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { Target, type TargetSink, type TargetSnapshot } from "../client/target.ts";
 import { type Clock, inTurns } from "../clock.ts";
 import { statePath } from "../config/load.ts";
-import { type Config, formatListenAddress, routePrefixOf } from "../config/sections.ts";
+import { type Config, formatWebAddress, routePrefixOf } from "../config/sections.ts";
 import type { TargetConfig } from "../config/target.ts";
 import { type CollectInput, collectFamilies } from "../exporter/collect.ts";
 import { SelfMetrics } from "../exporter/selfMetrics.ts";
@@ -25,7 +25,8 @@ import { TraceLines, type TraceMessage } from "../trace/lines.ts";
 import type { BuildInfo } from "../version.ts";
 import type { Access } from "../web/access.ts";
 import { createApp, type LastReload } from "../web/app.ts";
-import { ListenError, Listeners } from "../web/server.ts";
+import { ListenError } from "../web/listen.ts";
+import { Listeners } from "../web/server.ts";
 
 interface ExporterOptions {
   readonly config: Config;
@@ -160,12 +161,12 @@ export class Exporter {
   /** Exporters are open by default. Whoever runs one is to know it. */
   #sayWhoMayRead(): void {
     const { web, scaler } = this.#config;
-    const isOpen = web.listenAddresses.some(({ host }) => [null, "0.0.0.0", "::"].includes(host));
+    const isOpen = this.#listeners.addresses.some(({ host }) => [null, "0.0.0.0", "::"].includes(host));
     if (this.#access.current().files.length > 0 || !isOpen) return;
     const acts = scaler.mode === "execute" && scaler.policies.some(({ mode }) => mode === "execute");
     const what = acts ? "everything here, and this program acts on its hosts" : "everything here";
     this.#logging.log.warn(
-      { addresses: web.listenAddresses.map(formatListenAddress).join() },
+      { addresses: web.listenAddresses.map(formatWebAddress).join() },
       `no --web.config.file: without TLS and users everybody who reaches this machine may read ${what}`,
     );
   }

@@ -5,6 +5,7 @@ import { createLogging, type Logging } from "../log.ts";
 import { endBy, onHangup, onHurry } from "../signals.ts";
 import { buildInfo } from "../version.ts";
 import { Access } from "../web/access.ts";
+import { systemdSockets } from "../web/listen.ts";
 import { Exporter, isRefusal } from "./exporter.ts";
 
 /** Longer than the web server gives responses on the way, shorter than what is promised. */
@@ -16,7 +17,8 @@ const STATE_DEADLINE_MS = 1_000;
  * Serves metrics until `stop` resolves with what asks for the end, reading the configuration again on
  * SIGHUP. Resolves to the process' exit code: 1 when it could not start.
  */
-export async function serve(flags: ServeFlags, stop: Promise<string>): Promise<number> {
+export async function serve(given: ServeFlags, stop: Promise<string>): Promise<number> {
+  const flags = given.systemdSocket ? onSystemdSockets(given) : given;
   const settings = loadSettings(flags);
   if (!settings.ok) {
     for (const problem of settings.problems) console.error(formatProblem(problem));
@@ -57,8 +59,8 @@ export async function serve(flags: ServeFlags, stop: Promise<string>): Promise<n
   let configFile = settings.file;
   let isStopping = false;
   const reloads = new OneAtATime(async () => {
-    const given = configFile === null ? flags : { ...flags, configFile };
-    if (!isStopping && (await reload(exporter, access, logging, given))) configFile ??= usualFile();
+    const latest = configFile === null ? flags : { ...flags, configFile };
+    if (!isStopping && (await reload(exporter, access, logging, latest))) configFile ??= usualFile();
   });
   try {
     await exporter.start();
@@ -79,6 +81,13 @@ export async function serve(flags: ServeFlags, stop: Promise<string>): Promise<n
   await within(STOP_DEADLINE_MS, stopped, clock);
   log.info({}, "stopped");
   return 0;
+}
+
+function onSystemdSockets(flags: ServeFlags): ServeFlags {
+  const listenAddresses = systemdSockets(process.env, process.pid);
+  // nothing that is started from here is to take them for its own
+  for (const name of ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]) delete process.env[name];
+  return { ...flags, web: { ...flags.web, listenAddresses } };
 }
 
 /** Whether the configuration was taken: what is wrong with it leaves all as it was. */

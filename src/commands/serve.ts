@@ -1,23 +1,17 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { oneOf, type Reader, Refused } from "../config/fields.ts";
 import type { ServeFlags } from "../config/load.ts";
-import type {
-  CollectorName,
-  ExporterConfig,
-  ListenAddress,
-  LogConfig,
-  WebConfig,
-} from "../config/sections.ts";
+import type { CollectorName, ExporterConfig, LogConfig, WebAddress, WebConfig } from "../config/sections.ts";
 import {
   COLLECTORS,
   externalUrl,
   LOG_FORMATS,
   LOG_LEVELS,
-  listenAddress,
   listenProblems,
   maxRequests,
   routePrefix,
   telemetryPath,
+  webAddress,
 } from "../config/sections.ts";
 import { untilSignal } from "../signals.ts";
 import { path } from "./shared.ts";
@@ -54,7 +48,8 @@ async function run(program: Command, serve: Command): Promise<void> {
 /** The flags as commander keeps them. */
 interface ParsedFlags extends Readonly<Partial<Record<`collector.${CollectorName}`, boolean>>> {
   readonly "config.file"?: string;
-  readonly "web.listenAddress"?: readonly ListenAddress[];
+  readonly "web.listenAddress"?: readonly WebAddress[];
+  readonly "web.systemdSocket"?: true;
   readonly "web.telemetryPath"?: string;
   readonly "web.externalUrl"?: string;
   readonly "web.routePrefix"?: string;
@@ -68,9 +63,9 @@ interface ParsedFlags extends Readonly<Partial<Record<`collector.${CollectorName
 }
 
 function addFlags(command: Command): Command {
-  const addresses = (text: string, earlier: readonly ListenAddress[] = []) => [
+  const addresses = (text: string, earlier: readonly WebAddress[] = []) => [
     ...earlier,
-    read(listenAddress)(text),
+    read(webAddress)(text),
   ];
   const requests = (text: string) => read(maxRequests)(/^\d+$/.test(text) ? Number(text) : text);
   const [levels, formats] = [LOG_LEVELS.join(", "), LOG_FORMATS.join(", ")];
@@ -79,9 +74,10 @@ function addFlags(command: Command): Command {
     .option("--web.config.file <file>", "web configuration file: TLS, users, headers, a limit", path)
     .option(
       "--web.listen-address <address>",
-      "address to listen on such as :10042, may be repeated",
+      "address to listen on such as :10042 or unix:/run/x.sock, may be repeated",
       addresses,
     )
+    .option("--web.systemd-socket", "listen on the sockets that systemd hands over, in place of addresses")
     .option(
       "--web.telemetry-path <path>",
       "path of the metrics, /metrics unless told otherwise",
@@ -144,6 +140,7 @@ function serveFlags(program: Command, serve: Command): ServeFlags {
       enableLifecycle: flags["web.enableLifecycle"],
     }),
     collectors,
+    systemdSocket: flags["web.systemdSocket"] ?? false,
     dryRun: flags["scaler.dryRun"] ?? false,
     log: withoutUndefined<LogConfig>({ level: flags["log.level"], format: flags["log.format"] }),
   };

@@ -48,6 +48,8 @@ export interface ServeFlags {
   readonly web?: Partial<WebConfig>;
   readonly collectors?: Partial<ExporterConfig["collectors"]>;
   readonly log?: Partial<LogConfig>;
+  /** listen on what systemd hands over */
+  readonly systemdSocket?: boolean;
   /** no policy acts, whatever the file says */
   readonly dryRun?: boolean;
 }

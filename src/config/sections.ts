@@ -42,6 +42,31 @@ export function formatListenAddress({ host, port }: ListenAddress): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** Where the web side listens: also the path of a unix socket, or a socket that systemd handed over. */
+export type WebAddress = ListenAddress | { readonly unix: string } | { readonly fd: number };
+
+/** A socket's path ends at 103 characters on FreeBSD, 107 on Linux. */
+const MAX_SOCKET_PATH = 103;
+
+/** An address as above, or `unix:/PATH`. */
+export const webAddress = reader<WebAddress>((value) => {
+  const path = typeof value === "string" && value.startsWith("unix:") ? value.slice("unix:".length) : null;
+  if (path === null) {
+    const address = listenAddress(value);
+    if (!(address instanceof Refused)) return address;
+    return new Refused(`${address.allowed}, or unix:/run/albatross-exporter.sock`, address.found);
+  }
+  const isPath = /^\/[^\p{Cc}]*[^/\p{Cc}]$/u.test(path) && Buffer.byteLength(path) <= MAX_SOCKET_PATH;
+  return isPath
+    ? { unix: path }
+    : new Refused(`unix: and an absolute path of at most ${MAX_SOCKET_PATH} bytes`);
+}, formatWebAddress);
+
+export function formatWebAddress(address: WebAddress): string {
+  if ("unix" in address) return `unix:${address.unix}`;
+  return "fd" in address ? `systemd's socket ${address.fd}` : formatListenAddress(address);
+}
+
 function canonical({ host }: ListenAddress): string | null {
   if (host === null || isIP(host) !== 6) return host?.toLowerCase() ?? null;
   const short = `http://[${host}]`;
@@ -49,18 +74,22 @@ function canonical({ host }: ListenAddress): string | null {
 }
 
 /** Whether `[::]` is to leave out IPv4, because another of the addresses is for that. */
-export function leavesOutIPv4({ host, port }: ListenAddress, addresses: readonly ListenAddress[]): boolean {
-  const isOther = (other: ListenAddress) =>
-    other.port === port && other.host !== null && isIP(other.host) !== 6;
+export function leavesOutIPv4(address: WebAddress, addresses: readonly WebAddress[]): boolean {
+  if (!("port" in address)) return false;
+  const { host, port } = address;
+  const isOther = (other: WebAddress) =>
+    "port" in other && other.port === port && other.host !== null && isIP(other.host) !== 6;
   return host !== null && canonical({ host, port }) === "::" && addresses.some(isOther);
 }
 
 /** Why an address cannot be listened on while another is, as far as their texts tell; or null. */
-function exclusion(address: ListenAddress, other: ListenAddress): string | null {
+function exclusion(address: WebAddress, other: WebAddress): string | null {
+  const [text, otherText] = [formatWebAddress(address), formatWebAddress(other)];
+  const isTwice = `"${text}" is there twice; allowed: each address once`;
+  if (!("port" in address && "port" in other)) return text === otherText ? isTwice : null;
   const [host, otherHost] = [canonical(address), canonical(other)];
   if (address.port !== other.port || address.port === 0) return null;
-  const [text, otherText] = [formatListenAddress(address), formatListenAddress(other)];
-  if (host === otherHost) return `"${text}" is there twice; allowed: each address once`;
+  if (host === otherHost) return isTwice;
   const family = isIP(host ?? "") === isIP(otherHost ?? "") ? isIP(host ?? "") : 0;
   const all = { 4: "0.0.0.0", 6: "::" }[family];
   const widest = [host, otherHost].find((one) => one === null || one === all);
@@ -69,9 +98,7 @@ function exclusion(address: ListenAddress, other: ListenAddress): string | null 
   return `"${wide}" has "${narrow}" in it: only one of them can be listened on; allowed: one of them`;
 }
 
-export function listenProblems(
-  addresses: readonly ListenAddress[],
-): readonly [index: number, text: string][] {
+export function listenProblems(addresses: readonly WebAddress[]): readonly [index: number, text: string][] {
   return addresses.flatMap((address, index) => {
     const texts = addresses.slice(0, index).map((earlier) => exclusion(address, earlier));
     const text = texts.find((one) => one !== null);
@@ -161,7 +188,7 @@ const exporterKeys = {
 };
 
 const webKeys = {
-  listenAddresses: key("listen_addresses", listOf(listenAddress, "addresses to listen on"), [
+  listenAddresses: key("listen_addresses", listOf(webAddress, "addresses to listen on"), [
     { host: null, port: 10_042 },
   ]),
   telemetryPath: key("telemetry_path", telemetryPath, "/metrics"),

@@ -1,11 +1,10 @@
-import { once } from "node:events";
-import { createServer, type RequestListener, type Server, STATUS_CODES } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { createServer, type RequestListener, STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../clock.ts";
-import type { ListenAddress } from "../config/sections.ts";
-import { formatListenAddress, leavesOutIPv4 } from "../config/sections.ts";
+import { leavesOutIPv4, type WebAddress } from "../config/sections.ts";
 import type { Access } from "./access.ts";
+import { type BoundAddress, bind } from "./listen.ts";
 import { type CutDeps, cutter } from "./routes.ts";
 import { acceptor } from "./tls.ts";
 
@@ -25,18 +24,7 @@ interface ServerOptions extends CutDeps {
   readonly access: Pick<Access, "current">;
 }
 
-/** An address with its real port, also where the system chose it. */
-interface BoundAddress extends ListenAddress {
-  /** where a browser on this machine finds it */
-  readonly url: string;
-}
-
-/** Why an address cannot be listened on, and what to do about it. */
-export class ListenError extends Error {
-  override readonly name = "ListenError";
-}
-
-type AskedAddress = ListenAddress & { readonly ipv6Only: boolean };
+type AskedAddress = WebAddress & { readonly ipv6Only: boolean };
 
 type Listening = Awaited<ReturnType<typeof listen>>;
 
@@ -53,13 +41,15 @@ export class Listeners {
    * Listens on exactly these addresses. All or nothing: throws the ListenError of the first that cannot
    * be had, with the addresses as before. Responses on the way over one that is given up are finished.
    */
-  async apply(addresses: readonly ListenAddress[]): Promise<void> {
+  async apply(addresses: readonly WebAddress[]): Promise<void> {
     const wanted = addresses.map((address) => ({ ...address, ipv6Only: leavesOutIPv4(address, addresses) }));
     const kept = this.#listening.filter(({ asked }) => wanted.some((one) => isDeepStrictEqual(one, asked)));
     const given = this.#listening.filter((server) => !kept.includes(server));
     const added = wanted.filter((one) => !kept.some(({ asked }) => isDeepStrictEqual(one, asked)));
     // `127.0.0.1:80` cannot be had while `:80` is held: what is in the way goes first
-    const inTheWay = given.filter(({ bound }) => added.some(({ port }) => port === bound.port));
+    const inTheWay = given.filter(({ bound }) =>
+      added.some((one) => "port" in one && one.port === bound.port),
+    );
     for (const server of inTheWay) void server.stop();
     const started: Listening[] = [];
     try {
@@ -95,7 +85,7 @@ export class Listeners {
  * connections are being answered: Node's own closing of idle ones passes over those on which nothing was
  * ever asked, which browsers open ahead of need.
  */
-async function listen(asked: AskedAddress, options: ServerOptions, port = asked.port) {
+async function listen(asked: AskedAddress, options: ServerOptions, port?: number) {
   const { app, clock, log } = options;
   const http = createServer({
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -151,7 +141,7 @@ async function listen(asked: AskedAddress, options: ServerOptions, port = asked.
       socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`);
     socket.destroy();
   });
-  const bound = await bind(http, { ...asked, port });
+  const bound = await bind(http, asked, { ipv6Only: asked.ipv6Only, port });
   // A connection that cannot be accepted (no file descriptor left): the others go on.
   http.on("error", (error) => log.error({ err: error }, "web server"));
   const stop = async (): Promise<void> => {
@@ -176,23 +166,3 @@ function parseNoMore(socket: Socket): void {
   // What follows is of another protocol: 2 is Node's own answer to an upgrade.
   if (parser?.onIncoming) parser.onIncoming = () => 2;
 }
-
-async function bind(server: Server, { host, port, ipv6Only }: AskedAddress): Promise<BoundAddress> {
-  server.listen({ host: host ?? undefined, port, ipv6Only });
-  await once(server, "listening").catch(({ code, message }: NodeJS.ErrnoException) => {
-    const why = code !== undefined && code in REASONS ? `${REASONS[code]} ${WAY_OUT}` : message;
-    throw new ListenError(`cannot listen on ${formatListenAddress({ host, port })}: ${why}`);
-  });
-  const bound = { host, port: (server.address() as AddressInfo).port };
-  const loopback = { "": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1" }[host ?? ""] ?? host;
-  return { ...bound, url: formatListenAddress({ ...bound, host: loopback }) };
-}
-
-const WAY_OUT = "choose another address with web.listen_addresses or --web.listen-address";
-const REASONS: Readonly<Record<string, string>> = {
-  EADDRINUSE: "something listens there already; stop it or",
-  EACCES: "not permitted (ports below 1024 need CAP_NET_BIND_SERVICE);",
-  EADDRNOTAVAIL: "this machine does not have that address;",
-  ENOTFOUND: "that host name has no address;",
-  EAI_AGAIN: "that host name has no address;",
-};

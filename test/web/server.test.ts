@@ -1,12 +1,16 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { RequestListener, ServerResponse } from "node:http";
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
-import { networkInterfaces } from "node:os";
-import { afterEach, describe, expect, test } from "vitest";
-import type { ListenAddress } from "../../src/config/sections.ts";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { WebAddress } from "../../src/config/sections.ts";
 import { createLogger } from "../../src/log.ts";
 import { OPEN } from "../../src/web/access.ts";
-import { ListenError, Listeners } from "../../src/web/server.ts";
+import { ListenError, systemdSockets } from "../../src/web/listen.ts";
+import { Listeners } from "../../src/web/server.ts";
 import { eventually } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { ask, connectWithoutReading, webConfig } from "../support/web.ts";
@@ -28,10 +32,7 @@ afterEach(async () => {
   }
 });
 
-async function start(
-  app: RequestListener,
-  listenAddresses: ListenAddress[] = [{ host: "127.0.0.1", port: 0 }],
-) {
+async function start(app: RequestListener, listenAddresses: WebAddress[] = [{ host: "127.0.0.1", port: 0 }]) {
   const clock = new FakeClock();
   const server = new Listeners({
     app,
@@ -107,6 +108,93 @@ describe("listening", () => {
     await expect(start(hello, [{ host: "192.0.2.1", port: 10_042 }])).rejects.toThrow(
       "cannot listen on 192.0.2.1:10042: this machine does not have that address",
     );
+  });
+});
+
+describe("listening on a unix socket", () => {
+  let folder: string;
+  let path: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "listening-"));
+    path = join(folder, "web.sock");
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  const answerOn = (socketPath: string) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      request({ socketPath, path: "/", agent: false }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      })
+        .once("error", reject)
+        .end();
+    });
+
+  test("serves whoever its group lets in, and removes it at the end", async () => {
+    const { server, url } = await start(hello, [{ unix: path }]);
+    expect(url).toBe(`http://unix:${path}:`);
+    expect(lstatSync(path).mode & 0o777).toBe(0o660);
+    expect(await answerOn(path)).toBe(200);
+    await server.stop();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("goes on beside another address that changes", async () => {
+    const { server } = await start(hello, [{ unix: path }]);
+    const inode = lstatSync(path).ino;
+    await server.apply([{ host: "127.0.0.1", port: 0 }, { unix: path }]);
+    await server.apply([{ unix: path }]);
+    expect(lstatSync(path).ino).toBe(inode);
+    expect(await answerOn(path)).toBe(200);
+  });
+
+  test("takes the place of one that nobody listens on any more", { tags: ["process"] }, async () => {
+    const script = `require("node:net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`;
+    spawnSync(process.execPath, ["-e", script]);
+    expect(lstatSync(path).isSocket()).toBe(true);
+    await start(hello, [{ unix: path }]);
+    expect(await answerOn(path)).toBe(200);
+  });
+
+  test.each([
+    ["that somebody listens on", () => start(hello, [{ unix: path }]), /something listens there already/],
+    ["where a file is", async () => writeFileSync(path, ""), /something that is no socket is there/],
+    [
+      "in no folder",
+      async () => rmSync(folder, { recursive: true }),
+      /its folder is not there, or may not be written to; choose/,
+    ],
+  ])("fails on one %s", async (_, prepare, words) => {
+    await prepare();
+    const error = await start(hello, [{ unix: path }]).catch((reason: unknown) => reason);
+    mkdirSync(folder, { recursive: true });
+    expect(error).toBeInstanceOf(ListenError);
+    expect(String(error)).toContain(`cannot listen on unix:${path}: `);
+    expect(String(error)).toMatch(words);
+  });
+});
+
+describe("sockets that systemd hands over", () => {
+  test("are those from the third file descriptor on", () => {
+    expect(systemdSockets({ LISTEN_PID: "7", LISTEN_FDS: "2" }, 7)).toEqual([{ fd: 3 }, { fd: 4 }]);
+  });
+
+  test.each([
+    [{}, "systemd handed over no socket"],
+    [{ LISTEN_FDS: "1" }, "systemd handed over no socket"],
+    [{ LISTEN_PID: "7" }, "systemd handed over no socket"],
+    [{ LISTEN_PID: "8", LISTEN_FDS: "1" }, "the sockets are for the process 8 (LISTEN_PID), this is 7"],
+    [{ LISTEN_PID: "7", LISTEN_FDS: "0" }, 'LISTEN_FDS="0" is no number of sockets from 1 to 100'],
+    [{ LISTEN_PID: "7", LISTEN_FDS: "x" }, 'LISTEN_FDS="x" is no number'],
+    [{ LISTEN_PID: "7", LISTEN_FDS: "1e9" }, 'LISTEN_FDS="1e9" is no number'],
+  ])("are refused with %j", (environment, words) => {
+    expect(() => systemdSockets(environment, 7)).toThrow(words);
+    expect(() => systemdSockets(environment, 7)).toThrow(/--web.systemd-socket: .* or leave the flag out$/);
+  });
+
+  test("that are none are refused", async () => {
+    const error = await start(hello, [{ fd: 99 }]).catch((reason: unknown) => reason);
+    expect(String(error)).toMatch(/^ListenError: cannot listen on systemd's socket 99: /);
   });
 });
 

@@ -1,10 +1,14 @@
-import { writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { rename, writeFile } from "node:fs/promises";
+import { request as httpRequest } from "node:http";
 import { request } from "node:https";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { hashSync } from "bcryptjs";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { issue } from "../../support/certificates.ts";
-import { Serving, startSimulatedHost, temporaryFolder, until } from "../../support/serving.ts";
+import { MAIN, Serving, startSimulatedHost, temporaryFolder, until } from "../../support/serving.ts";
 
 const CONFIG = 'web: { listen_addresses: ["127.0.0.1:0"] }\n';
 
@@ -100,4 +104,55 @@ test("the command line puts collectors on and off, and lets POST /-/reload read 
   const refused = await reload();
   expect(refused.status).toBe(500);
   expect(await refused.text()).toContain("config.yaml:1:1: tragets: unknown key, did you mean targets?");
+});
+
+test("sockets of systemd are served, TCP and unix, and nothing else", async () => {
+  const folder = await temporaryFolder();
+  await writeFile(join(folder, "config.yaml"), CONFIG);
+  const path = join(folder, "web.sock");
+  const tcp = createServer().listen(0, "127.0.0.1");
+  const servers = [tcp, createServer().listen(path)];
+  await Promise.all(servers.map((server) => once(server, "listening")));
+  const { port } = tcp.address() as AddressInfo;
+  const fds = servers.map((server) => (server as unknown as { _handle: { fd: number } })._handle.fd);
+  // as systemd: the process that is started is the one that LISTEN_PID names
+  const words = 'LISTEN_PID=$$ LISTEN_FDS=2 exec "$0" "$@"';
+  const flags = ["--config.file", join(folder, "config.yaml"), "--web.systemd-socket"];
+  const child = spawn("/bin/sh", ["-c", words, process.execPath, MAIN, ...flags], {
+    stdio: ["ignore", "ignore", "pipe", ...fds],
+    env: { ...process.env, STATE_DIRECTORY: folder },
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const exited = once(child, "exit");
+  let log = "";
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    log += text;
+  });
+  await until(
+    "both",
+    async () => log,
+    (text) => text.split("serving metrics").length === 3,
+  );
+  // closing removes a socket by its name
+  await rename(path, `${path}.kept`);
+  for (const server of servers) server.close();
+  expect((await fetch(`http://127.0.0.1:${port}/-/ready`)).status).toBe(200);
+  const status = await new Promise((resolve, reject) => {
+    const get = httpRequest({ socketPath: `${path}.kept`, path: "/-/ready", agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    get.once("error", reject).end();
+  });
+  expect(status).toBe(200);
+  child.kill("SIGTERM");
+  expect(await exited).toEqual([0, null]);
+});
+
+test("without sockets of systemd it says what to do, and ends with 1", async () => {
+  const serving = await Serving.launch(await temporaryFolder(), CONFIG, ["--web.systemd-socket"]);
+  expect(await serving.exited).toBe(1);
+  expect(serving.otherLines).toEqual([
+    "albatross-exporter: --web.systemd-socket: systemd handed over no socket; have a .socket unit of the service's name start it, or leave the flag out",
+  ]);
 });
