@@ -13,7 +13,7 @@ export interface NotifiedAlert {
 
 /** What Alertmanager sends to a webhook, and which of the example's receivers it was for. */
 export interface Notification {
-  /** pager, tickets, notes */
+  /** pager, tickets, notes, deadman */
   readonly receiver: string;
   readonly status: "firing" | "resolved";
   readonly groupLabels: Readonly<Record<string, string>>;

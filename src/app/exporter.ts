@@ -80,6 +80,7 @@ export class Exporter {
       hostCpus: cpus().length || MOST_HOST_CPUS,
       onWarning: (warning) => log.warn({ ...warning }, VM_WARNINGS[warning.kind]),
       needsInfo: (host) => this.#running.find(({ config }) => config.name === host)?.askInfoSoon(),
+      gaveUp: (vm) => this.#scaler.gaveUp(vm),
     });
     const observed = new FleetSource(this.#fleet);
     const promql = new PromqlSource({

@@ -27,10 +27,23 @@ export const policyTable: Table<PolicyRecord, null> = {
       value: (policy) => limit(policy.unikernels),
     },
     {
+      name: "albatross_policy_unikernels",
+      help: "Unikernels at the path and below, as albatrossd counts them towards the limit. Absent until unikernel info has answered.",
+      source: "unikernel info",
+      unit: "unikernels",
+      value: ({ used }) => used?.unikernels ?? null,
+    },
+    {
       name: "albatross_policy_memory_limit_bytes",
       help: "Memory that the unikernels of the path may use together: `memory` of the policy, MB on the wire. Absent without a limit.",
       source: "memory of the policy",
       value: (policy) => limit(policy.memoryBytes),
+    },
+    {
+      name: "albatross_policy_memory_bytes",
+      help: "Memory that the unikernels at the path and below may use, as albatrossd counts it towards the limit. Absent until unikernel info has answered.",
+      source: "memory of unikernel info",
+      value: ({ used }) => used?.memoryBytes ?? null,
     },
     {
       name: "albatross_policy_block_limit_bytes",
@@ -153,6 +166,13 @@ export const hostTable: Table<HostRecord, null> = {
       unit: "steps",
       by: "kind",
       values: perKey(["usage", "decrease"], ({ implausible }: HostRecord, kind) => implausible[kind]),
+    },
+    {
+      name: "albatross_vms_vanished_total",
+      help: "VMs that unikernel info listed and then left out twice in a row, though no decision of the scaler's was to remove them: destroyed by hand, or ended and not started again.",
+      source: "unikernel info",
+      unit: "VMs",
+      value: ({ vanished }) => vanished,
     },
   ],
 };

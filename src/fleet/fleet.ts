@@ -113,10 +113,11 @@ export class Fleet {
 
   /** The hosts heard of so far, by name. */
   hosts(): HostRecord[] {
-    return this.#sortedHosts().map(({ host, live, infoAskedUs, implausible }) => ({
+    return this.#sortedHosts().map(({ host, live, infoAskedUs, vanished, implausible }) => ({
       host,
       live,
       infoAskedUs,
+      vanished,
       implausible: { ...implausible },
     }));
   }

@@ -8,6 +8,7 @@ import type {
   ImplausibleKind,
   MemberState,
   PolicyRecord,
+  PolicyUse,
   SnapshotOptions,
   SnapshotParts,
   UnheardVm,
@@ -17,7 +18,7 @@ import type {
 } from "./types.ts";
 import { afterListing, afterOmission, firstSample, nextSample, pinsOf, type Vm, type VmHost } from "./vm.ts";
 import { VmIndex } from "./vmIndex.ts";
-import { policyRecordFrom, vmInfoFrom } from "./vmInfo.ts";
+import { policyRecordFrom, useByPath, vmInfoFrom } from "./vmInfo.ts";
 
 /** A VM that so many infos in a row leave out, all asked for after its last sample, is gone. */
 const MISSED_INFOS_UNTIL_GONE = 2;
@@ -46,10 +47,14 @@ export interface HostOptions {
   readonly onWarning?: (warning: VmWarning) => void;
   /** told when a VM is heard that info has not listed */
   readonly needsInfo?: (host: string) => void;
+  /** whether a decision of the scaler's, carried out by whomever, is why a VM goes */
+  readonly gaveUp?: (vm: VmIdentity) => boolean;
 }
 
 /** For how long info is believed at least, however short `death_timeout` is. */
 const MIN_LISTING_US = 15 * 60_000_000;
+
+const NOTHING_USED: PolicyUse = { unikernels: 0, memoryBytes: 0 };
 
 /** What outlives a VM for `death_timeout`. */
 type DepartedVm = Pick<VmRecord, "restarts"> & { readonly goneAtUs: number };
@@ -64,6 +69,10 @@ export class HostVms implements VmHost {
   readonly host: string;
   deathTimeoutUs: number;
   readonly implausible: Record<ImplausibleKind, number> = { usage: 0, decrease: 0 };
+  /** VMs so far that info listed and then left out twice in a row: once may be a restart */
+  vanished = 0;
+  /** those that the last info left out first, though nobody gave them up */
+  #omitted: readonly string[] = [];
   readonly hostCpus: number;
   readonly #options: HostOptions;
   readonly #vms = new VmIndex();
@@ -76,7 +85,9 @@ export class HostVms implements VmHost {
   #listed: ReadonlyMap<string, VmInfo> | null = null;
   /** when that was asked for, or what an earlier run of the program was told last; null if vmmd has never answered */
   #infoAskedUs: number | null = null;
-  #policies: { readonly atUs: number; readonly records: readonly PolicyRecord[] } | null = null;
+  #policies: { readonly atUs: number; readonly records: readonly Omit<PolicyRecord, "used">[] } | null = null;
+  /** what the listed VMs use together; null until somebody asks */
+  #used: ReadonlyMap<string, PolicyUse> | null = null;
   #saidLive: boolean | null = null;
   /** arrival of the last sample, and of the first after which none was missed since */
   #heardUs = Number.NEGATIVE_INFINITY;
@@ -159,8 +170,13 @@ export class HostVms implements VmHost {
     if (this.#infoAskedUs !== null && askedAtUs < this.#infoAskedUs) return;
     // what has been gone until now is not brought back by being listed
     this.sweep(nowUs);
+    const listedBefore = this.#listed ?? infos;
     this.#listed = infos;
+    this.#used = null;
     this.#infoAskedUs = askedAtUs;
+    this.vanished += this.#omitted.filter((fullName) => !infos.has(fullName)).length;
+    const omitted: string[] = [];
+    this.#omitted = omitted;
 
     // those that come while this goes on know of it already; a later answer may overtake this one
     const gone: Vm[] = [];
@@ -195,6 +211,12 @@ export class HostVms implements VmHost {
         fullName,
         vm === undefined ? this.#neverHeard(fullName, info, askedAtUs) : unheardAfter(vm, info),
       );
+    }
+    for (const fullName of listedBefore.keys()) {
+      yield;
+      if (this.#listed !== infos) return;
+      if (infos.has(fullName) || fullName.endsWith(":")) continue;
+      if (!this.#options.gaveUp?.(identify(this.host, fullName))) omitted.push(fullName);
     }
   }
 
@@ -232,7 +254,11 @@ export class HostVms implements VmHost {
     }
     // what vmmd has not repeated for so long is not known to hold any more
     if (!this.live || this.#policies === null || nowUs - this.#policies.atUs >= this.deathTimeoutUs) return;
-    snapshot.policies.push(...this.#policies.records);
+    if (this.#listed !== null) this.#used ??= useByPath(this.#listed);
+    for (const record of this.#policies.records) {
+      const used = this.#used === null ? null : (this.#used.get(record.path) ?? NOTHING_USED);
+      snapshot.policies.push({ ...record, used });
+    }
   }
 
   /** Lets go of the VMs that are gone, and of what is remembered of VMs gone for `death_timeout`. */

@@ -101,13 +101,21 @@ export interface ListedVms {
   readonly vms: ReadonlyMap<string, VmInfo>;
 }
 
-/** A path's resource limits; null where there is no limit. */
+/** A path's resource limits, null where there is no limit, and what VMs there and below use of them. */
 export interface PolicyRecord {
   readonly host: string;
   readonly path: string;
   readonly unikernels: Int64 | null;
   readonly memoryBytes: Int64 | null;
   readonly blockBytes: Int64 | null;
+  /** as unikernel info lists them; null as long as it has not answered */
+  readonly used: PolicyUse | null;
+}
+
+/** VMs, and the memory that they may use. */
+export interface PolicyUse {
+  unikernels: number;
+  memoryBytes: number;
 }
 
 /**
@@ -149,6 +157,8 @@ export interface HostRecord {
   readonly live: boolean;
   /** when the last answered info was asked for, monotonic; null if none ever was */
   readonly infoAskedUs: number | null;
+  /** VMs so far that info listed and then left out, though nobody meant them to go */
+  readonly vanished: number;
   /** steps of counters so far that cannot be */
   readonly implausible: Readonly<Record<ImplausibleKind, number>>;
 }

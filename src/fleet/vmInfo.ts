@@ -1,6 +1,6 @@
 import type { Int64, Policy, UnikernelInfo } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
-import type { PolicyRecord, VmInfo } from "./types.ts";
+import type { PolicyRecord, PolicyUse, VmInfo } from "./types.ts";
 
 /** albatrossd counts memory and block space in MB of 2^20 bytes. */
 const BYTES_PER_MB = 1_048_576;
@@ -59,7 +59,7 @@ function isHexOf(bytes: Uint8Array, text: string): boolean {
 }
 
 /** A path's policy as limits in base units, null where there is none. */
-export function policyRecordFrom(host: string, name: Name, policy: Policy): PolicyRecord {
+export function policyRecordFrom(host: string, name: Name, policy: Policy): Omit<PolicyRecord, "used"> {
   const path = (name.label === null ? name.path : [...name.path, name.label]).join(":");
   return {
     host,
@@ -68,6 +68,24 @@ export function policyRecordFrom(host: string, name: Name, policy: Policy): Poli
     memoryBytes: isNoLimit(policy.memory) ? null : megabytes(policy.memory),
     blockBytes: policy.block === null || isNoLimit(policy.block) ? null : megabytes(policy.block),
   };
+}
+
+/** What these VMs use together, by path: a path's policy counts those of the paths below, too. */
+export function useByPath(infos: ReadonlyMap<string, VmInfo>): Map<string, PolicyUse> {
+  const byPath = new Map<string, PolicyUse>();
+  for (const [fullName, { memoryLimitBytes }] of infos) {
+    if (fullName.endsWith(":")) continue;
+    let end = fullName.length;
+    do {
+      end = Math.max(0, fullName.lastIndexOf(":", end - 1));
+      const path = fullName.slice(0, end);
+      const used = byPath.get(path) ?? { unikernels: 0, memoryBytes: 0 };
+      used.unikernels++;
+      used.memoryBytes += Number(memoryLimitBytes);
+      byPath.set(path, used);
+    } while (end > 0);
+  }
+  return byPath;
 }
 
 function digestText({ typ, digest }: UnikernelInfo): string {

@@ -3,6 +3,7 @@ import type { Sample } from "../client/receiver.ts";
 import { type Cancel, type Clock, yieldToEventLoop } from "../clock.ts";
 import { policyJson, type ScalerConfig } from "../config/scaler.ts";
 import type { Family } from "../exposition/family.ts";
+import type { VmIdentity } from "../fleet/types.ts";
 import type { Logger } from "../log.ts";
 import { Acting, actsOn } from "./acting.ts";
 import type { ActingHost } from "./actions/executor.ts";
@@ -252,6 +253,14 @@ export class Scaler {
       this.#decisionLog = this.#openDecisionLog();
     }
     this.#acting.reconfigure(config);
+  }
+
+  /** Whether a decision to remove the VM was taken not long ago, or still waits for somebody. */
+  gaveUp({ host, path, primary, vm, cloneId }: VmIdentity): boolean {
+    if (cloneId === 0) return false;
+    const { outstanding, tombstones } = this.#rules.groupOf({ host, path, group: primary }).state;
+    const isAsked = outstanding?.decision === "scale_down" && outstanding.clone === vm;
+    return isAsked || tombstones.some((one) => one.cloneId === cloneId);
   }
 
   /** Forgets a host that is no target any more, or whose name stands for another now. The fleet has forgotten it already. */

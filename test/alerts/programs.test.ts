@@ -50,6 +50,7 @@ describe.skipIf(!requireProgram("amtool"))("amtool", () => {
     ["critical", "pager"],
     ["warning", "tickets"],
     ["info", "notes"],
+    ["none", "deadman"],
   ])("sends severity %s to %s", async (severity, receiver) => {
     const route = await run(
       "amtool",

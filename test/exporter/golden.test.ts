@@ -46,7 +46,12 @@ const linux: Scene = {
   config: config([target("local", "linux")]),
   targets: [targetSnapshot("local", { subscriptions: [receiving] })],
   policies: [
-    policy("local", "user", { unikernels: 10, memoryBytes: 4_294_967_296, blockBytes: 10_737_418_240 }),
+    policy("local", "user", {
+      unikernels: 10,
+      memoryBytes: 4_294_967_296,
+      blockBytes: 10_737_418_240,
+      used: { unikernels: 9, memoryBytes: 301_989_888 },
+    }),
   ],
   vms: [
     record("local", "", "hello", { stats: stats({ kinfoMem: DISTINCT_KINFO }) }),

@@ -139,7 +139,7 @@ export function record(
 }
 
 export function hostRecord(host: string, change: Partial<HostRecord> = {}): HostRecord {
-  return { host, live: true, infoAskedUs: 0, implausible: { usage: 0, decrease: 0 }, ...change };
+  return { host, live: true, infoAskedUs: 0, vanished: 0, implausible: { usage: 0, decrease: 0 }, ...change };
 }
 
 export interface SnapshotParts {
@@ -204,6 +204,7 @@ export function policy(host: string, path: string, limits: Partial<PolicyRecord>
     unikernels: null,
     memoryBytes: null,
     blockBytes: null,
+    used: null,
     ...limits,
   };
 }

@@ -195,8 +195,8 @@ describe("a host", () => {
     fleet.fleet.setLive("h", false);
     fleet.sample(":web", 0).sample(":web", 0, {}, "other");
     expect(fleet.fleet.hosts()).toEqual([
-      { host: "h", live: false, infoAskedUs: null, implausible },
-      { host: "other", live: true, infoAskedUs: null, implausible },
+      { host: "h", live: false, infoAskedUs: null, vanished: 0, implausible },
+      { host: "other", live: true, infoAskedUs: null, vanished: 0, implausible },
     ]);
   });
 
@@ -205,7 +205,57 @@ describe("a host", () => {
   });
 });
 
+describe("VMs that vanish", () => {
+  const vanished = (fleet: TestFleet) => fleet.fleet.hosts().map((host) => host.vanished);
+
+  test("are those that info listed and then left out twice in a row, heard or not, once each", () => {
+    const fleet = new TestFleet().sample("user:web", 0).info({ "user:web": {}, "user:db": {}, ":hello": {} });
+    fleet.at(30).info({ ":hello": {} });
+    expect(vanished(fleet)).toEqual([0]);
+    expect(vanished(fleet.at(60).info({ ":hello": {} }))).toEqual([2]);
+    expect(vanished(fleet.at(90).info({ ":hello": {} }))).toEqual([2]);
+    expect(vanished(fleet.at(120).info({}).at(150).info({}))).toEqual([3]);
+  });
+
+  test("are none that are back in the next info, such as after a restart", () => {
+    const fleet = new TestFleet().info({ ":web": {} }).at(30).info({}).at(60).info({ ":web": {} });
+    expect(vanished(fleet.at(90).info({ ":web": {} }))).toEqual([0]);
+  });
+
+  test("are none that the scaler decided to remove when they went", () => {
+    const fleet = new TestFleet().info({ ":web-clone-1": {}, ":web-clone-2": {} }).at(30);
+    fleet.givenUp.add(":web-clone-2");
+    fleet.info({});
+    fleet.givenUp.clear();
+    expect(vanished(fleet.at(60).info({}))).toEqual([1]);
+  });
+
+  test("are none that were heard and never listed", () => {
+    const fleet = new TestFleet().sample(":web", 0).info({}).at(30).info({}).at(60).info({});
+    expect(vanished(fleet)).toEqual([0]);
+  });
+});
+
 describe("policies", () => {
+  test("tell what the listed VMs use of them, those of paths below too, heard or not", () => {
+    const memory = 32;
+    const fleet = new TestFleet()
+      .sample(":web", 0)
+      .policies({ ":": {}, "user:": {}, "user:sub:": {}, "us:": {} });
+    expect(fleet.snapshot().policies.map(({ used }) => used)).toEqual([null, null, null, null]);
+    fleet.info({ ":web": { memory }, "user:web": { memory }, "user:sub:web": { memory: 2 * memory } });
+    const used = () =>
+      fleet.snapshot().policies.map(({ path, used }) => [path, used?.unikernels, used?.memoryBytes]);
+    expect(used()).toEqual([
+      ["", 3, 4 * 2 ** 25],
+      ["us", 0, 0],
+      ["user", 2, 3 * 2 ** 25],
+      ["user:sub", 1, 2 * 2 ** 25],
+    ]);
+    fleet.at(30).info({ ":web": { memory } });
+    expect(used()[0]).toEqual(["", 1, 2 ** 25]);
+  });
+
   test("are those of the last answer, by path, of live hosts", () => {
     const fleet = new TestFleet().sample(":web", 0).policies({ "x:": {} });
     fleet.policies({ "user:": { unikernels: 3 }, ":": { unikernels: 2n ** 62n - 1n } });

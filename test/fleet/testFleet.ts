@@ -14,6 +14,8 @@ export class TestFleet {
   readonly warnings: VmWarning[] = [];
   /** hosts whose info was asked for, in order */
   readonly infoNeeded: string[] = [];
+  /** full names of VMs that the scaler decided to remove */
+  readonly givenUp = new Set<string>();
   readonly fleet: Fleet;
   intervalUs = 10e6;
   staleAfterS = 35;
@@ -25,6 +27,7 @@ export class TestFleet {
       ...(hostCpus !== undefined && { hostCpus }),
       onWarning: (warning) => this.warnings.push(warning),
       needsInfo: (host) => this.infoNeeded.push(host),
+      gaveUp: ({ fullName }) => this.givenUp.has(fullName),
     });
   }
 

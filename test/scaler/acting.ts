@@ -185,7 +185,12 @@ export class Program implements ScalerFiles {
       { level: "info", format: "json" },
       { write: (line) => void machine.events.push(JSON.parse(line)) },
     );
-    this.fleet = new Fleet({ clock, deathTimeoutMs: config.defaults.deathTimeoutMs, hostCpus: 8 });
+    this.fleet = new Fleet({
+      clock,
+      deathTimeoutMs: config.defaults.deathTimeoutMs,
+      hostCpus: 8,
+      gaveUp: (vm) => this.scaler.gaveUp(vm),
+    });
     const observed = new FleetSource(this.fleet);
     for (const [name, { dir }] of machine.hosts) {
       if (machine.removed.has(name)) continue;

@@ -136,6 +136,36 @@ describe("the metrics of actions", () => {
   });
 });
 
+describe("VMs that vanish", () => {
+  const vanished = (program: Program) => program.fleet.hosts().map((host) => host.vanished);
+
+  test("are none that were destroyed here", async () => {
+    const { machine, program } = await idle();
+    await program.tells("destroy web-clone-1 verified done");
+    await machine.pass(120);
+    expect(vanished(program)).toEqual([0]);
+    await program.stop();
+  });
+
+  test("are none that somebody destroyed because a dry run had asked for it, long ago", async () => {
+    const { machine, program } = await idle();
+    program.reconfigure(acting({ mode: "dry_run" }));
+    await program.until("what is to go", () => program.group()?.outstanding?.decision === "scale_down");
+    await machine.pass(1_000);
+    machine.host().host.removeVm("user:web-clone-1");
+    await machine.pass(120);
+    expect(vanished(program)).toEqual([0]);
+    await program.stop();
+  });
+
+  test("are those that somebody else destroyed", async () => {
+    const { machine, program } = await idle({ minClones: 1 });
+    machine.host().host.removeVm("user:web-clone-1");
+    await program.until("it to be counted", () => vanished(program)[0] === 1);
+    await program.stop();
+  });
+});
+
 describe("albatrossd's refusals of a create", () => {
   test.each([
     ["Unikernel with same name is already running", "exists"],
