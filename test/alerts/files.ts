@@ -57,4 +57,5 @@ export const unitTests = testFiles.flatMap(
 );
 
 export const alertmanagerFile = `${ALERTS}/alertmanager.yml`;
+export const alertsPage = readFileSync(`${DOCS}/alerts.md`, "utf8");
 export const runbook = readFileSync(`${DOCS}/runbook.md`, "utf8");

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { knownMetricsAndRules } from "../support/knownMetrics.ts";
 import { groupingsThatMixExporters, selectorsOf } from "../support/promql.ts";
 import { checkPromql, type KnownMetrics } from "../support/promqlCheck.ts";
-import { alerts, recordings, ruleFiles, runbook, unitTests } from "./files.ts";
+import { alerts, alertsPage, recordings, ruleFiles, runbook, unitTests } from "./files.ts";
 
 let known: KnownMetrics;
 beforeAll(async () => {
@@ -114,6 +114,16 @@ describe.each(alerts)("$alert", ({ alert, expr, for: duration, labels, annotatio
     expect(section).toMatch(/^\*\*Check\*\* /m);
     expect(section).toMatch(/^\*\*Do\*\* /m);
   });
+});
+
+test("docs/alerts.md has a table of every alert's severity and times", () => {
+  const rows = alerts.map(({ alert, expr, for: duration, keep_firing_for: kept = "", labels }) => {
+    const ranges = [...expr.matchAll(/\[(\w+)\]|offset (\w+)/g)].map(([, range, offset]) => range ?? offset);
+    const link = `[${alert}](runbook.md#${alert.toLowerCase()})`;
+    return `| ${link} | ${labels["severity"]} | ${[...new Set(ranges)].join(", ")} | ${duration} | ${kept} |`;
+  });
+  const table = alertsPage.split("\n").filter((line) => line.startsWith("| [Albatross"));
+  expect(table).toEqual(rows);
 });
 
 test("every alert has a name of its own", () => {
