@@ -3,6 +3,7 @@ import type { Certificate, Holder } from "../client/certificates.ts";
 import { type Credentials, describePolicy, readCredentials, SettingError } from "../client/credentials.ts";
 import { type Path, type Problem, readTextFile, YamlFile } from "../config/checkedYaml.ts";
 import type { Config } from "../config/sections.ts";
+import type { TargetConfig } from "../config/target.ts";
 import { formatName, pathText } from "../wire/names.ts";
 
 const SOON_MS = 14 * 86_400_000;
@@ -53,8 +54,8 @@ export async function checkCertificates(
           `${name}: puts the policy of ${file} for ${pathText(path)}: in force again at each question: ${describePolicy(policy)}`,
         );
       const policies = scaler.policies.map((policy) => ({ ...policy, host: policy.host ?? only }));
-      for (const [policy, text] of whatCannotAct(found, name, { mode: scaler.mode, policies }))
-        told("errors", ["scaler", "policies", policy, "mode"], `${text}; allowed: mode: dry_run`);
+      for (const [policy, text] of whatCannotAct(found, target, { mode: scaler.mode, policies }))
+        told("errors", ["scaler", "policies", policy, "mode"], text);
     } catch (error) {
       if (!(error instanceof SettingError)) throw error;
       told("errors", at(...error.setting), error.message);
@@ -83,19 +84,26 @@ function checkTimes(
   else if (notAfterMs - nowMs < SOON_MS) tell("warnings", `${who} expires at ${until}`);
 }
 
-/** The policies, by index, that act on this host, which they cannot, and why. */
+/** The policies, by index, that act on this host, which they cannot; why, and what is allowed. */
 function whatCannotAct(
   { issuer }: Credentials,
-  host: string,
+  { name: host, allowRoot }: Pick<TargetConfig, "name" | "allowRoot">,
   { mode, policies }: Pick<Config["scaler"], "mode" | "policies">,
 ): (readonly [index: number, text: string])[] {
   if (mode !== "execute") return [];
   return policies.flatMap((policy, index): (readonly [number, string])[] => {
     if (policy.mode !== "execute" || policy.host !== host) return [];
-    if (issuer === null) return [[index, `acts on ${host}, whose certificates only read`]];
+    if (issuer === null)
+      return [[index, `acts on ${host}, whose certificates only read; allowed: mode: dry_run`]];
+    if (issuer.path.length === 0 && !allowRoot) {
+      const why = `acts at the root of ${host}, where its issuer's certificate has no policy`;
+      return [[index, `${why}; allowed: mode: dry_run, or allow_root: true for the target`]];
+    }
     const path = policy.match.slice(0, Math.max(policy.match.lastIndexOf(":"), 0));
     if (/[*?[]/.test(path) || path === pathText(issuer.path)) return [];
     const reached = formatName({ path: issuer.path, label: null });
-    return [[index, `acts on ${path}: of ${host}, whose issuer reaches only ${reached}`]];
+    return [
+      [index, `acts on ${path}: of ${host}, whose issuer reaches only ${reached}; allowed: mode: dry_run`],
+    ];
   });
 }

@@ -49,7 +49,7 @@ export class SettingError extends CertificateError {
   }
 }
 
-type Settings = Pick<TargetConfig, "subscribe" | "enforcesPolicy" | "allowRoot">;
+type Settings = Pick<TargetConfig, "subscribe" | "enforcesPolicy">;
 
 /** Reads a target's certificates, and checks them against its settings. Throws a SettingError. */
 export async function readCredentials(tls: TlsConfig, settings: Settings): Promise<Credentials> {
@@ -78,12 +78,6 @@ async function readIssuer(files: HolderFiles, ca: readonly Certificate[], settin
     const found = await readHolder(files, ca);
     return { holder: found, ...scopeOf(found.chain) };
   });
-  if (path.length === 0 && !settings.allowRoot) {
-    throw new SettingError(
-      ["allow_root"],
-      `${files.certificate} has no policy: what it issues may do anything at the root of the host; allowed: true, or certificates made beforehand, which only read`,
-    );
-  }
   const own = { path, label: null };
   const subscribe = settings.subscribe.map((text) => parseName(text));
   for (const [index, name] of subscribe.entries()) {

@@ -145,7 +145,9 @@ export class TlsEndpoint implements Endpoint {
   /** Nothing that says who we are is sent before the server is known to be the CA's own. */
   async dial(_: Daemon, put: Put, signal: AbortSignal): Promise<Line> {
     if (this.#credentials === null) throw new DialError("TLS_FILES");
-    const { ca } = this.#credentials;
+    const { ca, issuer } = this.#credentials;
+    if (issuer?.path.length === 0 && !this.#settings.allowRoot && !isQuestion(put))
+      throw new DialError("TLS_ROOT");
     const context = await this.#context(this.#credentials, put);
     const line = await dialTls(this.#tls.address, context, put, this.#clock, signal);
     const server = line.socket.getPeerX509Certificate();
@@ -178,8 +180,10 @@ export class TlsEndpoint implements Endpoint {
     if (this.#credentials === null) return null;
     const { issuer } = this.#credentials;
     if (issuer === null) return { reason: "read_only", text: this.describe("vmmd", "TLS_READ_ONLY") };
-    if (isBelow(issuer.path, { path, label: null })) return null;
-    return { reason: "path", text: this.describe("vmmd", "TLS_PATH") };
+    if (!isBelow(issuer.path, { path, label: null }))
+      return { reason: "path", text: this.describe("vmmd", "TLS_PATH") };
+    if (path.length > 0 || this.#settings.allowRoot) return null;
+    return { reason: "read_only", text: this.describe("vmmd", "TLS_ROOT") };
   }
 
   async #context(credentials: Credentials, put: Put): Promise<SecureContext> {
@@ -225,6 +229,8 @@ export class TlsEndpoint implements Endpoint {
         return `the certificates do not reach that name: ${this.#whatIsReached()}`;
       case "TLS_READ_ONLY":
         return "certificates made beforehand only read: to act takes an issuer";
+      case "TLS_ROOT":
+        return `${this.#tls.issuer?.certificate} has no policy: what it issues may do anything at the root of the host, so it only reads without allow_root: true`;
       case "TLS_SERVER":
         return `${at} shows a certificate that the CA has not issued for a server: another holder of a certificate may pose as the host; nothing was sent`;
       case "CERT_HAS_EXPIRED":

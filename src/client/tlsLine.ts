@@ -27,6 +27,7 @@ export type DialCode =
   | "TLS_FILES" // the certificates cannot be used
   | "TLS_PATH" // they do not reach that name
   | "TLS_READ_ONLY" // they only read
+  | "TLS_ROOT" // nobody has allowed them to act at the root
   | "TLS_SERVER"; // the server's is not one of the CA itself
 
 /** Connects and shakes hands, but does not show the client's certificate yet. Rejects with an error that has a `code`. */

@@ -170,7 +170,7 @@ function targetSection(machine: () => Machine) {
       allowUncheckedPath: key("allow_unchecked_path", flag, false),
       /** TLS: the policy of each intermediate is applied to the host again with each command */
       enforcesPolicy: key<boolean | null>("enforces_policy", flag, false),
-      /** TLS: the issuer's leaves act at the root, where no policy is checked */
+      /** TLS: the issuer's leaves not only read, but act at the root, where no policy is checked */
       allowRoot: key<boolean | null>("allow_root", flag, false),
       displacedRetryMs: key("displaced_retry", duration({ min: 1000 }), 5 * 60_000),
       maxFrameBytes: key(

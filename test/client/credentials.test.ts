@@ -5,8 +5,8 @@ import { formatName } from "../../src/wire/names.ts";
 import { INFO, type Made, make, PemFolder, POLICY_INFO, policyOf, SUBSCRIBE } from "./support/ca.ts";
 
 const folder = new PemFolder();
-const SETTINGS = { subscribe: [] as string[], enforcesPolicy: false, allowRoot: false };
-const ALL = { ...SETTINGS, enforcesPolicy: true, allowRoot: true };
+const SETTINGS = { subscribe: [] as string[], enforcesPolicy: false };
+const ALL = { ...SETTINGS, enforcesPolicy: true };
 
 let root: Made;
 let user: Made;
@@ -85,18 +85,6 @@ describe("settings that do not fit the certificates are told of, with what is al
           { issuer },
           "enforces_policy",
           `each question puts the policy of ${at(issuer)} for user: (10 unikernels; 512 MB; cpuids 0, 1; bridges service; no block devices) in force on the host again, and undoes a newer one; allowed: true, if that is what you want`,
-          SETTINGS,
-        ];
-      },
-    ],
-    [
-      "an issuer without a policy",
-      async () => {
-        const issuer = folder.holder("plain", await make("plain", { issuer: root }));
-        return [
-          { issuer },
-          "allow_root",
-          `${at(issuer)} has no policy: what it issues may do anything at the root of the host; allowed: true, or certificates made beforehand, which only read`,
           SETTINGS,
         ];
       },

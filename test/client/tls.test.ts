@@ -36,6 +36,9 @@ async function endpointOf(tls: TlsConfig, settings = SETTINGS): Promise<TlsEndpo
 const withIssuer = (made: Made, ...above: Made[]) =>
   endpointOf(host.config({ issuer: host.folder.holder("issuer", made, ...above) }));
 
+const withRoot = (made: Made, allowRoot: boolean) =>
+  endpointOf(host.config({ issuer: host.folder.holder("issuer", made) }), { ...SETTINGS, allowRoot });
+
 const never = new AbortController().signal;
 
 async function codeOf(dialling: Promise<Line>): Promise<string> {
@@ -74,6 +77,38 @@ test("the CA itself asks at the root, without an intermediate", async () => {
   await eventually("a visit", () => host.visits.length === 1);
   expect(host.visits[0]).toMatchObject({ names: [".", "test CA"], command: INFO });
   line.socket.destroy();
+});
+
+describe("what issues without a policy", () => {
+  const destroy = { name: parseName(":web"), command: { class: "unikernel", command: "destroy" } } as const;
+  const TEXT =
+    "/issuer.pem has no policy: what it issues may do anything at the root of the host, so it only reads without allow_root: true";
+
+  test.each([
+    ["the CA", () => withRoot(host.ca, false)],
+    ["a plain intermediate", async () => withRoot(await make("plain", { issuer: host.ca }), false)],
+  ])("only reads: %s", async (_, make) => {
+    const endpoint = await make();
+    (await put(endpoint, infoRequest(ROOT, "info"))).socket.destroy();
+    await eventually("a visit", () => host.visits.length === 1);
+    const connections = host.connections;
+    expect(await codeOf(endpoint.dial("vmmd", destroy, never))).toBe("TLS_ROOT");
+    expect(host.connections).toBe(connections);
+    const refusal = endpoint.whyNotActing([]);
+    expect({ ...refusal, text: refusal?.text.replace(host.folder.path, "") }).toEqual({
+      reason: "read_only",
+      text: TEXT,
+    });
+    expect(endpoint.whyNotActing(["user"])?.reason).toBe("path");
+  });
+
+  test("acts at the root where that is allowed", async () => {
+    const endpoint = await withRoot(host.ca, true);
+    expect(endpoint.whyNotActing([])).toBe(null);
+    (await put(endpoint, destroy)).socket.destroy();
+    await eventually("a visit", () => host.visits.length === 1);
+    expect(host.visits[0]).toMatchObject({ names: ["web", "test CA"], command: destroy.command });
+  });
 });
 
 test("a leaf is used for ten minutes, then another is made", async () => {

@@ -199,6 +199,14 @@ describe("check-config reads certificates", () => {
       /scaler\.policies\[0\]\.mode: acts on other: of metal, whose issuer reaches only user:; allowed: mode: dry_run$/,
     );
     errors.length = 0;
+    folder.holder("user", root);
+    expect(await check(target(""))).toBe(0);
+    expect(await check(target(ACTING(":web")))).toBe(1);
+    expect(errors[0]).toMatch(
+      /mode: acts at the root of metal, where its issuer's certificate has no policy; allowed: mode: dry_run, or allow_root: true for the target$/,
+    );
+    errors.length = 0;
+    expect(await check(target(`    allow_root: true\n${ACTING(":web")}`))).toBe(0);
     for (const use of ["subscribe", "info", "policy"]) {
       expect(await run(user, "--for", use, "-o", at(`${use}.pem`))).toBe(0);
     }
