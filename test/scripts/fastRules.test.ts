@@ -122,7 +122,9 @@ describe.each(["recording", "alerts"])("alerts/%s.rules.yml", (name) => {
   test("compares with no number of seconds", () => {
     const { groups } = parse(text) as { groups: { rules: { expr: string }[] }[] };
     const expressions = groups.flatMap(({ rules }) => rules.map(({ expr }) => expr));
-    expect(expressions.filter((expr) => /\btime\(\)|timestamp\(/.test(expr))).toEqual([]);
+    // a certificate's days are the calendar's, which nothing makes pass faster
+    const inSeconds = expressions.filter((expr) => !/_certificate_not_after_/.test(expr));
+    expect(inSeconds.filter((expr) => /\btime\(\)|timestamp\(/.test(expr))).toEqual([]);
   });
 });
 
