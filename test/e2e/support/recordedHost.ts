@@ -78,6 +78,7 @@ export function expectRecorded(
     const group = { path, group: vm };
     expect(take("albatross_group_cpu_usage_percent", group)).toBe(percent);
     expect(take("albatross_group_clones", group)).toBe(0);
+    expect(take("albatross_group_outdated_clones", group)).toBe(0);
     for (const [state, members] of Object.entries({ fresh: 1, warming: 0, missing: 0, silent: 0 })) {
       expect(take("albatross_group_members", { ...group, state })).toBe(members);
     }
@@ -88,6 +89,14 @@ export function expectRecorded(
     expect(take("albatross_host_cpu_usage_percent", { cpu: String(cpu) })).toBeCloseTo(percent, 6);
   }
   expect(take("albatross_up", {})).toBe(1);
+  expect(take("albatross_vms_vanished_total", {})).toBe(0);
+  if (replay.policies !== null) {
+    // the only policy that was recorded is the root's, under which all of them run
+    const { unikernels } = replay.info.payload;
+    const memoryMb = unikernels.reduce((sum, { info }) => sum + Number(info.memory), 0);
+    expect(take("albatross_policy_unikernels", { path: "" })).toBe(unikernels.length);
+    expect(take("albatross_policy_memory_bytes", { path: "" })).toBe(memoryMb * 2 ** 20);
+  }
   const subscription = { subscription: slot };
   const bytes = replay.bytesUntil(replay.bursts.length);
   expect(take("albatross_stats_bytes_total", subscription)).toBe(bytes);
