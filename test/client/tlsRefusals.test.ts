@@ -4,11 +4,15 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { Target } from "../../src/client/target.ts";
 import type { TargetConfig, TlsConfig } from "../../src/config/target.ts";
 import { targetsJson } from "../../src/web/api.ts";
+import { groupsQuery } from "../../src/web/groups.ts";
+import { landingPage } from "../../src/web/page.ts";
 import { parseName } from "../../src/wire/names.ts";
+import { config, exposition, seriesOf } from "../exporter/records.ts";
 import { type Running, startHost, subscriber, vm } from "../simulator/support.ts";
 import { issuerOf } from "../simulator/tlsClient.ts";
 import { eventually } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
+import { readable, webDeps } from "../support/web.ts";
 import { INFO, type Made, make, PemFolder, POLICY_INFO, policyOf, SUBSCRIBE } from "./support/ca.ts";
 import { RecordingLog, RecordingSink } from "./support/host.ts";
 
@@ -90,26 +94,31 @@ class Scene {
   }
 }
 
-/** What log, metric and API say; files without their folders. */
+/** What log, metrics, page and API say; files without their folders. */
 async function told(scene: Scene, target: Target) {
   const subscriptionError = () => target.snapshot().subscriptions[0]?.lastError ?? null;
   await eventually("what the subscription says", () => subscriptionError() !== null);
   const [api] = targetsJson([target.snapshot()]) as [
     { info_error: string | null; subscriptions: { last_error: string }[] },
   ];
-  const { infoErrors, subscriptions } = target.snapshot();
-  const counted = (counts: Readonly<Record<string, number>>) =>
-    Object.keys(counts).filter((key) => (counts[key] ?? 0) > 0);
   const bare = (text: string) =>
     text.replaceAll(`${scene.folder.path}/`, "").replaceAll(`${scene.running.tlsFolder}/`, "");
   const logged = scene.log.fields.flatMap((fields) => ("reason" in fields ? [String(fields.reason)] : []));
   expect(logged[0] ?? null).toBe(api.info_error);
   expect(scene.log.lines).toContain(`warn: ${subscriptionError()}`);
+  const page = readable(
+    landingPage(webDeps({ targets: () => [target.snapshot()] }).deps, groupsQuery({})).text,
+  );
+  expect(page).toContain(api.info_error === null ? " read valid for" : `cannot be read ${api.info_error}`);
+  expect(page).toContain(String(subscriptionError()));
+  const metrics = await exposition({ targets: [target.snapshot()] }, config([target.config]));
+  const reasons = (metric: string) =>
+    seriesOf(metrics, `${metric}{`).flatMap((line) => /reason="(\w+)"} [1-9]/.exec(line)?.[1] ?? []);
   return {
     info: bare(api.info_error ?? ""),
-    infoErrors: counted(infoErrors),
+    infoErrors: reasons("albatross_info_errors_total"),
     subscription: bare(api.subscriptions[0]?.last_error ?? ""),
-    disconnects: counted(subscriptions[0]?.disconnects ?? {}),
+    disconnects: reasons("albatross_stats_disconnects_total"),
   };
 }
 

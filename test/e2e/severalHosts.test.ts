@@ -1,8 +1,9 @@
-import { writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import type { SimulatedHost } from "../../src/simulator/host.ts";
 import { rootPolicy, vmSpec } from "../../src/simulator/model.ts";
+import { ROUTES } from "../../src/web/routes.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { make, policyOf } from "../client/support/ca.ts";
 import { issuerOf } from "../simulator/tlsClient.ts";
@@ -12,6 +13,8 @@ import { Lab } from "./support/lab.ts";
 
 const INTERVAL_MS = 1_000;
 const MEMORY_MB = 512;
+/** Among the arguments of unikernels. */
+const SECRET = "hunter2";
 const HOSTS = ["far", "farther", "near"] as const;
 
 /** Two hosts that are reached by TLS and one by its sockets, each with a group in `user:`; and the exporter of all. */
@@ -26,14 +29,15 @@ async function threeHosts(scaler = "") {
         name: parseName("user:web"),
         load: { type: "constant", percent: 95 },
         shareLoadWithClones: true,
+        arguments: [`--token=${SECRET}`],
       }),
     ],
   };
   const hosts = new Map<string, SimulatedHost>();
   for (const name of HOSTS) hosts.set(name, await lab.simulate(name, scenario, name !== "near"));
   const targets = HOSTS.map((name) => {
-    const sure = "subscribe: ['user:'], allow_unchecked_path: true";
-    if (name === "near") return { name, settings: sure };
+    const sure = "allow_unchecked_path: true";
+    if (name === "near") return { name, settings: `subscribe: ['user:'], ${sure}` };
     const file = (end: string) => join(lab.socketDir(name), "tls", end);
     const issuer = `{ certificate: ${file("issuer-user.pem")}, key: ${file("issuer-user.key")} }`;
     const tls = `{ address: "${hosts.get(name)?.tlsAddress}", ca: ${file("ca.pem")}, issuer: ${issuer} }`;
@@ -95,18 +99,95 @@ test("an issuer is replaced while samples come, by good files and by wrong ones,
 });
 
 /** Keys of `scaler` for groups that act soon. */
-const ACTING = `mode: execute, poll_interval: 3s, max_scale_ups_per_tick: 5, defaults: { scale_up_trigger_ticks: 2, scale_down_trigger_ticks: 2, cooldown_period: 10s, warmup_period: 0s, clone: { arguments: [] } }, policies: [{ match: "user:web", mode: execute }]`;
+const ACTING = `mode: execute, poll_interval: 3s, max_scale_ups_per_tick: 5, defaults: { scale_up_trigger_ticks: 2, scale_down_trigger_ticks: 2, cooldown_period: 10s, warmup_period: 0s, clone: { arguments: ["--password=${SECRET}"] } }, policies: [{ match: "user:web", mode: execute }]`;
 
 test("one scaler carries out on all of them what it decides", async () => {
   const { lab, host } = await threeHosts(ACTING);
   const names = () => HOSTS.map((name) => host(name).vmNames);
   const hasClone = (isThere: boolean) => () =>
     names().every((vms) => vms.includes("user:web-clone-1") === isThere);
+  const stream = await listen(lab);
   await lab.passUntil("a clone on each", hasClone(true), { withinMs: 120_000 });
   for (const name of HOSTS) host(name).setLoad("user:web", 5);
   await lab.passUntil("no clone on any", hasClone(false), { withinMs: 300_000 });
   expect(names()).toEqual(HOSTS.map(() => ["user:web"]));
   expect(lab.logged("error")).toEqual([]);
+
+  const shown = [JSON.stringify(lab.log), stream.text, ...(await responses(lab)), ...kept(lab)];
+  stream.end();
+  expect(shown[1]).toContain("user:web-clone-1");
+  const files = ["ca.key", "ca.pem", "issuer-user.key", "issuer-user.pem"];
+  const pem = ["far", "farther"].flatMap((host) =>
+    files.flatMap((file) =>
+      readFileSync(join(lab.socketDir(host), "tls", file), "utf8")
+        .trim()
+        .split("\n"),
+    ),
+  );
+  // the last line of one is anything's
+  const lines = pem.filter((line) => line.length > 20);
+  expect(lines.length).toBeGreaterThan(30);
+  for (const text of shown)
+    expect([SECRET, "PRIVATE KEY", ...lines].filter((line) => text.includes(line))).toEqual([]);
+});
+
+/** Every response but the stream's, whose end never comes. */
+async function responses(lab: Lab): Promise<string[]> {
+  const paths = ROUTES.map(({ path }) => path).filter((path) => path !== STREAM);
+  const all = ["/", "/groups/far/user:web", "/metrics", ...paths];
+  return Promise.all(
+    all.map(async (path) => {
+      const response = await fetch(`${lab.url}${path}`);
+      expect(response.status, path).toBe(200);
+      return response.text();
+    }),
+  );
+}
+
+const STREAM = "/api/v1/stream";
+
+/** What comes on the stream from now on. */
+async function listen(lab: Lab) {
+  const ending = new AbortController();
+  const response = await fetch(`${lab.url}${STREAM}`, { signal: ending.signal });
+  const heard = { text: "", end: () => ending.abort() };
+  const read = async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of response.body ?? []) heard.text += decoder.decode(chunk, { stream: true });
+  };
+  read().catch(() => undefined);
+  onTestFinished(heard.end);
+  return heard;
+}
+
+/** State, records, logs and images. */
+function kept(lab: Lab): string[] {
+  const files = readdirSync(lab.folder, { recursive: true, withFileTypes: true }).filter(
+    (file) => file.isFile() && HOSTS.every((host) => !file.parentPath.startsWith(lab.socketDir(host))),
+  );
+  expect(files.map(({ name }) => name)).toEqual(expect.arrayContaining(["state.json", "decisions.log"]));
+  return files.map(({ parentPath, name }) => readFileSync(join(parentPath, name), "latin1"));
+}
+
+test("certificates for another path are taken by a reload, and what was known of the path before is forgotten", async () => {
+  const { lab, host } = await threeHosts();
+  const folder = join(lab.socketDir("far"), "tls");
+  const ca = await issuerOf({ tlsFolder: folder }, "ca");
+  const has = (name: string, path: string) => (scrape: Scrape) =>
+    scrape.text.includes(`albatross_vm_cpu_usage_percent{host="${name}",path="${path}",vm="web"}`);
+  await lab.passUntil("samples", has("far", "user"));
+  host("far").addVm({ name: "other:web", load: 5 });
+  const other = await make("other", { issuer: ca, command: policyOf(4, MEMORY_MB) });
+  writeFileSync(join(folder, "issuer-user.pem"), other.pem);
+  writeFileSync(join(folder, "issuer-user.key"), other.key);
+  await lab.passUntil("the refusal", () => lab.logged("error").length > 0);
+  expect(has("far", "user")(await lab.scrape())).toBe(true);
+
+  await lab.reload();
+  const scrape = await lab.passUntil("samples of the other path", has("far", "other"));
+  expect(has("far", "user")(scrape)).toBe(false);
+  expect(scrape.value("albatross_stats_connects_total", { host: "near", subscription: "user:" })).toBe(1);
+  expect(scrape.value("albatross_stats_connects_total", { host: "far", subscription: "other:" })).toBe(1);
 });
 
 test("an issuer that expires while an action runs: nothing is sent twice, and a new one tells what came of it", async () => {

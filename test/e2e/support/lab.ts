@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { Exporter } from "../../../src/app/exporter.ts";
 import { loadConfig } from "../../../src/config/load.ts";
+import type { Config } from "../../../src/config/sections.ts";
 import { createLogging } from "../../../src/log.ts";
 import { SimulatedHost } from "../../../src/simulator/host.ts";
 import type { Scenario } from "../../../src/simulator/model.ts";
@@ -30,6 +31,7 @@ export class Lab {
   readonly log: LogEvent[] = [];
   readonly #requests = new Map<string, ReceivedRequest[]>();
   #exporter: Exporter | null = null;
+  #config: Config | null = null;
 
   private constructor(folder: string, clock: FakeClock) {
     this.folder = folder;
@@ -94,6 +96,7 @@ export class Lab {
       pageSizeBytes: 4096,
     });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+    this.#config = loaded.config;
     const write = (line: string) => void this.log.push(JSON.parse(line));
     this.#exporter = new Exporter({
       config: loaded.config,
@@ -104,6 +107,13 @@ export class Lab {
       build: { name: "albatross-exporter", version: "1.2.3", revision: "abc", nodeVersion: "20" },
     });
     await this.#exporter.start();
+    await settle();
+  }
+
+  /** Reads the configuration again, which has not changed. */
+  async reload(): Promise<void> {
+    if (this.#exporter === null || this.#config === null) throw new Error("nothing is served");
+    await this.#exporter.change(this.#config);
     await settle();
   }
 
