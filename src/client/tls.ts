@@ -199,6 +199,7 @@ export class TlsEndpoint implements Endpoint {
       minVersion: "TLSv1.3",
     });
     const shown = { context, fromMs: nowMs, untilMs: nowMs + LEAF_VALID_MS - LEAF_MARGIN_MS };
+    for (const [old, { untilMs }] of this.#shown) if (untilMs <= nowMs) this.#shown.delete(old);
     // One that acts may hold secrets, and is used once.
     if (isQuestion(put)) this.#shown.set(key, shown);
     return context;

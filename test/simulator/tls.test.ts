@@ -3,6 +3,7 @@ import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { deflateSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { issue, readCertificates, readHolder } from "../../src/client/certificates.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { type Config, NO_LIMIT, type Scenario } from "../../src/simulator/model.ts";
 import { encodeFrame } from "../../src/wire/framing.ts";
@@ -473,11 +474,15 @@ describe("the folder for clients", () => {
     await expect(restart()).rejects.toThrow(`${file} is another CA's`);
   });
 
-  test("openssl takes the server's certificate", { tags: ["process"] }, async () => {
+  test("openssl takes the server's certificate, and is answered with a leaf that the exporter has made", {
+    tags: ["process"],
+  }, async () => {
     const running = await startTls({ vms: [vm("user:web")] });
-    const [leaf] = await chainOf(running, "user", "web", INFO);
     const at = (name: string) => join(running.tlsFolder, name);
-    writeFileSync(at("leaf.pem"), leaf.pem);
+    const files = { certificate: at("issuer-user.pem"), key: at("issuer-user.key") };
+    const issuer = await readHolder(files, await readCertificates(at("ca.pem")));
+    const leaf = await issue(issuer, { label: "web", command: INFO }, Date.now(), 60_000);
+    writeFileSync(at("leaf.pem"), leaf.certificates);
     writeFileSync(at("leaf.key"), leaf.key, { mode: 0o600 });
     const args = [
       ..."s_client -quiet -brief -verify_return_error -connect".split(" "),
