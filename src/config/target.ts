@@ -258,8 +258,13 @@ export function targetsKey(machine: () => Machine): Key<readonly TargetConfig[]>
 function checkNames(entries: readonly Partial<TargetConfig>[], report: Report): void {
   const names = entries.map(({ name }) => name);
   names.forEach((name, index) => {
+    if (typeof name !== "string") return;
+    if (name === "." || name === "..") {
+      // a browser takes /groups/../user:web for /user:web
+      report([index, "name"], `${JSON.stringify(name)} is no part of an address; allowed: any other name`);
+    }
     const earlier = names.indexOf(name);
-    if (typeof name !== "string" || earlier === index) return;
+    if (earlier === index) return;
     const text = `${JSON.stringify(name)} is also the name of targets[${earlier}]; allowed: a name of its own`;
     report([index, "name"], text);
   });

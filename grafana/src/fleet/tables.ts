@@ -35,13 +35,18 @@ export const hosts = table({
 export const paths = table({
   title: "Paths and their policies",
   means:
-    "What the VMs directly at each path use, and what the path's policy allows. VMs further below count for the policy too and have a line of their own.",
+    "What the VMs directly at each path use, and what the path's policy allows. VMs further below count for the policy too and have a line of their own; in use is what counts.",
   todo: "Near a limit, albatrossd refuses new unikernels: raise the policy or remove some.",
   keys: PLACE,
   columns: [
     {
       title: "VMs",
       expression: placed(`sum by (${BY_PATH}) (albatross_group_members{${PATHS}})`),
+      unit: "none",
+    },
+    {
+      title: "VMs in use",
+      expression: placed(`max by (${BY_PATH}) (albatross_policy_unikernels{${PATHS}})`),
       unit: "none",
     },
     {
@@ -52,6 +57,12 @@ export const paths = table({
     {
       title: "Memory given",
       expression: placed(`sum by (${BY_PATH}) (albatross_vm_memory_limit_bytes{${PATHS}})`),
+      unit: "bytes",
+      decimals: 1,
+    },
+    {
+      title: "Memory in use",
+      expression: placed(`max by (${BY_PATH}) (albatross_policy_memory_bytes{${PATHS}})`),
       unit: "bytes",
       decimals: 1,
     },

@@ -62,20 +62,27 @@ describe("with a web configuration", () => {
 });
 
 describe("without a web configuration", () => {
-  const OPEN = /^no --web.config.file: .* everybody who reaches this machine may read everything here$/;
+  const ALL = "everybody who reaches this machine may read everything here";
+  const ACTS =
+    "\nscaler: { mode: execute, policies: [{ match: web, mode: execute, clone: { arguments: [] } }] }\n";
 
   test.each([
-    [":0", true],
-    ["0.0.0.0:0", true],
-    ["127.0.0.1:0", false],
-  ])("a start on %s says who may read: %s", async (address, expected) => {
-    const config = `web: { listen_addresses: ["${address}"] }\n`;
-    const serving = await Serving.start(await temporaryFolder(), config);
+    [":0", "", [], ALL],
+    ["0.0.0.0:0", "", [], ALL],
+    ["0.0.0.0:0", ACTS, [], `${ALL}, and this program acts on its hosts`],
+    ["0.0.0.0:0", ACTS, ["--scaler.dry-run"], ALL],
+    ["127.0.0.1:0", ACTS, [], null],
+  ])("a start on %s %j %j says who may read: %s", async (address, scaler, flags, expected) => {
+    const config = `web: { listen_addresses: ["${address}"] }${scaler}`;
+    const serving = await Serving.start(await temporaryFolder(), config, flags);
     await serving.logged("serving metrics");
     serving.signal("SIGTERM");
     await serving.exited;
-    const said = serving.events.filter(({ msg }) => OPEN.test(String(msg)));
-    expect(said).toHaveLength(expected ? 1 : 0);
+    const said = serving.events
+      .map(({ msg }) => String(msg))
+      .filter((msg) => msg.startsWith("no --web.config"));
+    const text = `no --web.config.file: without TLS and users ${expected}`;
+    expect(said).toEqual(expected === null ? [] : [text]);
   });
 });
 
