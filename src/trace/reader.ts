@@ -250,7 +250,7 @@ function readLine(line: string): TraceEvent | null {
   }
   if (event === "load") {
     const [path, group, value] = ["path", "group", "value"].map((key) => at(json, key));
-    const isLoad = typeof value === "number" && value >= 0;
+    const isLoad = typeof value === "number" && Number.isFinite(value) && value >= 0;
     if (typeof path !== "string" || typeof group !== "string") return null;
     return { kind: "load", timeMs, host, path, group, value: isLoad ? value : null };
   }

@@ -48,7 +48,7 @@ describe("an answer", () => {
 
   const info = ["PromQL info: metric might not be a counter, name does not end in _total"];
   test("with what Prometheus calls info, wherever it says it, is a load", async () => {
-    const more = { warnings: info, infos: info };
+    const more = { warnings: info, infos: info, isPartial: false };
     expect(await answered(success(vector("1"), more))).toEqual({ outcome: "ok", value: 1 });
   });
 
@@ -74,12 +74,18 @@ describe("an answer", () => {
     ["not_a_number", "the answer is NaN", success(vector("NaN"))],
     ["not_a_number", "the answer is +Inf", success(vector("+Inf"))],
     ["not_a_number", "the answer is -1, and no load is negative", success(vector("-1"))],
+    ["not_a_number", "the answer is empty", success(vector(" "))],
     ["not_a_number", "the answer is a histogram", success(histogram)],
     ["not_a_number", "the answer is a matrix, not one number", success({ resultType: "matrix", result: [] })],
     [
       "warning",
       "Prometheus warns: partial response: store a is down",
       success(vector("1"), { warnings: [...info, "partial response:\nstore a is down"] }),
+    ],
+    [
+      "warning",
+      "the answer is partial: some of the storage did not answer",
+      success(vector("1"), { isPartial: true }),
     ],
     [
       "refused",

@@ -209,6 +209,30 @@ test("an answer that is older than a poll_interval, as when the machine slept, i
   ]);
 });
 
+test("what another query was answered before a reload is no load; with another capacity it is", async () => {
+  const asking = new Asking().start("user:web", 50);
+  asking.answers = () => 50;
+  const reload = (given: object) => {
+    const other = loadSection.schema.parse({ query: load.query.text, capacity_per_member: 100, ...given });
+    asking.process.reconfigure(scalerConfig({ match: "user:*", load: other }, { prometheus }));
+  };
+  await asking.passAndSettle(65);
+  reload({ capacity_per_member: 10 });
+  await asking.passAndSettle(5);
+  expect(asking.why("web")?.[2]).toContain("load of 50, above 9 ");
+  await asking.passAndSettle(55);
+  reload({ query: "seconds", capacity_per_member: 1 });
+  await asking.passAndSettle(5);
+  expect(asking.why("web")).toEqual([
+    "02:10",
+    "no_data",
+    "Its load has not been asked for yet. Nothing can be decided.",
+  ]);
+  await asking.passAndSettle(60);
+  expect(asking.queries.at(-1)?.text).toBe("seconds");
+  expect(asking.why("web")?.[2]).toContain("load of 50, above 0.9 ");
+});
+
 test("a group that came since is told to have not been asked for", async () => {
   const asking = new Asking().start("user:web", 50);
   asking.answers = () => 50;

@@ -121,6 +121,8 @@ const ANSWER = z.object({
     z.object({ resultType: z.enum(["matrix", "string"]) }),
   ]),
   warnings: z.array(z.string()).optional(),
+  // of a VictoriaMetrics cluster, where some of its storage did not answer
+  isPartial: z.boolean().optional(),
 });
 const FAILURE = z.object({ status: z.literal("error"), errorType: z.string(), error: z.string() });
 
@@ -145,6 +147,7 @@ function answerOf({ statusCode = 0, headers }: IncomingMessage, text: string | n
   }
   const warning = answer.warnings?.find((text) => !text.startsWith("PromQL info:"));
   if (warning !== undefined) return no("warning", `Prometheus warns: ${shown(warning)}`);
+  if (answer.isPartial) return no("warning", "the answer is partial: some of the storage did not answer");
   return loadOf(answer.data, Date.parse(headers.date ?? ""));
 }
 
@@ -165,7 +168,9 @@ function loadOf(data: z.output<typeof ANSWER>["data"], answeredMs: number): Load
   const ageMs = answeredMs - seconds * 1000;
   if (ageMs > STALE_MS) return no("stale", `the answer's sample is ${formatDuration(ageMs)} old`);
   const value = Number(written);
-  if (!Number.isFinite(value)) return no("not_a_number", `the answer is ${shown(written)}`);
+  // nothing at all is 0 to Number
+  if (!Number.isFinite(value) || written.trim() === "")
+    return no("not_a_number", `the answer is ${shown(written) || "empty"}`);
   return value < 0
     ? no("not_a_number", `the answer is ${value}, and no load is negative`)
     : { outcome: "ok", value };

@@ -4,7 +4,7 @@
  * there by then is not known.
  */
 import type { Clock } from "../../clock.ts";
-import { fillIn, type Load, type PrometheusConfig } from "../../config/promql.ts";
+import { fillIn, type Load, type PrometheusConfig, type Query } from "../../config/promql.ts";
 import type { ScalerConfig } from "../../config/scaler.ts";
 import { formatDuration } from "../../config/units.ts";
 import { knownLoad } from "../rules/averages.ts";
@@ -64,13 +64,14 @@ export class PromqlSource implements Source {
     const { clock, fleet, config, connect } = this.#options;
     const { prometheus } = config();
     if (prometheus === null || this.leadMs() === 0) return;
-    const queries = new Map<GroupKey, string>();
+    const queries = new Map<GroupKey, Asked>();
     for (const { host, path, group, members } of fleet.groups()) {
       const { policy } = groupOf({ host, path, group });
       if (!asksForLoad(policy)) continue;
       const labels = members.map(({ record }) => record.vm);
       const variables = { host, path, group, members: labels };
-      queries.set(groupKey(variables), fillIn(policy.load.query, variables));
+      const { query } = policy.load;
+      queries.set(groupKey(variables), { query, filled: fillIn(query, variables) });
     }
     this.#round = new Round(queries, { clock, timeoutMs: prometheus.timeoutMs, ...connect(prometheus) });
   }
@@ -83,8 +84,9 @@ export class PromqlSource implements Source {
     if (this.leadMs() === 0) return observations;
     this.#neededMs = round?.neededMs ?? 0;
     return observations.map((observation) => {
-      if (!asksForLoad(tick.groupOf(observation).policy)) return observation;
-      const load = round?.answer(observation.key, config().pollIntervalMs) ?? null;
+      const { policy } = tick.groupOf(observation);
+      if (!asksForLoad(policy)) return observation;
+      const load = round?.answer(observation.key, policy.load, config().pollIntervalMs) ?? null;
       const answered = { ...observation, load };
       onLoad?.(observation, knownLoad(answered), tick);
       return answered;
@@ -103,6 +105,11 @@ export function asksForLoad(policy: GroupPolicy | null): policy is GroupPolicy &
   return policy !== null && policy.load !== null && policy.enabled;
 }
 
+interface Asked {
+  readonly query: Query;
+  readonly filled: string;
+}
+
 interface RoundOptions extends Connection {
   readonly clock: Clock;
   readonly timeoutMs: number;
@@ -111,8 +118,8 @@ interface RoundOptions extends Connection {
 /** The queries of one tick. */
 class Round {
   readonly #options: RoundOptions;
-  readonly #queries: ReadonlyMap<GroupKey, string>;
-  readonly #waiting: Iterator<[GroupKey, string]>;
+  readonly #queries: ReadonlyMap<GroupKey, Asked>;
+  readonly #waiting: Iterator<[GroupKey, Asked]>;
   readonly #answers = new Map<GroupKey, { readonly load: LoadAnswer; readonly atUs: number }>();
   readonly #open = new Set<AbortController>();
   readonly #beganUs: number;
@@ -120,7 +127,7 @@ class Round {
   neededMs: number;
   #hasEnded = false;
 
-  constructor(queries: ReadonlyMap<GroupKey, string>, options: RoundOptions) {
+  constructor(queries: ReadonlyMap<GroupKey, Asked>, options: RoundOptions) {
     this.#options = options;
     this.#queries = queries;
     this.#waiting = queries.entries();
@@ -133,9 +140,9 @@ class Round {
     });
   }
 
-  /** What is known of a group's load by now; null for one that was not asked for. */
-  answer(key: GroupKey, maxAgeMs: number): LoadAnswer | null {
-    if (!this.#queries.has(key)) return null;
+  /** What is known of a group's load by now; null for one that was not asked for, or by another query before a reload. */
+  answer(key: GroupKey, { query }: Load, maxAgeMs: number): LoadAnswer | null {
+    if (this.#queries.get(key)?.query.text !== query.text) return null;
     const answer = this.#answers.get(key);
     if (answer === undefined) {
       const time = formatDuration(this.#ageMs(this.#beganUs));
@@ -157,11 +164,11 @@ class Round {
   async #work(): Promise<void> {
     const { clock, ask, timeoutMs } = this.#options;
     for (let next = this.#waiting.next(); !next.done && !this.#hasEnded; next = this.#waiting.next()) {
-      const [key, query] = next.value;
+      const [key, { filled }] = next.value;
       const open = new AbortController();
       this.#open.add(open);
       const cancel = clock.after(timeoutMs, () => open.abort());
-      const load = await ask(query, open.signal);
+      const load = await ask(filled, open.signal);
       cancel();
       this.#open.delete(open);
       this.#answers.set(key, { load, atUs: clock.nowUs() });
