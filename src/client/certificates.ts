@@ -97,6 +97,10 @@ async function readCertificate(file: string, pem: string): Promise<Certificate> 
   });
   const extension = parsed.getExtension(CERTIFICATE_EXTENSION);
   const what = `${file}: the certificate's Albatross extension cannot be read`;
+  if (extension?.critical)
+    throw new CertificateError(
+      `${file}: the certificate's Albatross extension is critical, which the endpoint refuses; allowed: one that is not`,
+    );
   return {
     file,
     x509,

@@ -221,6 +221,11 @@ export class TlsEndpoint implements Endpoint {
         return `${at} takes the connection, but does not answer the TLS handshake within ${HANDSHAKE_TIMEOUT_MS / 1000} s`;
       case "ECONNREFUSED":
         return `nobody listens on ${at}: is albatross-tls-endpoint running?`;
+      case "ECONNRESET":
+        return `${at} breaks the connection off (${code}): does a firewall answer there, or something else than albatross-tls-endpoint?`;
+      case "EHOSTUNREACH":
+      case "ENETUNREACH":
+        return `there is no way to ${at} (${code}): is the host up, is its address right?`;
       case "ENOTFOUND":
       case "EAI_AGAIN":
         return `the name of ${at} is not known (${code})`;

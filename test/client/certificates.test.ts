@@ -192,6 +192,17 @@ describe("files that cannot be used are told by name:", () => {
       },
     ],
     [
+      "a critical extension",
+      async () => {
+        const files = folder.holder(
+          "critical",
+          await make("web", { issuer: root, command: INFO, isCritical: true }),
+        );
+        const text = "the certificate's Albatross extension is critical, which the endpoint refuses";
+        return [files, `${files.certificate}: ${text}; allowed: one that is not`];
+      },
+    ],
+    [
       "a foreign CA",
       async () => {
         const files = folder.holder("foreign", await make("web", { issuer: await make("albatross CA") }));

@@ -203,6 +203,20 @@ describe("what the endpoint says is told in plain words:", () => {
     });
   });
 
+  test.each<["tls_gone" | "tls_close", string]>([
+    ["tls_gone", "nobody listens on metal:1025: is albatross-tls-endpoint running?"],
+    [
+      "tls_close",
+      "metal:1025 breaks the connection off (ECONNRESET): does a firewall answer there, or something else than albatross-tls-endpoint?",
+    ],
+  ])("no handshake: %s", async (type, text) => {
+    const scene = await Scene.start();
+    await scene.running.host.misbehave({ type });
+    const target = await scene.reach();
+    const said = await told(scene, target);
+    expect(said).toEqual({ info: text, infoErrors: ["unreachable"], subscription: text, disconnects: [] });
+  });
+
   test("a subscription that another client takes", async () => {
     const scene = await Scene.start();
     const target = await scene.reach();
