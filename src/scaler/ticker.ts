@@ -69,9 +69,12 @@ export class Ticker {
     if (isPutOff && this.#caughtUp()) this.#waitUntil(this.#nextUs);
   }
 
-  /** Another interval, counted from the last ideal time. */
+  /** Another interval, counted from the last ideal time; or the same one, after what `ahead` says may have changed. */
   setInterval(intervalMs: number): void {
-    if (intervalMs * 1000 === this.#intervalUs) return;
+    if (intervalMs * 1000 === this.#intervalUs) {
+      if (this.#nextUs !== null) this.#prepareFor(this.#nextUs, true);
+      return;
+    }
     this.#intervalUs = intervalMs * 1000;
     this.#schedule();
   }
@@ -91,11 +94,13 @@ export class Ticker {
     this.#prepareFor(this.#nextUs);
   }
 
-  #prepareFor(us: number): void {
-    this.#cancelAhead();
+  #prepareFor(us: number, isAgain = false): void {
     const leadMs = this.#ahead?.leadMs() ?? 0;
-    if (leadMs === 0 || this.#stopped) return;
     const waitMs = Math.ceil((us - this.#clock.nowUs()) / 1000 - leadMs);
+    // what may have begun goes on
+    if (isAgain && waitMs < 0) return;
+    this.#cancelAhead();
+    if (leadMs === 0 || this.#stopped) return;
     this.#cancelAhead = this.#clock.after(Math.max(0, waitMs), () => this.#ahead?.prepare());
   }
 

@@ -132,6 +132,7 @@ describe("a trace with loads", () => {
     const odd = [
       loadLine(1, "12"),
       loadLine(2, -1),
+      loadLine(2, 1).replace(`"value":1`, `"value":1e999`),
       JSON.stringify({ time: timeAt(3), event: "load", host: "local", path: "user", value: 1 }),
     ];
     const lines = merged(steadyTrace(60, { "user:web": 95 }), odd);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { loadSection, prometheusSection } from "../../src/config/promql.ts";
+import type { ScalerConfig } from "../../src/config/scaler.ts";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { Rules } from "../../src/scaler/rules/tick.ts";
 import type { GroupName, LoadAnswer } from "../../src/scaler/rules/types.ts";
@@ -38,7 +39,7 @@ class Asking extends World {
   readonly process: Process;
   #open = 0;
 
-  constructor(given = config) {
+  constructor(given: ScalerConfig = config) {
     super();
     const { clock: machine } = this;
     this.process = new Process({ machine, disk: new Disk(), config: given, connect: () => this.#connect() });
@@ -231,6 +232,19 @@ test("what another query was answered before a reload is no load; with another c
   await asking.passAndSettle(60);
   expect(asking.queries.at(-1)?.text).toBe("seconds");
   expect(asking.why("web")?.[2]).toContain("load of 50, above 0.9 ");
+});
+
+test("a load that a reload brings is asked for before the next tick, and once", async () => {
+  const asking = new Asking(scalerConfig({ match: "user:*" })).start("user:web", 50);
+  asking.answers = () => 95;
+  await asking.passAndSettle(100);
+  asking.process.reconfigure(config);
+  await asking.passAndSettle(25);
+  // while its answer is there already
+  asking.process.reconfigure(config);
+  await asking.passAndSettle(5);
+  expect(asking.queries.map(({ atS }) => atS)).toEqual([120]);
+  expect(asking.why("web")?.[2]).toContain("load of 95, above 90");
 });
 
 test("a group that came since is told to have not been asked for", async () => {
