@@ -1,6 +1,7 @@
 /**
  * Makes the pictures of the page in docs/ from a run: an hour of two simulated hosts and an exporter that reads one of them
- * and acts on it, sixty times as fast as time goes. Takes a minute, and needs Chromium.
+ * and acts on it, forty times as fast as time goes but for its end, which all pictures show. Takes three minutes, and
+ * needs Chromium.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,8 +17,10 @@ import { loadScenario } from "../src/simulator/scenarioFile.ts";
 import { buildInfo } from "../src/version.ts";
 import { OPEN } from "../src/web/access.ts";
 
-const SPEED = 60;
-const RUN_MS = 62 * 60_000;
+const SPEED = 40;
+const FAST_MS = 62 * 60_000;
+/** As fast as time goes: an evaluation and an answer of albatrossd that a busy machine makes no later than they are due. */
+const SLOW_MS = 80_000;
 const DOCS = fileURLToPath(new URL("../docs", import.meta.url));
 const MOST_BYTES = 150_000;
 
@@ -91,16 +94,20 @@ scaler:
 `;
 }
 
-/** A clock on which an hour passes in a minute, and that ends at the machine's time. */
+/** A clock on which an hour passes in one and a half minutes, then time as it goes; it ends at the machine's time. */
 function fastClock(): Clock {
   const startMs = performance.now();
-  const wallMs = Date.now() - RUN_MS;
-  const passedMs = () => (performance.now() - startMs) * SPEED;
+  const wallMs = Date.now() + FAST_MS / SPEED - FAST_MS;
+  const passedMs = () => {
+    const realMs = performance.now() - startMs;
+    return Math.min(realMs * SPEED, FAST_MS) + Math.max(0, realMs - FAST_MS / SPEED);
+  };
   return {
     nowUs: () => Math.round(passedMs() * 1000),
     wallMs: () => Math.round(wallMs + passedMs()),
     after(delayMs, callback) {
-      const timer = setTimeout(callback, delayMs / SPEED);
+      const fastMs = Math.min(delayMs, Math.max(0, FAST_MS - passedMs()));
+      const timer = setTimeout(callback, fastMs / SPEED + (delayMs - fastMs));
       return () => clearTimeout(timer);
     },
   };
@@ -125,7 +132,7 @@ async function main(): Promise<void> {
     await host.start();
     await exporter.start();
     const [url = ""] = exporter.urls;
-    await new Promise((resolve) => clock.after(RUN_MS, () => resolve(null)));
+    await new Promise((resolve) => clock.after(FAST_MS + SLOW_MS, () => resolve(null)));
     for (const { file, path, ...look } of PICTURES) {
       const image = await picture(await browser.newPage({ deviceScaleFactor: 1.5 }), url + path, look);
       if (image.length > MOST_BYTES) throw new Error(`${file} has ${image.length} bytes`);
