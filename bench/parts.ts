@@ -6,6 +6,7 @@ export const PARTS: Readonly<Record<string, () => Promise<readonly BenchRow[]>>>
   fleet: async () => (await import("./fleet.ts")).fleetRows(),
   tick: async () => (await import("./tick.ts")).tickRows(),
   load: async () => (await import("./load.ts")).loadRows(),
+  act: async () => (await import("./act.ts")).actRows(),
   render: async () => (await import("./render.ts")).renderRows(),
   scrape: async () => (await import("./scrape.ts")).scrapeRows(),
   tls: async () => (await import("./tlsHosts.ts")).tlsHostsRows(),

@@ -113,7 +113,7 @@ async function ticks(groups: number): Promise<Ticked> {
 }
 
 /** The lower quartile. */
-function calm(ticksMs: readonly number[]): number {
+export function calm(ticksMs: readonly number[]): number {
   const sorted = [...ticksMs].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 4)] ?? Number.NaN;
 }
