@@ -96,9 +96,16 @@ export function parseRecord(text: string): readonly ActionRecord[] {
   return parseVersions(text, { [VERSION]: fileSchema });
 }
 
+/** Each write of the record has all actions, of which one or two have changed. */
+const lineOf = new WeakMap<ActionRecord, string>();
+
 /** The record's text. */
 export function recordText(actions: readonly ActionRecord[]): string {
-  const lines = actions.map((action) => `\n${JSON.stringify(inSnakeCase(action))}`);
+  const lines = actions.map((action) => {
+    const line = lineOf.get(action) ?? `\n${JSON.stringify(inSnakeCase(action))}`;
+    lineOf.set(action, line);
+    return line;
+  });
   return `{"version":${VERSION},"actions":[${lines.join(",")}]}\n`;
 }
 
