@@ -139,9 +139,12 @@ export class Acting {
       const left = this.#record;
       this.#record = this.#openRecord();
       this.#images = this.#options.files.images(config);
-      // what is open stands in one record
-      void this.#executor.save().then(() => left.save(() => [recordText([])]));
+      // what is open stands in one record, the old one until the new one can be written
+      void this.#executor.save().then((isSaved) => {
+        if (isSaved && left.path !== this.#record.path) void left.save(() => [recordText([])]);
+      });
     }
+    this.#looksAtImages = true;
     this.#executor.hostsChanged();
     this.#executor.look();
   }
@@ -189,16 +192,17 @@ export class Acting {
     this.#options.onEnd(JSON.stringify(line));
   }
 
-  /** Keeps the images of primaries that act, once after each action. */
+  /** Keeps the images of primaries that act, once after each action and each reload. */
   #dropImages(evaluations: readonly Evaluation[]): void {
-    if (!this.#looksAtImages || !actsOn(this.#config)) return;
+    if (!this.#looksAtImages) return;
     const acting = evaluations.filter((evaluation) => modeOf(evaluation) === "execute");
     const names = new Set(acting.map(({ observation: { key } }) => key));
-    const digests = this.#options.fleet.memory.snapshot.vms
-      .filter((vm) => vm.cloneId === 0 && names.has(groupKey(groupOfVm(vm))))
-      .flatMap(({ info }) => info?.digest ?? []);
+    const primaries = this.#options.fleet.memory.snapshot.vms.filter(
+      (vm) => vm.cloneId === 0 && names.has(groupKey(groupOfVm(vm))),
+    );
+    const digests = primaries.flatMap(({ info }) => info?.digest ?? []);
     // what unikernel info has not told yet may be kept
-    if (digests.length < names.size) return;
+    if (digests.length < primaries.length) return;
     this.#looksAtImages = false;
     void this.#executor.keepImages(new Set(digests));
   }

@@ -22,7 +22,7 @@ import { type CarryingOut, cloneOf, create, destroy, isListed, settle, verify } 
 import type { HookEvent, PostHook } from "./hooks.ts";
 import type { ImageCache } from "./images.ts";
 import type { CloneBridge } from "./plan.ts";
-import { type ActionRecord, actionJson, type Ending, isOpen, recordText } from "./record.ts";
+import { type ActionRecord, actionJson, type Ending, isEndAgain, isOpen, recordText } from "./record.ts";
 
 /** A target as actions see it. */
 export interface ActingHost {
@@ -330,9 +330,9 @@ export class Executor {
 
   /** Puts `sent` on the disk; why nothing may be sent if it may not. */
   async #sent(job: Job, deadlineMs: number): Promise<Ending | null> {
+    const isStateSaved = await this.#options.stateSaved();
     const why = this.#whyNot(job);
     if (why !== null) return why;
-    const isStateSaved = await this.#options.stateSaved();
     job.action = { ...job.action, deadlineMs };
     this.#advance(job, "sent");
     if (isStateSaved && (await this.save())) {
@@ -363,6 +363,8 @@ export class Executor {
     const hooked = job.action.hooked && outcome !== "verified";
     job.action = { ...job.action, phase: outcome, reason, text, hooked, endedMs, deadlineMs: null };
     this.#keep(job.action);
+    // many, where the state cannot be written
+    for (const [id, one] of this.#recorded) if (isEndAgain(job.action, one)) this.#recorded.delete(id);
     const level = outcome === "verified" || outcome === "abandoned" ? "info" : "warn";
     log[level](this.#fields(job.action), `action ${outcome}`);
     // of a host that is gone the groups are forgotten

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { FAILURE_REASONS, type FailureReason, UNKNOWN_REASONS } from "../../client/acting.ts";
 import type { ActionChange } from "../rules/actionChanges.ts";
-import { PHASES } from "../rules/types.ts";
+import { groupKey, PHASES } from "../rules/types.ts";
 import {
   cloneId,
   inSnakeCase,
@@ -119,6 +119,13 @@ export class RecordFile extends WholeFile<readonly ActionRecord[]> {
 /** Whether more can come of it. */
 export function isOpen({ phase }: Pick<ActionRecord, "phase">): boolean {
   return phase === "planned" || phase === "sent" || phase === "acknowledged";
+}
+
+/** Whether an action has ended as one before it: the record need not have both. */
+export function isEndAgain(action: ActionRecord, before: ActionRecord): boolean {
+  const end = ({ operation, clone, phase, reason, ...group }: ActionRecord) =>
+    [groupKey(group), operation, clone, phase, reason].join();
+  return action.id !== before.id && !before.hooked && end(action) === end(before);
 }
 
 /** An action as `/api/v1/actions` and the decision log show it. */
