@@ -335,6 +335,12 @@ export class Program implements ScalerFiles {
   images(): ImageCache {
     const cache = new ImageCache(join(this.machine.folder, "images"), QUIET);
     const open = cache.open.bind(cache);
+    const keepOnly = cache.keepOnly.bind(cache);
+    cache.keepOnly = async (digests) => {
+      this.machine.busy += 1;
+      await keepOnly(digests);
+      this.machine.busy -= 1;
+    };
     cache.open = async (...wanted): Promise<ImageOutcome> => {
       await this.#gate("image");
       this.machine.busy += 1;
