@@ -54,6 +54,13 @@ describe("the exporter's own metrics", () => {
     ]);
   });
 
+  it("count passwords that were wrong, from 0 on", async () => {
+    const counted = async () => seriesOf(await text(), "albatross_exporter_auth_failures_total");
+    expect(await counted()).toEqual(["albatross_exporter_auth_failures_total 0"]);
+    self.authFailed();
+    expect(await counted()).toEqual(["albatross_exporter_auth_failures_total 1"]);
+  });
+
   it("count scrapes by outcome, every outcome from the start, and time those answered whole", async () => {
     self.finished({ outcome: "ok", durationSeconds: 0.02, series: 450_000 });
     self.finished({ outcome: "timeout", durationSeconds: 30, series: 7 });
