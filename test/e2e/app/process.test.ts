@@ -14,13 +14,12 @@ test("it serves what a host says, lets its VMs be asked for, and ends with 0 on 
   await startSimulatedHost(folder, 3);
   const serving = await Serving.start(folder, configFor(folder));
   const usage = 'albatross_vm_cpu_usage_percent{host="demo",path="load",vm="vm-2"}';
-  const percent = await until(
-    "a CPU usage",
+  // half of a CPU; the first figures are of a time when the processors were busy starting programs
+  await until(
+    "its CPU usage",
     () => serving.metric(usage),
-    (value) => value !== undefined,
+    (value) => value !== undefined && value > 40 && value < 60,
   );
-  expect(percent).toBeGreaterThan(40);
-  expect(percent).toBeLessThan(60);
   expect(await serving.metric('albatross_up{host="demo"}')).toBe(1);
   expect(JSON.parse(await serving.get("/api/v1/vms")).data.map((vm: { name: string }) => vm.name)).toEqual([
     "load:vm-1",
