@@ -69,7 +69,8 @@ async function listed(page: Page): Promise<string[]> {
   return page.locator("li.group h3").allTextContents();
 }
 
-describe.skipIf(!requireProgram("chromium"))("in a browser", () => {
+// Where a browser and the other tests leave a simulated host no processor for a second, its VMs are missing on the page.
+describe.skipIf(!requireProgram("chromium"))("in a browser", { retry: 2 }, () => {
   const openPage = inChromium();
 
   test("the front page has what is wrong first, then why, then what to do, and leads to each group", async () => {
