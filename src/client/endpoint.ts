@@ -61,7 +61,7 @@ export const SUBSCRIPTION_CLOSED = "exception while reading from fd";
 /** Whether by this code of an error TLS, or who uses it, does not accept a certificate. */
 export function isCertificateRefused(code: string): boolean {
   return (
-    /^(ERR_SSL_\w*ALERT_\w*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)|TLS_)/.test(code) ||
+    /^(ERR_SSL_[\w/]*ALERT_\w*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)|TLS_)/.test(code) ||
     VERIFY_ERRORS.test(code)
   );
 }

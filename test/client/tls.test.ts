@@ -10,7 +10,7 @@ import { eventually, settle } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { exchangeBytes } from "../wire/support/vectors.ts";
 import { INFO, type Made, make, POLICY_INFO, policyOf, SUBSCRIBE } from "./support/ca.ts";
-import { TlsHost } from "./support/tlsHost.ts";
+import { chainAsTold, TlsHost } from "./support/tlsHost.ts";
 
 const SETTINGS = { subscribe: [], enforcesPolicy: true, allowRoot: true };
 
@@ -66,7 +66,7 @@ describe("one connection per command, which stands in the leaf:", () => {
   ])("%s", async (_, request, commonName, command) => {
     const line = await put(await withIssuer(user), request);
     await eventually("a visit", () => host.visits.length === 1);
-    expect(host.visits[0]).toMatchObject({ names: [commonName, "user", "test CA"], command });
+    expect(host.visits[0]).toMatchObject({ names: chainAsTold(commonName, "user", "test CA"), command });
     line.socket.destroy();
   });
 });

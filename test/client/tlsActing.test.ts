@@ -12,7 +12,7 @@ import { FakeClock } from "../support/fakeClock.ts";
 import { exchangeBytes, exchanges } from "../wire/support/vectors.ts";
 import { imageOf, kindOf, PLAIN } from "./support/acting.ts";
 import { type Made, make, policyOf } from "./support/ca.ts";
-import { TlsHost, type Visit } from "./support/tlsHost.ts";
+import { chainAsTold, TlsHost, type Visit } from "./support/tlsHost.ts";
 
 const words = (text: string) =>
   text
@@ -228,7 +228,7 @@ describe("a create", () => {
     host.serve = answering(exchangeBytes("tls-root-create", "s2c"));
     expect(kindOf(await create(client, "user:web"))).toBe("success");
     const [visit] = host.visits;
-    expect(visit?.names).toEqual(["web", "user", "test CA"]);
+    expect(visit?.names).toEqual(chainAsTold("web", "user", "test CA"));
     expect(visit?.command).toEqual({
       class: "unikernel",
       command: "create",

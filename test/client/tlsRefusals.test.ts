@@ -171,7 +171,9 @@ describe("what the endpoint says is told in plain words:", () => {
   ])("%s", async (_, { hostClockMs, tls, text }) => {
     const scene = await Scene.start(hostClockMs);
     const target = await scene.reach(await tls(scene));
-    const said = await told(scene, target);
+    // newer OpenSSL has another name for the same alerts
+    const json = JSON.stringify(await told(scene, target)).replaceAll("SSL/TLS_ALERT", "SSLV3_ALERT");
+    const said = JSON.parse(json);
     expect(said).toEqual({
       info: text,
       infoErrors: ["certificate"],

@@ -106,7 +106,7 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", { retry: 2 }, () =>
         await page.getByRole("row", { name: new RegExp(`^${name.split(":")[1]} primary fresh`) }).count(),
       ).toBe(1);
       await page.getByRole("link", { name: "albatross-exporter" }).click();
-      expect(await page.getByRole("heading", { name: "Groups" }).count()).toBe(1);
+      await page.getByRole("heading", { name: "Groups" }).waitFor();
     }
     expect(complaints).toEqual([]);
   });

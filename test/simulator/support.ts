@@ -106,7 +106,8 @@ export class Client {
     this.socket = typeof path === "string" ? connect(path) : path;
     this.socket.on("data", (chunk: Buffer) => this.#take(chunk));
     this.socket.on("error", (error: NodeJS.ErrnoException) => {
-      this.error = error.code ?? error.message; // `close` follows
+      // newer OpenSSL has another name for the same alerts; `close` follows
+      this.error = (error.code ?? error.message).replace("SSL/TLS_ALERT", "SSLV3_ALERT");
     });
     this.socket.on("close", () => {
       this.closed = true;

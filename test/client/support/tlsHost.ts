@@ -90,6 +90,11 @@ export class TlsHost {
   }
 }
 
+/** Of the names in a chain with an intermediate those that Node tells: newer ones tell the leaf's alone. */
+export function chainAsTold(...names: string[]): string[] {
+  return Number.parseInt(process.versions.node, 10) > 20 ? names.slice(0, 1) : names;
+}
+
 function shownBy(socket: TLSSocket): Pick<Visit, "names" | "command" | "serial"> {
   const names: string[] = [];
   let one: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
