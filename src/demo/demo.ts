@@ -15,6 +15,8 @@ import { groupLine, groupsIn } from "./groupLine.ts";
 
 const GROUPS_EVERY_MS = 3_000;
 const DECISIONS_EVERY_MS = 1_000;
+/** Whoever ends it does not wait longer, whatever hangs: the exporter is killed then and the files go. */
+const END_WITHIN_MS = 15_000;
 
 export interface DemoOptions {
   readonly scenario: Scenario;
@@ -43,6 +45,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   // When the process ends in a hurry, because nobody reads what it tells any more.
   const leaveNothing = () => rmSync(dir, { recursive: true, force: true });
   process.once("exit", leaveNothing);
+  void until.then(() => setTimeout(() => process.exit(1), END_WITHIN_MS).unref());
   const startedUs = clock.nowUs();
   /** what happens before it has been said how to read it; null from then on */
   let early: string[] | null = [];
