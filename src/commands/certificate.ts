@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { formatDuration, parseDuration } from "../config/units.ts";
 import { plainMessage } from "../systemError.ts";
@@ -86,8 +86,10 @@ async function makeCertificate(options: Options, command: Command): Promise<void
   for (const file of [output, keyFile]) {
     if (existsSync(file)) throw new Error(`${file} is there, and is not overwritten`);
   }
-  write(keyFile, key, 0o600);
-  write(output, certificates, 0o644);
+  writeBoth([
+    [keyFile, key, 0o600],
+    [output, certificates, 0o644],
+  ]);
 
   const name = formatName({ path, label });
   const isShorter = untilMs < nowMs + validMs ? ", when its issuer expires" : "";
@@ -105,10 +107,18 @@ In the configuration, beside those for the other two:
       - ${use}: { certificate: ${output}, key: ${keyFile} }`);
 }
 
-function write(file: string, text: string, mode: number): void {
-  try {
-    writeFileSync(file, text, { mode, flag: "wx" });
-  } catch (error) {
-    throw new Error(`${file} cannot be written: ${plainMessage(error)}`);
+/** Throws where that cannot be, and leaves none of them behind. */
+function writeBoth(files: readonly (readonly [file: string, text: string, mode: number])[]): void {
+  const made: string[] = [];
+  for (const [file, text, mode] of files) {
+    try {
+      const fd = openSync(file, "wx", mode);
+      made.push(file);
+      writeFileSync(fd, text);
+      closeSync(fd);
+    } catch (error) {
+      for (const one of made) rmSync(one);
+      throw new Error(`${file} cannot be written: ${plainMessage(error)}; nothing is left behind`);
+    }
   }
 }

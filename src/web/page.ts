@@ -118,7 +118,7 @@ function targetConcerns(target: TargetSnapshot, nowMs: number): readonly Concern
     concerns.push({
       mood: "bad",
       what: up ? `Subscription ${wrong?.subscription} of ${name} does not work` : `Host ${name} is down`,
-      why: `${why[0]?.toUpperCase()}${why.slice(1)}`,
+      why,
       todo:
         (wrong && SUBSCRIPTIONS[wrong.state].todo) ??
         "Look whether albatross-stats runs there and is reached as configured: until then its VMs are not served and its groups not scaled.",

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { askedBy, readCertificates, readHolder } from "../../src/client/certificates.ts";
@@ -118,6 +118,26 @@ describe("nothing is written, and it is said why:", () => {
     expect(errors).toEqual([`albatross-exporter: ${name} is there, and is not overwritten`]);
     expect(readFileSync(at(name), "utf8")).toBe("precious");
     expect(["out.pem", "out.key"].filter((one) => existsSync(at(one)))).toEqual([name]);
+  });
+
+  test.each([
+    ["a dangling link", "out", "something else is there"],
+    ["too long a name", "x".repeat(251), "its path is too long"],
+  ])("the key's place is free, the certificate's is not: %s", async (_, name, why) => {
+    if (name === "out") symlinkSync("nowhere", at("out.cert"));
+    const before = readdirSync(folder.path);
+    expect(await run(user, "--for", "info", "-o", at(`${name}.cert`))).toBe(1);
+    expect(errors).toEqual([
+      `albatross-exporter: ${name}.cert cannot be written: ${why}; nothing is left behind`,
+    ]);
+    expect(readdirSync(folder.path)).toEqual([...before, "issuer.key", "issuer.pem"].sort());
+  });
+
+  test("a folder that is not there", async () => {
+    expect(await run(user, "--for", "info", "-o", at("none/out.pem"))).toBe(1);
+    expect(errors).toEqual([
+      "albatross-exporter: none/out.key cannot be written: no such file or directory; nothing is left behind",
+    ]);
   });
 
   test("an issuer that has expired", async () => {

@@ -46,7 +46,7 @@ describe("the front page", () => {
     expect(headers["content-type"]).toBe("text/html; charset=utf-8");
     const text = readable(body.toString());
     expect(text).toContain("Version 1.2.3");
-    expect(text).toContain("One thing needs somebody Host far is down Closed 3 times within 5 min");
+    expect(text).toContain("One thing needs somebody Host far is down closed 3 times within 5 min");
     expect(text).toContain("What to do: Stop the other client");
     expect(text).toContain("1 of 2 hosts are up.");
     expect(text).toContain("local up : receiving samples 3 s ago 1,234 read none");
