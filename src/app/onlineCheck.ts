@@ -12,12 +12,13 @@ import { Fleet } from "../fleet/fleet.ts";
 import type { LoadAnswer } from "../scaler/rules/types.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
 import { connectPrometheus } from "../scaler/sources/prometheus.ts";
+import { MAX_QUERIES } from "../scaler/sources/promql.ts";
 import { type Name, parseName, tryParseName } from "../wire/names.ts";
 
 /**
- * A line for each policy with `load`: policy, query, value, percent and verdict.
- * A query is filled in for the first group of its policy that unikernel info lists
- * or, without any, that `match` spells out. Resolves to false when one fails.
+ * A line for each policy with `load`: policy, query, value, percent and verdict. A query is filled in for the first group
+ * of its policy that unikernel info lists or, without any, that `match` spells out. One of a disabled policy is not asked,
+ * as `serve` does not. Resolves to false when one fails.
  */
 export async function checkOnline(
   { targets, scaler }: Config,
@@ -25,31 +26,47 @@ export async function checkOnline(
   print: (line: string) => void,
 ): Promise<boolean> {
   const { policies, prometheus, defaults } = scaler;
-  if (prometheus === null) {
+  const withLoad = policies.flatMap(({ load, ...policy }) => (load === null ? [] : [{ ...policy, load }]));
+  if (prometheus === null || withLoad.length === 0) {
     print("no policy asks Prometheus for its load");
     return true;
   }
   const groups = await listedGroups(targets, defaults.deathTimeoutMs, clock);
   const connection = connectPrometheus(prometheus);
-  const asked = policies.map(async (policy, index) => {
-    const { match, load } = policy;
-    if (load === null) return null;
-    const isOf = ({ host, path, group }: QueryVariables) =>
-      policies.findIndex((one) => matches(one, host, `${path}:${group}`)) === index;
-    const group = groups.find(isOf) ?? spelledOut(policy, targets);
-    if (group === null) {
-      const why = "no target that answers lists a group of this policy";
+  const check = async (policy: PolicyWithLoad): Promise<Checked> => {
+    const { match, host, load, enabled } = policy;
+    const notAsked = (why: string) => {
       return { isPassed: true, line: [match, load.query.text, "-", "-", `not asked: ${why}`] };
-    }
+    };
+    if (!enabled) return notAsked("the policy is disabled");
+    const isOf = (one: QueryVariables) => {
+      const holds = policies.find((policy) => matches(policy, one.host, `${one.path}:${one.group}`));
+      return holds?.match === match && holds.host === host;
+    };
+    const group = groups.find(isOf) ?? spelledOut(policy, targets);
+    if (group === null) return notAsked("no target that answers lists a group of this policy");
     const query = fillIn(load.query, group);
     const answer = await connection.ask(query, AbortSignal.timeout(prometheus.timeoutMs));
-    const isPassed = answer.outcome === "ok";
-    return { isPassed, line: [match, query, ...verdict(answer, policy, load, group)] };
-  });
-  const told = (await Promise.all(asked)).filter((one) => one !== null);
+    const line = [match, query, ...verdict(answer, policy, group)];
+    return { isPassed: answer.outcome === "ok", line };
+  };
+  const checked: Checked[] = [];
+  const waiting = withLoad.entries();
+  // the time of a query begins when it is sent: none waits for a connection
+  const work = async () => {
+    for (const [index, policy] of waiting) checked[index] = await check(policy);
+  };
+  await Promise.all(Array.from({ length: MAX_QUERIES }, work));
   connection.close();
-  for (const { line } of told) print(line.map(oneLine).join("  "));
-  return told.every(({ isPassed }) => isPassed);
+  for (const { line } of checked) print(line.map(oneLine).join("  "));
+  return checked.every(({ isPassed }) => isPassed);
+}
+
+type PolicyWithLoad = ScalerPolicy & { readonly load: Load };
+
+interface Checked {
+  readonly isPassed: boolean;
+  readonly line: readonly string[];
 }
 
 function matches({ match, host }: ScalerPolicy, onHost: string, name: string): boolean {
@@ -103,12 +120,11 @@ async function listedGroups(
 /** Value, percent and what they mean. */
 function verdict(
   answer: LoadAnswer,
-  { scaleUpThresholdPercent: up, scaleDownThresholdPercent: down }: ScalerPolicy,
-  { capacityPerMember }: Load,
+  { load, scaleUpThresholdPercent: up, scaleDownThresholdPercent: down }: PolicyWithLoad,
   { host, path, group, members }: QueryVariables,
 ): readonly [string, string, string] {
   if (answer.outcome !== "ok") return ["-", "-", `FAILED (${answer.outcome}): ${answer.text}`];
-  const percent = (100 * answer.value) / (capacityPerMember * members.length);
+  const percent = (100 * answer.value) / (load.capacityPerMember * members.length);
   const count = members.length === 1 ? "1 member" : `${members.length} members`;
   const where =
     percent > up ? `above ${up} %` : percent < down ? `below ${down} %` : `between ${down} % and ${up} %`;

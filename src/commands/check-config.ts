@@ -17,8 +17,8 @@ export function register(program: Command): void {
       "after",
       `${HELP}
 --online prints a line for each policy with load: policy, query, value, percent of what the members can carry, verdict. A
-query is filled in for the first group that a target lists, or the one that match spells out. The exit code is 1 when a
-query has no answer of exactly one number.
+query is filled in for the first group that a target lists, by its sockets or by TLS, or the one that match spells out.
+That of a disabled policy is not asked. The exit code is 1 when a query has no answer of exactly one number.
 
 Example: albatross-exporter check-config config.yaml && systemctl reload albatross-exporter`,
     )
