@@ -126,6 +126,8 @@ export class Target {
       certificates: this.#tls?.certificates ?? [],
       /** what is wrong with the certificates' files as they are now */
       certificateError: this.#tls?.problem ?? null,
+      /** where the host has another policy than the certificates put in force */
+      policyDifference: this.#policyDifference,
       /** questions to albatrossd that failed */
       infoErrors: { ...this.#infoErrors },
       subscriptions,

@@ -187,6 +187,7 @@ export function targetsJson(targets: readonly TargetSnapshot[]): object[] {
       not_after: rfc3339(notAfterMs),
     })),
     certificate_error: target.certificateError,
+    policy_difference: target.policyDifference,
   }));
 }
 

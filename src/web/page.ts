@@ -138,7 +138,7 @@ function targetConcerns(target: TargetSnapshot, nowMs: number): readonly Concern
 const SOON_MS = 14 * 86_400_000;
 
 function certificateConcerns(
-  { name, certificates, certificateError, infoReadable }: TargetSnapshot,
+  { name, certificates, certificateError, policyDifference, infoReadable }: TargetSnapshot,
   nowMs: number,
 ): readonly Concern[] {
   const concerns: Concern[] = [];
@@ -147,6 +147,14 @@ function certificateConcerns(
   if (certificateError !== null && infoReadable === true) {
     const what = `New certificates of ${name} cannot be used: those before stay in use`;
     concerns.push({ mood: "bad", what, why: certificateError, todo });
+  }
+  if (policyDifference !== null) {
+    concerns.push({
+      mood: "bad",
+      what: `The policy on ${name} is not its certificate's: somebody else changes it`,
+      why: policyDifference,
+      todo: "Make a certificate with the policy that is wanted, or have nobody else set one: until then each undoes what the other set.",
+    });
   }
   for (const { certificate, notAfterMs } of certificates) {
     if (notAfterMs - nowMs > SOON_MS) continue;

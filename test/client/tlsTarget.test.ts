@@ -3,12 +3,16 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { Target } from "../../src/client/target.ts";
 import type { TargetConfig, TlsConfig } from "../../src/config/target.ts";
 import { policiesReply, successString, unikernelInfoReply } from "../../src/simulator/messages.ts";
+import { targetsJson } from "../../src/web/api.ts";
+import { groupsQuery } from "../../src/web/groups.ts";
+import { landingPage } from "../../src/web/page.ts";
 import { encodeFrame } from "../../src/wire/framing.ts";
 import { encodeMessage, type Message, type Policy, statsMessage } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { eventually, settle } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { makeInfo, makeStats } from "../support/stats.ts";
+import { readable, webDeps } from "../support/web.ts";
 import { INFO, type Made, make, POLICY_INFO, policyOf, SUBSCRIBE } from "./support/ca.ts";
 import { RecordingLog, RecordingSink } from "./support/host.ts";
 import { TlsHost, type Visit } from "./support/tlsHost.ts";
@@ -259,22 +263,38 @@ test("a key that everyone may read is warned of", async () => {
   expect(log.fields).toContainEqual({ host: "metal", file: key });
 });
 
-test("a policy that is not the certificate's is warned of once", async () => {
-  await started();
+test("a policy that is not the certificate's is warned of once, and shown as long as it is so", async () => {
+  const target = await started();
+  const shown = () => {
+    const targets = [target.snapshot()];
+    const [api] = targetsJson(targets) as [{ policy_difference: string | null }];
+    const page = readable(landingPage(webDeps({ targets: () => targets }).deps, groupsQuery({})).text);
+    return [api.policy_difference, /The policy on .*? undoes what the other set\./.exec(page)?.[0] ?? null];
+  };
   await eventually("the policies", () => sink.policyLists.length === 1);
   expect(log.lines.filter((line) => line.includes("policy"))).toEqual([]);
-  hostPolicy = policyOf(3).policy;
-  for (let polls = 2; polls < 4; polls++) {
+  expect(shown()).toEqual([null, null]);
+  const poll = async () => {
+    const polls = sink.policyLists.length;
     await eventually("its timer", () => clock.pendingTimers > 0);
     clock.advance(30_000);
-    await eventually("the policies", () => sink.policyLists.length === polls);
-  }
+    await eventually("the policies", () => sink.policyLists.length > polls);
+  };
+  hostPolicy = policyOf(3).policy;
+  for (let polls = 0; polls < 2; polls++) await poll();
   const of = (unikernels: number) =>
     `${unikernels} unikernels; 512 MB; cpuids 0, 1; bridges service; no block devices`;
   const difference = `user: has ${of(3)}; ${host.folder.path}/user.pem puts ${of(10)} in force again at each question`;
   expect(log.fields.filter((fields) => "difference" in fields)).toEqual([
     expect.objectContaining({ difference }),
   ]);
+  expect(shown()).toEqual([
+    difference,
+    `The policy on metal is not its certificate's: somebody else changes it ${difference} What to do: Make a certificate with the policy that is wanted, or have nobody else set one: until then each undoes what the other set.`,
+  ]);
+  hostPolicy = policyOf(10).policy;
+  await poll();
+  expect(shown()).toEqual([null, null]);
 });
 
 test("no key and no leaf shows in log or snapshot", async () => {

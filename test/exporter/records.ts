@@ -236,6 +236,7 @@ export function targetSnapshot(name: string, change: Partial<TargetSnapshot> = {
     infoError: null,
     certificates: [],
     certificateError: null,
+    policyDifference: null,
     infoErrors: zeroCounts(VMMD_ERROR_REASONS),
     subscriptions: [subscriptionSnapshot(":")],
     ...change,

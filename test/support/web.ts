@@ -191,6 +191,7 @@ export function targetSnapshot(target: Partial<TargetSnapshot> = {}): TargetSnap
     infoError: null,
     certificates: [],
     certificateError: null,
+    policyDifference: null,
     infoErrors: zeroCounts(VMMD_ERROR_REASONS),
     subscriptions: [subscriptionSnapshot()],
     ...target,
