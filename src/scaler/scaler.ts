@@ -9,7 +9,7 @@ import { Acting, actsOn } from "./acting.ts";
 import type { ActingHost } from "./actions/executor.ts";
 import type { PostHook } from "./actions/hooks.ts";
 import { ImageCache } from "./actions/images.ts";
-import { type ActionJson, type ActionRecord, RecordFile } from "./actions/record.ts";
+import { type ActionJson, type ActionRecord, RECORD_FILE } from "./actions/record.ts";
 import { History, type HistoryPoint } from "./report/history.ts";
 import { decisionJson, explain, type TickFacts } from "./report/json.ts";
 import {
@@ -40,16 +40,18 @@ import {
   NOTHING_RESTORED,
   type Restored,
   restoreState,
+  type SavedState,
+  STATE_FILE,
   statePieces,
   type Targets,
   UnreadableState,
 } from "./state/savedState.ts";
-import { StateFile, type StateFileOutcome, type StateStore, type Store } from "./state/stateFile.ts";
+import { type StateFileOutcome, type Store, WholeFile } from "./state/stateFile.ts";
 import { Ticker } from "./ticker.ts";
 
 /** What the scaler writes to. Asked for anew when the configuration names other files. */
 export interface ScalerFiles {
-  state(config: ScalerConfig, onOutcome: (outcome: StateFileOutcome) => void): StateStore;
+  state(config: ScalerConfig, onOutcome: (outcome: StateFileOutcome) => void): Store<SavedState>;
   decisions(config: () => ScalerConfig, onFailure: () => void): LineLog;
   /** in the state file's folder, as the images are */
   record(
@@ -67,12 +69,12 @@ export function filesOnDisk({
 }: Pick<ScalerOptions, "clock" | "log"> & { readonly resolvePath: (path: string) => string }): ScalerFiles {
   return {
     state: ({ stateFile }, onOutcome) =>
-      new StateFile({ path: resolvePath(stateFile), clock, log, onOutcome }),
+      new WholeFile({ ...STATE_FILE, path: resolvePath(stateFile), clock, log, onOutcome }),
     decisions: (config, onFailure) =>
       new DecisionLog({ path: resolvePath(config().decisionLog), config, log, onFailure }),
     record: ({ stateFile }, onOutcome) => {
       const path = join(dirname(resolvePath(stateFile)), "actions.json");
-      return new RecordFile({ path, clock, log, onOutcome });
+      return new WholeFile({ ...RECORD_FILE, path, clock, log, onOutcome });
     },
     images: ({ stateFile }) => new ImageCache(join(dirname(resolvePath(stateFile)), "images"), log),
   };
@@ -141,7 +143,7 @@ export class Scaler {
   readonly #history = new History();
   readonly #instruments = new Instruments();
   #config: ScalerConfig;
-  #stateFile: StateStore;
+  #stateFile: Store<SavedState>;
   #decisionLog: LineLog;
   readonly #acting: Acting;
   /** resolves to whether the state that was saved last is on the disk */
@@ -420,7 +422,7 @@ export class Scaler {
     this.#cancelSave = this.#options.clock.after(SAVE_SOON_MS, () => this.#save(this.#options.fleet.memory));
   }
 
-  #openStateFile(): StateStore {
+  #openStateFile(): Store<SavedState> {
     return this.#options.files.state(this.#config, (outcome) => this.#instruments.stateFile(outcome));
   }
 

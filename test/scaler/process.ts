@@ -18,7 +18,7 @@ import {
   type Targets,
   UnreadableState,
 } from "../../src/scaler/state/savedState.ts";
-import type { StateStore } from "../../src/scaler/state/stateFile.ts";
+import type { Store } from "../../src/scaler/state/stateFile.ts";
 import type { TraceLines } from "../../src/trace/lines.ts";
 import type { NamedInfo } from "../../src/wire/messages.ts";
 import type { FakeClock } from "../support/fakeClock.ts";
@@ -68,7 +68,7 @@ export class Disk implements ScalerFiles {
   /** those that were waited for until they were on the disk */
   readonly flushed: string[] = [];
 
-  state({ stateFile }: ScalerConfig): StateStore {
+  state({ stateFile }: ScalerConfig): Store<SavedState> {
     this.opened.push(stateFile);
     return {
       path: stateFile,

@@ -9,11 +9,12 @@ import {
   actionJson,
   OUTCOME_REASONS,
   parseRecord,
-  RecordFile,
+  RECORD_FILE,
   recordText,
 } from "../../src/scaler/actions/record.ts";
 import { PHASES } from "../../src/scaler/rules/types.ts";
 import { StateError, UnreadableState } from "../../src/scaler/state/savedState.ts";
+import { WholeFile } from "../../src/scaler/state/stateFile.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 
 const NOON = Date.parse("2026-01-01T12:00:00Z");
@@ -104,10 +105,10 @@ describe("the record's file", () => {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  function open(path = join(folder, "actions.json")): RecordFile {
+  function open(path = join(folder, "actions.json")): WholeFile<readonly ActionRecord[]> {
     const log = createLogger({ level: "error", format: "json" }, { write: () => undefined });
     const onOutcome = (outcome: string) => void outcomes.push(outcome);
-    return new RecordFile({ path, clock: new FakeClock(), log, onOutcome });
+    return new WholeFile({ ...RECORD_FILE, path, clock: new FakeClock(), log, onOutcome });
   }
 
   test("holds what was saved last, and whoever saves is told that it does", async () => {

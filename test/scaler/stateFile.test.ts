@@ -15,8 +15,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { createLogger } from "../../src/log.ts";
-import { UnreadableState } from "../../src/scaler/state/savedState.ts";
-import { lockStateFolder, StateFile } from "../../src/scaler/state/stateFile.ts";
+import { STATE_FILE, UnreadableState } from "../../src/scaler/state/savedState.ts";
+import { lockStateFolder, WholeFile } from "../../src/scaler/state/stateFile.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 
 /** What the system answers to the next attempts; null is what it does anyway. */
@@ -66,7 +66,8 @@ async function folder(): Promise<string> {
 function opened(path: string, clock = new FakeClock()) {
   const counts = { written: 0, failed: 0, damaged: 0 };
   const said: Record<string, unknown>[] = [];
-  const file = new StateFile({
+  const file = new WholeFile({
+    ...STATE_FILE,
     path,
     clock,
     log: createLogger(

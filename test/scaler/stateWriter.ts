@@ -3,13 +3,14 @@ import { systemClock } from "../../src/clock.ts";
 import { createLogger } from "../../src/log.ts";
 import { FRESH_STATE } from "../../src/scaler/rules/types.ts";
 import { NO_BASES } from "../../src/scaler/sources/fleet.ts";
-import { statePieces } from "../../src/scaler/state/savedState.ts";
-import { StateFile } from "../../src/scaler/state/stateFile.ts";
+import { STATE_FILE, statePieces } from "../../src/scaler/state/savedState.ts";
+import { WholeFile } from "../../src/scaler/state/stateFile.ts";
 
 const GROUPS = 3_000;
 
 const clock = systemClock();
-const file = new StateFile({
+const file = new WholeFile({
+  ...STATE_FILE,
   path: process.argv[2] ?? "",
   clock,
   log: createLogger({ level: "error", format: "json" }),

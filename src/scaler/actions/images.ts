@@ -7,6 +7,7 @@ import type { ActingClient, Image, Outcome } from "../../client/acting.ts";
 import type { Logger } from "../../log.ts";
 import { isErrno, plainMessage } from "../../systemError.ts";
 import type { Name } from "../../wire/names.ts";
+import { synced } from "../state/stateFile.ts";
 
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
@@ -115,7 +116,7 @@ export class ImageCache {
         return failure("changed", `expected the image ${digest}, found ${fetched.value.digest}`);
       await file.sync();
       await rename(unfinished, path);
-      await this.#syncFolder();
+      await synced(open(this.#folder, "r"));
       this.#kept?.add(digest);
       isDone = true;
       return { type: "success" as const, value: { file, image: fetched.value } };
@@ -126,15 +127,6 @@ export class ImageCache {
         await file?.close().catch(() => undefined);
         await rm(unfinished, { force: true }).catch(() => undefined);
       }
-    }
-  }
-
-  async #syncFolder(): Promise<void> {
-    const folder = await open(this.#folder, constants.O_RDONLY);
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
     }
   }
 }

@@ -11,7 +11,6 @@ import {
   parseVersions,
   wallMs,
 } from "../state/savedState.ts";
-import { type StateFileOptions, WholeFile } from "../state/stateFile.ts";
 
 const VERSION = 1;
 
@@ -110,11 +109,7 @@ export function recordText(actions: readonly ActionRecord[]): string {
 }
 
 /** `actions.json`: the actions that are open, and those whose end the state file may not have yet. */
-export class RecordFile extends WholeFile<readonly ActionRecord[]> {
-  constructor(options: StateFileOptions) {
-    super(options, "record of actions", parseRecord);
-  }
-}
+export const RECORD_FILE = { what: "record of actions", parse: parseRecord };
 
 /** Whether more can come of it. */
 export function isOpen({ phase }: Pick<ActionRecord, "phase">): boolean {

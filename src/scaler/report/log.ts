@@ -253,18 +253,19 @@ type Kept = GroupName & Pick<Decision, "decision" | "reason">;
  * thousands of groups push no scale decision out.
  */
 export class Recent<T extends Kept> {
-  readonly #scales: Ring<Numbered<T>>;
-  readonly #holds: Ring<Numbered<T>>;
+  readonly #capacity: number;
+  readonly #scales: Numbered<T>[] = [];
+  readonly #holds: Numbered<T>[] = [];
   #count = 0;
 
   constructor(capacity: number = MAX_RECENT) {
-    this.#scales = new Ring(capacity);
-    this.#holds = new Ring(capacity);
+    this.#capacity = capacity;
   }
 
   add(decision: T): void {
-    const ring = decision.decision === "hold" ? this.#holds : this.#scales;
-    ring.add({ number: this.#count++, decision });
+    const kept = decision.decision === "hold" ? this.#holds : this.#scales;
+    kept.push({ number: this.#count++, decision });
+    if (kept.length > this.#capacity) kept.shift();
   }
 
   /** The newest first, `limit` at most. */
@@ -274,7 +275,7 @@ export class Recent<T extends Kept> {
       (reason === undefined || one.reason === reason) &&
       (host === undefined || one.host === host) &&
       (group === undefined || group === one.group || group === `${one.path}:${one.group}`);
-    return [...this.#scales.items, ...this.#holds.items]
+    return [...this.#scales, ...this.#holds]
       .filter(isWanted)
       .sort((a, b) => b.number - a.number)
       .slice(0, limit)
@@ -286,21 +287,4 @@ export class Recent<T extends Kept> {
 interface Numbered<T> {
   readonly number: number;
   readonly decision: T;
-}
-
-/** The last items, in no order. */
-class Ring<T> {
-  readonly items: T[] = [];
-  readonly #capacity: number;
-  /** where the next one goes once the ring is full: where the oldest is */
-  #next = 0;
-
-  constructor(capacity: number) {
-    this.#capacity = capacity;
-  }
-
-  add(item: T): void {
-    this.items[this.#next] = item;
-    this.#next = (this.#next + 1) % this.#capacity;
-  }
 }

@@ -175,6 +175,8 @@ export function parseState(text: string): SavedState {
   return parseVersions(text, { [VERSION]: fileSchema, 1: fileOfVersion1 });
 }
 
+export const STATE_FILE = { what: "scaler state", parse: parseState };
+
 /** Reads JSON with a `version` and keys in snake case by the schema for that version, the highest being this program's. */
 export function parseVersions<T>(text: string, schemas: Readonly<Record<number, z.ZodType<T>>>): T {
   let json: unknown;

@@ -6,15 +6,19 @@ import { LongAddress, lockFile } from "../../fileLock.ts";
 import { linkedFile } from "../../files.ts";
 import type { Logger } from "../../log.ts";
 import { isErrno, messageOf } from "../../systemError.ts";
-import { parseState, type SavedState, StateError, UnreadableState } from "./savedState.ts";
+import { StateError, UnreadableState } from "./savedState.ts";
 
 /** Damaged files that are kept for whoever wants to know what happened. */
 const DAMAGED_KEPT = 3;
 
 export type StateFileOutcome = "written" | "failed" | "damaged";
 
-export interface StateFileOptions {
+interface WholeFileOptions<T> {
   readonly path: string;
+  /** as log lines call it */
+  readonly what: string;
+  /** Throws a StateError for what is damaged. */
+  readonly parse: (text: string) => T;
   readonly clock: Clock;
   readonly log: Logger;
   readonly onOutcome: (outcome: StateFileOutcome) => void;
@@ -22,15 +26,11 @@ export interface StateFileOptions {
 
 /** What the scaler needs of a file in which something outlives the process. */
 export type Store<T> = Pick<WholeFile<T>, "path" | "load" | "save" | "flush">;
-export type StateStore = Store<SavedState>;
 
 /** A file in which something outlives the process: whole at every moment. */
 export class WholeFile<T> {
   readonly path: string;
-  readonly #options: StateFileOptions;
-  /** as log lines call it */
-  readonly #what: string;
-  readonly #parse: (text: string) => T;
+  readonly #options: WholeFileOptions<T>;
   /** what is to be written next; a newer one takes its place */
   #pending: () => Iterable<string> = () => [];
   /** a write that has not begun, and the last one asked for: whether it did what it was to do */
@@ -38,12 +38,9 @@ export class WholeFile<T> {
   #last: Promise<boolean> = Promise.resolve(true);
   #isFailing = false;
 
-  /** `parse` throws a StateError for what is damaged. */
-  constructor(options: StateFileOptions, what: string, parse: (text: string) => T) {
+  constructor(options: WholeFileOptions<T>) {
     this.path = options.path;
     this.#options = options;
-    this.#what = what;
-    this.#parse = parse;
   }
 
   /**
@@ -54,7 +51,7 @@ export class WholeFile<T> {
     const text = readText(this.path);
     if (text === null) return null;
     try {
-      return this.#parse(text);
+      return this.#options.parse(text);
     } catch (error) {
       if (!(error instanceof StateError)) throw error;
       const unfinished = this.#loadUnfinished();
@@ -87,17 +84,17 @@ export class WholeFile<T> {
   }
 
   async #write(): Promise<boolean> {
-    const { log, onOutcome } = this.#options;
+    const { what, log, onOutcome } = this.#options;
     try {
       await writeWhole(this.path, this.#pending());
     } catch (error) {
       onOutcome("failed");
-      if (!this.#isFailing) log.error({ file: this.path, err: error }, `${this.#what} cannot be written`);
+      if (!this.#isFailing) log.error({ file: this.path, err: error }, `${what} cannot be written`);
       this.#isFailing = true;
       return false;
     }
     onOutcome("written");
-    if (this.#isFailing) log.info({ file: this.path }, `${this.#what} can be written again`);
+    if (this.#isFailing) log.info({ file: this.path }, `${what} can be written again`);
     this.#isFailing = false;
     return true;
   }
@@ -106,27 +103,23 @@ export class WholeFile<T> {
   #loadUnfinished(): T | null {
     try {
       const text = readText(temporaryOf(realpathSync(this.path)));
-      return text === null ? null : this.#parse(text);
+      return text === null ? null : this.#options.parse(text);
     } catch {
       return null;
     }
   }
 
   #setAside(reason: string): void {
-    const { clock, log, onOutcome } = this.#options;
-    const { path } = this;
+    const { path, what, clock, log, onOutcome } = this.#options;
     onOutcome("damaged");
     try {
       const file = realpathSync(path);
       const setAside = `${file}.damaged-${new Date(clock.wallMs()).toISOString().replace(/[-:]/g, "")}`;
       renameSync(file, setAside);
-      log.error({ file, setAside, reason }, `${this.#what} damaged: starting afresh`);
+      log.error({ file, setAside, reason }, `${what} damaged: starting afresh`);
       void this.#dropOldDamaged(file);
     } catch (err) {
-      log.error(
-        { file: path, reason, err },
-        `${this.#what} damaged, and cannot be set aside: starting afresh`,
-      );
+      log.error({ file: path, reason, err }, `${what} damaged, and cannot be set aside: starting afresh`);
     }
   }
 
@@ -139,13 +132,6 @@ export class WholeFile<T> {
     } catch (error) {
       this.#options.log.warn({ folder, err: error }, "old damaged files cannot be removed");
     }
-  }
-}
-
-/** The file in which the scaler's state outlives the process. */
-export class StateFile extends WholeFile<SavedState> {
-  constructor(options: StateFileOptions) {
-    super(options, "scaler state", parseState);
   }
 }
 
@@ -216,7 +202,7 @@ function temporaryOf(file: string): string {
 }
 
 /** Writes to a file that is being opened, and waits until it is on the disk. */
-async function synced(opening: Promise<FileHandle>, pieces: Iterable<string> = []): Promise<void> {
+export async function synced(opening: Promise<FileHandle>, pieces: Iterable<string> = []): Promise<void> {
   const handle = await opening;
   try {
     for (const piece of pieces) await handle.appendFile(piece);
