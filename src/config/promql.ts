@@ -31,7 +31,8 @@ export interface Query {
 }
 
 const VARIABLES: readonly (keyof QueryVariables)[] = ["host", "path", "group", "members"];
-const VARIABLE = /\$([a-zA-Z_]\w*)/g;
+/** With the backslashes before it. */
+const VARIABLE = /(\\*)\$(?:([a-zA-Z_]\w*)|\{(host|path|group|members)\})/g;
 const MAX_QUERY_CHARACTERS = 10_000;
 const QUERY =
   "a PromQL expression that answers one sample, with $host, $path, $group and $members where it likes in its strings";
@@ -72,12 +73,17 @@ function parseQuery(text: string): Query | Refused {
       if (refused !== null) return;
       if (type.isError) refused = noPromql(text, from);
       if (type.name !== "StringLiteral") return;
-      for (const { 0: found, 1: name, index } of text.slice(from, node.to).matchAll(VARIABLE)) {
+      const quote = text.charAt(from);
+      const operator = operatorOf(node, text);
+      for (const { 0: all, 1: escapes = "", 2: name, index } of text
+        .slice(from, node.to)
+        .matchAll(VARIABLE)) {
+        // the name of what label_replace found
+        if (name === undefined && operator === null) continue;
         const variable = VARIABLES.find((known) => known === name);
-        const quote = text.charAt(from);
-        const operator = operatorOf(node, text);
-        refused ??= whyNotFilled(found, variable, quote, operator);
-        const at = { from: from + index, to: from + index + found.length };
+        const found = all.slice(escapes.length);
+        refused ??= whyNotFilled(found, variable, { quote, operator, isEscaped: escapes.length % 2 === 1 });
+        const at = { from: from + index + escapes.length, to: from + index + all.length };
         const isPattern = operator === "=~" || operator === "!~";
         if (variable !== undefined) gaps.push({ variable, quote, isPattern, ...at });
       }
@@ -114,8 +120,7 @@ function operatorOf({ parent }: SyntaxNode, query: string): string | null {
 function whyNotFilled(
   found: string,
   variable: keyof QueryVariables | undefined,
-  quote: string,
-  operator: string | null,
+  { quote, operator, isEscaped }: { quote: string; operator: string | null; isEscaped: boolean },
 ): Refused | null {
   if (variable === undefined)
     return new Refused(
@@ -123,6 +128,11 @@ function whyNotFilled(
       `${found} is no variable`,
     );
   if (quote === "`") return new Refused(`between " or '`, `${found} stands between backticks`);
+  if (isEscaped)
+    return new Refused(
+      `${found} or \\\\${found}`,
+      `\\${found} escapes the first character of what is filled in`,
+    );
   if (variable === "members" && (operator === "=" || operator === "!="))
     return new Refused(
       `after =~ or !~: it is as many labels as there are members`,

@@ -10,6 +10,9 @@ function filledIn(query: string, given = variables): string {
   return fillIn(loadSection.schema.parse({ query, capacity_per_member: 1 }).query, given);
 }
 
+/** The braces are what make a name of it. */
+const NAMED = `label_replace(x,"a","$${"{group}"}","b","(?P<group>.*)")`;
+
 test.each([
   ["no variable", "vector(1)", "vector(1)"],
   ["plainly after =", 'x{a="$path",b!="$group"}', 'x{a="user:sub",b!="web.1"}'],
@@ -24,6 +27,8 @@ test.each([
     'label_replace(x,"a","user:sub","","")',
   ],
   ["not what is no name", 'label_replace(x,"a","$1","b","(.*)$")', 'label_replace(x,"a","$1","b","(.*)$")'],
+  ["not what label_replace names", NAMED, NAMED],
+  ["after a backslash", String.raw`x{a=~"\\\\$group"}`, String.raw`x{a=~"\\\\web\\.1"}`],
   ["not in a comment", "x # of $group", "x # of $group"],
 ])("variables are filled in: %s", (_, query, expected) => {
   expect(filledIn(query)).toBe(expected);
