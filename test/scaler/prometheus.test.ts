@@ -50,6 +50,8 @@ describe("an answer", () => {
   test("with what Prometheus calls info, wherever it says it, is a load", async () => {
     const more = { warnings: info, infos: info, isPartial: false };
     expect(await answered(success(vector("1"), more))).toEqual({ outcome: "ok", value: 1 });
+    const none = { warnings: null, infos: null };
+    expect(await answered(success(vector("1"), none))).toEqual({ outcome: "ok", value: 1 });
   });
 
   test("may be as old as the samples that Prometheus looks back for, by the server's clock", async () => {
@@ -115,6 +117,12 @@ describe("an answer", () => {
       302,
       { location: "https://login.example" },
     ],
+    [
+      "error",
+      'the answer is none of Prometheus\' (503): {"status":"success","data":{"resultType":"scalar","result":[1,"1"]}}',
+      success({ resultType: "scalar", result: [1, "1"] }),
+      503,
+    ],
     ["error", 'the answer is none of Prometheus\' (200): {"status":"success"}', { status: "success" }],
     ["error", "the answer is longer than 1048576 bytes", " ".repeat(2 ** 20 + 1)],
   ])("is %s: %s", async (outcome, text, body, status, headers) => {
@@ -137,6 +145,14 @@ describe("a server", () => {
       response.writeHead(200, { "content-length": "100" }).write("{", () => response.destroy());
     });
     expect(await ask({ url: half })).toMatchObject({ outcome: "unreachable" });
+  });
+
+  test("that changes to another protocol is none of Prometheus'", async () => {
+    const url = await serve(({ socket }) => {
+      socket.write("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n");
+    });
+    const text = "the answer is none of Prometheus' (101)";
+    expect(await ask({ url })).toEqual({ outcome: "error", text });
   });
 
   test("that says nothing is given up with the query", async () => {

@@ -48,6 +48,10 @@ export function connectPrometheus(prometheus: PrometheusConfig): Connection {
             read(response).then((text) => resolve(answerOf(response, text)), reject);
           })
             .on("error", reject)
+            .on("upgrade", (response, socket) => {
+              socket.destroy();
+              resolve(answerOf(response, ""));
+            })
             .end(body);
         }).catch((error) =>
           signal.aborted
@@ -120,7 +124,7 @@ const ANSWER = z.object({
     z.object({ resultType: z.literal("scalar"), result: point }),
     z.object({ resultType: z.enum(["matrix", "string"]) }),
   ]),
-  warnings: z.array(z.string()).optional(),
+  warnings: z.array(z.string()).nullish(),
   // of a VictoriaMetrics cluster, where some of its storage did not answer
   isPartial: z.boolean().optional(),
 });
@@ -139,7 +143,8 @@ function answerOf({ statusCode = 0, headers }: IncomingMessage, text: string | n
     const outcome = failure.errorType === "timeout" ? "timeout" : "error";
     return no(outcome, `Prometheus says: ${shown(failure.error)}`);
   }
-  const answer = ANSWER.safeParse(json).data;
+  const isSuccess = statusCode >= 200 && statusCode < 300;
+  const answer = isSuccess ? ANSWER.safeParse(json).data : undefined;
   if (answer === undefined) {
     const where = headers.location === undefined ? "" : `, to ${shown(headers.location)}`;
     const said = text === "" ? "" : `: ${shown(text)}`;
