@@ -52,6 +52,18 @@ test.each<[name: string, given: Case, decision: string, text: string]>([
     "Create web-clone-1 and 8 more: the load of 1300 is above 180 (90 % of one member at 200) for 3 evaluations in a row, and target_percent is 65.",
   ],
   [
+    "a small one is told with the digits that it has",
+    asked(0.06, { 0: 1 }, { policy: { load: { ...load, capacityPerMember: 0.05 } } }),
+    "hold pending_up",
+    "Busy (a load of 0.06, above 0.045 (90 % of one member at 0.05)): evaluation 1 of the 3 in a row that call for a clone.",
+  ],
+  [
+    "the largest load is compared as any other",
+    asked(1e307, { 0: 1, 1: 1 }, { ...busy, policy: { load: { ...load, capacityPerMember: 1e307 } } }),
+    "hold normal",
+    "The load of 1e+307 is between 8e+306 (40 % of 2 members at 1e+307 each) and 1.8e+307 (90 % of 2 members at 1e+307 each).",
+  ],
+  [
     "the CPU usage of the members does not matter",
     asked(250, { 0: 100, 1: 100 }, busy),
     "hold normal",

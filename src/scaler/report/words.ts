@@ -260,13 +260,14 @@ function compared(
   const count = average === "forUp" ? averages.members : averages.membersForDown;
   const { capacityPerMember } = policy.load;
   const value = knownLoad(observation);
-  const load = (bound * capacityPerMember * count) / 100;
+  // without what floats lose
+  const load = Number(((bound / 100) * count * capacityPerMember).toPrecision(12));
   const members =
     count === 1 ? `one member at ${capacityPerMember}` : `${count} members at ${capacityPerMember} each`;
   return {
     article: "a",
-    measured: `load of ${number(value, load)}`,
-    threshold: `${number(load)} (${bound} % of ${members})`,
+    measured: `load of ${number(value, load, digitsOf(value))}`,
+    threshold: `${load} (${bound} % of ${members})`,
   };
 }
 
@@ -274,11 +275,18 @@ function percent(value: number | null, comparedWith: number | null = null): stri
   return value === null ? "unknown" : `${number(value, comparedWith)} %`;
 }
 
+/** So many tell of a small load, such as one in seconds, more than that it is nearly 0. */
+function digitsOf(load: number | null): number {
+  return load === null || load === 0
+    ? 1
+    : Math.min(MOST_DIGITS, Math.max(1, 1 - Math.floor(Math.log10(load))));
+}
+
 /** To a tenth, or with as many digits as it takes to be on the same side of what it is compared with. */
-function number(value: number | null, comparedWith: number | null = null): string {
+function number(value: number | null, comparedWith: number | null = null, fewest = 1): string {
   if (value === null) return "unknown";
   const rounded = (digits: number) => Number(value.toFixed(digits));
-  let digits = 1;
+  let digits = fewest;
   if (comparedWith !== null) {
     const side = Math.sign(value - comparedWith);
     while (digits < MOST_DIGITS && Math.sign(rounded(digits) - comparedWith) !== side) digits++;

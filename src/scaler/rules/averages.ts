@@ -40,7 +40,7 @@ function loadAverages(
   fresh: number,
 ): Averages {
   const among = (count: number) =>
-    load === null || fresh === 0 ? null : exact((100 * load) / (capacityPerMember * count));
+    load === null || fresh === 0 ? null : exact((load / capacityPerMember / count) * 100);
   const overFresh = among(fresh);
   return {
     fresh: overFresh,
