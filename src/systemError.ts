@@ -18,10 +18,13 @@ const WORDS: Readonly<Record<string, string>> = {
   EROFS: "the file system is read-only",
 };
 
-/** What an error says, without the system call and path that Node puts around it. */
+/** `...error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:../deps/...` */
+const OPENSSL = /^.*error:[0-9A-F]+:[^:]*:[^:]*:([^:]+).*$/s;
+
+/** What an error says, without the system call and path that Node puts around it, or the places in OpenSSL. */
 export function plainMessage(error: unknown): string {
   const word = error instanceof Error && "code" in error ? WORDS[String(error.code)] : undefined;
-  return word ?? messageOf(error);
+  return word ?? messageOf(error).replace(OPENSSL, "TLS: $1");
 }
 
 /** What an error says in its own words; anything else that was thrown, as text. */

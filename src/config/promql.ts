@@ -178,6 +178,7 @@ const url: Reader<string> = (value) => {
   if (username !== "" || password !== "")
     return new Refused(PROMETHEUS_URL, "has a user in it, who stands in basic_auth");
   if (search !== "" || hash !== "") return new Refused(PROMETHEUS_URL, "has a ? or # in it");
+  if (/\s/.test(value)) return new Refused(PROMETHEUS_URL, "has a space or newline in it");
   return protocol === "http:" || protocol === "https:" ? value : new Refused(PROMETHEUS_URL);
 };
 

@@ -48,6 +48,17 @@ test("whatever a host is called, the query stays one string longer and no more",
   );
 });
 
+test.each(["http://p:9090\n", " http://p", "http://p/?tenant=a", "p:9090", "http://me:geheim@p"])(
+  "%j is no URL to ask",
+  (url) => {
+    const text = JSON.stringify({ scaler: { prometheus: { url } } });
+    const result = loadConfig("/etc/config.yaml", text);
+    const problems = result.ok ? [] : result.problems;
+    expect(problems.map(({ path }) => path)).toEqual(["scaler.prometheus.url"]);
+    expect(JSON.stringify(problems)).not.toContain("geheim");
+  },
+);
+
 test("files are looked for from the folder of the configuration file", () => {
   const text = "scaler: { prometheus: { url: http://p, basic_auth: { username: a, password_file: p.txt } } }";
   expect(loadConfig("/etc/albatross/config.yaml", text)).toMatchObject({

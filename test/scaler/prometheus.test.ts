@@ -223,15 +223,21 @@ describe("a server", () => {
     expect(await outcome(trust)).toBe("ok");
     expect(await outcome({ ...trust, max_version: "TLS12", min_version: "TLS12" })).toBe("ok");
     expect(await outcome({ insecure_skip_verify: true })).toBe("ok");
+    const tooNew = { ...trust, max_version: "TLS12", min_version: "TLS13" };
+    expect(await ask({ url, tls_config: tooNew })).toMatchObject({
+      text: `${url}: TLS: no protocols available`,
+    });
     expect(await outcome({ ...trust, cert_file: "client.pem", key_file: "client.key" })).toBe("ok");
     expect(shown).toEqual([undefined, undefined, undefined, "scaler"]);
   });
 
   test.each([
     [{ basic_auth: { username: "me", password_file: "none" } }, "none: no such file"],
-    [{ authorization: { credentials_file: "two-words" } }, "two-words holds more than one word of ASCII"],
+    [{ authorization: { credentials_file: "two-words" } }, "two-words does not hold one word of ASCII"],
     [{ tls_config: { ca_file: "." } }, "is a directory, not a file"],
-    [{ tls_config: { cert_file: "secret", key_file: "secret" } }, "https://127.0.0.1:1"],
+    [{ tls_config: { ca_file: "secret" } }, "secret holds no certificate in PEM"],
+    [{ tls_config: { cert_file: "secret", key_file: "secret" } }, "secret: TLS: "],
+    [{ url: "HTTPS://127.0.0.1:1", tls_config: { ca_file: "none" } }, "none: no such file"],
   ])("is not asked where %j cannot be read, and no secret is told", async (settings, expected) => {
     const answer = await ask({ url: "https://127.0.0.1:1", ...settings });
     expect(answer).toMatchObject({ outcome: "unreachable", text: expect.stringContaining(expected) });

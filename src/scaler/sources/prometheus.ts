@@ -4,6 +4,7 @@
  */
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { createSecureContext, type SecureContext } from "node:tls";
 import { z } from "zod";
 import { readTextFile } from "../../config/checkedYaml.ts";
 import type { PrometheusConfig } from "../../config/promql.ts";
@@ -26,7 +27,7 @@ const TLS_VERSIONS = { TLS10: "TLSv1", TLS11: "TLSv1.1", TLS12: "TLSv1.2", TLS13
  */
 export function connectPrometheus(prometheus: PrometheusConfig): Connection {
   const { url, timeoutMs } = prometheus;
-  const isHttps = url.startsWith("https:");
+  const isHttps = new URL(url).protocol === "https:";
   const options = { keepAlive: true, maxSockets: MAX_QUERIES };
   try {
     const headers = {
@@ -79,21 +80,37 @@ function credentials({ basicAuth, authorization }: PrometheusConfig): Record<str
   const secret = contentOf(authorization.credentialsFile);
   // as Node refuses it, the value would be in the error
   if (!/^[\x21-\x7e]+$/.test(secret))
-    throw new Error(`${authorization.credentialsFile} holds more than one word of ASCII`);
+    throw new Error(`${authorization.credentialsFile} does not hold one word of ASCII`);
   return { authorization: `${authorization.type} ${secret}` };
 }
 
 function tlsOptions({ tls }: PrometheusConfig) {
   if (tls === null) return {};
   return {
-    ...(tls.caFile !== null && { ca: contentOf(tls.caFile) }),
-    ...(tls.certFile !== null && { cert: contentOf(tls.certFile) }),
-    ...(tls.keyFile !== null && { key: contentOf(tls.keyFile) }),
+    secureContext: secureContext(tls),
     ...(tls.serverName !== null && { servername: tls.serverName }),
-    ...(tls.minVersion !== null && { minVersion: TLS_VERSIONS[tls.minVersion] }),
-    ...(tls.maxVersion !== null && { maxVersion: TLS_VERSIONS[tls.maxVersion] }),
     rejectUnauthorized: !tls.insecureSkipVerify,
   };
+}
+
+/** OpenSSL says of what is wrong, but not of which file, and takes a file without any certificate for a CA's. */
+function secureContext(tls: NonNullable<PrometheusConfig["tls"]>): SecureContext {
+  const { caFile, certFile, keyFile, minVersion, maxVersion } = tls;
+  const ca = caFile === null ? null : contentOf(caFile);
+  if (ca?.includes("-----BEGIN CERTIFICATE-----") === false)
+    throw new Error(`${caFile} holds no certificate in PEM`);
+  const own = certFile !== null && keyFile !== null && { cert: contentOf(certFile), key: contentOf(keyFile) };
+  const options = {
+    ...(ca !== null && { ca }),
+    ...(minVersion !== null && { minVersion: TLS_VERSIONS[minVersion] }),
+    ...(maxVersion !== null && { maxVersion: TLS_VERSIONS[maxVersion] }),
+  };
+  try {
+    return createSecureContext({ ...options, ...own });
+  } catch (error) {
+    const files = [caFile, certFile, keyFile].filter((file) => file !== null);
+    throw new Error(`${files.join(", ")}: ${plainMessage(error)}`);
+  }
 }
 
 /** Without the newline that editors leave at the end. */
