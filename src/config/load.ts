@@ -11,7 +11,7 @@ import {
 } from "./checkedYaml.ts";
 import { filesFrom } from "./promql.ts";
 import { type Config, configFile, type ExporterConfig, type LogConfig, type WebConfig } from "./sections.ts";
-import { type Machine, thisMachine } from "./target.ts";
+import { certificatesFrom, type Machine, thisMachine } from "./target.ts";
 import { findWarnings } from "./warnings.ts";
 
 export type ConfigResult = Checked<{ readonly config: Config; readonly warnings: readonly Problem[] }>;
@@ -28,8 +28,10 @@ export function loadConfig(file: string, text: string, machine: Machine = thisMa
   if (!checked.ok) return checked;
   const warnings = findWarnings(checked.value, checked.document, machine);
   const { scaler } = checked.value;
-  const prometheus = scaler.prometheus && filesFrom(dirname(file), scaler.prometheus);
-  const config = { ...checked.value, scaler: { ...scaler, prometheus } };
+  const folder = dirname(file);
+  const prometheus = scaler.prometheus && filesFrom(folder, scaler.prometheus);
+  const targets = checked.value.targets.map((target) => certificatesFrom(folder, target));
+  const config = { ...checked.value, targets, scaler: { ...scaler, prometheus } };
   return { ok: true, config, warnings: inFileOrder(warnings) };
 }
 

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import { hostname } from "node:os";
-import { resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import { z } from "zod";
 import {
   formatName,
@@ -97,6 +97,7 @@ const address = reader(
   ({ text }) => text,
 );
 
+/** A relative path is below the configuration file's folder: see `certificatesFrom`. */
 const pemFile = (what: string) => text({ what: `a PEM file with ${what}`, maxLength: 4096 });
 const holder = sectionOf({
   certificate: key("certificate", pemFile("a certificate and those between it and the CA")),
@@ -234,6 +235,24 @@ function targetSection(machine: () => Machine) {
 }
 
 export type TargetConfig = z.output<ReturnType<typeof targetSection>["schema"]>;
+
+/** The same with its PEM files found from the configuration file's folder. */
+export function certificatesFrom(folder: string, target: TargetConfig): TargetConfig {
+  if (target.tls === null) return target;
+  const found = (file: string) => (isAbsolute(file) ? file : join(folder, file));
+  const foundOf = ({ certificate, key }: HolderFiles) => ({
+    certificate: found(certificate),
+    key: found(key),
+  });
+  const { ca, issuer, certificates } = target.tls;
+  const all = certificates?.map(({ subscribe, info, policy }) => ({
+    subscribe: foundOf(subscribe),
+    info: foundOf(info),
+    policy: foundOf(policy),
+  }));
+  const tls = { ...target.tls, ca: found(ca), issuer: issuer && foundOf(issuer), certificates: all ?? null };
+  return { ...target, tls };
+}
 
 export function targetsKey(machine: () => Machine): Key<readonly TargetConfig[]> {
   const target = targetSection(machine);
