@@ -54,8 +54,8 @@ export async function checkCertificates(
           `${name}: puts the policy of ${file} for ${pathText(path)}: in force again at each question: ${describePolicy(policy)}`,
         );
       const policies = scaler.policies.map((policy) => ({ ...policy, host: policy.host ?? only }));
-      for (const [policy, text] of whatCannotAct(found, target, { mode: scaler.mode, policies }))
-        told("errors", ["scaler", "policies", policy, "mode"], text);
+      for (const [kind, policy, text] of whatCannotAct(found, target, { mode: scaler.mode, policies }))
+        told(kind, ["scaler", "policies", policy, "mode"], text);
     } catch (error) {
       if (!(error instanceof SettingError)) throw error;
       told("errors", at(...error.setting), error.message);
@@ -86,24 +86,36 @@ function checkTimes(
 
 /** The policies, by index, that act on this host, which they cannot; why, and what is allowed. */
 function whatCannotAct(
-  { issuer }: Credentials,
+  { issuer, subscribe }: Credentials,
   { name: host, allowRoot }: Pick<TargetConfig, "name" | "allowRoot">,
   { mode, policies }: Pick<Config["scaler"], "mode" | "policies">,
-): (readonly [index: number, text: string])[] {
+): (readonly [kind: "errors" | "warnings", index: number, text: string])[] {
   if (mode !== "execute") return [];
-  return policies.flatMap((policy, index): (readonly [number, string])[] => {
-    if (policy.mode !== "execute" || policy.host !== host) return [];
-    if (issuer === null)
-      return [[index, `acts on ${host}, whose certificates only read; allowed: mode: dry_run`]];
-    if (issuer.path.length === 0 && !allowRoot) {
-      const why = `acts at the root of ${host}, where its issuer's certificate has no policy`;
-      return [[index, `${why}; allowed: mode: dry_run, or allow_root: true for the target`]];
+  const whyNever =
+    issuer === null
+      ? "whose certificates only read; allowed: mode: dry_run"
+      : issuer.path.length === 0 && !allowRoot
+        ? "whose issuer's certificate has no policy; allowed: mode: dry_run, or allow_root: true for the target"
+        : null;
+  return policies.flatMap((policy, index): (readonly ["errors" | "warnings", number, string])[] => {
+    if (policy.mode !== "execute" || (policy.host ?? host) !== host) return [];
+    const acts = `acts on ${policy.match} of ${host}`;
+    // one for every host acts on the others
+    const kind = policy.host === null ? "warnings" : "errors";
+    if (whyNever !== null) {
+      if (kind === "warnings" && !subscribe.some(({ path }) => mayMatch(policy.match, path))) return [];
+      return [[kind, index, `${acts}, ${whyNever}`]];
     }
-    const path = policy.match.slice(0, Math.max(policy.match.lastIndexOf(":"), 0));
-    if (/[*?[]/.test(path) || path === pathText(issuer.path)) return [];
+    if (issuer === null || policy.host === null || mayMatch(policy.match, issuer.path)) return [];
     const reached = formatName({ path: issuer.path, label: null });
-    return [
-      [index, `acts on ${path}: of ${host}, whose issuer reaches only ${reached}; allowed: mode: dry_run`],
-    ];
+    return [[kind, index, `${acts}, whose issuer reaches only ${reached}; allowed: mode: dry_run`]];
   });
+}
+
+/** Whether a glob may match a unikernel of exactly this path. */
+function mayMatch(glob: string, path: readonly string[]): boolean {
+  const place = `${pathText(path)}:`;
+  const plain = /^[^*?[]*/.exec(glob)?.[0] ?? "";
+  if (plain.length < place.length) return plain !== glob && place.startsWith(plain);
+  return plain.startsWith(place) && !plain.includes(":", place.length);
 }

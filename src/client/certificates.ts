@@ -130,8 +130,12 @@ export async function readHolder(files: HolderFiles, ca: readonly Certificate[] 
     throw new CertificateError(`${who} is not issued by ${by}; allowed: ${allowed}`);
   }
   const [certificate] = found;
-  const text = await readText(files.key);
-  const key = attempt(`${files.key}: the key cannot be read`, () => createPrivateKey(text));
+  // what the CA's key signs is not below them
+  if (chain.length > 0 && isCa(certificate))
+    throw new CertificateError(
+      `${files.certificate}: the CA's certificate is before others; allowed: it at the end, or not at all`,
+    );
+  const key = readKey(files.key, await readText(files.key));
   if (algorithmOf(key) === undefined) {
     throw new CertificateError(`${files.key}: a key of another kind; allowed: Ed25519, P-256`);
   }
@@ -249,6 +253,18 @@ function identity(chain: readonly Pick<Certificate, "x509" | "notAfterMs">[], ke
 function algorithmOf(key: KeyObject) {
   const kind = key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType ?? "";
   return Object.entries(ALGORITHMS).find(([name]) => name === kind)?.[1];
+}
+
+function readKey(file: string, text: string): KeyObject {
+  if (/^(-----BEGIN ENCRYPTED |Proc-Type: 4,ENCRYPTED)/m.test(text)) {
+    const plain = `openssl pkey -in ${file} -out PLAIN`;
+    throw new CertificateError(
+      `${file}: the key has a passphrase; allowed: one without, as ${plain} makes it`,
+    );
+  }
+  if (!/-----BEGIN ([A-Z]+ )?PRIVATE KEY-----/.test(text))
+    throw new CertificateError(`${file}: holds no private key in PEM`);
+  return attempt(`${file}: the key cannot be read`, () => createPrivateKey(text));
 }
 
 async function readText(file: string): Promise<string> {

@@ -78,6 +78,13 @@ async function makeCertificate(options: Options, command: Command): Promise<void
   const chain = [issuer.certificate, ...issuer.chain];
   const expired = chain.find((one) => one.notAfterMs <= nowMs);
   if (expired !== undefined) throw new Error(`${expired.file} has expired: it can issue nothing any more`);
+  const early = chain.find((one) => nowMs < one.notBeforeMs);
+  if (early !== undefined) {
+    const from = new Date(early.notBeforeMs).toISOString();
+    throw new Error(
+      `${early.file} is not valid before ${from}: by this machine's clock it can issue nothing yet`,
+    );
+  }
   const untilMs = Math.min(nowMs + validMs, ...chain.map((one) => one.notAfterMs));
   const leaf = { label, command: USES[use] };
   const { certificates, key } = await issue(issuer, leaf, nowMs, untilMs - nowMs);
@@ -104,7 +111,12 @@ async function makeCertificate(options: Options, command: Command): Promise<void
 In the configuration, beside those for the other two:
   tls:
     certificates:
-      - ${use}: { certificate: ${output}, key: ${keyFile} }`);
+      - ${use}: { certificate: ${scalar(output)}, key: ${scalar(keyFile)} }`);
+}
+
+/** A path as YAML. */
+function scalar(path: string): string {
+  return /^[\w./][\w./-]*$/.test(path) ? path : JSON.stringify(path);
 }
 
 /** Throws where that cannot be, and leaves none of them behind. */

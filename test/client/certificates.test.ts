@@ -1,6 +1,6 @@
 import "reflect-metadata"; // before @peculiar/x509
 import { execFileSync } from "node:child_process";
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { X509Certificate as Parsed } from "@peculiar/x509";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
@@ -230,7 +230,33 @@ describe("files that cannot be used are told by name:", () => {
       "no key",
       async () => {
         const { certificate } = folder.holder("one", await user());
-        return [{ certificate, key: certificate }, `${certificate}: the key cannot be read: `];
+        return [{ certificate, key: certificate }, `${certificate}: holds no private key in PEM`];
+      },
+    ],
+    [
+      "a key that is cut",
+      async () => {
+        const made = await user();
+        const key = folder.write("cut.key", made.key.replace(/.{9}\n-----END/, "-----END"));
+        return [{ ...folder.holder("one", made), key }, `${key}: the key cannot be read: `];
+      },
+    ],
+    [
+      "a key with a passphrase",
+      async () => {
+        const made = await user();
+        const wish = { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" } as const;
+        const key = folder.write("locked.key", createPrivateKey(made.key).export(wish).toString());
+        const text = `${key}: the key has a passphrase; allowed: one without, as openssl pkey -in ${key} `;
+        return [{ ...folder.holder("one", made), key }, text];
+      },
+    ],
+    [
+      "the CA before an intermediate",
+      async () => {
+        const files = folder.holder("backwards", root, await user());
+        const text = "the CA's certificate is before others; allowed: it at the end, or not at all";
+        return [files, `${files.certificate}: ${text}`];
       },
     ],
   ])("%s", async (_, prepare) => {

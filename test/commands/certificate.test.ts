@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { parse } from "yaml";
 import { askedBy, readCertificates, readHolder } from "../../src/client/certificates.ts";
 import { runCommandLine } from "../../src/commands/program.ts";
 import { formatName } from "../../src/wire/names.ts";
@@ -94,6 +95,13 @@ test("the CA's subscribe to the root, and put no policy in force", async () => {
   expect(said.join("\n")).not.toContain("enforces_policy");
 });
 
+test("how it is configured is YAML, whatever the file is called", async () => {
+  expect(await run(root, "--for", "info", "-o", at("my, own: #1.pem"))).toBe(0);
+  const yaml = said.join("\n").split("In the configuration, beside those for the other two:\n")[1] ?? "";
+  const own = { certificate: "my, own: #1.pem", key: "my, own: #1.key" };
+  expect(parse(yaml)).toEqual({ tls: { certificates: [{ info: own }] } });
+});
+
 describe("nothing is written, and it is said why:", () => {
   test.each<[string, string[], number, string]>([
     ["a name for policies", ["--for", "policy", "--name", "web"], 2, "policies are of a path"],
@@ -144,6 +152,17 @@ describe("nothing is written, and it is said why:", () => {
     const expired = await make("user", { issuer: root, command: policyOf(1), untilMs: Date.now() - 1000 });
     expect(await run(expired, "--for", "info", "-o", at("out.pem"))).toBe(1);
     expect(errors).toEqual(["albatross-exporter: issuer.pem has expired: it can issue nothing any more"]);
+  });
+
+  test("an issuer that is not valid yet", async () => {
+    const fromMs = Math.ceil(Date.now() / 1000) * 1000 + DAY_MS;
+    const early = await make("user", { issuer: root, command: policyOf(1), fromMs });
+    expect(await run(early, "--for", "info", "-o", at("out.pem"))).toBe(1);
+    const from = new Date(fromMs).toISOString();
+    expect(errors[0]).toContain(
+      `issuer.pem is not valid before ${from}: by this machine's clock it can issue`,
+    );
+    expect(existsSync(at("out.pem"))).toBe(false);
   });
 });
 
@@ -216,14 +235,14 @@ describe("check-config reads certificates", () => {
     expect(await check(target(`    enforces_policy: true\n${ACTING("user:web")}`))).toBe(0);
     expect(await check(target(`    enforces_policy: true\n${ACTING("other:web")}`))).toBe(1);
     expect(errors[0]).toMatch(
-      /scaler\.policies\[0\]\.mode: acts on other: of metal, whose issuer reaches only user:; allowed: mode: dry_run$/,
+      /scaler\.policies\[0\]\.mode: acts on other:web of metal, whose issuer reaches only user:; allowed: mode: dry_run$/,
     );
     errors.length = 0;
     folder.holder("user", root);
     expect(await check(target(""))).toBe(0);
     expect(await check(target(ACTING(":web")))).toBe(1);
     expect(errors[0]).toMatch(
-      /mode: acts at the root of metal, where its issuer's certificate has no policy; allowed: mode: dry_run, or allow_root: true for the target$/,
+      /mode: acts on :web of metal, whose issuer's certificate has no policy; allowed: mode: dry_run, or allow_root: true for the target$/,
     );
     errors.length = 0;
     expect(await check(target(`    allow_root: true\n${ACTING(":web")}`))).toBe(0);
@@ -236,9 +255,43 @@ describe("check-config reads certificates", () => {
     const certificates = `targets:\n  - name: metal\n    tls: { address: "metal:1025", ca: "${at("ca.pem")}", certificates: [{ ${uses.join(", ")} }] }\n    enforces_policy: true\n`;
     expect(await check(`${certificates}${ACTING("user:web")}`)).toBe(1);
     expect(errors[0]).toMatch(
-      /policies\[0\]\.mode: acts on metal, whose certificates only read; allowed: mode: dry_run$/,
+      /policies\[0\]\.mode: acts on user:web of metal, whose certificates only read; allowed: mode: dry_run$/,
     );
     errors.length = 0;
     expect(await check(certificates)).toBe(0);
+    const two = `${certificates}  - name: other\n`;
+    expect(await check(`${two}${ACTING("other:web")}`)).toBe(0);
+    expect(errors).toEqual([]);
+    expect(await check(`${two}${ACTING("user:web")}`)).toBe(0);
+    expect(errors[0]).toMatch(
+      /policies\[0\]\.mode: acts on user:web of metal, whose certificates only read; .*\(warning\)$/,
+    );
+  });
+
+  test.each([
+    ["*", true],
+    ["u*b", true],
+    ["user:*", true],
+    ["user:sub:w?b", true],
+    ["user:sub:web", true],
+    ["[a-z]:x", true],
+    ["user:web", false],
+    ["user:sub:sub:*", false],
+    ["o*", false],
+    [":w*", false],
+    ["user:sub", false],
+  ])("a policy for %s may act on user:sub: is %s", async (match, may) => {
+    const sub = await make("sub", { issuer: user, command: policyOf(10) });
+    folder.holder("user", sub, user);
+    expect(await check(target(`    enforces_policy: true\n${ACTING(match)}`))).toBe(may ? 0 : 1);
+    const text = `mode: acts on ${match} of metal, whose issuer reaches only user:sub:; allowed: mode: dry_run`;
+    expect(errors.some((line) => line.endsWith(text))).toBe(!may);
+  });
+
+  test("from the configuration's folder", async () => {
+    folder.holder("user", user);
+    const yaml = target("    enforces_policy: true\n").replaceAll(`${folder.path}/`, "");
+    expect(await check(yaml)).toBe(0);
+    expect(said[1]).toContain("metal: puts the policy of user.pem for user:");
   });
 });
