@@ -3,12 +3,13 @@ import { MAX_ACTIONS_TOLD } from "../scaler/actions/executor.ts";
 import type { ActionJson } from "../scaler/actions/record.ts";
 import type { HistoryPoint } from "../scaler/report/history.ts";
 import type { RecentDecision } from "../scaler/report/log.ts";
-import { loadThresholds } from "../scaler/rules/averages.ts";
-import type { Averages, Evaluation, GroupName, GroupPolicy } from "../scaler/rules/types.ts";
+import { knownLoad, loadThresholds } from "../scaler/rules/averages.ts";
+import type { Evaluation, GroupName, GroupPolicy } from "../scaler/rules/types.ts";
 import type { WebDeps } from "./app.ts";
 import {
   actionsOf,
   amount,
+  bound,
   figure,
   fullName,
   lineParts,
@@ -16,6 +17,7 @@ import {
   percent,
   spanOf,
   standing,
+  thresholdsOf,
   topOf,
 } from "./groups.ts";
 import { age, ago, counted, type Html, heads, html, NOTHING, page, pill } from "./html.ts";
@@ -77,7 +79,7 @@ ${todo === null ? NOTHING : html`<p class="card concern ${mood}"><strong>What to
 <li>${policy?.load ? figure(evaluation) : html`<span class="figure">${percent(averages.fresh)}</span> CPU on average`}</li>
 <li><span class="figure">${clones}</span> ${clones === 1 ? "clone" : "clones"}${bounds}${desired}</li>
 </ul>
-${policy === null || points === null ? NOTHING : chart(points, policy, averages, decisions, nowMs)}`;
+${policy === null || points === null ? NOTHING : chart(points, policy, decisions, nowMs)}`;
 }
 
 /** Its height in units; the width is a point for each of the hour's. */
@@ -87,13 +89,12 @@ const CHART = { width: 240, height: 100 };
 function chart(
   points: readonly HistoryPoint[],
   limits: GroupPolicy,
-  averages: Averages,
   decisions: readonly RecentDecision[],
   nowMs: number,
 ): Html {
   const spanMs = spanOf(points);
   const top = topOf(points);
-  const y = (value: number) => `${(100 * (1 - value / top)).toFixed(1)}%`;
+  const y = (load: number) => `${(100 * (1 - load / top)).toFixed(1)}%`;
   const marks = decisions.flatMap(({ decision, time, text }) => {
     const agoMs = nowMs - Date.parse(time);
     if (decision === "hold" || agoMs > spanMs) return [];
@@ -102,18 +103,20 @@ function chart(
     return html`<line class="mark" x1="${x}" x2="${x}" y1="16" y2="100%"/>
 <text class="act" x="${x}" y="12" text-anchor="middle">${sign}<title>${text}</title></text>`;
   });
-  const { scaleUpThresholdPercent: up, scaleDownThresholdPercent: down } = limits;
-  const loads = loadThresholds(limits, averages);
-  const bound = (percent: number, load: number | null = null) =>
-    load === null ? `${percent} %` : amount(load);
+  const thresholds = thresholdsOf(points, limits).at(-1);
+  // at the right, because they are those of now
+  const names =
+    thresholds === undefined
+      ? NOTHING
+      : html`<text class="high" x="100%" dx="-6" y="${y(thresholds.up)}" dy="-5" text-anchor="end">above ${bound(thresholds.up, limits)}: scale up</text>
+<text class="low" x="100%" dx="-6" y="${y(thresholds.down)}" dy="15" text-anchor="end">below ${bound(thresholds.down, limits)}: scale down</text>`;
   return html`<figure class="card">
 <svg class="chart" role="img" aria-label="${lineWords(points, limits)}">
 <svg viewBox="0 0 ${CHART.width} ${CHART.height}" preserveAspectRatio="none">
 ${lineParts(points, limits, CHART)}
 </svg>
 ${marks}
-<text class="high" x="6" y="${y(up)}" dy="-5">above ${bound(up, loads?.up)}: scale up</text>
-<text class="low" x="6" y="${y(down)}" dy="15">below ${bound(down, loads?.down)}: scale down</text>
+${names}
 </svg>
 <figcaption class="scale soft small">
 <span>${age(spanMs)} ago</span>
@@ -200,7 +203,8 @@ ${decisions.map(row)}</tbody>
 }
 
 /** What holds for it, and how far it is: counters, cooldowns, ids that rest. */
-function policySection({ scaler }: WebDeps, { observation, policy: limits }: Evaluation): Html {
+function policySection({ scaler }: WebDeps, evaluation: Evaluation): Html {
+  const { observation, policy: limits } = evaluation;
   const told = scaler.explain(observation);
   if (limits === null || told === null || told.policy === null) return NOTHING;
   const { policy } = told;
@@ -209,8 +213,7 @@ function policySection({ scaler }: WebDeps, { observation, policy: limits }: Eva
   const facts: readonly (readonly [string, string | number])[] = [
     ["Evaluations above, in a row", `${told.high_ticks} of ${limits.scaleUpTriggerTicks}`],
     ["Evaluations below, in a row", `${told.low_ticks} of ${limits.scaleDownTriggerTicks}`],
-    ["Average for scaling up", percent(told.average_for_up_percent)],
-    ["Average for scaling down", percent(told.average_for_down_percent)],
+    ...heldAgainst(evaluation),
     ["Cooldown before scaling up", free(told.scale_up_cooldown_remaining_seconds)],
     ["Cooldown before scaling down", free(told.scale_down_cooldown_remaining_seconds)],
     ["Last scale decision", told.last_action ?? "none"],
@@ -228,6 +231,23 @@ ${facts.map(([name, value]) => fact(name, value))}</dl>
 <dl class="card facts">
 ${policyKeys(policy).map(([key, value]) => fact(html`<code>${key}</code>`, String(value)))}</dl>
 </section>`;
+}
+
+/** What is held against each threshold; a load from PromQL with the threshold, in its query's unit. */
+function heldAgainst({ policy, averages, observation }: Evaluation): readonly (readonly [string, string])[] {
+  const { forUp, forDown } = averages;
+  const thresholds = policy && loadThresholds(policy, averages);
+  if (!thresholds)
+    return [
+      ["Average for scaling up", percent(forUp)],
+      ["Average for scaling down", percent(forDown)],
+    ];
+  const load = amount(knownLoad(observation));
+  return [
+    ["Load for scaling up", `${load} of ${amount(thresholds.up)} (${percent(forUp)})`],
+    ["Load for scaling down", `${load} of ${amount(thresholds.down)} (${percent(forDown)})`],
+    ["Last answer of its query", observation.load?.outcome ?? "none yet"],
+  ];
 }
 
 function fact(name: string | Html, value: string | number): Html {

@@ -247,31 +247,42 @@ export function percent(value: number | null): string {
 export function figure({ observation, averages, policy }: Evaluation): Html {
   if (!policy?.load)
     return html`<span class="figure">${percent(averages.fresh)}</span> <span class="soft small">CPU</span>`;
-  const load = knownLoad(observation);
   const capacity = amount(policy.load.capacityPerMember * averages.members);
-  return html`<span class="figure">${load === null ? "–" : amount(load)}</span> <span class="soft small">of ${capacity} that its members can take</span>`;
+  return html`<span class="figure">${amount(knownLoad(observation))}</span> <span class="soft small">of ${capacity} that its members can take</span>`;
 }
 
-/** With four digits at most. */
-export function amount(value: number): string {
-  return String(Number(value.toPrecision(4)));
+/** With four digits at most; `–` where it is not known. */
+export function amount(value: number | null): string {
+  return value === null ? "–" : String(Number(value.toPrecision(4)));
 }
 
-/** What a line is drawn with, in percent: of CPU, or of what the members can take. */
-export type Limits = Pick<GroupPolicy, "scaleUpThresholdPercent" | "scaleDownThresholdPercent"> &
-  Partial<Pick<GroupPolicy, "load">>;
+/** What a line is drawn with beside its points. */
+export type Limits = Pick<GroupPolicy, "scaleUpThresholdPercent" | "scaleDownThresholdPercent" | "load">;
 
 /** What a line shows, in words for who does not see it. */
 export function lineWords(points: readonly HistoryPoint[], limits: Limits): string {
-  const measured = points.flatMap(({ percent }) => percent ?? []);
-  if (measured.length === 0) return "Nothing measured yet";
-  const last = points.at(-1)?.percent ?? null;
-  const span = age(points[0]?.agoMs ?? 0);
-  const range = `${percent(Math.min(...measured))} to ${percent(Math.max(...measured))}`;
-  const { scaleDownThresholdPercent: down, scaleUpThresholdPercent: up } = limits;
-  const thresholds = `thresholds ${down} % and ${up} %`;
-  const what = limits.load ? "Load in percent of what the members can take, of" : "Average of";
-  return `${what} the last ${span}: now ${percent(last)}, before ${range}; ${thresholds}`;
+  const measured = points.flatMap(({ load }) => load ?? []);
+  const thresholds = thresholdsOf(points, limits).at(-1);
+  if (thresholds === undefined) return "Nothing measured yet";
+  const said = (load: number | null) => (limits.load ? amount(load) : percent(load));
+  const range = `${said(Math.min(...measured))} to ${said(Math.max(...measured))}`;
+  const now = said(points.at(-1)?.load ?? null);
+  const [down, up] = [thresholds.down, thresholds.up].map((load) => bound(load, limits));
+  return `${limits.load ? "Load" : "Average"} of the last ${age(spanOf(points))}: now ${now}, before ${range}; thresholds ${down} and ${up}`;
+}
+
+/** A threshold with its unit: `90 %` or, of a load from PromQL, `360`. */
+export function bound(load: number, limits: Limits): string {
+  return limits.load ? amount(load) : `${amount(load)} %`;
+}
+
+/** What the load was held against at each point where it is known, in its unit. */
+export function thresholdsOf(points: readonly HistoryPoint[], limits: Limits) {
+  return points.flatMap(({ agoMs, load, fullForUp, fullForDown }) => {
+    const up = (limits.scaleUpThresholdPercent * fullForUp) / 100;
+    const down = (limits.scaleDownThresholdPercent * fullForDown) / 100;
+    return load === null ? [] : [{ agoMs, up, down }];
+  });
 }
 
 const SMALL = { width: 120, height: 40 };
@@ -291,25 +302,38 @@ interface Size {
   readonly height: number;
 }
 
-/** From the oldest point at the left to now, from 0 % to the edge. */
+/** From the oldest point at the left to now, from no load to the edge. */
 export function lineParts(points: readonly HistoryPoint[], limits: Limits, { width, height }: Size): Html {
   const spanMs = spanOf(points);
   const top = topOf(points);
-  const y = (value: number) => round(height * (1 - value / top));
+  const y = (load: number) => round(height * (1 - load / top));
   const x = (agoMs: number) => round(width * (1 - Math.max(0, agoMs) / spanMs));
-  const [up, down] = [y(limits.scaleUpThresholdPercent), y(limits.scaleDownThresholdPercent)];
   let path = "";
   let isDrawn = false;
-  for (const { agoMs, percent } of atMost(points, width)) {
+  for (const { agoMs, load } of atMost(points, width)) {
     // a point by itself is a dot
-    if (percent !== null) path += isDrawn ? `L${x(agoMs)} ${y(percent)}` : `M${x(agoMs)} ${y(percent)}h0`;
-    isDrawn = percent !== null;
+    if (load !== null) path += isDrawn ? `L${x(agoMs)} ${y(load)}` : `M${x(agoMs)} ${y(load)}h0`;
+    isDrawn = load !== null;
   }
+  const thresholds = thresholdsOf(points, limits);
+  // they are steps where members come and go
+  const stepsOf = (threshold: "up" | "down") => {
+    const places = thresholds.map((one) => y(one[threshold]));
+    const changes = thresholds.map(({ agoMs }, index) =>
+      index > 0 && places[index] !== places[index - 1] ? `H${x(agoMs)}V${places[index]}` : "",
+    );
+    return `${places[0] ?? 0}${changes.join("")}H${width}`;
+  };
+  const [up, down] = [stepsOf("up"), stepsOf("down")];
+  const limit =
+    thresholds.length === 0
+      ? NOTHING
+      : html`<path class="above" d="M0 0V${up}V0Z"/>
+<path class="below" d="M0 ${height}V${down}V${height}Z"/>
+<path class="limit up" d="M0 ${up}"/>
+<path class="limit down" d="M0 ${down}"/>`;
   return html`<rect class="back" width="${width}" height="${height}"/>
-<rect class="above" width="${width}" height="${up}"/>
-<rect class="below" y="${down}" width="${width}" height="${round(height - down)}"/>
-<path class="limit up" d="M0 ${up}H${width}"/>
-<path class="limit down" d="M0 ${down}H${width}"/>
+${limit}
 <path class="measured" d="${path}"/>`;
 }
 
@@ -318,9 +342,10 @@ export function spanOf(points: readonly HistoryPoint[]): number {
   return Math.max(60_000, points[0]?.agoMs ?? 0);
 }
 
-/** The percentage at the upper edge: with room above 100 %, and a load from PromQL may be more. */
+/** The load at the upper edge: with room above what is 100 %, which a load from PromQL may be beyond. */
 export function topOf(points: readonly HistoryPoint[]): number {
-  return 1.05 * Math.max(100, ...points.map(({ percent }) => percent ?? 0));
+  const loads = points.flatMap(({ load, fullForUp }) => (load === null ? [] : [load, fullForUp]));
+  return 1.05 * Math.max(...loads);
 }
 
 /** As many points as there is room for: of those that share a place the highest, so that no peak is lost. */
@@ -330,7 +355,7 @@ function atMost(points: readonly HistoryPoint[], most: number): readonly History
   return points.flatMap((_, index) => {
     if (index % each !== 0) return [];
     const together = points.slice(index, index + each);
-    return [together.reduce((a, b) => ((b.percent ?? -1) > (a.percent ?? -1) ? b : a))];
+    return [together.reduce((a, b) => ((b.load ?? -1) > (a.load ?? -1) ? b : a))];
   });
 }
 

@@ -276,13 +276,20 @@ export function page({ title, root, about, content, footer = NOTHING }: PagePart
 <p id="live" hidden><span class="soft">Live</span> <button type="button" id="pause">Pause</button></p>
 </header>
 <main>
-${content}
+${unbroken(content)}
 </main>
 <footer>
 ${footer}
 </footer>
 <script id="renew">${{ text: SCRIPT }}</script>`,
   );
+}
+
+const FIGURE_AND_UNIT = /(\d) (?=(?:%|s|min|h|days)(?!\w))/g;
+
+/** With each figure and its unit on one line: `90 %`. In attributes, where no `>` stands, all is as it was. */
+function unbroken({ text }: Html): Html {
+  return { text: text.replace(/>[^<]+/g, (words) => words.replace(FIGURE_AND_UNIT, "$1\u00a0")) };
 }
 
 /** Where nothing is, with the relative way to the front page. */

@@ -122,7 +122,9 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", { retry: 2 }, () =>
         .count(),
     ).toBe(1);
     const decided = section("Last decisions and actions").getByRole("row", { name: /scale up overloaded/ });
-    expect(await decided.textContent()).toMatch(/Create web-clone-1: the average of [\d.]+ % is above 90 %/);
+    expect(await decided.textContent()).toMatch(
+      /Create web-clone-1: the average of [\d.]+\s% is above 90\s%/,
+    );
     expect(
       await page
         .getByRole("img", { name: /^Average of the last/ })

@@ -101,7 +101,9 @@ describe("groups on the front page", () => {
     );
     const text = readable(page);
     expect(text).toContain("user:web on h 372.1 of 400 that its members can take 1 clone");
-    expect(page).toContain("Load in percent of what the members can take, of the last");
+    expect(page).toContain(
+      'aria-label="Load of the last 60 s: now 372.1, before 372.1 to 372.1; thresholds 160 and 360"',
+    );
     expect(text).toContain(
       "user:db on h – of 400 that its members can take 1 clone 0 to 3 allowed load not known",
     );
@@ -110,6 +112,39 @@ describe("groups on the front page", () => {
     expect(readable(own)).toContain("372.1 of 400 that its members can take");
     expect(own).toContain("above 360: scale up");
     expect(own).toContain("below 160: scale down");
+  });
+
+  test("draw a load from PromQL in its own unit, with thresholds that rise with the members", async () => {
+    const load = loadSection.schema.parse({ query: "q", capacity_per_member: 200 });
+    const history = new History();
+    const at = (minute: number, members: Given["members"], value: number) => {
+      const one = group("web", { members, policy: { load }, facts: { load: { outcome: "ok", value } } });
+      history.add([one], minute * MINUTE);
+      return one;
+    };
+    at(58, { 0: 5 }, 100);
+    at(59, { 0: 5 }, 210);
+    const page = await frontPage(scalerOf([at(60, { 0: 5, 1: 5 }, 200)], history));
+    expect(page).toContain(
+      'aria-label="Load of the last 2 min: now 200, before 100 to 210; thresholds 160 and 360"',
+    );
+    // 105 % of 400 is the upper edge
+    expect(page).toContain('<path class="measured" d="M0 30.5h0L60 20L120 21"/>');
+    expect(page).toContain('<path class="limit up" d="M0 22.9H120V5.7H120"/>');
+    expect(page).toContain('<path class="below" d="M0 40V32.4H120V24.8H120V40Z"/>');
+    const own = readable((await ask(`${web.url}/groups/h/user:web`)).body.toString());
+    expect(own).toContain(
+      "Load for scaling up 200 of 360 (50 %) Load for scaling down 200 of 160 (50 %) Last answer of its query ok",
+    );
+  });
+
+  test("keep each figure and its unit on one line, but for what somebody has written", async () => {
+    const scaler = scalerOf([group("web", { members: { 0: 95 } }), group("db", { members: { 0: 50 } })]);
+    const page = await frontPage(scaler, "?group=5+%25");
+    expect(page).toContain("evaluated every 60\u00a0s, last <time");
+    expect(page).toContain('value="5 %"');
+    const own = (await ask(`${web.url}/groups/h/user:web`)).body.toString();
+    expect(own).toContain("Busy (an average of 95\u00a0%, above 90\u00a0%): evaluation 1 of the 3");
   });
 
   test("say what is to be created in dry run, as long as nobody has", async () => {
