@@ -28,7 +28,9 @@ async function run(): Promise<void> {
   const code = runCommandLine(process.argv.slice(2));
   setImmediate(commandBegun);
   process.exitCode = await code;
-  commandEnded();
+  // Whoever asked for the end does not wait for what could not be brought to its own. Nor does Node hand
+  // signals back before it is gone, as it does otherwise: the same request heard again would kill it then.
+  if (commandEnded()) process.stdout.write("", () => process.exit());
 }
 
 const { node } = process.versions;

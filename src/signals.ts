@@ -7,7 +7,7 @@
 const STOPPING: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGXCPU", "SIGPWR"];
 
 /** Whoever sends a second one of these does not want to wait for an orderly end. */
-const HURRYING: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"];
+export const HURRYING: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"];
 
 /**
  * By themselves they would end the process, SIGUSR1 open a debugger. Left as they are: faults such as
@@ -59,10 +59,13 @@ export function commandBegun(): void {
   else if (firstStop !== null && onStop === null) endBy(firstStop);
 }
 
-/** A command is done: what is left, such as output that nobody reads, ends with a signal. */
-export function commandEnded(): void {
+/**
+ * A command is done: what is left, such as output that nobody reads, ends with a signal. Returns whether
+ * one has asked for the end.
+ */
+export function commandEnded(): boolean {
   onStop = null;
-  firstStop = null;
+  return firstStop !== null;
 }
 
 /** Resolves with the first signal that asks for the end, which may have come already. */

@@ -41,8 +41,6 @@ async function run(program: Command, serve: Command): Promise<void> {
   const stop = untilSignal({ hangup: false });
   const { serve: serveUntil } = await import("../app/serve.ts");
   process.exitCode = await serveUntil(flags, stop);
-  // What could not be brought to its end in time does not keep the process.
-  if (process.exitCode === 0) process.exit();
 }
 
 /** The flags as commander keeps them. */

@@ -15,8 +15,6 @@ import { groupLine, groupsIn } from "./groupLine.ts";
 
 const GROUPS_EVERY_MS = 3_000;
 const DECISIONS_EVERY_MS = 1_000;
-/** Whoever ends it does not wait longer, whatever hangs: the exporter is killed then and the files go. */
-const END_WITHIN_MS = 15_000;
 
 export interface DemoOptions {
   readonly scenario: Scenario;
@@ -45,7 +43,6 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   // When the process ends in a hurry, because nobody reads what it tells any more.
   const leaveNothing = () => rmSync(dir, { recursive: true, force: true });
   process.once("exit", leaveNothing);
-  void until.then(() => setTimeout(() => process.exit(1), END_WITHIN_MS).unref());
   const startedUs = clock.nowUs();
   /** what happens before it has been said how to read it; null from then on */
   let early: string[] | null = [];
@@ -70,19 +67,20 @@ export async function runDemo(options: DemoOptions): Promise<void> {
     const configFile = join(dir, "config.yaml");
     await writeFile(configFile, demoConfig(dir, port, host.tlsAddress));
     const exporter = new ExporterProcess(configFile, web.file);
+    const end = Promise.race([until.then(() => null), exporter.ended]);
     let stopTelling: readonly Cancel[] = [];
     try {
-      const isReady = await Promise.race([until.then(() => false), exporter.ready(at).then(() => true)]);
-      if (!isReady) return;
-      say(welcome(url, dir, host.tlsAddress));
-      for (const line of early) say(line);
-      early = null;
-      stopTelling = [
-        sayEvery(GROUPS_EVERY_MS, clock, sayWhen, () => readGroups(at)),
-        sayEvery(DECISIONS_EVERY_MS, clock, sayWhen, decisionReader(at)),
-        sayEvery(DECISIONS_EVERY_MS, clock, sayWhen, actionReader(at)),
-      ];
-      const why = await Promise.race([until.then(() => null), exporter.ended]);
+      if (await Promise.race([end.then(() => false), exporter.ready(at).then(() => true)])) {
+        say(welcome(url, dir, host.tlsAddress));
+        for (const line of early) say(line);
+        early = null;
+        stopTelling = [
+          sayEvery(GROUPS_EVERY_MS, clock, sayWhen, () => readGroups(at)),
+          sayEvery(DECISIONS_EVERY_MS, clock, sayWhen, decisionReader(at)),
+          sayEvery(DECISIONS_EVERY_MS, clock, sayWhen, actionReader(at)),
+        ];
+      }
+      const why = await end;
       if (why !== null) throw new Error(`the exporter has ended: ${why}`);
     } finally {
       for (const stop of stopTelling) stop();

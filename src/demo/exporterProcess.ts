@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { get as httpGet, type IncomingMessage } from "node:http";
 import { get as httpsGet, type RequestOptions } from "node:https";
+import { HURRYING } from "../signals.ts";
 import { isErrno } from "../systemError.ts";
 
 /** serve answers SIGTERM within 5 s. */
@@ -32,8 +33,8 @@ export async function ask(
 /** This program once more, as `serve`, in a process of its own. What it logs goes to this process' stderr. */
 export class ExporterProcess {
   readonly #child: ChildProcess;
-  /** Resolves to why it is no more. */
-  readonly ended: Promise<string>;
+  /** Resolves to why it is no more; null where it was asked to end, as by Ctrl-C, which reaches it as well. */
+  readonly ended: Promise<string | null>;
   #running = true;
 
   constructor(configFile: string, webConfigFile: string | null) {
@@ -46,7 +47,10 @@ export class ExporterProcess {
     );
     this.ended = new Promise((resolve) => {
       this.#child.once("error", (error) => resolve(error.message));
-      this.#child.once("exit", (code, signal) => resolve(code === null ? `${signal}` : `exit code ${code}`));
+      this.#child.once("exit", (code, signal) => {
+        const isAsked = code === 0 || (signal !== null && HURRYING.includes(signal));
+        resolve(isAsked ? null : (signal ?? `exit code ${code}`));
+      });
     });
     // It must not outlive this process, in whatever way that ends, nor write its state where that has cleaned up.
     const end = () => this.#child.kill("SIGKILL");
@@ -57,11 +61,10 @@ export class ExporterProcess {
     });
   }
 
-  /** Resolves when it serves; throws when it ends before that, or takes too long. */
+  /** Resolves when it serves, or has ended; throws when it takes too long. */
   async ready(at: ExporterAt): Promise<void> {
     const deadline = Date.now() + READY_WITHIN_MS;
-    while (!(await isReady(at))) {
-      if (!this.#running) throw new Error(`the exporter has ended: ${await this.ended}`);
+    while (this.#running && !(await isReady(at))) {
       if (Date.now() > deadline) throw new Error(`the exporter is not ready within ${READY_WITHIN_MS} ms`);
       await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
     }
@@ -77,14 +80,14 @@ export class ExporterProcess {
   }
 }
 
-/** False while nothing listens. Throws what will not get better: an answer to somebody else, a certificate in doubt. */
+/** False while nothing listens, or no longer. Throws what will not get better: an answer to somebody else, a certificate in doubt. */
 async function isReady(at: ExporterAt): Promise<boolean> {
   try {
     const { status, text } = await ask(at, "/-/ready");
     if (status === 200 || status === 503) return status === 200;
     throw new Error(`the exporter answers ${status}: ${text.trim()}`);
   } catch (error) {
-    if (isErrno(error, "ECONNREFUSED")) return false;
+    if (isErrno(error, "ECONNREFUSED") || isErrno(error, "ECONNRESET")) return false;
     throw error;
   }
 }

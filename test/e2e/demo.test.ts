@@ -27,7 +27,7 @@ function startDemo(...args: string[]): Promise<Demo> {
 
 async function started(child: ChildProcess): Promise<Demo> {
   onTestFinished(async () => {
-    if (child.exitCode !== null) return;
+    if (child.exitCode !== null || child.signalCode !== null) return;
     // Not SIGKILL: that would leave the exporter behind.
     child.kill("SIGTERM");
     await once(child, "close");
@@ -147,6 +147,28 @@ describe("the demo", () => {
       readdirSync(folder, { recursive: true }).some((name) => String(name).endsWith("config.yaml")),
     );
     process.kill(-(child.pid ?? Number.NaN), "SIGINT");
+    expect(await closed).toEqual([0, null]);
+    expect(await complaint).toBe("");
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test.each([
+    ["as soon as it is started", "config.yaml"],
+    ["while it serves", "scaler-state.json"],
+  ])("ends without a complaint when its exporter is asked to %s", async (_, file) => {
+    const folder = await temporaryFolder();
+    const child = spawn(process.execPath, ["dist/main.js", "demo", "--port", "0"], {
+      env: { ...process.env, TMPDIR: folder },
+    });
+    const closed = once(child, "close");
+    const complaint = text(child.stderr);
+    child.stdout.resume();
+    await eventually(`${file}`, () =>
+      readdirSync(folder, { recursive: true }).some((name) => String(name).endsWith(file)),
+    );
+    const exporter = () => Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8"));
+    await eventually("the exporter", () => exporter() > 0);
+    process.kill(exporter(), "SIGINT");
     expect(await closed).toEqual([0, null]);
     expect(await complaint).toBe("");
     expect(readdirSync(folder)).toEqual([]);

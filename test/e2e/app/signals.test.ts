@@ -178,6 +178,16 @@ describe.each(Object.keys(COMMANDS) as (keyof typeof COMMANDS)[])("%s", (command
     expect(said()).not.toContain("Debugger");
   });
 
+  if (!TO_THEIR_END.includes(command))
+    test("is not killed by the same request, heard again until it is gone", async () => {
+      const { child, ended, runs } = await launch();
+      await runs();
+      const again = setInterval(() => child.kill("SIGINT"), 1);
+      setTimeout(() => clearInterval(again), 300);
+      expect(await ended).toEqual([0, null]);
+      clearInterval(again);
+    });
+
   test.each(["SIGINT", "SIGHUP"] as const)("is ended by %s at the start", async (signal) => {
     const { child, ended } = await launch();
     child.kill(signal);
