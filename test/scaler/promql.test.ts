@@ -234,6 +234,23 @@ test("what another query was answered before a reload is no load; with another c
   expect(asking.why("web")?.[2]).toContain("load of 50, above 0.9 ");
 });
 
+test("what another server was asked before a reload counts for nothing; the same one is believed", async () => {
+  const asking = new Asking().start("user:web", 50);
+  asking.answers = () => 50;
+  const reload = (given: object) =>
+    asking.process.reconfigure({ ...config, prometheus: { ...prometheus, ...given } });
+  await asking.passAndSettle(65);
+  reload({});
+  await asking.passAndSettle(5);
+  expect(asking.why("web")?.[2]).toContain("load of 50");
+  await asking.passAndSettle(55);
+  reload({ url: "http://other:9090" });
+  await asking.passAndSettle(5);
+  expect(asking.why("web")?.[2]).toBe("Its load has not been asked for yet. Nothing can be decided.");
+  await asking.passAndSettle(60);
+  expect(asking.why("web")?.[2]).toContain("load of 50");
+});
+
 test("a load that a reload brings is asked for before the next tick, and once", async () => {
   const asking = new Asking(scalerConfig({ match: "user:*" })).start("user:web", 50);
   asking.answers = () => 95;

@@ -3,6 +3,7 @@
  * Prometheus is asked ahead of a tick, so that the tick waits for nobody: what is not
  * there by then is not known.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../clock.ts";
 import { fillIn, type Load, type PrometheusConfig, type Query } from "../../config/promql.ts";
 import type { ScalerConfig } from "../../config/scaler.ts";
@@ -73,12 +74,14 @@ export class PromqlSource implements Source {
       const { query } = policy.load;
       queries.set(groupKey(variables), { query, filled: fillIn(query, variables) });
     }
-    this.#round = new Round(queries, { clock, timeoutMs: prometheus.timeoutMs, ...connect(prometheus) });
+    this.#round = new Round(queries, { clock, prometheus, ...connect(prometheus) });
   }
 
   async observe(tick: Tick): Promise<readonly Observation[]> {
     const { fleet, config, onLoad } = this.#options;
-    const round = this.#round;
+    // what another server was asked before a reload counts for nothing
+    const isSame = isDeepStrictEqual(this.#round?.prometheus, config().prometheus);
+    const round = isSame ? this.#round : null;
     this.stop();
     const observations = fleet.observeNow(tick);
     if (this.leadMs() === 0) return observations;
@@ -112,7 +115,7 @@ interface Asked {
 
 interface RoundOptions extends Connection {
   readonly clock: Clock;
-  readonly timeoutMs: number;
+  readonly prometheus: PrometheusConfig;
 }
 
 /** The queries of one tick. */
@@ -123,6 +126,8 @@ class Round {
   readonly #answers = new Map<GroupKey, { readonly load: LoadAnswer; readonly atUs: number }>();
   readonly #open = new Set<AbortController>();
   readonly #beganUs: number;
+  /** who is asked */
+  readonly prometheus: PrometheusConfig;
   /** for as many queries, with time to spare */
   neededMs: number;
   #hasEnded = false;
@@ -132,7 +137,8 @@ class Round {
     this.#queries = queries;
     this.#waiting = queries.entries();
     this.#beganUs = options.clock.nowUs();
-    this.neededMs = Math.ceil(queries.size / MAX_QUERIES) * options.timeoutMs;
+    this.prometheus = options.prometheus;
+    this.neededMs = Math.ceil(queries.size / MAX_QUERIES) * this.prometheus.timeoutMs;
     const workers = Array.from({ length: Math.min(MAX_QUERIES, queries.size) }, () => this.#work());
     void Promise.all(workers).then(() => {
       if (!this.#hasEnded) this.neededMs = 2 * this.#ageMs(this.#beganUs);
@@ -162,12 +168,12 @@ class Round {
 
   /** Asks one query after the other until none waits. */
   async #work(): Promise<void> {
-    const { clock, ask, timeoutMs } = this.#options;
+    const { clock, ask } = this.#options;
     for (let next = this.#waiting.next(); !next.done && !this.#hasEnded; next = this.#waiting.next()) {
       const [key, { filled }] = next.value;
       const open = new AbortController();
       this.#open.add(open);
-      const cancel = clock.after(timeoutMs, () => open.abort());
+      const cancel = clock.after(this.prometheus.timeoutMs, () => open.abort());
       const load = await ask(filled, open.signal);
       cancel();
       this.#open.delete(open);
