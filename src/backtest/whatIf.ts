@@ -140,6 +140,7 @@ export class WhatIf {
       this.#lastMs = event.timeMs;
       this.samples += 1;
     }
+    if (event.kind === "load") this.#withoutLoad.delete(nameOf(event));
     this.#host(event.host, this.#originMs).demand.take(event);
   }
 
@@ -148,7 +149,7 @@ export class WhatIf {
     for (const { demand } of this.#hosts.values()) demand.end();
   }
 
-  /** Groups that were left out while the trace had no answer of their load. */
+  /** Groups that were left out: the trace has no answer of their load, not even later. */
   get withoutLoad(): readonly string[] {
     return [...this.#withoutLoad];
   }
@@ -178,7 +179,7 @@ export class WhatIf {
     const period = [this.#startMs ?? 0, this.#lastMs].map((ms) => new Date(ms).toISOString()).join(" to ");
     const tables = groups.map((name, i) =>
       tableOf(
-        `${name.host} ${name.path}:${name.group}${this.#whyUnscaled(name)}`,
+        `${nameOf(name)}${this.#whyUnscaled(name)}`,
         recorded.rows[i],
         variants.map(({ set, rows }) => [set, rows[i]]),
       ),
@@ -225,7 +226,7 @@ export class WhatIf {
       deathTimeoutMs: this.#base.defaults.deathTimeoutMs,
       policyOf: this.#policyOf,
       onStep: (step) => this.#play(played, step),
-      onWithoutLoad: ({ path, group }) => this.#withoutLoad.add(`${host} ${path}:${group}`),
+      onWithoutLoad: (group) => this.#withoutLoad.add(nameOf(group)),
     });
     const played: PlayedHost = { demand, players: [], nowMs: null, recorded: new Map() };
     this.#hosts.set(host, played);
@@ -295,6 +296,10 @@ export class WhatIf {
       (_, i) => new Map(hosts.flatMap(({ players }) => [...(players[i]?.meters() ?? [])])),
     );
   }
+}
+
+function nameOf({ host, path, group }: GroupName): string {
+  return `${host} ${path}:${group}`;
 }
 
 function played({ host, path, group }: Pick<PlayedRow, "host" | "path" | "group">, meter: Meter): PlayedRow {

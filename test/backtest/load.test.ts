@@ -1,9 +1,5 @@
+/** Lines made by hand; test/e2e/loadHour.test.ts records an hour and replays it. */
 import { describe, expect, test } from "vitest";
-import { loadConfig } from "../../src/config/load.ts";
-import type { LoadAnswer } from "../../src/scaler/rules/types.ts";
-import { TraceLines } from "../../src/trace/lines.ts";
-import { Disk, Process } from "../scaler/process.ts";
-import { World } from "../support/world.ts";
 import { folder, run, runJson, steadyTrace, text, timeAt } from "./run.ts";
 
 const files = folder();
@@ -34,67 +30,6 @@ const told = ({ decisions }: Awaited<ReturnType<typeof runJson>>) =>
   decisions.map(({ reason, load, clone }) => [reason, load, clone].filter((part) => part != null).join(" "));
 
 describe("a trace with loads", () => {
-  test("replayed at its ticks brings every evaluation of the live run", async () => {
-    const result = loadConfig("config.yaml", CONFIG);
-    if (!result.ok) expect.fail("refused");
-    const world = new World({ info: { everyMs: 30_000 } });
-    const lines: string[] = [];
-    const publish = (message: string | (() => Iterable<string>)) =>
-      void lines.push(...(typeof message === "string" ? [message] : message()));
-    const trace = new TraceLines({ hasSubscribers: true, publish }, world.clock);
-    const down: LoadAnswer = { outcome: "unreachable", text: "connection refused" };
-    // what is answered, a minute each
-    const script = [50, 95, 95, 150, 400, 400, down, 400, 100, 60, 30, 30, 30, down, down, 10, 0, 95, 300, 0];
-    const answers: LoadAnswer[] = script.flatMap((answer) => {
-      const one: LoadAnswer = typeof answer === "number" ? { outcome: "ok", value: answer } : answer;
-      return [one, one];
-    });
-    let asked = 0;
-    const connect = () => ({
-      ask: async () => answers[asked++ % answers.length] ?? down,
-      close: () => undefined,
-    });
-    const disk = new Disk();
-    const process = new Process({
-      machine: world.clock,
-      disk,
-      config: result.config.scaler,
-      connect,
-      trace,
-    });
-    world.feed(process).feed({
-      record: (sample) => trace.sample(sample),
-      recordInfo: (host, entries) => trace.info(host, entries),
-      setLive: (host, up) => trace.live(host, up),
-    });
-    for (const vm of ["user:web", "user:web-clone-1", "user:db", "other:web"]) world.start(vm, 93);
-    for (let minute = 0; minute < 45; minute++) {
-      if (minute === 9) world.start("user:web-clone-2", 5);
-      if (minute === 20) world.mute("user:db");
-      if (minute === 24) world.mute("user:db", false).stop("user:web-clone-1");
-      // one that nobody has been asked about at the next tick
-      if (minute === 30)
-        await world.passAndSettle(8).then(() => world.start("user:late", 9).sample("user:late"));
-      await world.passAndSettle(minute === 30 ? 52 : 60);
-    }
-    const flags = { file: config(), traces: ["-"], ticks: "trace" as const };
-    const replayed = await runJson({ ...flags, all: true }, text(lines));
-    const evaluations = replayed.decisions.map((one) => ({
-      time: one.time,
-      group: `${one.host} ${one.path}:${one.group}`,
-      decision: `${one.decision} ${one.reason} ${one.clone ?? ""} step=${one.step} clones=${one.clones} high=${one.high_ticks} low=${one.low_ticks}`,
-      averages: [one.average_percent, one.average_for_up_percent, one.average_for_down_percent].map((a) =>
-        a === null ? null : Number(a.toFixed(2)),
-      ),
-    }));
-    expect(evaluations).toEqual(process.seen);
-    expect(evaluations.length).toBeGreaterThan(120);
-    const live = disk.lines.map(({ mode: _, text: __, ...decision }) => decision);
-    expect((await runJson(flags, text(lines))).decisions).toEqual(live);
-    const reasons = ["no_data", "overloaded", "underloaded", "cooldown", "normal", "outstanding"];
-    expect(live.map(({ reason }) => reason)).toEqual(expect.arrayContaining(reasons));
-  });
-
   test("replayed at other ticks takes the last answer, as long as a sample holds for Prometheus", async () => {
     const answers = [loadLine(50, 95), loadLine(170, null), loadLine(180, 120)];
     const lines = merged(steadyTrace(540, { "user:web": 10 }), answers);
@@ -156,6 +91,13 @@ describe("--what-if", () => {
     // grows at 2 min by one, at 5 min by another: then 300 carry 250
     expect(variants[0].rows).toMatchObject([{ group: "web", actions: 2, most_clones: 2, reversals: 0 }]);
     expect(variants[0].rows[0].saturated_minutes).toBeLessThan(7);
+  });
+
+  test("does not speak of the time before the first answer, with which every recording begins", async () => {
+    const answers = Array.from({ length: 60 }, (_, i) => loadLine(50 + i * 10, 250));
+    const { stdout, stderr } = await play(merged(answers, steadyTrace(600, { "user:web": 5 })));
+    expect(stderr).toBe("");
+    expect(JSON.parse(stdout).recorded.rows).toMatchObject([{ group: "web", overload_minutes: 9.5 }]);
   });
 
   test("leaves out and says which groups have no answers", async () => {

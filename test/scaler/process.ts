@@ -19,7 +19,6 @@ import {
   UnreadableState,
 } from "../../src/scaler/state/savedState.ts";
 import type { Store } from "../../src/scaler/state/stateFile.ts";
-import type { TraceLines } from "../../src/trace/lines.ts";
 import type { NamedInfo } from "../../src/wire/messages.ts";
 import type { FakeClock } from "../support/fakeClock.ts";
 import { arrivingNow } from "../support/stats.ts";
@@ -128,8 +127,6 @@ export interface ProcessOptions {
   readonly sources?: readonly Source[];
   /** Prometheus, for policies with `load` */
   readonly connect?: PromqlOptions["connect"];
-  /** gets what the program tells whoever records it, samples excepted */
-  readonly trace?: Pick<TraceLines, "load" | "tick">;
   /** how long the machine has been up: where monotonic time is at the start */
   readonly upUs?: number;
 }
@@ -153,14 +150,12 @@ export class Process implements Receiver {
     this.fleet = new Fleet({ clock: this.#clock, deathTimeoutMs: config.defaults.deathTimeoutMs });
     const observed = new FleetSource(this.fleet);
     this.#config = config;
-    const { trace, connect = () => ({ ask: () => new Promise(() => undefined), close: () => undefined }) } =
-      options;
+    const { connect = () => ({ ask: () => new Promise(() => undefined), close: () => undefined }) } = options;
     const promql = new PromqlSource({
       clock: this.#clock,
       fleet: observed,
       config: () => this.#config,
       connect,
-      onLoad: (group, load, { nowUs }) => trace?.load(group, load, nowUs),
     });
     this.scaler = new Scaler({
       clock: this.#clock,
@@ -172,11 +167,8 @@ export class Process implements Receiver {
       reach: () => null,
       postHook: async () => null,
       files: disk,
-      onTick: (atUs) => {
-        trace?.tick(atUs);
-        // once all groups are evaluated
-        setImmediate(() => this.#look());
-      },
+      // once all groups are evaluated
+      onTick: () => setImmediate(() => this.#look()),
     });
     this.scaler.start();
   }

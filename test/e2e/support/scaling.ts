@@ -21,6 +21,8 @@ export interface ToldDecision {
   readonly average_percent: number | null;
   readonly average_for_up_percent: number | null;
   readonly average_for_down_percent: number | null;
+  /** where the policy has a query */
+  readonly load?: number | null;
   readonly clones: number;
   readonly high_ticks: number;
   readonly low_ticks: number;
@@ -55,8 +57,9 @@ export function expectSame(
 
 /** What has to be the same to the letter. */
 function exactly(one: ToldDecision) {
-  const { host, path, group, decision, reason, clone, step, clones, high_ticks, low_ticks, would } = one;
-  return { host, path, group, decision, reason, clone, step, clones, high_ticks, low_ticks, would };
+  const { host, path, group, decision, reason, clone, step, load, clones, high_ticks, low_ticks, would } =
+    one;
+  return { host, path, group, decision, reason, clone, step, load, clones, high_ticks, low_ticks, would };
 }
 
 /** A VM of a simulated host; `percent` is its load, or its group's when it shares it with its clones. */
