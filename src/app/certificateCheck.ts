@@ -3,8 +3,8 @@ import type { Certificate, Holder } from "../client/certificates.ts";
 import { type Credentials, describePolicy, readCredentials, SettingError } from "../client/credentials.ts";
 import { type Path, type Problem, readTextFile, YamlFile } from "../config/checkedYaml.ts";
 import type { Config } from "../config/sections.ts";
-import type { TargetConfig } from "../config/target.ts";
-import { formatName, pathText } from "../wire/names.ts";
+import { overlapOf, type TargetConfig } from "../config/target.ts";
+import { formatName, type Name, pathText } from "../wire/names.ts";
 
 const SOON_MS = 14 * 86_400_000;
 
@@ -29,12 +29,25 @@ export async function checkCertificates(
 
   // a policy for every host is one for the only one
   const only = targets.length === 1 ? (targets[0]?.name ?? null) : null;
+  /** by address */
+  const subscribed = new Map<string, (readonly [target: number, names: readonly Name[]])[]>();
   for (const [index, target] of targets.entries()) {
     const { tls, name } = target;
     if (tls === null) continue;
     const at = (...setting: Path) => ["targets", index, ...setting];
     try {
       const found = await readCredentials(tls, target);
+      const address = tls.address.text.toLowerCase();
+      for (const [earlier, names] of subscribed.get(address) ?? []) {
+        const overlap = found.subscribe.map((one) => overlapOf(one, names)).find((text) => text !== null);
+        if (overlap)
+          told("errors", at("tls", "address"), `is the one of targets[${earlier}] too: ${overlap}`);
+      }
+      subscribed.set(address, [...(subscribed.get(address) ?? []), [index, found.subscribe]]);
+      if (target.enforcesPolicy && found.policies.length === 0)
+        told("warnings", at("enforces_policy"), "has no effect: the certificates hold no policy");
+      if (target.allowRoot && found.issuer?.path.length !== 0)
+        told("warnings", at("allow_root"), "has no effect: the certificates do not act at the root");
       for (const { setting, holder } of holdersOf(found)) {
         for (const one of [holder.certificate, ...holder.chain.slice(1)])
           checkTimes(one, nowMs, (kind, text) => told(kind, at("tls", ...setting), text));

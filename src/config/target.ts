@@ -265,7 +265,7 @@ export function targetsKey(machine: () => Machine): Key<readonly TargetConfig[]>
         if (entries.length === 0)
           report([], "names no target; allowed: one or more, or no key targets at all");
         checkNames(entries, report);
-        checkSharedSockets(entries, report);
+        checkSharedHosts(entries, report);
       },
       // also when some entry is wrong: its name, at least, is where it was
       { when: ({ value }) => Array.isArray(value) && value.every((entry) => typeof entry === "object") },
@@ -289,25 +289,27 @@ function checkNames(entries: readonly Partial<TargetConfig>[], report: Report): 
   });
 }
 
-/** Two targets at one socket directory are one host, whose unikernels would come under two names. */
-function checkSharedSockets(entries: readonly Partial<TargetConfig>[], report: Report): void {
+/** Two targets at one socket directory or address are one host, whose unikernels would come under two names. */
+function checkSharedHosts(entries: readonly Partial<TargetConfig>[], report: Report): void {
   // `/run/x` and `/run/x/` are one; whether they exist, or are links, does not matter yet
-  const hosts = entries.map(({ socketDir, subscribe = [] }) =>
-    socketDir == null
-      ? { directory: null, slots: [] }
-      : { directory: resolve(socketDir), slots: (subscribe ?? []).map((slot) => parseName(slot)) },
-  );
-  for (const [index, { directory, slots }] of hosts.entries()) {
+  const hosts = entries.map(({ socketDir, tls, subscribe }) => ({
+    // undefined in an entry that is wrong
+    place: socketDir === null ? tls?.address.text.toLowerCase() : socketDir && resolve(socketDir),
+    // what follows from certificates is not known yet
+    slots: socketDir === undefined ? [] : (subscribe ?? []).map((slot) => parseName(slot)),
+  }));
+  for (const [index, { place, slots }] of hosts.entries()) {
     for (const [at, earlier] of hosts.slice(0, index).entries()) {
-      if (directory === null || directory !== earlier.directory) continue;
+      if (place === undefined || place !== earlier.place) continue;
       const overlap = slots.map((slot) => overlapOf(slot, earlier.slots)).find((text) => text !== null);
-      if (overlap) report([index, "socket_dir"], `is the one of targets[${at}] too: ${overlap}`);
+      const setting = entries[index]?.tls ? ["tls", "address"] : ["socket_dir"];
+      if (overlap) report([index, ...setting], `is the one of targets[${at}] too: ${overlap}`);
     }
   }
 }
 
 /** What to say about the first of `others` that would deliver a unikernel of `slot`, or push it out; or null. */
-function overlapOf(slot: Name, others: readonly Name[]): string | null {
+export function overlapOf(slot: Name, others: readonly Name[]): string | null {
   const place = subscriptionPlace(slot);
   const other = others.find(
     (other) =>

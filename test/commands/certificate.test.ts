@@ -268,6 +268,32 @@ describe("check-config reads certificates", () => {
     );
   });
 
+  test("and that no two targets subscribe to the same", async () => {
+    folder.holder("user", user);
+    const both = (address: string) => {
+      const again = target("    enforces_policy: true\n").replace("targets:\n", "");
+      return `${target("    enforces_policy: true\n")}${again.replace("metal\n", "other\n").replace("metal:1025", address)}`;
+    };
+    expect(await check(both("other:1025"))).toBe(0);
+    expect(await check(both("Metal:1025"))).toBe(1);
+    expect(errors.map((line) => line.replace(/^.*?: /, ""))).toEqual([
+      'targets[1].tls.address: is the one of targets[0] too: slot "user:" is there twice; allowed: slots that share no unikernel (":" holds every other, "user:" holds "user:web" and "user:sub:")',
+    ]);
+  });
+
+  test("and that what is allowed is asked for", async () => {
+    folder.holder("user", user);
+    expect(await check(target("    enforces_policy: true\n    allow_root: true\n"))).toBe(0);
+    expect(errors[0]).toMatch(
+      /allow_root: has no effect: the certificates do not act at the root \(warning\)$/,
+    );
+    errors.length = 0;
+    folder.holder("user", root);
+    expect(await check(target("    enforces_policy: true\n    allow_root: true\n"))).toBe(0);
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toMatch(/enforces_policy: has no effect: the certificates hold no policy \(warning\)$/);
+  });
+
   test.each([
     ["*", true],
     ["u*b", true],
