@@ -253,7 +253,7 @@ export class ActingClient {
       await line.finish();
       afterLastByte?.();
       const incoming = new Incoming(
-        open,
+        line.chunks ?? open[Symbol.asyncIterator](),
         endpoint.describe("vmmd", null),
         () => into !== undefined && allow(REPLY_TIMEOUT_MS),
       );
@@ -328,9 +328,9 @@ class Incoming {
   readonly #whyClosed: string;
   #held: Buffer = Buffer.alloc(0);
 
-  constructor(socket: Socket, whyClosed: string, onChunk: () => void) {
+  constructor(chunks: AsyncIterator<Buffer>, whyClosed: string, onChunk: () => void) {
     this.#whyClosed = whyClosed;
-    this.#chunks = socket[Symbol.asyncIterator]();
+    this.#chunks = chunks;
     this.#onChunk = onChunk;
   }
 
@@ -379,7 +379,8 @@ class Incoming {
   async #atLeast(bytes: number): Promise<Buffer> {
     const parts = [this.#held];
     for (let have = this.#held.length; have < bytes; have += parts.at(-1)?.length ?? 0) {
-      parts.push(await this.#next(have > 0));
+      // the next chunk may take its place
+      parts.push(Buffer.from(await this.#next(have > 0)));
     }
     this.#held = Buffer.concat(parts);
     return this.#held;

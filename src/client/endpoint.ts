@@ -3,6 +3,7 @@ import { readFileSync, type Stats, statSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { userInfo } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { finished } from "node:stream/promises";
 import type { TargetOs } from "../config/target.ts";
 import { encodeFrame, LENGTH_PREFIX_BYTES } from "../wire/framing.ts";
 import { type Command, encodeCreate, encodeMessage } from "../wire/messages.ts";
@@ -26,6 +27,8 @@ export interface Line {
   image(block: Uint8Array): Promise<void>;
   /** Completes what is put: from here on the daemon may act on it. */
   finish(): Promise<void>;
+  /** What comes back, where that may be an image: each chunk is good until the next is asked for. */
+  readonly chunks?: AsyncIterator<Buffer> | undefined;
 }
 
 /** `path`: by certificates for another path only; `read_only`: made beforehand. */
@@ -78,6 +81,8 @@ export interface ProcessUser {
 
 /** Some directories give people hundreds of groups. */
 const GROUPS_TOLD = 16;
+/** What a socket reads at a time. */
+const CHUNK_BYTES = 64 * 1024;
 
 /** A directory of unix sockets: `stat.sock` and `vmmd.sock`. */
 export class SocketDirectory implements Endpoint {
@@ -90,11 +95,12 @@ export class SocketDirectory implements Endpoint {
   }
 
   async dial(daemon: Daemon, put: Put, signal: AbortSignal): Promise<Line> {
-    const socket = createConnection(this.#path(daemon));
+    const into = put.command.command === "get" ? new ReusedBuffer() : null;
+    const socket = createConnection({ path: this.#path(daemon), ...into?.options });
     socket.on("error", () => undefined); // whoever uses it is told, too
     try {
       await once(socket, "connect", { signal });
-      return new FramedLine(socket, put);
+      return new FramedLine(socket, put, into?.chunks(socket));
     } catch (error) {
       socket.destroy();
       throw error;
@@ -173,14 +179,47 @@ export class SocketDirectory implements Endpoint {
   }
 }
 
+/** A socket gives each chunk 64 KiB of its own, of which an image's worth waits to be collected. */
+class ReusedBuffer {
+  #chunk: Buffer | null = null;
+  #arrived = () => {};
+  readonly options = {
+    onread: {
+      buffer: Buffer.allocUnsafeSlow(CHUNK_BYTES),
+      callback: (bytes: number, buffer: Uint8Array) => {
+        this.#chunk = Buffer.from(buffer.buffer, 0, bytes);
+        this.#arrived();
+        // nothing more is read until that one is used up
+        return false;
+      },
+    },
+  };
+
+  async *chunks(socket: Socket): AsyncGenerator<Buffer, void> {
+    const over = finished(socket, { writable: false });
+    for (;;) {
+      const arrived = new Promise<void>((resolve) => {
+        this.#arrived = resolve;
+      });
+      if (this.#chunk === null) await Promise.race([arrived, over]);
+      if (this.#chunk === null) return;
+      yield this.#chunk;
+      this.#chunk = null;
+      socket.resume();
+    }
+  }
+}
+
 /** A command goes to a socket as one frame. */
 class FramedLine implements Line {
   readonly socket: Socket;
   readonly #before: Buffer;
   readonly #after: Buffer;
+  readonly chunks: Line["chunks"];
 
-  constructor(socket: Socket, { name, command, imageBytes }: Put) {
+  constructor(socket: Socket, { name, command, imageBytes }: Put, chunks: Line["chunks"]) {
     this.socket = socket;
+    this.chunks = chunks;
     // One command per connection: any sequence number will do.
     const header = { version: 5, sequence: 1, name } as const;
     if (command.command === "create" && imageBytes !== undefined) {
