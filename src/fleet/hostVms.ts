@@ -59,9 +59,7 @@ const NOTHING_USED: PolicyUse = { unikernels: 0, memoryBytes: 0 };
 /** What outlives a VM for `death_timeout`. */
 type DepartedVm = Pick<VmRecord, "restarts"> & { readonly goneAtUs: number };
 
-/** A VM that has not been heard in this run of the program. */
 type Unheard = Omit<UnheardVm, "state">;
-
 type SignsOfLife = Pick<UnheardVm, "heardUs" | "listed" | "missedInfos">;
 
 /** The VMs of one host. Its index changes with every message; the records in it never do. */
@@ -77,10 +75,8 @@ export class HostVms implements VmHost {
   readonly #options: HostOptions;
   readonly #vms = new VmIndex();
   readonly #departed = new Map<string, DepartedVm>();
-  /** VMs that an earlier run of the program heard, by full name */
-  readonly #expected = new Map<string, Unheard>();
-  /** VMs that info lists and that have sent nothing yet, by full name */
-  readonly #unsent = new Map<string, Unheard>();
+  /** by full name: those that only an earlier run of the program heard, or that info lists and nobody has heard yet */
+  readonly #unheard = new Map<string, Unheard>();
   /** what info listed last; null as long as vmmd has not answered in this run of the program */
   #listed: ReadonlyMap<string, VmInfo> | null = null;
   /** when that was asked for, or what an earlier run of the program was told last; null if vmmd has never answered */
@@ -131,8 +127,8 @@ export class HostVms implements VmHost {
   expect(name: Name, before: ExpectedVm): void {
     const fullName = formatName(name);
     if (name.label === null || this.#vms.find(fullName) !== undefined) return;
-    const vms = before.heardUs === null ? this.#unsent : this.#expected;
-    vms.set(fullName, { ...identify(this.host, fullName), ...before, sample: null, usagePercent: null });
+    const identity = identify(this.host, fullName);
+    this.#unheard.set(fullName, { ...identity, ...before, sample: null, usagePercent: null });
   }
 
   /** Takes one sample in. A name without a label is a path's, not a VM's, and is ignored. */
@@ -194,23 +190,20 @@ export class HostVms implements VmHost {
       if (vm !== before) this.#replace(vm, index);
       if (this.#goneSince(signsOf(vm), nowUs) !== null) gone.push(vm);
     }
-    for (const [fullName, vm] of [...this.#expected]) {
+    for (const [fullName, vm] of [...this.#unheard]) {
       yield;
       if (this.#listed !== infos) return;
-      if (this.#expected.has(fullName)) this.#expected.set(fullName, unheardAfter(vm, infos.get(fullName)));
+      if (!this.#unheard.delete(fullName)) continue;
+      const info = infos.get(fullName);
+      if (info !== undefined || vm.heardUs !== null) this.#unheard.set(fullName, unheardAfter(vm, info));
     }
     this.#dropGone(gone, nowUs, nowUs);
-    for (const fullName of this.#unsent.keys()) if (!infos.has(fullName)) this.#unsent.delete(fullName);
     for (const [fullName, info] of infos) {
       yield;
       if (this.#listed !== infos) return;
-      if (fullName.endsWith(":") || this.#vms.indexOf(fullName) >= 0 || this.#expected.has(fullName))
-        continue;
-      const vm = this.#unsent.get(fullName);
-      this.#unsent.set(
-        fullName,
-        vm === undefined ? this.#neverHeard(fullName, info, askedAtUs) : unheardAfter(vm, info),
-      );
+      const isKnown = this.#vms.indexOf(fullName) >= 0 || this.#unheard.has(fullName);
+      if (isKnown || fullName.endsWith(":")) continue;
+      this.#unheard.set(fullName, this.#neverHeard(fullName, info, askedAtUs));
     }
     for (const fullName of listedBefore.keys()) {
       yield;
@@ -246,14 +239,14 @@ export class HostVms implements VmHost {
       if (isServed) snapshot.served?.push(vm);
       else snapshot.served ??= snapshot.vms.slice(0, -1);
     }
-    for (const vm of this.#unheard()) {
+    for (const vm of this.#unheard.values()) {
       if (this.#goneSince(vm, nowUs) !== null) continue;
       const isSilent = nowUs - (vm.heardUs ?? vm.firstSeenUs) >= this.deathTimeoutUs;
       const state = isSilent ? "silent" : vm.heardUs === null ? "warming" : "missing";
       snapshot.unheard.push({ ...vm, state });
     }
     // what vmmd has not repeated for so long is not known to hold any more
-    if (!this.live || this.#policies === null || nowUs - this.#policies.atUs >= this.deathTimeoutUs) return;
+    if (!live || this.#policies === null || nowUs - this.#policies.atUs >= this.deathTimeoutUs) return;
     if (this.#listed !== null) this.#used ??= useByPath(this.#listed);
     for (const record of this.#policies.records) {
       const used = this.#used === null ? null : (this.#used.get(record.path) ?? NOTHING_USED);
@@ -275,12 +268,12 @@ export class HostVms implements VmHost {
   letGo(fullNames: ReadonlySet<string>, nowUs: number): void {
     for (const fullName of fullNames) {
       const vm = this.#vms.find(fullName);
-      const heardUs = vm?.sample.arrivalUs ?? this.#expected.get(fullName)?.heardUs ?? nowUs;
+      const heardUs = vm?.sample.arrivalUs ?? this.#unheard.get(fullName)?.heardUs ?? nowUs;
       if (vm !== undefined) this.#remember(vm, nowUs);
-      this.#expected.delete(fullName);
+      this.#unheard.delete(fullName);
       const info = this.#listed?.get(fullName);
       // it is silent for as long as it was before
-      if (info !== undefined) this.#unsent.set(fullName, this.#neverHeard(fullName, info, heardUs));
+      if (info !== undefined) this.#unheard.set(fullName, this.#neverHeard(fullName, info, heardUs));
     }
     this.#vms.remove(fullNames);
   }
@@ -288,8 +281,7 @@ export class HostVms implements VmHost {
   cpusGiven(fullName: string): number | null {
     const heard = this.#vms.find(fullName);
     if (heard !== undefined) return pinsOf(heard)?.cpus ?? null;
-    const unheard = this.#expected.get(fullName) ?? this.#unsent.get(fullName);
-    return this.#listed?.get(fullName)?.cpus ?? unheard?.pins?.cpus ?? null;
+    return this.#listed?.get(fullName)?.cpus ?? this.#unheard.get(fullName)?.pins?.cpus ?? null;
   }
 
   onImplausible(vm: string, kind: ImplausibleKind, count: number): void {
@@ -297,34 +289,30 @@ export class HostVms implements VmHost {
     this.#warn({ host: this.host, vm, kind });
   }
 
-  /** How many VMs are held, how many of those gone are remembered, and how many of an earlier run have not been heard. */
+  /** How many VMs are held, how many of those gone are remembered, and how many only an earlier run has heard. */
   get sizes(): { readonly vms: number; readonly departed: number; readonly unheard: number } {
-    return { vms: this.#vms.size, departed: this.#departed.size, unheard: this.#expected.size };
+    const expected = [...this.#unheard.values()].filter(({ heardUs }) => heardUs !== null);
+    return { vms: this.#vms.size, departed: this.#departed.size, unheard: expected.length };
   }
 
   #welcome(identity: VmIdentity, sample: Sample): Vm {
-    const departed = this.#departed.get(identity.fullName);
-    this.#departed.delete(identity.fullName);
-    const before = this.#expected.get(identity.fullName) ?? this.#unsent.get(identity.fullName);
-    this.#expected.delete(identity.fullName);
-    this.#unsent.delete(identity.fullName);
+    const { fullName } = identity;
+    const departed = this.#departed.get(fullName);
+    this.#departed.delete(fullName);
+    const before = this.#unheard.get(fullName);
+    this.#unheard.delete(fullName);
     const isExpected = before !== undefined && this.#goneSince(before, sample.arrivalUs) === null;
     const isRemembered = departed !== undefined && sample.arrivalUs - departed.goneAtUs < this.deathTimeoutUs;
     // What a vmmd that has stopped answering once said may be about an earlier VM of this name.
     const isCurrent = sample.arrivalUs < this.#listingsEndUs;
-    const info = (isCurrent && this.#listed?.get(identity.fullName)) || null;
+    const info = (isCurrent && this.#listed?.get(fullName)) || null;
     if (info === null) this.#options.needsInfo?.(this.host);
-    return firstSample(
-      identity,
-      sample,
-      info,
-      {
-        departed: isRemembered ? departed : null,
-        expected: isExpected ? before : null,
-        isNew: sample.arrivalUs - this.#heardSinceUs > INTERVALS_UNTIL_ALL_HEARD * sample.intervalUs,
-      },
-      this,
-    );
+    const known = {
+      departed: isRemembered ? departed : null,
+      expected: isExpected ? before : null,
+      isNew: sample.arrivalUs - this.#heardSinceUs > INTERVALS_UNTIL_ALL_HEARD * sample.intervalUs,
+    };
+    return firstSample(identity, sample, info, known, this);
   }
 
   /** A listing holds for as long as a sample does, and not for ever: vmmd may have stopped answering, too. */
@@ -341,11 +329,6 @@ export class HostVms implements VmHost {
     return nowUs < goneAtUs ? null : goneAtUs;
   }
 
-  *#unheard(): Generator<Unheard> {
-    yield* this.#expected.values();
-    yield* this.#unsent.values();
-  }
-
   /**
    * Lets go of those of `vms` that are gone, and of those not heard. `unlistedAtUs`: when unikernel info stopped to list
    * them, where that is what makes them gone.
@@ -360,14 +343,11 @@ export class HostVms implements VmHost {
       gone.add(fullName);
     }
     this.#vms.remove(gone);
-    for (const vm of this.#unheard()) {
-      if (this.#goneSince(vm, nowUs) === null) continue;
-      this.#expected.delete(vm.fullName);
-      this.#unsent.delete(vm.fullName);
+    for (const [fullName, vm] of this.#unheard) {
+      if (this.#goneSince(vm, nowUs) !== null) this.#unheard.delete(fullName);
     }
   }
 
-  /** Puts a newer record of a VM in the place of the one that is there. */
   #replace(vm: Vm, index: number): void {
     this.#vms.put(vm, index);
     this.#checkAssumedCpus(vm);
