@@ -30,6 +30,7 @@ const CAPACITY = "#4b5563";
 const SATURATED = "rgba(214, 40, 40, 0.22)";
 const MORE = { name: "clones more", color: "#1a7f37", symbol: "path://M0 8L5 0L10 8Z" };
 const FEWER = { name: "clones fewer", color: "#b45309", symbol: "path://M0 0L5 8L10 0Z" };
+const LEGEND = ["demand", "capacity", MORE.name, FEWER.name];
 
 type Option = ComposeOption<never> & Record<string, unknown>;
 
@@ -47,10 +48,10 @@ export function drawPlot(groups: readonly Drawn[]): string {
     animation: false,
     backgroundColor: "#ffffff",
     useUTC: true,
-    legend: { top: 8, left: SIDE, itemGap: 24, data: ["demand", "capacity", MORE.name, FEWER.name] },
+    legend: { top: 8, left: SIDE, itemGap: 24, data: panels.length === 0 ? [] : LEGEND },
     title: [
       {
-        text: "CPUs; red where the demand was not met",
+        text: `${units(groups)}; red where the demand was not met`,
         right: SIDE,
         top: 8,
         textStyle: { fontSize: 12, fontWeight: "normal" },
@@ -78,7 +79,7 @@ export function drawPlot(groups: readonly Drawn[]): string {
       gridIndex: i,
       min: 0,
       max: most(panel),
-      minInterval: 1,
+      ...(!panel.hasLoad && { minInterval: 1 }),
     })),
     series: panels.flatMap((panel, i) => seriesOf(panel, i)),
   };
@@ -102,12 +103,21 @@ function figures({ saturatedMs, cloneMs, actions, reversals }: Meter): string {
 }
 
 /** The same for all panels of a group, so that they can be compared. */
-function most({ demand, histories }: Drawn): number {
+function most({ hasLoad, demand, histories }: Drawn): number {
   let cpus = 0;
   for (const points of [demand, ...histories.map(({ meter }) => meter.capacities)]) {
     for (const [, value] of points) cpus = Math.max(cpus, value ?? 0);
   }
+  // a load may be in thousandths or thousands
+  if (hasLoad && cpus > 0) return Number((1.1 * cpus).toPrecision(2));
   return Math.ceil(cpus) + 1;
+}
+
+/** What the axes count. */
+function units(groups: readonly Drawn[]): string {
+  const loads = groups.filter(({ hasLoad }) => hasLoad).length;
+  if (loads === 0) return "CPUs";
+  return loads === groups.length ? "Load in the unit of the query" : "CPUs, or load in the unit of the query";
 }
 
 function seriesOf({ demand, meter }: Drawn & { readonly meter: Meter }, panel: number): object[] {

@@ -2,6 +2,7 @@
 import type { ScalerConfig } from "../config/scaler.ts";
 import { policyLookup } from "../scaler/rules/tick.ts";
 import { type GroupKey, type GroupName, groupKey } from "../scaler/rules/types.ts";
+import { asksForLoad } from "../scaler/sources/promql.ts";
 import type { TraceEvent } from "../trace/reader.ts";
 import { type DemandStep, HostDemand } from "./demand.ts";
 import { aligned, printable } from "./output.ts";
@@ -84,6 +85,8 @@ const CURVE_POINTS = 1_000;
 /** What really happened to a group. */
 interface Recorded {
   readonly name: GroupName;
+  /** its demand is a query's answer and no CPU usage, which ends at 100 % */
+  readonly hasLoad: boolean;
   readonly meter: Meter;
   readonly upThresholdPercent: number;
   /** null when there is nothing to draw */
@@ -103,8 +106,7 @@ interface PlayedHost {
 }
 
 /** One group of one history, as the plot draws it. */
-export interface Drawn {
-  readonly name: GroupName;
+export interface Drawn extends Pick<Recorded, "name" | "hasLoad"> {
   readonly demand: Curve["points"];
   /** the recorded one, then each variant's */
   readonly histories: readonly { readonly title: string; readonly meter: Meter }[];
@@ -188,14 +190,18 @@ export class WhatIf {
       const totals = variants.map(({ set, total }) => [set, total] as const);
       tables.push(tableOf("all groups", recorded.total, totals));
     }
-    return [`${period}, ${this.samples} samples\n`, ...tables, unknowns(recorded.total)].join("\n");
+    const byCpu = this.#recorded().filter(([, { hasLoad }]) => !hasLoad);
+    const fullMs = byCpu.reduce((sum, [, { meter }]) => sum + meter.saturatedMs, 0);
+    const unknown = unknowns(groups.length > 0 && byCpu.length === 0 ? null : fullMs / 60_000);
+    return [`${period}, ${this.samples} samples\n`, ...tables, unknown].join("\n");
   }
 
   /** What a plot shows of each group. */
   drawn(): readonly Drawn[] {
     const histories = this.#histories();
-    return this.#recorded().map(([key, { name, meter, demand }]) => ({
+    return this.#recorded().map(([key, { name, hasLoad, meter, demand }]) => ({
       name,
+      hasLoad,
       demand: demand?.points ?? [],
       histories: [
         { title: "recorded", meter },
@@ -271,11 +277,12 @@ export class WhatIf {
     const key = groupKey(name);
     const known = host.recorded.get(key);
     if (known !== undefined) return known;
-    const policy = this.#policyOf(name) ?? this.#base.defaults;
+    const policy = this.#policyOf(name);
     const recorded: Recorded = {
       name,
+      hasLoad: asksForLoad(policy),
       meter: new Meter(),
-      upThresholdPercent: policy.scaleUpThresholdPercent,
+      upThresholdPercent: (policy ?? this.#base.defaults).scaleUpThresholdPercent,
       demand: this.#flags.plot === null ? null : new Curve(CURVE_POINTS),
       ...{ cloneIds: null, unheardIds: [], unheardFromMs: 0 },
     };
@@ -346,7 +353,11 @@ function tableOf(
   return `${printable(title).replaceAll(/.{110}(?=.)/gu, "$&\n  ")}\n${aligned(lines)}`;
 }
 
-function unknowns({ saturated_minutes: minutes }: PlayedRow): string {
+/** `minutes` in which CPU usage hid what was needed; null where all demand is a query's answer. */
+function unknowns(minutes: number | null): string {
+  if (minutes === null)
+    return `Not known: memory and connections that a clone takes along; how slow caches make a clone that has just started.
+`;
   return `Not known: what was needed while all members of a group were at 100 % (${minutes.toFixed(1)} minutes here; it counts as
 100 %); memory and connections that a clone takes along; how slow caches make a clone that has just started.
 `;

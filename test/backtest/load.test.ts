@@ -1,5 +1,8 @@
 /** Lines made by hand; test/e2e/loadHour.test.ts records an hour and replays it. */
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { Meter } from "../../src/backtest/player.ts";
+import { drawPlot } from "../../src/backtest/plot.ts";
 import { folder, run, runJson, steadyTrace, text, timeAt } from "./run.ts";
 
 const files = folder();
@@ -98,6 +101,45 @@ describe("--what-if", () => {
     const { stdout, stderr } = await play(merged(answers, steadyTrace(600, { "user:web": 5 })));
     expect(stderr).toBe("");
     expect(JSON.parse(stdout).recorded.rows).toMatchObject([{ group: "web", overload_minutes: 9.5 }]);
+  });
+
+  test("tells and draws a load in its query's unit, which hides nothing at 100 %", async () => {
+    const drawn = async (vms: Record<string, number>, answers: readonly string[]) => {
+      const plot = files.path("load.svg");
+      const lines = text(merged(answers, steadyTrace(120, vms)));
+      const flags = { file: config(), traces: ["-"], whatIf: { startDelayMs: 0, plot } };
+      const { stdout, stderr } = await run({ ...flags, format: "table" }, lines);
+      return { stdout, stderr, svg: readFileSync(plot, "utf8") };
+    };
+    const loads = [loadLine(1, 0.02), loadLine(60, 250)];
+    const one = await drawn({ "user:web": 99.5 }, loads);
+    expect(one.stdout).toContain("Not known: memory and connections");
+    expect(one.svg).toContain("Load in the unit of the query; red");
+    const both = await drawn({ "user:web": 99.5, "other:web": 99.5 }, loads);
+    expect(both.stdout).toMatch(/members of a group were at 100 % \((1|2)\.\d minutes here/);
+    expect(both.svg).toContain("CPUs, or load in the unit of the query; red");
+    const none = await drawn({ "user:db": 50 }, []);
+    expect([none.stderr, none.svg.includes(">demand<")]).toEqual([
+      "albatross-exporter: left out while the trace has no answer of their load: local user:db\n",
+      false,
+    ]);
+  });
+
+  test("draws thousandths as large as thousands", () => {
+    const name = { host: "h", path: "user", group: "web" };
+    const highest = (demand: number) => {
+      const meter = new Meter();
+      meter.pass(0, 60_000, { demand, capacity: demand / 2, clones: 1 }, 90);
+      const points: [number, number][] = [
+        [0, demand],
+        [60_000, demand],
+      ];
+      const histories = [{ title: "recorded", meter }];
+      return drawPlot([{ name, hasLoad: true, demand: points, histories }]).match(
+        /<path d="[^"]*" fill="none"[^>]*>/g,
+      );
+    };
+    expect(highest(0.004)).toEqual(highest(4_000));
   });
 
   test("leaves out and says which groups have no answers", async () => {

@@ -317,7 +317,7 @@ describe("--plot", () => {
       [0, 1.5],
       [changes, 1.5],
     ];
-    const svg = drawPlot([{ name, demand, histories: [{ title: "recorded", meter }] }]);
+    const svg = drawPlot([{ name, hasLoad: false, demand, histories: [{ title: "recorded", meter }] }]);
     expect(svg.length).toBeLessThan(1_000_000);
     expect(svg).toContain(`actions ${changes}`);
   });
