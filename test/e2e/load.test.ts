@@ -1,19 +1,10 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { requireProgram } from "../support/requireProgram.ts";
 import { Serving, temporaryFolder, until } from "../support/serving.ts";
 import { Application } from "./support/application.ts";
-import { Command } from "./support/command.ts";
 import { Prometheus } from "./support/prometheus.ts";
-import {
-  apiDecisions,
-  decided,
-  expectSame,
-  loadedVm,
-  startSimulated,
-  type ToldDecision,
-} from "./support/scaling.ts";
+import { apiDecisions, decided, expectSame, loadedVm, Recording, startSimulated } from "./support/scaling.ts";
 
 const POLL_MS = 2_000;
 const QUERY = 'sum(rate(app_requests_total{unikernel="$group"}[10s]))';
@@ -57,13 +48,7 @@ describe.skipIf(!requireProgram("prometheus"))("a group whose load a real Promet
       const prometheus = await Prometheus.start(folder, { app: app.address }, { interval: "1s" });
       const host = await startSimulated(join(folder, "box"), [loadedVm("user:web", 60)], 500);
       const serving = await Serving.start(folder, config(join(folder, "box"), prometheus.url, mode));
-      const trace = join(folder, "trace.ndjson");
-      const recorder = new Command(["record", "--url", serving.url, "-o", trace]);
-      await until(
-        "the recording",
-        async () => existsSync(trace),
-        (exists) => exists,
-      );
+      const recording = await Recording.start(folder, serving);
 
       let seen = await decided(serving, { ...WEB, reason: "normal" });
       // a rate begins low
@@ -114,7 +99,7 @@ describe.skipIf(!requireProgram("prometheus"))("a group whose load a real Promet
       await decided(serving, { ...WEB, decision: "scale_down", clone: "web-clone-1" }, seen);
 
       if (isDryRun) {
-        await replaysAlike(serving, trace, recorder);
+        await replaysAlike(serving, recording);
         return;
       }
       const { data: actions } = JSON.parse(await serving.get("/api/v1/actions"));
@@ -128,14 +113,9 @@ describe.skipIf(!requireProgram("prometheus"))("a group whose load a real Promet
 });
 
 /** What was recorded brings the same decisions: nobody but the rules had a part in them. */
-async function replaysAlike(serving: Serving, trace: string, recorder: Command): Promise<void> {
+async function replaysAlike(serving: Serving, recording: Recording): Promise<void> {
   const live = await apiDecisions(serving);
-  recorder.signal("SIGINT");
-  expect((await recorder.ended).code).toBe(0);
-  const args = ["--config.file", serving.configFile, "--ticks", "trace", "--format", "json", trace];
-  const { code, stdout, stderr } = await new Command(["backtest", ...args]).ended;
-  expect([code, stderr]).toEqual([0, ""]);
-  const replayed: ToldDecision[] = JSON.parse(stdout).decisions;
-  const tolerance = { percent: 1e-6, ms: 50 };
-  expectSame(live, replayed.slice(0, live.length), tolerance);
+  expect(await recording.end()).toMatch(/ \d\d+ loads, /);
+  const { decisions } = await recording.replay();
+  expectSame(live, decisions.slice(0, live.length), { percent: 1e-6, ms: 50 });
 }

@@ -11,7 +11,7 @@ import { folder, run, runJson } from "../backtest/run.ts";
 import { eventually } from "../support/eventually.ts";
 import { serve, success, vector } from "../support/prometheusStub.ts";
 import { Lab } from "./support/lab.ts";
-import { expectSame, loadedVm, type ToldDecision } from "./support/scaling.ts";
+import { expectSame, explainedGroups, loadedVm, type ToldDecision } from "./support/scaling.ts";
 
 const files = folder();
 const json =
@@ -127,15 +127,6 @@ interface Explained extends ToldDecision {
   readonly policy: { readonly scale_up_threshold_percent: number };
 }
 
-async function explained(lab: Lab): Promise<Explained[]> {
-  const { data } = (await (await fetch(`${lab.url}/api/v1/groups`)).json()) as {
-    data: (Pick<ToldDecision, "host" | "path" | "group"> & { scaler: Explained | null })[];
-  };
-  return data.flatMap(({ host, path, group, scaler }) =>
-    scaler === null ? [] : { ...scaler, host, path, group },
-  );
-}
-
 /** The operator does on `box` what is asked for, an evaluation later. */
 function follow(box: SimulatedHost, told: readonly Explained[]): void {
   for (const { host, path, decision, clone, step } of told) {
@@ -193,7 +184,7 @@ test("a recorded hour with loads is replayed evaluation by evaluation", async ()
     looks = due;
     await eventually("the evaluation's line", () => ticks === due);
     follow(box, before);
-    before = await explained(lab);
+    before = await explainedGroups(lab.url);
     live.push(...before);
   }
   const scrape = await lab.scrape();

@@ -1,15 +1,16 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { Serving, temporaryFolder, until } from "../support/serving.ts";
-import { Command } from "./support/command.ts";
 import { Scrape } from "./support/exposition.ts";
 import {
   apiDecisions,
   decided,
   expectSame,
+  explainedGroups,
   loadedVm,
+  Recording,
   startSimulated,
   type ToldDecision,
 } from "./support/scaling.ts";
@@ -86,11 +87,8 @@ function watchGroups(serving: Serving): { stop(): Promise<ToldDecision[]> } {
   let stopped = false;
   const watching = (async () => {
     while (!stopped) {
-      const { data } = JSON.parse(await serving.get("/api/v1/groups"));
-      for (const { host, path, group, scaler } of data) {
-        if (scaler !== null)
-          seen.set(`${host} ${path}:${group} ${scaler.time}`, { host, path, group, ...scaler });
-      }
+      for (const one of await explainedGroups(serving.url))
+        seen.set(`${one.host} ${one.path}:${one.group} ${one.time}`, one);
       await sleep(POLL_MS / 3);
     }
     return [...seen.values()];
@@ -113,14 +111,8 @@ test("a recorded trace, replayed at its ticks, brings the decisions of the live 
   ];
   const config = `targets: [${targets.join(", ")}]\nweb: { listen_addresses: ["127.0.0.1:0"] }\nscaler:${SCALER}`;
   const serving = await Serving.start(folder, config);
-  const trace = join(folder, "trace.ndjson");
-  const recorder = new Command(["record", "--url", serving.url, "-o", trace]);
-  // the file is made once the stream is being read: before anything happens on the hosts
-  await until(
-    "the recording",
-    async () => existsSync(trace),
-    (exists) => exists,
-  );
+  // before anything happens on the hosts
+  const recording = await Recording.start(folder, serving);
 
   const plain = await startSimulated(
     plainDir,
@@ -178,40 +170,20 @@ test("a recorded trace, replayed at its ticks, brings the decisions of the live 
   const scrape = await Scrape.of(serving.url);
   const explained = await watch.stop();
   const live = await apiDecisions(serving);
-  recorder.signal("SIGINT");
-  expect((await recorder.ended).code).toBe(0);
+  await recording.end();
 
-  const replay = async (...flags: string[]) => {
-    const args = [
-      "--config.file",
-      serving.configFile,
-      "--ticks",
-      "trace",
-      "--format",
-      "json",
-      ...flags,
-      trace,
-    ];
-    const { code, stdout, stderr } = await new Command(["backtest", ...args]).ended;
-    expect([code, stderr]).toEqual([0, ""]);
-    return JSON.parse(stdout) as {
-      ticks: number;
-      decisions: ToldDecision[];
-      summary: { skipped_lines: number };
-    };
-  };
-  const ticks = readFileSync(trace, "utf8").match(/"event":"tick"/g)?.length ?? 0;
+  const ticks = readFileSync(recording.trace, "utf8").match(/"event":"tick"/g)?.length ?? 0;
   const upTo = (decisions: readonly ToldDecision[], lastMs: number) =>
     decisions.filter(({ time }) => Date.parse(time) < lastMs + TOLERANCE_MS);
 
   // what is news, live and replayed
-  const told = await replay();
+  const told = await recording.replay();
   expect(told.summary.skipped_lines).toBe(0);
   expectSame(live, upTo(told.decisions, Date.parse(live.at(-1)?.time ?? "")), TOLERANCE);
   expect(live.map(({ reason }) => reason)).toEqual(expect.arrayContaining(REASONS));
 
   // every evaluation: those that were seen one by one, and all of them by their numbers
-  const all = await replay("--all");
+  const all = await recording.replay("--all");
   expect([all.ticks, told.ticks]).toEqual([ticks, ticks]);
   const replayed = new Replayed(all.decisions);
   const pairs = explained.map((one) => ({ one, again: replayed.like(one) }));

@@ -6,7 +6,7 @@ import { loadScenario } from "../../src/simulator/scenarioFile.ts";
 import { folder, runJson } from "../backtest/run.ts";
 import { eventually } from "../support/eventually.ts";
 import { Lab } from "./support/lab.ts";
-import { expectSame, type ToldDecision } from "./support/scaling.ts";
+import { expectSame, explainedGroups, type ToldDecision } from "./support/scaling.ts";
 
 const files = folder();
 /** No more than that: on the clock of this test all times are whole milliseconds, as in the trace. */
@@ -134,12 +134,7 @@ async function evaluationsOf(
     const hasTicked = trace().slice(read).includes('"event":"tick"');
     read = trace().length;
     if (!hasTicked) continue;
-    const { data } = (await (await fetch(`${lab.url}/api/v1/groups`)).json()) as {
-      data: (Pick<ToldDecision, "host" | "path" | "group"> & { scaler: ToldDecision | null })[];
-    };
-    for (const { host, path, group, scaler } of data) {
-      if (scaler !== null) told.push({ ...scaler, host, path, group });
-    }
+    told.push(...(await explainedGroups(lab.url)));
   }
   return told;
 }

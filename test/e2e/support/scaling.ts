@@ -1,5 +1,6 @@
 /** What the scaler's end-to-end tests read from the running program and say to simulated hosts. */
 import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, onTestFinished } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
 import { SimulatedHost } from "../../../src/simulator/host.ts";
@@ -7,6 +8,7 @@ import { type VmSpec, vmSpec } from "../../../src/simulator/model.ts";
 import { parseName } from "../../../src/wire/names.ts";
 import { type Serving, until } from "../../support/serving.ts";
 import { scenarioOf } from "../../support/simulated.ts";
+import { Command } from "./command.ts";
 
 /** A decision as `/api/v1/decisions`, the decision log and `backtest` tell it. */
 export interface ToldDecision {
@@ -84,6 +86,57 @@ export async function apiDecisions(serving: Serving): Promise<ToldDecision[]> {
   const { data } = JSON.parse(await serving.get("/api/v1/decisions?limit=10000"));
   const told: readonly (ToldDecision & { readonly policy: unknown })[] = data;
   return told.map(({ policy: _, ...decision }) => decision).toReversed();
+}
+
+/** What the last evaluation said of each group that was evaluated, at `url`. */
+export async function explainedGroups<Told extends ToldDecision>(url: string): Promise<Told[]> {
+  const { data } = (await (await fetch(`${url}/api/v1/groups`)).json()) as {
+    data: (Pick<ToldDecision, "host" | "path" | "group"> & { scaler: Told | null })[];
+  };
+  return data.flatMap(({ host, path, group, scaler }) =>
+    scaler === null ? [] : { ...scaler, host, path, group },
+  );
+}
+
+/** A recording of a running program by the command `record`. */
+export class Recording {
+  readonly trace: string;
+  readonly #configFile: string;
+  readonly #recorder: Command;
+
+  private constructor(folder: string, { url, configFile }: Serving) {
+    this.trace = join(folder, "trace.ndjson");
+    this.#configFile = configFile;
+    this.#recorder = new Command(["record", "--url", url, "-o", this.trace]);
+  }
+
+  /** Resolves once the stream is being read: the file is made then. */
+  static async start(folder: string, serving: Serving): Promise<Recording> {
+    const recording = new Recording(folder, serving);
+    const isThere = async () => existsSync(recording.trace);
+    await until("the recording", isThere, (exists) => exists);
+    return recording;
+  }
+
+  /** Ends it; what the command says of it. */
+  async end(): Promise<string> {
+    this.#recorder.signal("SIGINT");
+    const { code, stderr } = await this.#recorder.ended;
+    expect(code, stderr).toBe(0);
+    return stderr;
+  }
+
+  /** What `backtest` makes of it at its own ticks, by the program's configuration. */
+  async replay(...flags: readonly string[]) {
+    const args = ["--config.file", this.#configFile, "--ticks", "trace", "--format", "json"];
+    const { code, stdout, stderr } = await new Command(["backtest", ...args, ...flags, this.trace]).ended;
+    expect([code, stderr]).toEqual([0, ""]);
+    return JSON.parse(stdout) as {
+      ticks: number;
+      decisions: ToldDecision[];
+      summary: { skipped_lines: number };
+    };
+  }
 }
 
 /** The lines of a decision log; none when it is not there. */
