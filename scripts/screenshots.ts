@@ -1,9 +1,12 @@
 /**
- * Makes the pictures of the page in docs/ from a run: an hour of two simulated hosts and an exporter that reads one of them
- * and acts on it, forty times as fast as time goes but for its end, which all pictures show. Takes three minutes, and
- * needs Chromium.
+ * Makes the pictures of the page in docs/ from a run: an hour of two simulated hosts, one of them reached by TLS, and an
+ * exporter that reads both, acts on one and asks what stands here for Prometheus, forty times as fast as time goes but for
+ * its end, which all pictures show. Takes three minutes, and needs Chromium.
  */
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +15,7 @@ import { Exporter } from "../src/app/exporter.ts";
 import type { Clock } from "../src/clock.ts";
 import { loadConfig } from "../src/config/load.ts";
 import { createLogging } from "../src/log.ts";
-import { SimulatedHost } from "../src/simulator/host.ts";
+import { SimulatedHost, type SimulatedHostOptions } from "../src/simulator/host.ts";
 import { loadScenario } from "../src/simulator/scenarioFile.ts";
 import { buildInfo } from "../src/version.ts";
 import { OPEN } from "../src/web/access.ts";
@@ -36,21 +39,23 @@ const PICTURES = [
     height: 1180,
     colorScheme: "light",
   },
+  { file: "page-hosts.webp", path: "/#hosts", width: 1280, height: 414, colorScheme: "light" },
 ] as const;
 
-const SCENARIO = `interval: 10s
+const HEAD = `interval: 10s
 seed: 12
 policies:
   - { path: ":", bridges: [service] }
   - { path: "user:", cpuids: [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11], bridges: [service] }
-vms:
+vms:`;
+const RACK1 = `${HEAD}
   - name: user:web
     cpuids: [0]
     share_load_with_clones: true
     load:
       sum:
-        - ramp: { from: 55, to: 215, start: 8m, over: 18m }
-        - ramp: { from: 0, to: -125, start: 38m, over: 6m }
+        - ramp: { from: 30, to: 118, start: 8m, over: 18m }
+        - ramp: { from: 0, to: -68, start: 38m, over: 6m }
         - noise: { amplitude: 5, every: 20s }
   - name: user:shop
     cpuids: [3]
@@ -66,29 +71,57 @@ vms:
       sum:
         - steps: [{ at: 0s, percent: 48 }, { at: 50m, percent: 94 }]
         - noise: { amplitude: 4, every: 20s }
-  - name: user:db
-    cpus: 2
-    cpuids: [6, 7]
-    load: { sum: [{ sine: { mean: 52, amplitude: 22, period: 25m } }, { noise: { amplitude: 4 } }] }
   - name: user:mail
     cpuids: [8]
     load: { noise: { mean: 12, amplitude: 7, every: 40s } }
   - { name: ":hello", cpuids: [9], load: 3 }
 `;
+const RACK3 = `${HEAD}
+  - name: user:db
+    cpus: 2
+    cpuids: [6, 7]
+    load: { sum: [{ sine: { mean: 52, amplitude: 22, period: 25m } }, { noise: { amplitude: 4 } }] }
+`;
 
-function config(folder: string): string {
+/** What user:web is asked for per second at this time of the scenario, which loads its members' CPUs half as much. */
+function requestsPerSecond(passedMs: number): number {
+  const ramp = (startMin: number, overMin: number) =>
+    Math.min(1, Math.max(0, (passedMs / 60_000 - startMin) / overMin));
+  const ripple = 6 * Math.sin(passedMs / 47_000) + 5 * Math.sin(passedMs / 19_000);
+  return 110 + 320 * ramp(8, 18) - 250 * ramp(38, 6) + ripple;
+}
+
+/** Answers each query with the load of the moment, as Prometheus does. */
+function prometheusOf(clock: Clock): Server {
+  const startUs = clock.nowUs();
+  return createServer((_request, response) => {
+    const load = requestsPerSecond((clock.nowUs() - startUs) / 1000).toFixed(1);
+    const result = [{ metric: {}, value: [Date.now() / 1000, load] }];
+    response.end(JSON.stringify({ status: "success", data: { resultType: "vector", result } }));
+  });
+}
+
+function config(folder: string, tlsAddress: string | null, prometheusPort: number): string {
+  const issuer = `{ certificate: ${folder}/tls/issuer-user.pem, key: ${folder}/tls/issuer-user.key }`;
   return `targets:
   - { name: rack1, socket_dir: ${folder}/rack1, os: linux, page_size: 4096 }
   - { name: rack2, socket_dir: /run/albatross-rack2, os: linux, page_size: 4096 }
+  - name: rack3
+    tls: { address: "${tlsAddress}", ca: ${folder}/tls/ca.pem, issuer: ${issuer} }
+    enforces_policy: true
+    allow_unchecked_path: true
 web: { listen_addresses: ["127.0.0.1:0"] }
 log: { level: error }
 scaler:
   mode: execute
   state_file: ${folder}/scaler-state.json
   decision_log: ${folder}/decisions.ndjson
+  prometheus: { url: "http://127.0.0.1:${prometheusPort}" }
   defaults: { scale_up_cooldown_period: 4m, scale_down_cooldown_period: 5m, clone: { arguments: [] } }
   policies:
-    - { match: "user:web", mode: execute }
+    - match: "user:web"
+      mode: execute
+      load: { query: 'sum(rate(http_requests_total{unikernel="$group"}[2m]))', capacity_per_member: 200 }
     - { match: "user:shop", mode: execute, max_clones: 1 }
     - { match: "user:*" }
 `;
@@ -116,23 +149,45 @@ function fastClock(): Clock {
 async function main(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "albatross-screenshots-"));
   const clock = fastClock();
-  const scenario = loadScenario("screenshots", SCENARIO);
-  const settings = loadConfig("screenshots", config(folder));
-  for (const given of [scenario, settings]) if (!given.ok) throw new Error(JSON.stringify(given.problems));
-  if (!scenario.ok || !settings.ok) return;
-  const host = new SimulatedHost(scenario.scenario, { socketDir: join(folder, "rack1"), clock });
-  const logging = createLogging(settings.config.log);
-  const access = { current: () => OPEN };
-  const exporter = new Exporter({
-    ...{ config: settings.config, access, clock, logging, build: buildInfo() },
-    reload: async () => undefined,
-  });
-  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+  const rack1 = host(RACK1, { socketDir: join(folder, "rack1"), clock });
+  const tls = { address: { host: "127.0.0.1", port: 0 }, folder: join(folder, "tls") };
+  const rack3 = host(RACK3, { socketDir: join(folder, "rack3"), clock, tls });
+  const prometheus = prometheusOf(clock);
+  let exporter: Exporter | null = null;
   try {
-    await host.start();
+    await Promise.all([rack1.start(), rack3.start(), once(prometheus.listen(0, "127.0.0.1"), "listening")]);
+    const { port } = prometheus.address() as AddressInfo;
+    const settings = loadConfig("screenshots", config(folder, rack3.tlsAddress, port));
+    if (!settings.ok) throw new Error(JSON.stringify(settings.problems));
+    exporter = new Exporter({
+      config: settings.config,
+      access: { current: () => OPEN },
+      clock,
+      logging: createLogging(settings.config.log),
+      build: buildInfo(),
+      reload: async () => undefined,
+    });
     await exporter.start();
     const [url = ""] = exporter.urls;
     await new Promise((resolve) => clock.after(FAST_MS + SLOW_MS, () => resolve(null)));
+    await takePictures(url);
+  } finally {
+    await exporter?.stop();
+    await Promise.all([rack1.stop(), rack3.stop()]);
+    prometheus.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function host(text: string, options: SimulatedHostOptions): SimulatedHost {
+  const scenario = loadScenario("screenshots", text);
+  if (!scenario.ok) throw new Error(JSON.stringify(scenario.problems));
+  return new SimulatedHost(scenario.scenario, options);
+}
+
+async function takePictures(url: string): Promise<void> {
+  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+  try {
     for (const { file, path, ...look } of PICTURES) {
       const image = await picture(await browser.newPage({ deviceScaleFactor: 1.5 }), url + path, look);
       if (image.length > MOST_BYTES) throw new Error(`${file} has ${image.length} bytes`);
@@ -141,9 +196,6 @@ async function main(): Promise<void> {
     }
   } finally {
     await browser.close();
-    await exporter.stop();
-    await host.stop();
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 

@@ -248,7 +248,7 @@ export function figure({ observation, averages, policy }: Evaluation): Html {
   if (!policy?.load)
     return html`<span class="figure">${percent(averages.fresh)}</span> <span class="soft small">CPU</span>`;
   const capacity = amount(policy.load.capacityPerMember * averages.members);
-  return html`<span class="figure">${amount(knownLoad(observation))}</span> <span class="soft small">of ${capacity} that its members can take</span>`;
+  return html`<span class="figure">${amount(knownLoad(observation))}</span> <span class="soft small load">of ${capacity} that its members can take</span>`;
 }
 
 /** With four digits at most; `–` where it is not known. */

@@ -40,7 +40,9 @@ export function age(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
   if (seconds < 120) return `${seconds} s`;
   if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
-  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`;
+  const days = Math.round(seconds / 86_400);
+  if (days < 730) return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${days} days`;
+  return `${Math.floor(days / 365.25)} years`;
 }
 
 /** How long ago it was; the moment itself for who points at it. */
@@ -73,7 +75,7 @@ const STYLE = `
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text);
   font: 15px/1.5 system-ui, sans-serif;
-  overflow-wrap: anywhere; }
+  overflow-wrap: anywhere; text-wrap: pretty; }
 header, main, footer { max-width: 76rem; margin: 0 auto;
   padding: 0 1.5rem; }
 header { display: flex; flex-wrap: wrap; gap: .25rem 1rem;
@@ -83,7 +85,7 @@ header p { margin: 0; }
 footer { padding-top: .5rem; padding-bottom: 3rem; }
 h1 { font-size: 1.35rem; margin: 0; }
 h1 a { text-decoration: none; }
-h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
+h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; scroll-margin: 1rem; }
 h3 { font-size: 1rem; margin: 0; }
 p { margin: .3rem 0; }
 a { color: var(--link); }
@@ -120,9 +122,10 @@ button, input { font: inherit; color: inherit; background: var(--card);
 form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center;
   margin: .5rem 0; }
 .group { display: grid; grid-template-columns: minmax(10rem,
-  15rem) 15rem 6.5rem 7.5rem 1fr; gap: .25rem 1.25rem;
+  15rem) 15rem 7.5rem 7.5rem 1fr; gap: .25rem 1.25rem;
   align-items: center; }
 .group p { margin: 0; }
+.group .load { display: block; }
 .figure { font-size: 1.25rem; font-weight: 600; }
 svg { display: block; width: 100%; }
 .line { height: 3.2rem; border-radius: .25rem; }
@@ -130,7 +133,7 @@ svg { display: block; width: 100%; }
 .back { fill: var(--page); }
 .above { fill: var(--high); opacity: .14; } .below { fill: var(--low);
   opacity: .1; }
-.limit { stroke-width: 1; stroke-dasharray: 4 3;
+.limit { fill: none; stroke-width: 1; stroke-dasharray: 4 3;
   vector-effect: non-scaling-stroke; }
 .limit.up { stroke: var(--high); } .limit.down { stroke: var(--low); }
 .measured { fill: none; stroke: var(--text); stroke-width: 1.6;
@@ -285,7 +288,7 @@ ${footer}
   );
 }
 
-const FIGURE_AND_UNIT = /(\d) (?=(?:%|s|min|h|days)(?!\w))/g;
+const FIGURE_AND_UNIT = /(\d) (?=(?:%|s|min|h|days|years)(?!\w))/g;
 
 /** With each figure and its unit on one line: `90 %`. In attributes, where no `>` stands, all is as it was. */
 function unbroken({ text }: Html): Html {

@@ -11,6 +11,7 @@ import { freePort } from "../../src/demo/freePort.ts";
 import { SimulatedHost } from "../../src/simulator/host.ts";
 import { vmSpec } from "../../src/simulator/model.ts";
 import { parseName } from "../../src/wire/names.ts";
+import { answering } from "../support/prometheusStub.ts";
 import { requireProgram } from "../support/requireProgram.ts";
 import { Serving, temporaryFolder, until } from "../support/serving.ts";
 import { scenarioOf } from "../support/simulated.ts";
@@ -154,6 +155,52 @@ describe.skipIf(!requireProgram("chromium"))("in a browser", { retry: 2 }, () =>
       }
     },
   );
+
+  test("a load from PromQL is drawn in its own unit, or it is said why it is not known", async () => {
+    const folder = await temporaryFolder();
+    await hostOf(folder, { "user:web": 5, "user:web-clone-1": 5, "user:db": 5 });
+    const prometheus = await answering((query) => (query.includes("web") ? ["372.123"] : []));
+    const config = `targets: [{ name: rack1, socket_dir: ${folder} }]
+web: { listen_addresses: ["127.0.0.1:0"] }
+scaler:
+  poll_interval: 500ms
+  prometheus: { url: "${prometheus}" }
+  defaults: { warmup_period: 0s, load: { query: 'requests{unikernel="$group"}', capacity_per_member: 200 } }
+  policies: [{ match: "user:*", max_clones: 1 }]
+`;
+    const serving = await Serving.start(folder, config);
+    const known = "now 372.1, before 372.1 to 372.1; thresholds 160 and 360";
+    await until(
+      "both loads",
+      () => serving.get("/"),
+      (text) => text.includes(known) && text.includes("the answer has no sample"),
+    );
+    for (const way of WAYS.slice(1, 3)) {
+      for (const path of ["/", "/groups/rack1/user:web", "/groups/rack1/user:db"]) {
+        const { page } = await openPage(serving.url + path, { ...way, bypassCSP: true });
+        expect([path, await axeFinds(page)]).toEqual([path, []]);
+        expect([path, await page.evaluate(CUT_OFF)]).toEqual([path, []]);
+      }
+    }
+    const { page } = await openPage(`${serving.url}/groups/rack1/user:web`);
+    const text = () => page.locator("main").textContent();
+    expect(await text()).toContain("372.1 of 400 that its members can take");
+    expect(await text()).toContain("Load for scaling up372.1 of 360 (93\u00a0%)");
+    const chart = page.getByRole("img", { name: known });
+    expect(await chart.locator("text").allTextContents()).toEqual([
+      "above 360: scale up",
+      "below 160: scale down",
+    ]);
+    // a threshold with steps would be an area
+    const fills = `[...document.querySelectorAll(".limit")].map((line) => getComputedStyle(line).fill)`;
+    expect(await page.evaluate(fills)).toEqual(["none", "none"]);
+    await page.goto(`${serving.url}/groups/rack1/user:db`);
+    expect(await text()).toContain("– of 200 that its members can take");
+    expect(await text()).toContain(
+      "Its load is not known: the answer has no sample. Nothing can be decided.",
+    );
+    expect(await text()).toContain("Last answer of its queryno_sample");
+  });
 
   test.each(WAYS.slice(1, 3))("Tab reaches everything in its order at $viewport.width px", async (way) => {
     const { url } = await serveGroups();

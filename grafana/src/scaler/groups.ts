@@ -113,7 +113,7 @@ export const load = graph(
       "What the query of each group's policy was answered, in the query's own unit, beside the loads above which the group is too busy and below which it is too idle with the members that it has.",
     todo: "Above the upper dashed line: ticks ↑ count; each clone that comes raises both lines. A gap: the load is not known and the group holds, see how its queries ended.",
     unit: "short",
-    decimals: 1,
+    decimals: null,
     colours: ["green"],
     queries: [
       [each("scaler_load"), `${GROUP_LEGEND} load`],

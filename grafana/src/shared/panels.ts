@@ -50,7 +50,8 @@ export interface PanelFacts {
   readonly todo: string;
   /** an id of Grafana's */
   readonly unit: string;
-  readonly decimals: number;
+  /** null: as many as the figures take */
+  readonly decimals: number | null;
   readonly colours: Colours;
   readonly queries: readonly Query[];
   readonly mappings?: readonly ValueMapping[];
@@ -197,13 +198,9 @@ interface PanelBuilder {
 
 export function dressed<B extends PanelBuilder>(panel: B, facts: PanelFacts): B {
   const { title, means, todo, unit, decimals, colours, mappings, overrides, links, noValue } = facts;
-  panel
-    .title(title)
-    .description(`${means}\n\n${todo}`)
-    .datasource(DATASOURCE)
-    .unit(unit)
-    .decimals(decimals)
-    .thresholds(new ThresholdsConfigBuilder().mode(ThresholdsMode.Absolute).steps(steps(colours)));
+  panel.title(title).description(`${means}\n\n${todo}`).datasource(DATASOURCE).unit(unit);
+  if (decimals !== null) panel.decimals(decimals);
+  panel.thresholds(new ThresholdsConfigBuilder().mode(ThresholdsMode.Absolute).steps(steps(colours)));
   if (mappings !== undefined) panel.mappings([...mappings]);
   if (noValue !== undefined) panel.noValue(noValue);
   for (const { series, set } of overrides ?? []) panel.overrideByRegexp(series, [...set]);
