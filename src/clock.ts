@@ -32,6 +32,20 @@ export function systemClock({ unref = false }: { unref?: boolean } = {}): Clock 
   };
 }
 
+/** Resolves after this time, or when the signal is aborted. */
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      cancel();
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const cancel = clock.after(Math.max(0, ms), end);
+    signal?.addEventListener("abort", end);
+    if (signal?.aborted) end();
+  });
+}
+
 const waiting: (() => void)[] = [];
 
 /**

@@ -13,6 +13,7 @@ import { Fleet } from "../fleet/fleet.ts";
 import { MOST_HOST_CPUS, type VmWarning } from "../fleet/hostVms.ts";
 import type { FleetSnapshot } from "../fleet/types.ts";
 import type { Logging } from "../log.ts";
+import { actsOn } from "../scaler/actions/executor.ts";
 import { hookPoster } from "../scaler/actions/hooks.ts";
 import { filesOnDisk, Scaler } from "../scaler/scaler.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
@@ -164,8 +165,7 @@ export class Exporter {
     const { web, scaler } = this.#config;
     const isOpen = this.#listeners.addresses.some(({ host }) => [null, "0.0.0.0", "::"].includes(host));
     if (this.#access.current().files.length > 0 || !isOpen) return;
-    const acts = scaler.mode === "execute" && scaler.policies.some(({ mode }) => mode === "execute");
-    const what = acts ? "everything here, and this program acts on its hosts" : "everything here";
+    const what = actsOn(scaler) ? "everything here, and this program acts on its hosts" : "everything here";
     this.#logging.log.warn(
       { addresses: web.listenAddresses.map(formatWebAddress).join() },
       `no --web.config.file: without TLS and users everybody who reaches this machine may read ${what}`,
@@ -211,7 +211,9 @@ export class Exporter {
   async #take({ web, scaler }: Config): Promise<void> {
     const before = this.#stateLock;
     const path = scaler.policies.length === 0 ? null : resolve(statePath(scaler.stateFile));
-    const isKept = path !== null && before !== null && dirname(path) === before.folder;
+    // without policies no state is kept, but what is still done stands on record there
+    const isInUse = path === null ? this.#scaler.isActing : dirname(path) === before?.folder;
+    const isKept = before !== null && isInUse;
     const next =
       path === null || isKept
         ? null

@@ -5,11 +5,11 @@ import { policyJson, type ScalerConfig } from "../config/scaler.ts";
 import type { Family } from "../exposition/family.ts";
 import type { VmIdentity } from "../fleet/types.ts";
 import type { Logger } from "../log.ts";
-import { Acting, actsOn } from "./acting.ts";
-import type { ActingHost } from "./actions/executor.ts";
+import type { ActingHost } from "./actions/action.ts";
+import { actsOn, Executor } from "./actions/executor.ts";
 import type { PostHook } from "./actions/hooks.ts";
 import { ImageCache } from "./actions/images.ts";
-import { type ActionJson, type ActionRecord, RECORD_FILE } from "./actions/record.ts";
+import { type ActionJson, type ActionRecord, actionJson, RECORD_FILE } from "./actions/record.ts";
 import { History, type HistoryPoint } from "./report/history.ts";
 import { decisionJson, explain, type TickFacts } from "./report/json.ts";
 import {
@@ -145,7 +145,7 @@ export class Scaler {
   #config: ScalerConfig;
   #stateFile: Store<SavedState>;
   #decisionLog: LineLog;
-  readonly #acting: Acting;
+  readonly #acting: Executor;
   /** resolves to whether the state that was saved last is on the disk */
   #saved: Promise<boolean> = Promise.resolve(true);
   /** files that another configuration named: something may still be on its way to them */
@@ -164,7 +164,7 @@ export class Scaler {
     this.#rules = new Rules(config);
     this.#stateFile = this.#openStateFile();
     this.#decisionLog = this.#openDecisionLog();
-    this.#acting = new Acting({
+    this.#acting = new Executor({
       ...options,
       rules: () => this.#rules,
       stateSaved: () => this.#saved,
@@ -315,7 +315,13 @@ export class Scaler {
     const evaluation = last.byKey.get(key);
     if (evaluation === undefined) return null;
     const nowMs = this.#options.clock.nowUs() / 1000;
-    return { ...explain({ evaluation, tick: last, nowMs }), actions: this.#acting.openOf(key) };
+    const open = this.#acting.open.filter((action) => groupKey(action) === key);
+    return { ...explain({ evaluation, tick: last, nowMs }), actions: open.map(actionJson) };
+  }
+
+  /** Whether an action is open. */
+  get isActing(): boolean {
+    return this.#acting.open.length > 0;
   }
 
   /** Those of the last tick; none before the first. */

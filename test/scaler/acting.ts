@@ -45,7 +45,7 @@ export function acting(keys: PolicyKeys = {}, scaler: Partial<ScalerConfig> = {}
   return scalerConfig(policy, { mode: "execute", pollIntervalMs: 10_000, ...scaler });
 }
 
-const QUIET = createLogger({ level: "error", format: "json" }, { write: () => undefined });
+export const QUIET = createLogger({ level: "error", format: "json" }, { write: () => undefined });
 const QUESTIONS = ["info", "policy_info", "get", "unreadable"];
 
 /** What outlives the programs: hosts, files, the lines of the decision log; and what a test does to them. */

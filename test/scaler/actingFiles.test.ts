@@ -2,9 +2,10 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { ScalerConfig } from "../../src/config/scaler.ts";
+import { ImageCache } from "../../src/scaler/actions/images.ts";
 import { parseRecord } from "../../src/scaler/actions/record.ts";
 import { vm } from "../simulator/support.ts";
-import { acting, Machine, Program } from "./acting.ts";
+import { acting, Machine, Program, QUIET } from "./acting.ts";
 
 /** A machine with one host on which `user:web` has too much to do. */
 async function overloaded(): Promise<Machine> {
@@ -43,6 +44,22 @@ describe("images", () => {
     await program.tells("create web-clone-2 verified done");
     await program.until("one image", () => imagesOf(machine).length === 1, 60);
     expect(imagesOf(machine)).not.toContain(former);
+    await program.stop();
+  });
+
+  test("do not stay in a folder from which the configuration moves them", async () => {
+    const machine = await overloaded();
+    class Moving extends Program {
+      override images(config = this.config) {
+        const isMoved = config.stateFile === "moved";
+        return isMoved ? new ImageCache(join(machine.folder, "moved"), QUIET) : super.images();
+      }
+    }
+    const program = new Moving(machine, acting()).start();
+    await program.tells("create web-clone-1 verified done");
+    expect(imagesOf(machine)).toHaveLength(1);
+    program.reconfigure(acting({}, { stateFile: "moved" }));
+    await program.until("no image", () => imagesOf(machine).length === 0, 30);
     await program.stop();
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { cloneDefaults } from "../../src/config/clone.ts";
+import { parseRecord } from "../../src/scaler/actions/record.ts";
 import { UnreadableState } from "../../src/scaler/state/savedState.ts";
 import type { Fault } from "../../src/simulator/faults.ts";
 import type { Scenario } from "../../src/simulator/model.ts";
@@ -468,6 +469,42 @@ describe("a clone in its warm-up", () => {
     await program.tells("create web-clone-1 failed gone");
     expect(program.group()?.text).toBeTruthy();
     await program.until("another", () => program.told[1] === "create web-clone-1 verified done");
+    await program.stop();
+  });
+
+  const restarted = async (inBetween: (machine: Machine) => void) => {
+    const keys = { warmupPeriodMs: 120_000, cooldownPeriodMs: 300_000 };
+    const { machine, program } = await running(150, keys);
+    await program.tells("create web-clone-1 verified done");
+    // long enough for the state to be saved
+    await machine.pass(30);
+    await program.stop();
+    inBetween(machine);
+    return { machine, program: new Program(machine, acting(keys)).start() };
+  };
+
+  test("fails, too, when the program is restarted before it is over", async () => {
+    const { program } = await restarted((machine) => machine.host().host.removeVm("user:web-clone-1"));
+    await program.tells("create web-clone-1 failed gone");
+    await program.holds("backoff");
+    await program.stop();
+  });
+
+  test("is on record until it is over", async () => {
+    const { machine, program } = await restarted(() => undefined);
+    const phases = () => parseRecord(machine.record ?? "").map(({ phase }) => phase);
+    expect(phases()).toEqual(["verified"]);
+    await program.until("the end of the warm-up", () => phases().length === 0, 150);
+    expect(program.told).toEqual(["create web-clone-1 verified done"]);
+    await program.stop();
+  });
+
+  test("does not fail where it is destroyed from here, a restart or not", async () => {
+    const { machine, program } = await restarted((machine) => machine.load("user:web", 5));
+    program.reconfigure(acting({ warmupPeriodMs: 0, cooldownPeriodMs: 1_000 }));
+    await program.tells("destroy web-clone-1 verified done");
+    await machine.pass(120);
+    expect(program.told.filter((one) => one.includes("failed"))).toEqual([]);
     await program.stop();
   });
 });

@@ -8,7 +8,7 @@ import {
   planDestroy,
 } from "../../src/scaler/actions/plan.ts";
 import { infoOfKnown, type UnikernelInfo } from "../../src/wire/messages.ts";
-import { formatName } from "../../src/wire/names.ts";
+import { formatName, parseName } from "../../src/wire/names.ts";
 
 const DIGEST = Buffer.alloc(32, 0xab);
 const OTHER_DIGEST = Buffer.alloc(32, 0xcd);
@@ -40,13 +40,14 @@ function plan({ settings, ...other }: Partial<CreateQuestion> = {}) {
     clone: null,
     policy: null,
     pinned: new Map(),
+    digestBefore: null,
     ...other,
   });
 }
 
 function planned(question: Partial<CreateQuestion> = {}) {
   const result = plan(question);
-  if (result.type !== "create") expect.fail(result.text);
+  if ("outcome" in result) expect.fail(result.text);
   return result;
 }
 
@@ -173,7 +174,7 @@ describe("no clone is created", () => {
     ],
   ])("%s", (_, question, reason, text) => {
     expect(plan({ settings: cloneable, ...question })).toEqual({
-      type: "refused",
+      outcome: "refused",
       reason,
       text: expect.stringMatching(text),
     });
@@ -185,7 +186,7 @@ describe("no clone is created", () => {
     ["a path of that label elsewhere is", { subscribe: ["web-clone-2:"] }],
     ["the primary runs the image of before", { digestBefore: "ab".repeat(32) }],
   ])("but one is when %s", (_, question) => {
-    expect(plan({ settings: cloneable, ...question }).type).toBe("create");
+    expect(plan({ settings: cloneable, ...question })).not.toHaveProperty("outcome");
   });
 
   test("an argument is in no refusal", () => {
@@ -198,25 +199,20 @@ describe("no clone is created", () => {
 describe("a clone that is to go", () => {
   const victim = (change: Partial<UnikernelInfo> = {}) => ({ ...WEB, ...change });
   const destroy = (found: UnikernelInfo | null, before?: UnikernelInfo) =>
-    planDestroy({
-      path: "user",
-      clone: "web-clone-2",
-      victim: found,
-      ...(before && { before: identityOf(before) }),
-    });
+    planDestroy(parseName("user:web-clone-2"), found, before && identityOf(before));
 
   test("is known by its start and image", () => {
     const result = destroy(victim());
-    if (result.type !== "destroy") expect.fail(result.type);
-    expect(formatName(result.name)).toBe("user:web-clone-2");
+    if ("outcome" in result) expect.fail(result.text);
     expect(result.bridges[1]).toEqual({ device: "back", bridge: "br7", mac: "00:80:41:12:34:56" });
     expect(result.identity).toEqual({ startedMs: 1_000, digest: "ab".repeat(32) });
     expect(destroy(victim(), victim({ memory: 1, argv: null }))).toEqual(result);
   });
 
   test("is gone where info does not list it, who it was before or not", () => {
-    expect(destroy(null)).toEqual({ type: "done" });
-    expect(destroy(null, victim())).toEqual({ type: "done" });
+    const gone = { outcome: "verified", reason: "already_gone" };
+    expect(destroy(null)).toMatchObject(gone);
+    expect(destroy(null, victim())).toMatchObject(gone);
   });
 
   test.each<[string, Partial<UnikernelInfo>]>([
@@ -224,6 +220,6 @@ describe("a clone that is to go", () => {
     ["whose start is not told any more", { startedMs: null }],
     ["with another image", { digest: OTHER_DIGEST }],
   ])("is left alone where it is one %s", (_, change) => {
-    expect(destroy(victim(change), victim())).toMatchObject({ type: "refused", reason: "changed" });
+    expect(destroy(victim(change), victim())).toMatchObject({ outcome: "refused", reason: "changed" });
   });
 });

@@ -1,160 +1,190 @@
 /** Carries scale decisions out, one request at a time per host and no request twice. */
 import { randomUUID } from "node:crypto";
-import { ActingClient } from "../../client/acting.ts";
-import type { Endpoint } from "../../client/endpoint.ts";
 import type { Sample } from "../../client/receiver.ts";
-import type { Clock } from "../../clock.ts";
 import type { Hook } from "../../config/clone.ts";
-import type { Logger } from "../../log.ts";
+import type { ScalerConfig } from "../../config/scaler.ts";
+import type { Family } from "../../exposition/family.ts";
 import { formatName } from "../../wire/names.ts";
-import { type ActionChange, isSameDecision } from "../rules/actionChanges.ts";
+import { ActionMetrics } from "../report/actionMetrics.ts";
+import type { GroupItem } from "../report/metrics.ts";
+import { withAction, withFailure, withoutFailures } from "../rules/actionChanges.ts";
+import type { Rules } from "../rules/tick.ts";
 import {
   type Evaluation,
+  FRESH_STATE,
   type Group,
   type GroupKey,
   type GroupName,
   groupKey,
+  modeOf,
   type Outstanding,
-  type Phase,
+  type RememberedGroup,
 } from "../rules/types.ts";
-import type { Store } from "../state/stateFile.ts";
-import { type CarryingOut, cloneOf, create, destroy, isListed, settle, verify } from "./carryOut.ts";
-import type { HookEvent, PostHook } from "./hooks.ts";
+import type { ScalerOptions } from "../scaler.ts";
+import { groupOfVm } from "../sources/fleet.ts";
+import type { StateFileOutcome, Store } from "../state/stateFile.ts";
+import { type ActingHost, Action, abandoned, MOVED } from "./action.ts";
+import { type Carried, create, destroy, settle, verify } from "./carryOut.ts";
+import type { HookEvent, HookSubject } from "./hooks.ts";
 import type { ImageCache } from "./images.ts";
-import type { CloneBridge } from "./plan.ts";
-import { type ActionRecord, actionJson, type Ending, isEndAgain, isOpen, recordText } from "./record.ts";
+import { pinnedVms } from "./plan.ts";
+import {
+  type ActionJson,
+  type ActionRecord,
+  actionJson,
+  changeOnRecord,
+  type Ending,
+  isEndAgain,
+  isOpen,
+  recordText,
+} from "./record.ts";
 
-/** A target as actions see it. */
-export interface ActingHost {
-  readonly endpoint: Endpoint;
-  /** where that is, as state and record say it */
-  readonly address: string;
-  /** what its statistics are subscribed for */
-  readonly subscribe: readonly string[];
-  /** of a reply, images apart */
-  readonly maxFrameBytes: number;
-  /** now; a created clone is heard within some of these */
-  readonly intervalMs: () => number;
-  /** how many VMs are pinned to each cpuid */
-  readonly pinned: () => ReadonlyMap<string, number>;
-  /** its statistics arrive */
-  readonly live: () => boolean;
-}
-
-export interface ExecutorOptions {
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly record: () => Store<readonly ActionRecord[]>;
-  readonly images: () => ImageCache;
-  readonly postHook: PostHook;
-  /** null for what is no target */
-  readonly hostOf: (host: string) => ActingHost | null;
-  /** a group as the rules know it now */
-  readonly groupOf: (name: GroupName) => Group;
+export interface ExecutorOptions
+  extends Pick<ScalerOptions, "clock" | "log" | "config" | "fleet" | "reach" | "postHook" | "files"> {
+  readonly rules: () => Rules;
   /** Resolves to whether the state with all decisions so far is on the disk. */
   readonly stateSaved: () => Promise<boolean>;
-  /** An action has come to another phase; null where that is nothing to its group. */
-  readonly onChange: (action: ActionRecord, change: ActionChange | null) => void;
-  /** A clone has outlived its warm-up, or it has not: then its action has failed after all. */
-  readonly onTrialOver: (action: ActionRecord, change: ActionChange) => void;
-  readonly onHookFailed: (event: HookEvent) => void;
+  readonly onRecord: (outcome: StateFileOutcome) => void;
+  /** An action has ended; `line` is for the decision log. Its effect on the group is to be saved. */
+  readonly onEnd: (line: string) => void;
 }
 
 /** So many ended actions are kept in memory. */
 export const MAX_ACTIONS_TOLD = 1_000;
 
-/** One action that is being carried out. */
-export class Job {
-  action: ActionRecord;
-  readonly group: GroupName;
-  readonly decision: Outstanding;
-  readonly more: boolean;
-  /** of the clone, as far as they are known */
-  bridges: readonly CloneBridge[] = [];
-  /** that was told of its end, and is told if it does not come, whatever the policy says by then */
-  toldHook: Hook | null = null;
-  /** why it was ended from outside */
-  readonly ending = new AbortController();
-
-  constructor(action: ActionRecord, decision: Outstanding, more: boolean) {
-    this.action = action;
-    this.group = { host: action.host, path: action.path, group: action.group };
-    this.decision = decision;
-    this.more = more;
-  }
-}
+/** Where no sample has told the stats interval, albatross-stats' own. */
+const USUAL_INTERVAL_US = 10_000_000;
 
 export class Executor {
-  readonly #options: ExecutorOptions;
-  /** what the record holds: open actions, and those that ended after the state was last saved */
+  readonly options: ExecutorOptions;
+  readonly #metrics = new ActionMetrics();
+  #config: ScalerConfig;
+  #file: Store<readonly ActionRecord[]>;
+  images: ImageCache;
+  /** of folders that another configuration named */
+  #formerImages: ImageCache[] = [];
+  /** the record of actions was damaged: which were open is not known */
+  #isRecordDamaged = false;
+  /** a primary may have another image than before */
+  #looksAtImages = true;
+  /** what the record holds: actions that are open or on trial, and those that ended after the state was last saved */
   readonly #recorded = new Map<string, ActionRecord>();
   /** by id, the oldest first */
   readonly #told = new Map<string, ActionRecord>();
   /** what goes on for each group */
   readonly #running = new Map<GroupKey, Promise<void>>();
-  readonly #jobs = new Set<Job>();
+  readonly #open = new Set<Action>();
+  /** whose clones are in their warm-up */
+  readonly #onTrial = new Set<Action>();
   /** the last request of each host */
   readonly #lanes = new Map<string, Promise<unknown>>();
   /** who waits for a sample, by the VM's host and full name */
-  readonly #listeners = new Map<string, () => void>();
-  readonly #trials = new Set<() => void>();
+  readonly listeners = new Map<string, () => void>();
   readonly #hooks = new Set<Promise<unknown>>();
-  #isStopping = false;
+  isStopping = false;
 
   constructor(options: ExecutorOptions) {
-    this.#options = options;
+    this.options = options;
+    this.#config = options.config;
+    this.#file = this.#openFile();
+    this.images = options.files.images(options.config);
   }
 
-  /** Begins to carry out a scale decision; what goes on for the group ends before. */
-  begin({ observation, decision, state, policy }: Evaluation): void {
-    const { outstanding } = state;
-    if (decision.decision === "hold" || outstanding === null || policy?.mode !== "execute") return;
-    this.#follow(observation.key, () => this.#carryOut(observation, outstanding));
+  /** What earlier runs of the program left on record. Throws an UnreadableState. */
+  load(): readonly ActionRecord[] {
+    return this.#file.load() ?? [];
   }
 
-  /** Goes on with what an earlier run of the program left on record; of a planned one nothing was sent. */
-  resume(action: ActionRecord, decision: Outstanding): void {
-    this.#keep(action);
-    const job = new Job(action, decision, false);
-    if (!isOpen(action)) {
-      if (action.hooked) void this.#tellKept(job);
-      return;
+  /** The groups as they were saved, and those that only the record knows. */
+  groupsWith(
+    recorded: readonly ActionRecord[],
+    saved: ReadonlyMap<GroupKey, RememberedGroup>,
+  ): ReadonlyMap<GroupKey, RememberedGroup> {
+    const groups = new Map(saved);
+    for (const { host, path, group } of recorded) {
+      const key = groupKey({ host, path, group });
+      if (!groups.has(key)) groups.set(key, { key, host, path, group, state: FRESH_STATE });
     }
-    this.#jobs.add(job);
-    this.#follow(groupKey(job.group), async () => {
-      await this.#run(job, async (carrying) => {
-        if (action.phase === "planned") return abandoned("stopped", "the program ended before it was sent");
-        if (action.phase === "acknowledged") return verify(carrying);
-        const settled = await settle(carrying, "restart", "the program ended before the reply came");
-        return settled === "done" ? this.#acknowledged(job, carrying) : settled;
-      });
-    });
+    if (!this.#isRecordDamaged || !actsOn(this.#config)) return groups;
+    // something may be under way: nothing new is begun for as long as after an action
+    const lastActionMs = Math.floor(this.options.clock.nowUs() / 1000);
+    for (const [key, one] of groups) groups.set(key, { ...one, state: { ...one.state, lastActionMs } });
+    return groups;
+  }
+
+  /** Puts what is on record to use: its effects on the groups, and what is to be settled. */
+  resume(recorded: readonly ActionRecord[]): void {
+    const { clock, reach, rules } = this.options;
+    const now = { nowUs: clock.nowUs(), wallMs: clock.wallMs() };
+    for (const record of recorded) {
+      const change = changeOnRecord(record, now);
+      const isThere = reach(record.host)?.address === record.endpoint;
+      if (isThere) rules().amend(record, (state) => withAction(state, change));
+      this.keep(record);
+      const action = new Action(this, record, change.decision);
+      if (record.hooked && !isOpen(record)) void action.tellKept();
+      if (isOpen(record)) {
+        this.#open.add(action);
+        this.#follow(groupKey(record), () => this.#run(action, resumed));
+      } else if (record.deadlineMs !== null) void this.#try(action);
+    }
+    rules().dropUnacted();
+  }
+
+  /** Begins what the decisions of a tick ask for, once they are told and on their way to the disk. */
+  begin(evaluations: readonly Evaluation[]): void {
+    this.#look();
+    for (const { observation, decision, state, policy } of evaluations) {
+      const { outstanding } = state;
+      if (decision.decision === "hold" || outstanding === null || policy?.mode !== "execute") continue;
+      this.#follow(observation.key, () => this.#carryOut(observation, outstanding));
+    }
+    this.#dropImages(evaluations);
   }
 
   /** To be called for each sample. Costs next to nothing while none is waited for. */
   sampleArrived({ host, name }: Sample): void {
-    if (this.#listeners.size > 0) this.#listeners.get(`${host}\n${formatName(name)}`)?.();
+    if (this.listeners.size > 0) this.listeners.get(`${host}\n${formatName(name)}`)?.();
   }
 
-  /** Ends what is going on at hosts that are no targets any more, or are elsewhere. */
-  hostsChanged(): void {
-    for (const job of this.#jobs) {
-      if (this.#options.hostOf(job.action.host)?.address !== job.action.endpoint) job.ending.abort("target");
+  /** Another configuration, which the rules have already, and perhaps other targets. */
+  reconfigure(config: ScalerConfig): void {
+    const isMoved = config.stateFile !== this.#config.stateFile;
+    this.#config = config;
+    if (isMoved) {
+      const [file, images] = [this.#file, this.images];
+      this.#file = this.#openFile();
+      this.images = this.options.files.images(config);
+      if (images.folder !== this.images.folder) this.#formerImages.push(images);
+      // what is open stands in one record, the old one until the new one can be written
+      void this.save().then((isSaved) => {
+        if (isSaved && file.path !== this.#file.path) void file.save(() => [recordText([])]);
+      });
     }
+    this.#looksAtImages = true;
+    for (const action of this.#open) if (action.isElsewhere()) action.end("target");
+    this.#look();
   }
 
-  /** Looks at once whether what is planned still holds. */
-  look(): void {
-    for (const job of this.#jobs) {
-      if (job.action.phase === "planned" && this.#whyNot(job) !== null) job.ending.abort("look");
+  /** The state of that time is on the disk, with all that came of actions that ended before: they leave the record. */
+  stateWritten(wallMs: number): void {
+    const before = this.#recorded.size;
+    for (const [id, { endedMs, hooked, deadlineMs }] of this.#recorded) {
+      const isOver = endedMs !== null && endedMs <= wallMs && deadlineMs === null;
+      if (isOver && !hooked) this.#recorded.delete(id);
     }
+    if (this.#recorded.size < before) void this.save();
+  }
+
+  /** Groups that are not among these are not told of any more. */
+  keepOnly(groups: ReadonlyMap<GroupKey, unknown>): void {
+    this.#metrics.keepOnly(groups);
   }
 
   /** Drops what is planned, leaves what is sent on record. Resolves to whether there was any. */
   async stop(): Promise<boolean> {
-    this.#isStopping = true;
-    for (const cancel of this.#trials) cancel();
-    for (const job of this.#jobs) job.ending.abort("stopped");
+    this.isStopping = true;
+    for (const action of [...this.#onTrial, ...this.#open]) action.end("stopped");
     const running = [...this.#running.values()];
     await Promise.all(running);
     return running.length > 0;
@@ -167,64 +197,117 @@ export class Executor {
     await Promise.all(this.#hooks);
   }
 
-  /** Deletes the images that no primary that acts runs. */
-  keepImages(digests: ReadonlySet<string>): Promise<void> {
-    const open = this.open.flatMap(({ digest }) => digest ?? []);
-    return this.#options.images().keepOnly(new Set([...digests, ...open]));
-  }
-
-  /** The state has all that came of actions that ended before: they leave the record. */
-  forgetEnded(beforeMs: number): void {
-    const before = this.#recorded.size;
-    for (const [id, { endedMs, hooked }] of this.#recorded) {
-      if (endedMs !== null && endedMs <= beforeMs && !hooked) this.#recorded.delete(id);
-    }
-    if (this.#recorded.size < before) void this.save();
+  families(items: readonly GroupItem[], newcomers: readonly Group[]): Promise<Family[]> {
+    return this.#metrics.families(this.open, items, newcomers);
   }
 
   /** Those that are open, and the last that ended, newest first. */
-  *actions({ limit }: { readonly limit: number }): Generator<ReturnType<typeof actionJson>> {
+  *actions({ limit }: { readonly limit: number }): Generator<ActionJson> {
     for (const action of [...this.#told.values()].reverse().slice(0, limit)) yield actionJson(action);
   }
 
   get open(): readonly ActionRecord[] {
-    return Array.from(this.#jobs, ({ action }) => action);
+    return Array.from(this.#open, ({ record }) => record);
   }
 
-  #follow(key: GroupKey, work: () => Promise<void>): void {
+  /** A target as actions see it; null for what is none. */
+  hostOf(host: string): ActingHost | null {
+    const { reach, fleet } = this.options;
+    const found = reach(host);
+    if (found === null) return null;
+    return {
+      ...found,
+      live: () => fleet.isLive(host),
+      intervalMs: () => (fleet.vmsOf(host)[0]?.sample.intervalUs ?? USUAL_INTERVAL_US) / 1000,
+      pinned: () => pinnedVms(fleet.vmsOf(host).flatMap(({ info }) => info ?? [])),
+    };
+  }
+
+  /** A group as the rules know it now. */
+  groupOf(name: GroupName): Group {
+    return this.options.rules().groupOf(name);
+  }
+
+  /** One at a time for each host, first come first served. `work` never rejects. */
+  inTurn<T>(host: string, work: () => Promise<T>): Promise<T> {
+    const turn = (this.#lanes.get(host) ?? Promise.resolve()).catch(() => undefined).then(work);
+    this.#lanes.set(host, turn);
+    return turn;
+  }
+
+  keep(action: ActionRecord): void {
+    this.#recorded.set(action.id, action);
+    this.#told.set(action.id, action);
+    for (const [id, one] of this.#told) {
+      if (this.#told.size <= MAX_ACTIONS_TOLD) break;
+      if (!isOpen(one)) this.#told.delete(id);
+    }
+  }
+
+  /** Resolves to whether all that is on record now is on the disk. */
+  save(): Promise<boolean> {
+    const actions = [...this.#recorded.values()];
+    return this.#file.save(() => [recordText(actions)]);
+  }
+
+  /** An action has come to another phase: its group follows, and the record. */
+  changed({ record, change }: Action): void {
+    // of a host that is gone the groups are forgotten
+    if (record.reason !== MOVED.reason) {
+      this.options.rules().amend(record, (state) => withAction(state, change));
+    }
+    void this.save();
+  }
+
+  async callHook(hook: Hook, event: HookEvent, subject: HookSubject, signal?: AbortSignal) {
+    const calling = this.options.postHook(hook, event, subject, signal);
+    this.#hooks.add(calling);
+    const why = await calling;
+    this.#hooks.delete(calling);
+    if (why !== null) this.#metrics.hookFailed(event);
+    return why;
+  }
+
+  /** Begins when what goes on for the group has ended. */
+  #follow(key: GroupKey, work: () => Promise<unknown>): void {
     const done = (this.#running.get(key) ?? Promise.resolve()).then(work).then(() => {
       if (this.#running.get(key) === done) this.#running.delete(key);
     });
     this.#running.set(key, done);
   }
 
+  /** Looks at once whether what is planned still holds. */
+  #look(): void {
+    for (const action of this.#open) {
+      if (action.record.phase === "planned" && action.whyNot() !== null) action.end("look");
+    }
+  }
+
   /** One clone after the other; the first that does not come ends it. */
   async #carryOut(group: GroupName, decision: Outstanding): Promise<void> {
     for (let i = 0; i < decision.step; i++) {
-      const job = new Job(this.#planned(group, decision, i), decision, i + 1 < decision.step);
-      this.#jobs.add(job);
-      this.#advance(job, "planned");
-      const isCreate = decision.decision === "scale_up";
-      const ending = await this.#run(job, async (carrying) => {
-        const result = await (isCreate ? create(carrying) : destroy(carrying));
-        return result === "done" ? this.#acknowledged(job, carrying) : result;
-      });
+      const action = new Action(this, this.#planned(group, decision, i), decision, i + 1 < decision.step);
+      const { operation } = action.record;
+      if (operation === "destroy") this.#endTrial(action.record);
+      this.#open.add(action);
+      action.advance("planned");
+      const ending = await this.#run(action, operation === "create" ? create : destroy);
       if (ending?.outcome !== "verified") return;
     }
   }
 
   #planned({ host, path, group }: GroupName, decision: Outstanding, index: number): ActionRecord {
-    const { clock, hostOf, groupOf } = this.#options;
+    const { clock } = this.options;
     const [nowMs, wallMs] = [clock.nowUs() / 1000, clock.wallMs()];
     const wall = (ms: number) => Math.round(wallMs + ms - nowMs);
     const cloneId = decision.cloneId + index;
     const isCreate = decision.decision === "scale_up";
-    const { state } = groupOf({ host, path, group });
+    const { state } = this.groupOf({ host, path, group });
     const tombstone = isCreate ? undefined : state.tombstones.find((one) => one.cloneId === cloneId);
     return {
       id: randomUUID(),
       host,
-      endpoint: hostOf(host)?.address ?? "",
+      endpoint: this.hostOf(host)?.address ?? "",
       path,
       group,
       operation: isCreate ? "create" : "destroy",
@@ -243,258 +326,114 @@ export class Executor {
     };
   }
 
-  /** Resolves to how it ended; to null where it stays on record, for the program ends. */
-  async #run(job: Job, work: (carrying: CarryingOut) => Promise<Ending | null>): Promise<Ending | null> {
-    const { log } = this.#options;
-    const doing = async () => this.#whyGone(job) ?? (await work(this.#carrying(job)));
-    const ended = await doing().catch((err: unknown): Ending => {
-      log.error({ err, action: job.action.id }, "unexpected error in an action");
-      const text = "unexpected error";
-      if (job.action.phase === "planned") return { outcome: "failed", reason: "other", text };
-      return { outcome: "lost", reason: "no_info", text };
-    });
-    const ending = this.#whyCut(job, ended);
-    this.#jobs.delete(job);
-    if (ending !== null) this.#end(job, ending);
+  async #run(action: Action, work: (action: Action) => Promise<Carried>): Promise<Ending | null> {
+    const ending = await action.run(work);
+    this.#open.delete(action);
+    if (ending !== null) this.#end(action, ending);
     return ending;
   }
 
-  /** What an end from outside makes of an action's own: null for one that was sent and is to be settled after the restart. */
-  #whyCut(job: Job, ended: Ending | null): Ending | null {
-    const { aborted, reason } = job.ending.signal;
-    if (!aborted || ended?.outcome === "verified") return ended;
-    if (reason === "target") return MOVED;
-    const isUnsent = job.action.phase === "planned" || ended?.reason === "unsent";
-    return isUnsent ? (this.#whyNot(job) ?? ended) : ended;
-  }
-
-  #whyGone(job: Job): Ending | null {
-    const address = this.#options.hostOf(job.action.host)?.address;
-    return address === job.action.endpoint ? null : MOVED;
-  }
-
-  /** Why nothing may be sent for it now; null where all still holds. */
-  #whyNot(job: Job): Ending | null {
-    const { hostOf, groupOf } = this.#options;
-    const { policy, state } = groupOf(job.group);
-    if (this.#isStopping) return abandoned("stopped", "the program ends");
-    const gone = this.#whyGone(job);
-    if (gone !== null) return gone;
-    if (policy === null) return abandoned("no_policy", "no policy matches its group any more");
-    if (policy.mode !== "execute") return abandoned("dry_run", "its group is in dry run now");
-    if (!policy.enabled) return abandoned("disabled", "its policy says enabled: false now");
-    if (policy.paused) return abandoned("paused", "its policy is paused now");
-    if (!isSameDecision(state.outstanding, job.decision)) {
-      return abandoned("overtaken", "it is not called for any more");
-    }
-    if (!hostOf(job.action.host)?.live()) return abandoned("no_data", "no statistics arrive from its host");
-    return null;
-  }
-
-  #carrying(job: Job): CarryingOut {
-    const { clock, images, hostOf, groupOf } = this.#options;
-    const host = hostOf(job.action.host);
-    if (host === null) throw new Error("a host that is no target was looked for before");
-    const { signal } = job.ending;
-    const { endpoint, maxFrameBytes } = host;
-    return {
-      action: () => job.action,
-      host,
-      policy: () => groupOf(job.group).policy,
-      client: new ActingClient({ endpoint, maxFrameBytes, clock }),
-      images: images(),
-      clock,
-      signal,
-      inTurn: (work) => this.#inTurn(job.action.host, work),
-      whyNot: () => this.#whyNot(job),
-      note: (facts) => {
-        job.action = { ...job.action, ...facts };
-        this.#keep(job.action);
-      },
-      recorded: () => this.save(),
-      sent: (deadlineMs) => this.#sent(job, deadlineMs),
-      sample: (untilMs) => this.#sample(job, untilMs),
-      hook: (event, bridges) => {
-        job.bridges = bridges;
-        return this.#hook(job, event);
-      },
-    };
-  }
-
-  /** One at a time for each host, first come first served. `work` never rejects. */
-  #inTurn<T>(host: string, work: () => Promise<T>): Promise<T> {
-    const turn = (this.#lanes.get(host) ?? Promise.resolve()).catch(() => undefined).then(work);
-    this.#lanes.set(host, turn);
-    return turn;
-  }
-
-  /** Puts `sent` on the disk; why nothing may be sent if it may not. */
-  async #sent(job: Job, deadlineMs: number): Promise<Ending | null> {
-    const isStateSaved = await this.#options.stateSaved();
-    const why = this.#whyNot(job);
-    if (why !== null) return why;
-    job.action = { ...job.action, deadlineMs };
-    this.#advance(job, "sent");
-    if (isStateSaved && (await this.save())) {
-      // writing takes its time
-      return this.#whyNot(job);
-    }
-    const what = isStateSaved ? "the record of actions" : "the state";
-    const text = `${what} cannot be written, so that nothing was sent`;
-    return { outcome: "failed", reason: "record", text };
-  }
-
-  async #acknowledged(job: Job, carrying: CarryingOut): Promise<Ending | null> {
-    this.#advance(job, "acknowledged");
-    return verify(carrying);
-  }
-
-  #advance(job: Job, phase: Phase): void {
-    job.action = { ...job.action, phase };
-    this.#keep(job.action);
-    this.#options.log.info(this.#fields(job.action), `action ${phase}`);
-    this.#options.onChange(job.action, this.#changeOf(job));
-    void this.save();
-  }
-
-  #end(job: Job, { outcome, reason, text }: Ending): void {
-    const { clock, log, onChange } = this.#options;
-    const endedMs = clock.wallMs();
-    const hooked = job.action.hooked && outcome !== "verified";
-    job.action = { ...job.action, phase: outcome, reason, text, hooked, endedMs, deadlineMs: null };
-    this.#keep(job.action);
+  #end(action: Action, { outcome, reason, text }: Ending): void {
+    const endedMs = this.options.clock.wallMs();
+    const isCreated = outcome === "verified" && action.record.operation === "create";
+    const warmupMs = isCreated ? (action.policy?.warmupPeriodMs ?? 0) : 0;
+    const deadlineMs = warmupMs > 0 ? endedMs + warmupMs : null;
+    const hooked = action.record.hooked && outcome !== "verified";
+    action.note({ phase: outcome, reason, text, hooked, endedMs, deadlineMs });
     // many, where the state cannot be written
-    for (const [id, one] of this.#recorded) if (isEndAgain(job.action, one)) this.#recorded.delete(id);
+    for (const [id, one] of this.#recorded) if (isEndAgain(action.record, one)) this.#recorded.delete(id);
     const level = outcome === "verified" || outcome === "abandoned" ? "info" : "warn";
-    log[level](this.#fields(job.action), `action ${outcome}`);
-    // of a host that is gone the groups are forgotten
-    onChange(job.action, reason === "target" ? null : this.#changeOf(job));
+    this.options.log[level](action.fields, `action ${outcome}`);
+    this.changed(action);
+    this.#ended(action.record);
+    if (hooked) void action.tellKept();
+    if (deadlineMs !== null) void this.#try(action);
+  }
+
+  /** A clone that does not outlive its warm-up has failed after all, also after a restart. */
+  async #try(action: Action): Promise<void> {
+    const { clock, log, rules } = this.options;
+    this.#onTrial.add(action);
+    const isThere = await action.outlives();
+    this.#onTrial.delete(action);
+    if (this.isStopping) return;
+    action.note({ deadlineMs: null });
+    if (isThere !== null) {
+      const after = isThere ? withoutFailures : withFailure;
+      rules().amend(action.record, (state) => after(state, action.change));
+    }
+    if (isThere === false) {
+      const text = "it was gone again within its warm-up";
+      action.note({ phase: "failed", reason: "gone", text, endedMs: clock.wallMs() });
+      log.warn(action.fields, "action failed");
+      this.#ended(action.record);
+    }
     void this.save();
-    if (job.action.hooked) void this.#tellKept(job);
-    if (outcome === "verified" && job.action.operation === "create") this.#try(job);
   }
 
-  #changeOf(job: Job): ActionChange {
-    const { phase, operation, cloneId, tombstoneMs } = job.action;
-    const { clock } = this.#options;
-    const nowMs = Math.floor(clock.nowUs() / 1000);
-    return {
-      phase,
-      decision: job.decision,
-      cloneId,
-      tombstoneMs: tombstoneMs === null ? null : nowMs + tombstoneMs - clock.wallMs(),
-      more: job.more,
-      isOnTrial: operation === "create" && this.#warmupMs(job) > 0,
-      atMs: nowMs,
-    };
-  }
-
-  #warmupMs(job: Job): number {
-    return this.#options.groupOf(job.group).policy?.warmupPeriodMs ?? 0;
-  }
-
-  /** Looks after a created clone when its warm-up is over. */
-  #try(job: Job): void {
-    const { clock, onTrialOver, log } = this.#options;
-    const warmupMs = this.#warmupMs(job);
-    if (warmupMs === 0 || this.#isStopping) return;
-    const look = async () => {
-      this.#trials.delete(cancel);
-      if (this.#whyGone(job) !== null || this.#isStopping) return;
-      const { client, inTurn } = this.#carrying(job);
-      const info = await inTurn(() => client.info(cloneOf(job.action)));
-      const { clone, decision } = job.action;
-      const isDestroyed = [...this.#told.values()].some(
-        (one) =>
-          one.operation === "destroy" &&
-          one.clone === clone &&
-          one.decision.sinceMs >= decision.sinceMs &&
-          groupKey(one) === groupKey(job.group),
-      );
-      if (info.type !== "success" || isDestroyed || this.#isStopping) return;
-      if (!isListed(info.value, job.action)) {
-        const text = "it was gone again within its warm-up";
-        job.action = { ...job.action, phase: "failed", reason: "gone", text, endedMs: clock.wallMs() };
-        this.#keep(job.action);
-        log.warn(this.#fields(job.action), "action failed");
-      }
-      onTrialOver(job.action, this.#changeOf(job));
-      void this.save();
-    };
-    const cancel = clock.after(warmupMs, () => void look());
-    this.#trials.add(cancel);
-  }
-
-  #keep(action: ActionRecord): void {
-    this.#recorded.set(action.id, action);
-    this.#told.set(action.id, action);
-    for (const [id, one] of this.#told) {
-      if (this.#told.size <= MAX_ACTIONS_TOLD) break;
-      if (!isOpen(one)) this.#told.delete(id);
+  /** What is to go from here need not outlive its warm-up. */
+  #endTrial({ clone, ...group }: ActionRecord): void {
+    for (const action of this.#onTrial) {
+      if (action.record.clone === clone && groupKey(action.group) === groupKey(group)) action.end("look");
     }
   }
 
-  /** Resolves to whether all that is on record now is on the disk. */
-  save(): Promise<boolean> {
-    const actions = [...this.#recorded.values()];
-    return this.#options.record().save(() => [recordText(actions)]);
+  #ended(action: ActionRecord): void {
+    const { decision, step } = action.decision;
+    this.#metrics.ended(action);
+    this.#looksAtImages = true;
+    this.options.reach(action.host)?.askInfoSoon();
+    const line = { ...actionJson(action), decision, step, mode: "execute", ...NOTHING_MEASURED };
+    this.options.onEnd(JSON.stringify(line));
   }
 
-  #sample({ action, ending: { signal } }: Job, untilMs: number): Promise<boolean> {
-    const key = `${action.host}\n${formatName(cloneOf(action))}`;
-    return new Promise((resolve) => {
-      const end = (heard: boolean) => {
-        cancel();
-        signal.removeEventListener("abort", stop);
-        this.#listeners.delete(key);
-        resolve(heard);
-      };
-      const stop = () => end(false);
-      const { clock } = this.#options;
-      const cancel = clock.after(Math.max(0, untilMs - clock.wallMs()), stop);
-      signal.addEventListener("abort", stop);
-      this.#listeners.set(key, () => end(true));
-      if (signal.aborted) stop();
+  /** Keeps the images of primaries that act, once after each action and each reload. */
+  #dropImages(evaluations: readonly Evaluation[]): void {
+    if (!this.#looksAtImages) return;
+    for (const images of this.#formerImages) void images.keepOnly(new Set());
+    // of an action that is open one may come yet
+    if (this.#open.size === 0) this.#formerImages = [];
+    const acting = evaluations.filter((evaluation) => modeOf(evaluation) === "execute");
+    const names = new Set(acting.map(({ observation: { key } }) => key));
+    const primaries = this.options.fleet.memory.snapshot.vms.filter(
+      (vm) => vm.cloneId === 0 && names.has(groupKey(groupOfVm(vm))),
+    );
+    const digests = primaries.flatMap(({ info }) => info?.digest ?? []);
+    // what unikernel info has not told yet may be kept
+    if (digests.length < primaries.length) return;
+    this.#looksAtImages = false;
+    const open = this.open.flatMap(({ digest }) => digest ?? []);
+    void this.images.keepOnly(new Set([...digests, ...open]));
+  }
+
+  #openFile(): Store<readonly ActionRecord[]> {
+    return this.options.files.record(this.#config, (outcome) => {
+      if (outcome === "damaged") this.#isRecordDamaged = true;
+      this.options.onRecord(outcome);
     });
   }
-
-  /** Whoever was told that the clone goes hears that it stays, after a restart if need be. */
-  async #tellKept(job: Job): Promise<void> {
-    await this.#hook(job, "kept");
-    job.action = { ...job.action, hooked: false };
-    this.#keep(job.action);
-    await this.save();
-  }
-
-  /** Why the hook did not say yes; null where it did, or there is none. */
-  async #hook(job: Job, event: HookEvent): Promise<string | null> {
-    const { postHook, groupOf, onHookFailed, log } = this.#options;
-    const { id, clone: label, decision } = job.action;
-    const clone = groupOf(job.group).policy?.clone;
-    const hook = event === "after_create" ? clone?.afterCreate : (clone?.beforeDestroy ?? job.toldHook);
-    if (hook === null || hook === undefined) return null;
-    if (event === "before_destroy") job.toldHook = hook;
-    const subject = { ...job.group, id, clone: label, reason: decision.reason, bridges: job.bridges };
-    // that a clone stays is told when all else has ended, too
-    const signal = event === "kept" ? undefined : job.ending.signal;
-    const calling = postHook(hook, event, subject, signal);
-    this.#hooks.add(calling);
-    const why = await calling;
-    this.#hooks.delete(calling);
-    if (why === null) return null;
-    onHookFailed(event);
-    log.warn({ ...this.#fields(job.action), event, why }, "a hook failed");
-    return why;
-  }
-
-  #fields(action: ActionRecord): object {
-    const { time: _, outcome: __, ...fields } = actionJson(action);
-    return { ...fields, decision: action.decision.decision, decision_reason: action.decision.reason };
-  }
 }
 
-const MOVED = abandoned("target", "its host is no target any more, or is elsewhere");
-
-function abandoned(reason: Extract<Ending, { outcome: "abandoned" }>["reason"], text: string): Ending {
-  return { outcome: "abandoned", reason, text };
+/** Goes on with what an earlier run of the program left on record; of a planned one nothing was sent. */
+async function resumed(action: Action): Promise<Carried> {
+  const { phase } = action.record;
+  if (phase === "planned") return abandoned("stopped", "the program ended before it was sent");
+  if (phase === "acknowledged") return verify(action);
+  return settle(action, "restart", "the program ended before the reply came");
 }
+
+/** Whether any policy acts. */
+export function actsOn({ mode, policies }: Pick<ScalerConfig, "mode" | "policies">): boolean {
+  return mode === "execute" && policies.some((policy) => policy.mode === "execute");
+}
+
+/** What a line of the decision log about an action has in place of an evaluation's numbers. */
+const NOTHING_MEASURED = {
+  average_percent: null,
+  average_for_up_percent: null,
+  average_for_down_percent: null,
+  clones: null,
+  high_ticks: null,
+  low_ticks: null,
+  would: null,
+};

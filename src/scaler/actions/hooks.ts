@@ -1,7 +1,7 @@
 /** Tells a load balancer, or whatever else `clone` names, of a clone that serves or that is to go. */
 import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
-import type { Clock } from "../../clock.ts";
+import { type Clock, sleep } from "../../clock.ts";
 import type { Hook } from "../../config/clone.ts";
 import { plainMessage } from "../../systemError.ts";
 import type { CloneBridge } from "./plan.ts";
@@ -40,7 +40,7 @@ export function hookPoster(clock: Clock): PostHook {
     const body = JSON.stringify({ event, ...fieldsOf(subject) });
     let failure = await post(hook, body, clock, signal);
     for (let tries = 1; failure !== null && tries < TRIES[event]; tries++) {
-      if (!signal?.aborted) await pause(clock, signal);
+      await sleep(clock, RETRY_MS, signal);
       if (signal?.aborted) break;
       failure = await post(hook, body, clock, signal);
     }
@@ -95,17 +95,4 @@ async function post(
   }
   for (const one of release) one();
   return (result ?? { failure: "connection lost" }).failure;
-}
-
-/** Between two tries; ends early when it is to stop. */
-function pause(clock: Clock, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      cancel();
-      signal?.removeEventListener("abort", end);
-      resolve();
-    };
-    const cancel = clock.after(RETRY_MS, end);
-    signal?.addEventListener("abort", end);
-  });
 }

@@ -34,7 +34,7 @@ interface ImageWanted {
 
 /** The folder of images. Nothing here throws or rejects. */
 export class ImageCache {
-  readonly #folder: string;
+  readonly folder: string;
   readonly #log: Logger;
   /** tells the files that it has begun from what an earlier process has not finished */
   readonly #process = randomUUID();
@@ -44,7 +44,7 @@ export class ImageCache {
 
   /** Keeps its files in `folder`, which need not be there. No other process may use it. */
   constructor(folder: string, log: Logger) {
-    this.#folder = folder;
+    this.folder = folder;
     this.#log = log;
   }
 
@@ -63,27 +63,27 @@ export class ImageCache {
   async keepOnly(digests: ReadonlySet<string>): Promise<void> {
     try {
       if (this.#kept === null) {
-        const names = await readdir(this.#folder).catch((error) => {
+        const names = await readdir(this.folder).catch((error) => {
           if (isErrno(error, "ENOENT")) return [];
           throw error;
         });
         this.#kept = new Set(names.filter((name) => DIGEST.test(name)));
         const isLeft = (name: string) => UNFINISHED.test(name) && !name.includes(this.#process);
-        for (const name of names.filter(isLeft)) await rm(join(this.#folder, name), { force: true });
+        for (const name of names.filter(isLeft)) await rm(join(this.folder, name), { force: true });
       }
       for (const digest of [...this.#kept].filter((digest) => !digests.has(digest))) {
         this.#kept.delete(digest);
-        await rm(join(this.#folder, digest), { force: true });
+        await rm(join(this.folder, digest), { force: true });
         this.#log.info({ digest }, "image removed: no primary that acts runs it");
       }
     } catch (error) {
-      this.#log.warn({ folder: this.#folder, err: error }, "images that nothing needs cannot be removed");
+      this.#log.warn({ folder: this.folder, err: error }, "images that nothing needs cannot be removed");
     }
   }
 
   /** A kept image that is what it should be; null for anything else that may be there. */
   async #openKept({ digest, maxBytes }: ImageWanted): Promise<OpenImage | null> {
-    const path = join(this.#folder, digest);
+    const path = join(this.folder, digest);
     let file: FileHandle | null = null;
     try {
       // neither through a link, nor waiting for who writes to a FIFO
@@ -102,13 +102,13 @@ export class ImageCache {
 
   /** Asks albatrossd, and keeps what comes once all of it is on the disk. */
   async #fetch({ from, digest, maxBytes, signal }: ImageWanted, client: Pick<ActingClient, "get">) {
-    const path = join(this.#folder, digest);
+    const path = join(this.folder, digest);
     const unfinished = `${path}.${this.#process}-${this.#fetches++}.part`;
     let file: FileHandle | null = null;
     let isDone = false;
     try {
-      await mkdir(this.#folder, { recursive: true, mode: FOLDER_MODE });
-      await chmod(this.#folder, FOLDER_MODE);
+      await mkdir(this.folder, { recursive: true, mode: FOLDER_MODE });
+      await chmod(this.folder, FOLDER_MODE);
       file = await open(unfinished, "wx+", FILE_MODE);
       const fetched = await client.get(from, file, maxBytes, signal);
       if (fetched.type !== "success") return fetched;
@@ -116,12 +116,12 @@ export class ImageCache {
         return failure("changed", `expected the image ${digest}, found ${fetched.value.digest}`);
       await file.sync();
       await rename(unfinished, path);
-      await synced(open(this.#folder, "r"));
+      await synced(open(this.folder, "r"));
       this.#kept?.add(digest);
       isDone = true;
       return { type: "success" as const, value: { file, image: fetched.value } };
     } catch (error) {
-      return failure("image", `the image cannot be kept in ${this.#folder}: ${plainMessage(error)}`);
+      return failure("image", `the image cannot be kept in ${this.folder}: ${plainMessage(error)}`);
     } finally {
       if (!isDone) {
         await file?.close().catch(() => undefined);

@@ -2,15 +2,7 @@
 import { type CloneSettings, ID_PLACEHOLDER } from "../../config/clone.ts";
 import type { NewUnikernel, Policy, UnikernelInfo } from "../../wire/messages.ts";
 import { formatName, type Name, parseName, subscriptionPlace } from "../../wire/names.ts";
-import type { OUTCOME_REASONS } from "./record.ts";
-
-type RefusalReason = (typeof OUTCOME_REASONS)["refused"][number];
-
-export interface Refusal {
-  readonly type: "refused";
-  readonly reason: RefusalReason;
-  readonly text: string;
-}
+import type { Ending } from "./record.ts";
 
 /** Which unikernel runs by a name, as far as info tells it from others. */
 export interface Identity {
@@ -37,7 +29,7 @@ export interface CreateQuestion {
   /** how many VMs of the host are pinned to each cpuid */
   readonly pinned: ReadonlyMap<string, number>;
   /** the image of the plan that this one is to confirm */
-  readonly digestBefore?: string;
+  readonly digestBefore: string | null;
 }
 
 /** A network device of a clone: what a load balancer may know it by. */
@@ -48,22 +40,20 @@ export interface CloneBridge {
   readonly mac: string;
 }
 
-export type CreatePlan =
-  | {
-      readonly type: "create";
-      readonly name: Name;
-      readonly unikernel: Omit<NewUnikernel, "compressed">;
-      readonly digest: string;
-    }
-  | Refusal;
+export interface CreatePlan {
+  readonly name: Name;
+  readonly unikernel: Omit<NewUnikernel, "compressed">;
+  readonly digest: string;
+}
 
-/** What to create. */
-export function planCreate(question: CreateQuestion): CreatePlan {
+/** What to create, or why not. */
+export function planCreate(question: CreateQuestion): CreatePlan | Ending {
   const { path, group, cloneId, settings, subscribe, primary, clone, policy, pinned, digestBefore } =
     question;
-  const name = unikernelName(path, `${group}-clone-${cloneId}`);
+  const name = parseName(`${path}:${group}-clone-${cloneId}`);
   const fullName = formatName(name);
-  if (subscribe.some((text) => text.endsWith(":") && isPlaceOf(text, name))) {
+  const place = subscriptionPlace(name);
+  if (subscribe.some((text) => text.endsWith(":") && subscriptionPlace(parseName(text)) === place)) {
     // it would end albatross-stats at its next tick
     return refused("reserved", `${fullName} is subscribed to as a path`);
   }
@@ -73,11 +63,10 @@ export function planCreate(question: CreateQuestion): CreatePlan {
   if (why !== null || settings.arguments === null) return refused("not_cloneable", `${why}`);
   if (clone !== null) return refused("exists", `${fullName} runs already`);
   const { digest } = identityOf(primary);
-  if (digestBefore !== undefined && digest !== digestBefore)
+  if (digestBefore !== null && digest !== digestBefore)
     return refused("changed", `${path}:${group} runs another image than before`);
   const { startup, failBehaviour, numcpus, linuxBootPartition, bridges } = primary;
   return {
-    type: "create",
     name,
     digest,
     unikernel: {
@@ -100,37 +89,28 @@ export function planCreate(question: CreateQuestion): CreatePlan {
   };
 }
 
-export type DestroyPlan =
-  | {
-      readonly type: "destroy";
-      readonly name: Name;
-      readonly identity: Identity;
-      readonly bridges: readonly CloneBridge[];
-    }
-  /** it is gone already */
-  | { readonly type: "done" }
-  | Refusal;
+export interface DestroyPlan {
+  readonly identity: Identity;
+  readonly bridges: readonly CloneBridge[];
+}
 
-/** What to destroy, of a victim that runs as `victim` says; `before` is who it was in the plan that this one is to confirm. */
-export function planDestroy({
-  path,
-  clone,
-  victim,
-  before,
-}: {
-  readonly path: string;
-  /** its label */
-  readonly clone: string;
-  /** null where nothing runs by that name */
-  readonly victim: UnikernelInfo | null;
-  readonly before?: Identity;
-}): DestroyPlan {
-  if (victim === null) return { type: "done" };
-  const name = unikernelName(path, clone);
+/**
+ * What to destroy, or why not, where `victim` runs by the name that is to go (null: nothing does). `before` is who it was
+ * in the plan that this one is to confirm.
+ */
+export function planDestroy(
+  name: Name,
+  victim: UnikernelInfo | null,
+  before: Identity | null = null,
+): DestroyPlan | Ending {
+  if (victim === null) {
+    const text = "it was not there any more: nothing was sent";
+    return { outcome: "verified", reason: "already_gone", text };
+  }
   const identity = identityOf(victim);
-  if (before !== undefined && !isSame(identity, before))
+  if (before !== null && !isSame(identity, before))
     return refused("changed", `${formatName(name)} is another unikernel than the one that was to go`);
-  return { type: "destroy", name, identity, bridges: bridgesOf(victim) };
+  return { identity, bridges: bridgesOf(victim) };
 }
 
 /** Those of a clone that runs. */
@@ -234,14 +214,6 @@ function flagsOf(words: readonly string[]): { readonly flag: string; readonly wo
   return found;
 }
 
-function unikernelName(path: string, label: string): Name {
-  return parseName(`${path}:${label}`);
-}
-
-function isPlaceOf(subscription: string, name: Name): boolean {
-  return subscriptionPlace(parseName(subscription)) === subscriptionPlace(name);
-}
-
-function refused(reason: RefusalReason, text: string): Refusal {
-  return { type: "refused", reason, text };
+function refused(reason: Extract<Ending, { outcome: "refused" }>["reason"], text: string): Ending {
+  return { outcome: "refused", reason, text };
 }

@@ -73,7 +73,7 @@ const actionSchema = z.object({
   /** when the victim's id may be given again */
   tombstoneMs: wallMs.nullable(),
   phase: z.literal(PHASES),
-  /** by then the phase is over */
+  /** by then the phase is over; of a verified create its clone's warm-up, and null from then on */
   deadlineMs: wallMs.nullable(),
   /** `before_destroy` was called, and nobody has been told yet that the clone stays */
   hooked: z.boolean(),
@@ -143,7 +143,7 @@ export function actionJson(action: ActionRecord) {
     reason,
     text,
     decision_time: time(decision.sinceMs),
-    deadline: time(deadlineMs),
+    deadline: time(isOpen(action) ? deadlineMs : null),
   };
 }
 
@@ -153,14 +153,14 @@ export function changeOnRecord(
   now: { readonly nowUs: number; readonly wallMs: number },
 ): ActionChange {
   const past = (ms: number) => Math.floor(now.nowUs / 1000 - Math.max(0, now.wallMs - ms));
-  const { phase, decision, cloneId, tombstoneMs, endedMs } = action;
+  const { phase, decision, cloneId, tombstoneMs, endedMs, deadlineMs } = action;
   return {
     phase,
     decision: { ...decision, sinceMs: past(decision.sinceMs) },
     cloneId,
     tombstoneMs: tombstoneMs === null ? null : Math.floor(now.nowUs / 1000) + tombstoneMs - now.wallMs,
     more: false,
-    isOnTrial: false,
+    isOnTrial: deadlineMs !== null,
     atMs: past(endedMs ?? decision.sinceMs),
   };
 }

@@ -167,6 +167,21 @@ test("a second program on the folder of the state does not start; after the firs
   expect(await third.exited).toBe(0);
 });
 
+test("a reload without policies keeps the folder while an action is open", async () => {
+  const folder = await temporaryFolder();
+  const host = await startSimulatedHost(folder, 1);
+  await host.misbehave({ type: "vmmd_no_reply", command: "create", carriedOut: true });
+  const acts = ", mode: execute, clone: { arguments: [] }";
+  const config = configFor(folder, acts).replace("scaler:", "scaler:\n  mode: execute");
+  const first = await Serving.start(folder, config);
+  await first.logged("action sent");
+  await writeFile(first.configFile, config.replace(/policies:.*/, "policies: []"));
+  first.signal("SIGHUP");
+  await first.logged("configuration reloaded");
+  const second = await Serving.launch(folder, config);
+  expect(await second.exited).toBe(1);
+});
+
 test("a reload that moves the state into a folder in use is refused, and the one before goes on", async () => {
   const folder = await temporaryFolder();
   await startSimulatedHost(folder, 1);

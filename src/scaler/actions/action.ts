@@ -1,0 +1,279 @@
+/** One action that is being carried out: what it has come to, why it may not go on, and what it waits for. */
+import { ActingClient, type Outcome } from "../../client/acting.ts";
+import type { Endpoint } from "../../client/endpoint.ts";
+import { type Clock, sleep } from "../../clock.ts";
+import type { Hook } from "../../config/clone.ts";
+import type { UnikernelInfo } from "../../wire/messages.ts";
+import { formatName, type Name, parseName } from "../../wire/names.ts";
+import { type ActionChange, isSameDecision } from "../rules/actionChanges.ts";
+import type { GroupName, GroupPolicy, Outstanding, Phase } from "../rules/types.ts";
+import { type Carried, isListed, verify } from "./carryOut.ts";
+import type { Executor } from "./executor.ts";
+import type { HookEvent } from "./hooks.ts";
+import type { ImageCache } from "./images.ts";
+import type { CloneBridge } from "./plan.ts";
+import { type ActionRecord, actionJson, type Ending } from "./record.ts";
+
+/** A target as actions see it. */
+export interface ActingHost {
+  readonly endpoint: Endpoint;
+  /** where that is, as state and record say it */
+  readonly address: string;
+  /** what its statistics are subscribed for */
+  readonly subscribe: readonly string[];
+  /** of a reply, images apart */
+  readonly maxFrameBytes: number;
+  /** now; a created clone is heard within some of these */
+  readonly intervalMs: () => number;
+  /** how many VMs are pinned to each cpuid */
+  readonly pinned: () => ReadonlyMap<string, number>;
+  /** its statistics arrive */
+  readonly live: () => boolean;
+}
+
+export class Action {
+  record: ActionRecord;
+  readonly group: GroupName;
+  readonly decision: Outstanding;
+  /** of the clone's host, as it was when the action began; null before, and where it is no target */
+  #reached: { readonly host: ActingHost; readonly client: ActingClient } | null = null;
+  readonly #executor: Executor;
+  /** others follow for the same decision */
+  readonly #more: boolean;
+  /** of the clone, as far as they are known */
+  #bridges: readonly CloneBridge[] = [];
+  /** that was told of its end, and is told if it does not come, whatever the policy says by then */
+  #toldHook: Hook | null = null;
+  /** why it was ended from outside */
+  readonly #ending = new AbortController();
+
+  constructor(executor: Executor, record: ActionRecord, decision: Outstanding, more = false) {
+    this.#executor = executor;
+    this.record = record;
+    this.group = { host: record.host, path: record.path, group: record.group };
+    this.decision = decision;
+    this.#more = more;
+  }
+
+  get host(): ActingHost {
+    return this.#reach.host;
+  }
+
+  get client(): ActingClient {
+    return this.#reach.client;
+  }
+
+  get #reach() {
+    if (this.#reached === null) throw new Error(`${this.group.host} is no target`);
+    return this.#reached;
+  }
+
+  get images(): ImageCache {
+    return this.#executor.images;
+  }
+
+  get clock(): Clock {
+    return this.#executor.options.clock;
+  }
+
+  /** that holds for its group now */
+  get policy(): GroupPolicy | null {
+    return this.#executor.groupOf(this.group).policy;
+  }
+
+  get name(): Name {
+    return parseName(`${this.record.path}:${this.record.clone}`);
+  }
+
+  /** aborted when nothing more is to be done */
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  end(why: "target" | "stopped" | "look"): void {
+    this.#ending.abort(why);
+  }
+
+  /** Carries it out. Resolves to how it ended; to null where it stays on record, for the program ends. Never rejects. */
+  async run(work: (action: Action) => Promise<Carried>): Promise<Ending | null> {
+    const ended = await this.#carryOut(work).catch((err: unknown): Ending => {
+      this.#executor.options.log.error({ err, action: this.record.id }, "unexpected error in an action");
+      const text = "unexpected error";
+      if (this.record.phase === "planned") return { outcome: "failed", reason: "other", text };
+      return { outcome: "lost", reason: "no_info", text };
+    });
+    const { aborted, reason } = this.signal;
+    if (!aborted || ended?.outcome === "verified") return ended;
+    if (reason === "target") return MOVED;
+    const isUnsent = this.record.phase === "planned" || ended?.reason === "unsent";
+    return isUnsent ? (this.whyNot() ?? ended) : ended;
+  }
+
+  async #carryOut(work: (action: Action) => Promise<Carried>): Promise<Ending | null> {
+    if (!this.#isInPlace()) return MOVED;
+    let carried = await work(this);
+    if (carried === "done") {
+      this.advance("acknowledged");
+      carried = await verify(this);
+    }
+    return carried;
+  }
+
+  /** Whether its host is the target that it was, which is reached as is said now. */
+  #isInPlace(): boolean {
+    const host = this.#executor.hostOf(this.group.host);
+    if (host === null || this.isElsewhere(host)) return false;
+    const { endpoint, maxFrameBytes } = host;
+    this.#reached = { host, client: new ActingClient({ endpoint, maxFrameBytes, clock: this.clock }) };
+    return true;
+  }
+
+  isElsewhere(host = this.#executor.hostOf(this.group.host)): boolean {
+    return host?.address !== this.record.endpoint;
+  }
+
+  /** Why nothing may be sent for it now; null where all still holds. */
+  whyNot(): Ending | null {
+    const host = this.#executor.hostOf(this.group.host);
+    const { policy, state } = this.#executor.groupOf(this.group);
+    if (this.#executor.isStopping) return abandoned("stopped", "the program ends");
+    if (this.isElsewhere(host)) return MOVED;
+    if (policy === null) return abandoned("no_policy", "no policy matches its group any more");
+    if (policy.mode !== "execute") return abandoned("dry_run", "its group is in dry run now");
+    if (!policy.enabled) return abandoned("disabled", "its policy says enabled: false now");
+    if (policy.paused) return abandoned("paused", "its policy is paused now");
+    if (!isSameDecision(state.outstanding, this.decision)) {
+      return abandoned("overtaken", "it is not called for any more");
+    }
+    if (!host?.live()) return abandoned("no_data", "no statistics arrive from its host");
+    return null;
+  }
+
+  /** Puts facts on record, to be written later. */
+  note(facts: Partial<ActionRecord>): void {
+    this.record = { ...this.record, ...facts };
+    this.#executor.keep(this.record);
+  }
+
+  /** Resolves to whether all that is on record is on the disk. */
+  save(): Promise<boolean> {
+    return this.#executor.save();
+  }
+
+  /** Comes to another phase. */
+  advance(phase: Phase): void {
+    this.note({ phase });
+    this.#executor.options.log.info(this.fields, `action ${phase}`);
+    this.#executor.changed(this);
+  }
+
+  /**
+   * To be awaited before the first byte of its request, whose reply is waited for until then (wall time): puts `sent` on the
+   * disk. Resolves to why nothing may be sent; null to go on.
+   */
+  async sent(deadlineMs: number): Promise<Ending | null> {
+    const isStateSaved = await this.#executor.options.stateSaved();
+    const why = this.whyNot();
+    if (why !== null) return why;
+    this.note({ deadlineMs });
+    this.advance("sent");
+    if (isStateSaved && (await this.#executor.save())) {
+      // writing takes its time
+      return this.whyNot();
+    }
+    const what = isStateSaved ? "the record of actions" : "the state";
+    const text = `${what} cannot be written, so that nothing was sent`;
+    return { outcome: "failed", reason: "record", text };
+  }
+
+  /** What its phase means to its group. */
+  get change(): ActionChange {
+    const { phase, cloneId, tombstoneMs, deadlineMs } = this.record;
+    const nowMs = Math.floor(this.clock.nowUs() / 1000);
+    return {
+      phase,
+      decision: this.decision,
+      cloneId,
+      tombstoneMs: tombstoneMs === null ? null : nowMs + tombstoneMs - this.clock.wallMs(),
+      more: this.#more,
+      isOnTrial: deadlineMs !== null,
+      atMs: nowMs,
+    };
+  }
+
+  /** For the log. */
+  get fields(): object {
+    const { time: _, outcome: __, ...fields } = actionJson(this.record);
+    return { ...fields, decision: this.decision.decision, decision_reason: this.decision.reason };
+  }
+
+  /** What runs by the clone's name. */
+  info(): Promise<Outcome<UnikernelInfo | null>> {
+    return this.inTurn(() => this.client.info(this.name, this.signal));
+  }
+
+  /** The host's requests go out one after the other. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#executor.inTurn(this.group.host, work);
+  }
+
+  /** Resolves after this time, or when nothing more is to be done. */
+  sleep(ms: number): Promise<void> {
+    return sleep(this.clock, ms, this.signal);
+  }
+
+  /** Resolves to whether a sample of the clone comes until then (wall time). */
+  async isHeard(untilMs: number): Promise<boolean> {
+    const heard = new AbortController();
+    const key = `${this.group.host}\n${formatName(this.name)}`;
+    const { listeners } = this.#executor;
+    listeners.set(key, () => heard.abort());
+    await sleep(this.clock, untilMs - this.clock.wallMs(), AbortSignal.any([this.signal, heard.signal]));
+    listeners.delete(key);
+    return heard.signal.aborted;
+  }
+
+  /**
+   * Looks after a created clone when its warm-up is over. Resolves to whether it is there still; to null where nobody can
+   * tell, or it was destroyed from here; never while the program ends.
+   */
+  async outlives(): Promise<boolean | null> {
+    await this.sleep((this.record.deadlineMs ?? 0) - this.clock.wallMs());
+    if (this.signal.aborted || !this.#isInPlace()) return null;
+    const info = await this.info();
+    return info.type === "success" && !this.signal.aborted ? isListed(info.value, this.record) : null;
+  }
+
+  /** Tells the policy's hook of the clone. Resolves to why it did not say yes; null where it did, or there is none. */
+  async hook(event: HookEvent, bridges = this.#bridges): Promise<string | null> {
+    this.#bridges = bridges;
+    const clone = this.policy?.clone;
+    const hook = event === "after_create" ? clone?.afterCreate : (clone?.beforeDestroy ?? this.#toldHook);
+    if (hook === null || hook === undefined) return null;
+    if (event === "before_destroy") this.#toldHook = hook;
+    const { id, clone: label } = this.record;
+    const subject = { ...this.group, id, clone: label, reason: this.decision.reason, bridges };
+    // that a clone stays is told when all else has ended, too
+    const why = await this.#executor.callHook(
+      hook,
+      event,
+      subject,
+      event === "kept" ? undefined : this.signal,
+    );
+    if (why !== null) this.#executor.options.log.warn({ ...this.fields, event, why }, "a hook failed");
+    return why;
+  }
+
+  /** Whoever was told that the clone goes hears that it stays, after a restart if need be. */
+  async tellKept(): Promise<void> {
+    await this.hook("kept");
+    this.note({ hooked: false });
+    await this.#executor.save();
+  }
+}
+
+export const MOVED = abandoned("target", "its host is no target any more, or is elsewhere");
+
+export function abandoned(reason: Extract<Ending, { outcome: "abandoned" }>["reason"], text: string): Ending {
+  return { outcome: "abandoned", reason, text };
+}
