@@ -1,11 +1,10 @@
 /** What the groups of a trace needed, read from their members' samples. */
-import { Fleet } from "../fleet/fleet.ts";
 import type { Group } from "../fleet/types.ts";
 import { type GroupName, type GroupPolicy, groupKey } from "../scaler/rules/types.ts";
 import { asksForLoad } from "../scaler/sources/promql.ts";
 import type { TraceEvent } from "../trace/reader.ts";
 import type { Load } from "./player.ts";
-import { HostIntervals, RecordedLoads } from "./replay.ts";
+import { monotonicUs, TraceFleet } from "./traceFleet.ts";
 
 /** A group's load as it was recorded. */
 export interface RecordedLoad extends Load {
@@ -39,66 +38,35 @@ export interface HostDemandOptions {
 
 /** The demand of one host's groups, step by step: a step is a round of samples, and ends with its last one. */
 export class HostDemand {
-  readonly #fleet: Fleet;
-  readonly #intervals = new HostIntervals();
-  readonly #loads = new RecordedLoads();
+  readonly #trace: TraceFleet;
   readonly #options: HostDemandOptions;
-  readonly #startMs: number;
-  #nowMs: number;
   #roundMs: number | null = null;
   #lastMs = 0;
 
-  constructor(startMs: number, options: HostDemandOptions) {
-    this.#startMs = startMs;
-    this.#nowMs = startMs;
+  constructor(options: HostDemandOptions) {
     this.#options = options;
-    const { deathTimeoutMs } = options;
-    const clock = {
-      nowUs: () => this.#usAt(this.#nowMs),
-      wallMs: () => this.#nowMs,
-      after: () => () => undefined,
-    };
-    this.#fleet = new Fleet({ clock, deathTimeoutMs });
+    this.#trace = new TraceFleet(options.deathTimeoutMs);
   }
 
   /** Takes in the next event of the host. */
   take(event: TraceEvent): void {
     const { timeMs } = event;
-    switch (event.kind) {
-      case "sample": {
-        const { host, name, stats } = event;
-        const arrivalUs = this.#usAt(timeMs);
-        const intervalUs = this.#intervals.sample(host, name, arrivalUs);
-        if (this.#roundMs !== null && timeMs - this.#roundMs >= (ROUND_INTERVALS * intervalUs) / 1000)
-          this.end();
-        this.#nowMs = timeMs;
-        this.#roundMs ??= timeMs;
-        this.#lastMs = timeMs;
-        this.#fleet.record({ host, name, stats, arrivalUs, arrivalWallMs: timeMs, intervalUs });
-        break;
-      }
-      case "info":
-        this.#nowMs = timeMs;
-        this.#fleet.recordInfo(event.host, event.entries, this.#usAt(timeMs));
-        break;
-      case "connection":
-        if (event.up) this.#intervals.reconnected(event.host);
-        break;
-      case "load":
-        this.#loads.take(event);
-        break;
-      case "tick":
-        break;
-    }
+    this.#trace.take(event, (intervalUs) => {
+      const isOver =
+        this.#roundMs !== null && timeMs - this.#roundMs >= (ROUND_INTERVALS * intervalUs) / 1000;
+      if (isOver) this.end();
+      this.#roundMs ??= timeMs;
+      this.#lastMs = timeMs;
+    });
   }
 
   /** Ends the round that has begun. */
   end(): void {
     if (this.#roundMs === null) return;
-    const roundUs = this.#usAt(this.#roundMs);
+    const roundUs = monotonicUs(this.#roundMs);
     this.#roundMs = null;
-    const at = { nowUs: this.#usAt(this.#lastMs), wallMs: this.#lastMs };
-    const groups = this.#fleet.snapshot({ staleAfterUs: () => Number.POSITIVE_INFINITY, at }).groups();
+    const at = { nowUs: monotonicUs(this.#lastMs), wallMs: this.#lastMs };
+    const groups = this.#trace.fleet.snapshot({ staleAfterUs: () => Number.POSITIVE_INFINITY, at }).groups();
     const loads = groups.flatMap((group) => this.#loadOf(group, roundUs) ?? []);
     this.#options.onStep({ untilMs: this.#lastMs, loads });
   }
@@ -107,17 +75,13 @@ export class HostDemand {
   #loadOf(group: Group, roundUs: number): RecordedLoad | null {
     const policy = this.#options.policyOf(group);
     if (!asksForLoad(policy)) return loadOf(group, roundUs);
-    const answer = this.#loads.at(groupKey(group), this.#lastMs);
+    const answer = this.#trace.loadAt(groupKey(group), this.#lastMs);
     if (answer === null) this.#options.onWithoutLoad(group);
     if (answer?.outcome !== "ok") return null;
     const { host, path, group: name } = group;
     const { cloneIds, members } = heardIn(group, roundUs);
     const cpus = policy.load.capacityPerMember;
     return { host, path, group: name, demand: answer.value, capacity: members.length * cpus, cpus, cloneIds };
-  }
-
-  #usAt(timeMs: number): number {
-    return Math.round((timeMs - this.#startMs) * 1000);
   }
 }
 

@@ -120,7 +120,6 @@ export class WhatIf {
   readonly #hosts = new Map<string, PlayedHost>();
   readonly #policyOf: ReturnType<typeof policyLookup>;
   readonly #withoutLoad = new Set<string>();
-  #originMs: number | null = null;
   #startMs: number | null = null;
   #lastMs = 0;
   samples = 0;
@@ -136,14 +135,13 @@ export class WhatIf {
   /** Takes in the next event of the trace. */
   take(event: TraceEvent): void {
     if (event.kind === "tick") return;
-    this.#originMs ??= event.timeMs;
     if (event.kind === "sample") {
       this.#startMs ??= event.timeMs;
       this.#lastMs = event.timeMs;
       this.samples += 1;
     }
     if (event.kind === "load") this.#withoutLoad.delete(nameOf(event));
-    this.#host(event.host, this.#originMs).demand.take(event);
+    this.#host(event.host).demand.take(event);
   }
 
   /** Plays to the trace's end. */
@@ -225,10 +223,10 @@ export class WhatIf {
     return why === null || others.length > 0 ? "" : `, ${why}: its clones stay as they began`;
   }
 
-  #host(host: string, originMs: number): PlayedHost {
+  #host(host: string): PlayedHost {
     const known = this.#hosts.get(host);
     if (known !== undefined) return known;
-    const demand = new HostDemand(originMs, {
+    const demand = new HostDemand({
       deathTimeoutMs: this.#base.defaults.deathTimeoutMs,
       policyOf: this.#policyOf,
       onStep: (step) => this.#play(played, step),

@@ -22,7 +22,7 @@ function info(timeMs: number, vm: string, cpus: number): TraceEvent {
 
 function stepsOf(events: readonly TraceEvent[]): DemandStep[] {
   const steps: DemandStep[] = [];
-  const demand = new HostDemand(events[0]?.timeMs ?? 0, {
+  const demand = new HostDemand({
     deathTimeoutMs: MINUTES_10,
     policyOf: () => null,
     onStep: (step) => steps.push(step),

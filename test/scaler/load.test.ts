@@ -88,28 +88,10 @@ test.each<[name: string, given: Case, decision: string, text: string]>([
     "The load of 170 is between 80 (40 % of one member at 200) and 180 (90 % of one member at 200).",
   ],
   [
-    "a group that can do with less gives a clone up",
-    asked(159, { 0: 1, 1: 1 }, idle),
-    "scale_down underloaded web-clone-1",
-    "Remove web-clone-1: the load of 159 is below 160 (40 % of 2 members at 200 each) for 5 evaluations in a row.",
-  ],
-  [
-    "unless the others could not carry it",
+    "no clone is given up whose share the others could not carry",
     asked(159, { 0: 1, 1: 1 }, { ...idle, policy: { scaleUpThresholdPercent: 60 } }),
     "hold would_overload",
     "A clone could go (a load of 159, below 160 (40 % of 2 members at 200 each)), but the others would then be above 60 %.",
-  ],
-  [
-    "or the clone carries none of it yet",
-    asked(79, { 0: 1, 1: "warming" }, idle),
-    "scale_down underloaded web-clone-1",
-    "Remove web-clone-1: the load of 79 is below 80 (40 % of one member at 200) for 5 evaluations in a row.",
-  ],
-  [
-    "no load at all is one",
-    asked(0, { 0: 100, 1: 100 }, idle),
-    "scale_down underloaded web-clone-1",
-    "Remove web-clone-1: the load of 0 is below 160 (40 % of 2 members at 200 each) for 5 evaluations in a row.",
   ],
   [
     "a load without a member that is measured says nothing",
@@ -139,6 +121,18 @@ test.each<[name: string, given: Case, decision: string, text: string]>([
   const { evaluation } = run(given);
   expect(words(evaluation.decision)).toBe(decision);
   expect(describeDecision(evaluation, 60 * MINUTE)).toBe(text);
+});
+
+test.each<[name: string, load: number, members: Members, threshold: string]>([
+  ["it is little for all of them", 159, { 0: 1, 1: 1 }, "160 (40 % of 2 members at 200 each)"],
+  ["the clone carries none of it yet", 79, { 0: 1, 1: "warming" }, "80 (40 % of one member at 200)"],
+  ["there is none", 0, { 0: 100, 1: 100 }, "160 (40 % of 2 members at 200 each)"],
+])("a clone is given up by the load where %s", (_, given, members, threshold) => {
+  const { evaluation } = run(asked(given, members, idle));
+  expect(words(evaluation.decision)).toBe("scale_down underloaded web-clone-1");
+  expect(describeDecision(evaluation, 60 * MINUTE)).toBe(
+    `Remove web-clone-1: the load of ${given} is below ${threshold} for 5 evaluations in a row.`,
+  );
 });
 
 describe("a load that is not known", () => {
