@@ -78,19 +78,14 @@ export function permissionFor(
   if (namesake === null) return { type: "open" };
   if (info === null) return { type: "ask" };
   const [path, unikernel] = [formatName(subscription), formatName(namesake)];
-  if (info instanceof VmmdError) {
+  if (info instanceof VmmdError || info.namesakeRuns === null) {
     if (allowUnchecked) return { type: "open" };
+    const what = `a unikernel ${unikernel} runs, with which a subscription at ${path} would crash albatross-stats`;
+    const wayOut = "set allow_unchecked_path: true if there never is such a unikernel";
     const reason =
-      `without unikernel info it is not known whether a unikernel ${unikernel} runs, with which a ` +
-      `subscription at ${path} would crash albatross-stats; make vmmd.sock readable, or set ` +
-      `allow_unchecked_path: true if there never is such a unikernel (${info.message})`;
-    return { type: "blocked", reason, closesOpen: false };
-  }
-  if (info.namesakeRuns === null) {
-    if (allowUnchecked) return { type: "open" };
-    const reason =
-      `with these certificates it cannot be asked whether a unikernel ${unikernel} runs, with which a subscription ` +
-      `at ${path} would crash albatross-stats; set allow_unchecked_path: true if there never is such a unikernel`;
+      info instanceof VmmdError
+        ? `without unikernel info it is not known whether ${what}; make vmmd.sock readable, or ${wayOut} (${info.message})`
+        : `with these certificates it cannot be asked whether ${what}; ${wayOut}`;
     return { type: "blocked", reason, closesOpen: false };
   }
   if (!info.namesakeRuns) return { type: nowUs - info.answeredAtUs <= FRESH_US ? "open" : "ask" };

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { oneOf, type Reader, Refused } from "../config/fields.ts";
 import type { ServeFlags } from "../config/load.ts";
-import type { CollectorName, ExporterConfig, LogConfig, WebAddress, WebConfig } from "../config/sections.ts";
+import type { ExporterConfig, LogConfig, WebAddress, WebConfig } from "../config/sections.ts";
 import {
   COLLECTORS,
   externalUrl,
@@ -41,23 +41,6 @@ async function run(program: Command, serve: Command): Promise<void> {
   const stop = untilSignal({ hangup: false });
   const { serve: serveUntil } = await import("../app/serve.ts");
   process.exitCode = await serveUntil(flags, stop);
-}
-
-/** The flags as commander keeps them. */
-interface ParsedFlags extends Readonly<Partial<Record<`collector.${CollectorName}`, boolean>>> {
-  readonly "config.file"?: string;
-  readonly "web.listenAddress"?: readonly WebAddress[];
-  readonly "web.systemdSocket"?: true;
-  readonly "web.telemetryPath"?: string;
-  readonly "web.externalUrl"?: string;
-  readonly "web.routePrefix"?: string;
-  readonly "web.maxRequests"?: number;
-  readonly "web.disableExporterMetrics"?: true;
-  readonly "web.enableLifecycle"?: true;
-  readonly "web.config.file"?: string;
-  readonly "scaler.dryRun"?: true;
-  readonly "log.level"?: LogConfig["level"];
-  readonly "log.format"?: LogConfig["format"];
 }
 
 function addFlags(command: Command): Command {
@@ -116,38 +99,33 @@ function read<T>(reader: Reader<T>): (text: string | number) => T {
   };
 }
 
+type WebFlags = Partial<WebConfig> & {
+  readonly listenAddress?: readonly WebAddress[];
+  readonly systemdSocket?: true;
+  readonly "config.file"?: string;
+};
+
 /** The flags given to `serve`, before its name or after it; those after it win. */
 function serveFlags(program: Command, serve: Command): ServeFlags {
-  const flags: ParsedFlags = { ...program.opts<ParsedFlags>(), ...serve.opts<ParsedFlags>() };
-  const [problem] = listenProblems(flags["web.listenAddress"] ?? []);
+  const flags: Readonly<Record<string, unknown>> = { ...program.opts(), ...serve.opts() };
+  const { listenAddress, systemdSocket = false, "config.file": webConfigFile, ...web } = of<WebFlags>("web");
+  const { file: configFile } = of<{ file?: string }>("config");
+  const { dryRun = false } = of<{ dryRun?: true }>("scaler");
+  const [problem] = listenProblems(listenAddress ?? []);
   if (problem !== undefined) program.error(`--web.listen-address: ${problem[1]}`);
-  const given = COLLECTORS.map((name) => [name, flags[`collector.${name}`]]);
-  const collectors = withoutUndefined<ExporterConfig["collectors"]>(Object.fromEntries(given));
   return {
-    ...withoutUndefined<ServeFlags>({
-      configFile: flags["config.file"],
-      webConfigFile: flags["web.config.file"],
-    }),
-    web: withoutUndefined<WebConfig>({
-      listenAddresses: flags["web.listenAddress"],
-      telemetryPath: flags["web.telemetryPath"],
-      externalUrl: flags["web.externalUrl"],
-      routePrefix: flags["web.routePrefix"],
-      maxRequests: flags["web.maxRequests"],
-      disableExporterMetrics: flags["web.disableExporterMetrics"],
-      enableLifecycle: flags["web.enableLifecycle"],
-    }),
-    collectors,
-    systemdSocket: flags["web.systemdSocket"] ?? false,
-    dryRun: flags["scaler.dryRun"] ?? false,
-    log: withoutUndefined<LogConfig>({ level: flags["log.level"], format: flags["log.format"] }),
+    ...(configFile !== undefined && { configFile }),
+    ...(webConfigFile !== undefined && { webConfigFile }),
+    web: { ...web, ...(listenAddress && { listenAddresses: listenAddress }) },
+    collectors: of<Partial<ExporterConfig["collectors"]>>("collector"),
+    systemdSocket,
+    dryRun,
+    log: of<Partial<LogConfig>>("log"),
   };
-}
 
-function withoutUndefined<T extends object>(
-  given: {
-    readonly [Key in keyof T]?: T[Key] | undefined;
-  },
-): Partial<T> {
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>;
+  /** Those whose names begin with the section: commander keeps `--log.level` as `log.level`. */
+  function of<T extends object>(section: string): T {
+    const own = Object.entries(flags).filter(([name]) => name.startsWith(`${section}.`));
+    return Object.fromEntries(own.map(([name, value]) => [name.slice(section.length + 1), value])) as T;
+  }
 }

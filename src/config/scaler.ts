@@ -66,33 +66,28 @@ const { deathTimeoutMs: deathTimeoutKey, ...policyKeys } = groupKeys;
 export const defaultsKeys = { ...policyKeys, deathTimeoutMs: deathTimeoutKey };
 
 type Said = Values<typeof policyKeys>;
+
 /** The settings that follow from others where they are left out. */
-interface Derived {
-  readonly scaleUpCooldownPeriodMs: number;
-  readonly scaleDownCooldownPeriodMs: number;
-  readonly targetPercent: number;
-  readonly clone: CloneSettings;
-}
-
-/** What a scaling policy says about a group; `scaler.defaults` and each policy carry all of it. */
-export type PolicySettings = Omit<Said, keyof Derived> & Derived;
-export type ScalerDefaults = PolicySettings & { readonly deathTimeoutMs: number };
-
-function withDerived<S extends Said>(said: S): S & Derived {
+function derived(said: Said) {
   const { cooldownPeriodMs, scaleUpThresholdPercent: upper, scaleDownThresholdPercent: lower } = said;
+  const clone: CloneSettings = { ...cloneDefaults, ...said.clone };
   return {
-    ...said,
     scaleUpCooldownPeriodMs: said.scaleUpCooldownPeriodMs ?? cooldownPeriodMs,
     scaleDownCooldownPeriodMs: said.scaleDownCooldownPeriodMs ?? cooldownPeriodMs,
     targetPercent: said.targetPercent ?? (lower + upper) / 2,
-    clone: { ...cloneDefaults, ...said.clone },
+    clone,
   };
 }
+type Derived = Readonly<ReturnType<typeof derived>>;
+
+/** What a scaling policy says about a group; `scaler.defaults` and each policy carry all of it. */
+export type PolicySettings = Omit<Said, keyof Derived> & Derived;
+type ScalerDefaults = PolicySettings & { readonly deathTimeoutMs: number };
 
 const nothingSaid: Said = defaultsOf(policyKeys);
 
 /** The settings of a group when the file says nothing about them. */
-export const defaultPolicySettings: PolicySettings = withDerived(nothingSaid);
+export const defaultPolicySettings: PolicySettings = { ...nothingSaid, ...derived(nothingSaid) };
 
 /** The keys that stand under `scaler` itself, `defaults` and `policies` excepted. */
 export const scalerKeys = {
@@ -157,35 +152,28 @@ const boundRules = BOUNDS.map(
 );
 const defaultsSection = sectionOf({}, { given: defaultsKeys, elsewhere: UNDER_SCALER, rules: boundRules });
 
-const policySection = sectionOf(
-  {
-    /** Glob on the primary's full name, lower-cased. */
-    match: key("match", glob),
-    /** Name of the target it is for; null is all of them. */
-    host: key<string | null>("host", text({ what: "the name of a target" }), null),
-    mode: key("mode", mode, "dry_run"),
+const ownKeys = {
+  /** Glob on the primary's full name, lower-cased. */
+  match: key("match", glob),
+  /** Name of the target it is for; null is all of them. */
+  host: key<string | null>("host", text({ what: "the name of a target" }), null),
+  mode: key("mode", mode, "dry_run"),
+};
+const policySection = sectionOf(ownKeys, {
+  given: policyKeys,
+  elsewhere: {
+    ...UNDER_SCALER,
+    ...standing("in scaler.defaults, one for all groups", { deathTimeoutKey }),
   },
-  {
-    given: policyKeys,
-    elsewhere: {
-      ...UNDER_SCALER,
-      ...standing("in scaler.defaults, one for all groups", { deathTimeoutKey }),
-    },
-  },
-);
+});
 
-export type Mode = "dry_run" | "execute";
+/** One entry of `scaler.policies`, what it leaves out taken from `scaler.defaults`. The first match wins. */
+export type ScalerPolicy = PolicySettings & Values<typeof ownKeys>;
+export type Mode = ScalerPolicy["mode"];
 
 export type ScalerConfig = Values<typeof scalerKeys> & {
   readonly defaults: ScalerDefaults;
   readonly policies: readonly ScalerPolicy[];
-};
-
-/** One entry of `scaler.policies`, what it leaves out taken from `scaler.defaults`. The first match wins. */
-export type ScalerPolicy = PolicySettings & {
-  readonly match: string;
-  readonly host: string | null;
-  readonly mode: Mode;
 };
 
 const sections = sectionOf(
@@ -239,10 +227,11 @@ export const scalerSection: Codec<ScalerConfig> = {
     const { deathTimeoutMs: _, ...basis } = defaults;
     return {
       ...scaler,
-      defaults: withDerived(defaults),
-      policies: policies.map((policy) =>
-        withDerived({ ...basis, ...policy, clone: { ...basis.clone, ...policy.clone } }),
-      ),
+      defaults: { ...defaults, ...derived(defaults) },
+      policies: policies.map((policy) => {
+        const said = { ...basis, ...policy, clone: { ...basis.clone, ...policy.clone } };
+        return { ...said, ...derived(said) };
+      }),
     };
   }),
 };

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { parseName } from "../wire/names.ts";
-import { formatPath, type Path, type Problem, type YamlFile } from "./checkedYaml.ts";
+import type { Path, Problem, YamlFile } from "./checkedYaml.ts";
 import type { Report } from "./fields.ts";
 import { globCovers, parseGlob } from "./glob.ts";
 import {
@@ -78,34 +78,20 @@ function neverMatches(pattern: string): string | undefined {
 function warnOfTiming({ targets, scaler, exporter }: Config, file: YamlFile, warn: Report): void {
   const { pollIntervalMs, defaults } = scaler;
   const staleMs = "ms" in exporter.staleAfter ? exporter.staleAfter.ms : Number.POSITIVE_INFINITY;
-  const tooShort = [
-    {
-      path: ["scaler", "poll_interval"],
-      ms: pollIntervalMs,
-      least: 2,
-      why: "ticks would find no new sample",
-    },
-    {
-      path: ["scaler", "defaults", "death_timeout"],
-      ms: defaults.deathTimeoutMs,
-      least: 3,
-      why: "a late sample would pass for a dead VM",
-    },
-    {
-      path: ["exporter", "stale_after"],
-      ms: staleMs,
-      least: 1,
-      why: "VMs would come and go between samples",
-    },
+  const rules: readonly [key: string, ms: number, least: number, why: string][] = [
+    ["scaler.poll_interval", pollIntervalMs, 2, "ticks would find no new sample"],
+    ["scaler.defaults.death_timeout", defaults.deathTimeoutMs, 3, "a late sample would pass for a dead VM"],
+    ["exporter.stale_after", staleMs, 1, "VMs would come and go between samples"],
   ];
   for (const [index, { name, statsIntervalMs }] of targets.entries()) {
     if (statsIntervalMs === "auto") continue;
-    for (const { path, ms, least, why } of tooShort) {
+    for (const [key, ms, least, why] of rules) {
       if (ms >= least * statsIntervalMs) continue;
       const intervals = least === 1 ? "one stats interval" : `${least} stats intervals`;
       const text = `${formatDuration(ms)} is shorter than ${intervals} of ${name} (${formatDuration(statsIntervalMs)}): ${why}`;
+      const path = key.split(".");
       if (file.has(path)) warn(path, text);
-      else warn(["targets", index, "stats_interval"], `${formatPath(path)} at ${text}`);
+      else warn(["targets", index, "stats_interval"], `${key} at ${text}`);
     }
   }
 }
@@ -114,11 +100,8 @@ function warnOfScaler({ scaler }: Config, file: YamlFile, warn: Report): void {
   const { defaults, policies } = scaler;
   const path = ["scaler", "defaults"];
   warnOfSettings(defaults, path, scaler, file, warn);
-  const keys = Object.keys(defaultPolicySettings) as (keyof PolicySettings)[];
-  if (
-    policies.length === 0 &&
-    keys.some((key) => !isDeepStrictEqual(defaults[key], defaultPolicySettings[key]))
-  )
+  const { deathTimeoutMs: _, ...settings } = defaults;
+  if (policies.length === 0 && !isDeepStrictEqual(settings, defaultPolicySettings))
     warn(path, "has no effect on any group: scaler.policies names none");
   for (const [index, policy] of policies.entries()) {
     const path = ["scaler", "policies", index];
@@ -191,29 +174,19 @@ function warnOfSettings(
   const { enabled, paused, scaleUpMaxStep, scaleDownCooldownPeriodMs, flapDampingMax, clone } = settings;
   const middle = (settings.scaleUpThresholdPercent + settings.scaleDownThresholdPercent) / 2;
   const isMiddle = settings.targetPercent === middle;
-  const rules: readonly [key: string, applies: boolean, text: string][] = [
-    ["paused", paused && !enabled, "has no effect: enabled is false"],
-    ["target_percent", scaleUpMaxStep === 1 && !isMiddle, "has no effect: scale_up_max_step is 1"],
-    [
-      "scale_up_max_step",
-      scaleUpMaxStep > maxScaleUpsPerTick,
-      `${scaleUpMaxStep} is more than max_scale_ups_per_tick, ${maxScaleUpsPerTick}, leaves at one evaluation`,
-    ],
-    [
-      "flap_damping_max",
-      flapDampingMax > 1 && scaleDownCooldownPeriodMs === 0,
-      "has no effect: there is no cooldown before a scale-down",
-    ],
-    [
-      "clone.after_create.wait",
-      (clone.afterCreate?.waitMs ?? 0) > 0,
-      "has no effect: nothing waits for a clone that has been created",
-    ],
-  ];
-  for (const [key, applies, text] of rules) {
+  const said = (key: string, text: string) => {
     const at = [...path, ...key.split(".")];
-    if (applies && file.has(at)) warn(at, text);
-  }
+    if (file.has(at)) warn(at, text);
+  };
+  if (paused && !enabled) said("paused", "has no effect: enabled is false");
+  if (scaleUpMaxStep === 1 && !isMiddle) said("target_percent", "has no effect: scale_up_max_step is 1");
+  const least = `max_scale_ups_per_tick, ${maxScaleUpsPerTick}, leaves at one evaluation`;
+  if (scaleUpMaxStep > maxScaleUpsPerTick)
+    said("scale_up_max_step", `${scaleUpMaxStep} is more than ${least}`);
+  if (flapDampingMax > 1 && scaleDownCooldownPeriodMs === 0)
+    said("flap_damping_max", "has no effect: there is no cooldown before a scale-down");
+  if (clone.afterCreate && clone.afterCreate.waitMs > 0)
+    said("clone.after_create.wait", "has no effect: nothing waits for a clone that has been created");
   warnOfThresholds(settings, path, file, warn);
   const isUnchanged = settings.cooldownPeriodMs === defaultPolicySettings.cooldownPeriodMs;
   if (!(isUnchanged && path.includes("defaults"))) warnOfCooldown(path, file, warn);
@@ -224,6 +197,6 @@ function warnOfThresholds(settings: PolicySettings, path: Path, file: YamlFile, 
   const keys = ["scale_down_threshold_percent", "scale_up_threshold_percent"];
   const at = keys.map((key) => [...path, key]).find((path) => file.has(path));
   if (at === undefined || 2 * down <= up) return;
-  const text = `thresholds ${down} and ${up} are so close that removing one of two members would overload the other: the lower one should be at most half the upper one`;
-  warn(at, text);
+  const close = `thresholds ${down} and ${up} are so close that removing one of two members would overload the other`;
+  warn(at, `${close}: the lower one should be at most half the upper one`);
 }

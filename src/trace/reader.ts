@@ -14,34 +14,16 @@ export class TraceError extends Error {
   override readonly name = "TraceError";
 }
 
+type OfHost<K, T> = Readonly<{ kind: K; timeMs: number; host: string } & T>;
 export type TraceEvent =
   /** `stats` hold what CPU usage and restarts are told from; everything else is 0 */
-  | {
-      readonly kind: "sample";
-      readonly timeMs: number;
-      readonly host: string;
-      readonly name: Name;
-      readonly stats: Stats;
-    }
+  | OfHost<"sample", { name: Name; stats: Stats }>
   /** `entries` hold CPUs, cores and start, everything else is empty; more of the same list may follow */
-  | {
-      readonly kind: "info";
-      readonly timeMs: number;
-      readonly host: string;
-      readonly entries: readonly NamedInfo[];
-      readonly more: boolean;
-    }
+  | OfHost<"info", { entries: readonly NamedInfo[]; more: boolean }>
   /** the host's statistics no longer arrive, or do again */
-  | { readonly kind: "connection"; readonly timeMs: number; readonly host: string; readonly up: boolean }
+  | OfHost<"connection", { up: boolean }>
   /** what the query of a group's load was answered for the tick of that time; null for nothing that is a load */
-  | {
-      readonly kind: "load";
-      readonly timeMs: number;
-      readonly host: string;
-      readonly path: string;
-      readonly group: string;
-      readonly value: number | null;
-    }
+  | OfHost<"load", { path: string; group: string; value: number | null }>
   | { readonly kind: "tick"; readonly timeMs: number };
 
 /** A longer line is none of a trace's; it is skipped without being kept. */
@@ -77,13 +59,11 @@ export class TraceSource {
   /** What was found in a file without samples, on one line; null for one that has some. */
   get foundInstead(): string | null {
     if (this.#samples > 0) return null;
-    const lines = `${this.skipped} line${this.skipped === 1 ? "" : "s"} of`;
     const isText = !/[\p{Cc}\ufffd]/u.test(this.#firstSkipped);
     const skipped = isText ? `something else, first: ${this.#firstSkipped}` : "binary data";
-    const found = [
-      ...(this.#otherEvents > 0 ? [`${this.#otherEvents} events of a trace`] : []),
-      ...(this.skipped > 0 ? [`${lines} ${skipped}`] : []),
-    ];
+    const found: string[] = [];
+    if (this.#otherEvents > 0) found.push(`${this.#otherEvents} events of a trace`);
+    if (this.skipped > 0) found.push(`${this.skipped} line${this.skipped === 1 ? "" : "s"} of ${skipped}`);
     return `no samples in ${this.file}: ${found.join(", ") || "it is empty"}`;
   }
 
