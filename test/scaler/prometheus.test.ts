@@ -195,6 +195,20 @@ describe("a server", () => {
     expect(seen).toBe(expected);
   });
 
+  test.each([
+    [{ basic_auth: { username: "me", password_file: "secret" } }, `Basic <secret>, me:<secret>`],
+    [{ authorization: { credentials_file: "secret" } }, "Bearer <secret>, me:<secret>"],
+  ])("that repeats who asks does not bring it into what is told: %j", async (settings, expected) => {
+    const url = await serve((request, response) => {
+      const error = `${request.headers.authorization}, me:geheim`;
+      const padded = error.padEnd(180, ".") + error;
+      response.end(JSON.stringify({ status: "error", errorType: "x", error: padded }));
+    });
+    const answer = await ask({ url, ...settings });
+    expect(answer).toMatchObject({ text: expect.stringContaining(`Prometheus says: ${expected}.`) });
+    expect(JSON.stringify(answer)).not.toMatch(/gehe|bWU6/);
+  });
+
   test("is trusted over TLS by tls_config alone, and shown a certificate where there is one", async () => {
     const ca = await issue("ca", { isCa: true });
     const server = await issue(

@@ -30,11 +30,13 @@ export function connectPrometheus(prometheus: PrometheusConfig): Connection {
   const isHttps = new URL(url).protocol === "https:";
   const options = { keepAlive: true, maxSockets: MAX_QUERIES };
   try {
+    const { secrets, ...credentials } = credentialsOf(prometheus);
     const headers = {
       "content-type": "application/x-www-form-urlencoded",
       accept: "application/json",
-      ...credentials(prometheus),
+      ...credentials,
     };
+    const shown = (text: string) => shownWithout(secrets, text);
     const agent = isHttps
       ? new HttpsAgent({ ...options, ...tlsOptions(prometheus) })
       : new HttpAgent(options);
@@ -46,12 +48,12 @@ export function connectPrometheus(prometheus: PrometheusConfig): Connection {
         new Promise<LoadAnswer>((resolve, reject) => {
           const body = new URLSearchParams({ query, timeout: `${timeoutMs}ms` }).toString();
           request(target, { method: "POST", agent, headers, signal }, (response) => {
-            read(response).then((text) => resolve(answerOf(response, text)), reject);
+            read(response).then((text) => resolve(answerOf(response, text, shown)), reject);
           })
             .on("error", reject)
             .on("upgrade", (response, socket) => {
               socket.destroy();
-              resolve(answerOf(response, ""));
+              resolve(answerOf(response, "", shown));
             })
             .end(body);
         }).catch((error) =>
@@ -71,17 +73,19 @@ function no(outcome: Exclude<LoadOutcome, "ok">, text: string): LoadAnswer {
   return { outcome, text };
 }
 
-function credentials({ basicAuth, authorization }: PrometheusConfig): Record<string, string> {
+/** The header that says who asks, and what of it no text may repeat. */
+function credentialsOf({ basicAuth, authorization }: PrometheusConfig) {
   if (basicAuth !== null) {
-    const pair = `${basicAuth.username}:${contentOf(basicAuth.passwordFile)}`;
-    return { authorization: `Basic ${Buffer.from(pair).toString("base64")}` };
+    const password = contentOf(basicAuth.passwordFile);
+    const pair = Buffer.from(`${basicAuth.username}:${password}`).toString("base64");
+    return { authorization: `Basic ${pair}`, secrets: [pair, password] };
   }
-  if (authorization === null) return {};
+  if (authorization === null) return { secrets: [] };
   const secret = contentOf(authorization.credentialsFile);
   // as Node refuses it, the value would be in the error
   if (!/^[\x21-\x7e]+$/.test(secret))
     throw new Error(`${authorization.credentialsFile} does not hold one word of ASCII`);
-  return { authorization: `${authorization.type} ${secret}` };
+  return { authorization: `${authorization.type} ${secret}`, secrets: [secret] };
 }
 
 function tlsOptions({ tls }: PrometheusConfig) {
@@ -147,8 +151,12 @@ const ANSWER = z.object({
 });
 const FAILURE = z.object({ status: z.literal("error"), errorType: z.string(), error: z.string() });
 
-/** What an HTTP response says of a load. */
-function answerOf({ statusCode = 0, headers }: IncomingMessage, text: string | null): LoadAnswer {
+/** What an HTTP response says of a load, the server's own words as they may be shown. */
+function answerOf(
+  { statusCode = 0, headers }: IncomingMessage,
+  text: string | null,
+  shown: (text: string) => string,
+): LoadAnswer {
   if (statusCode === 401 || statusCode === 403) {
     const wrong = "basic_auth or authorization is wrong";
     return no("refused", `Prometheus refuses the query (${statusCode}): ${wrong}`);
@@ -170,11 +178,15 @@ function answerOf({ statusCode = 0, headers }: IncomingMessage, text: string | n
   const warning = answer.warnings?.find((text) => !text.startsWith("PromQL info:"));
   if (warning !== undefined) return no("warning", `Prometheus warns: ${shown(warning)}`);
   if (answer.isPartial) return no("warning", "the answer is partial: some of the storage did not answer");
-  return loadOf(answer.data, Date.parse(headers.date ?? ""));
+  return loadOf(answer.data, Date.parse(headers.date ?? ""), shown);
 }
 
 /** The one number of an answer, given at this wall time of the server. */
-function loadOf(data: z.output<typeof ANSWER>["data"], answeredMs: number): LoadAnswer {
+function loadOf(
+  data: z.output<typeof ANSWER>["data"],
+  answeredMs: number,
+  shown: (text: string) => string,
+): LoadAnswer {
   const { resultType } = data;
   if (!("result" in data)) return no("not_a_number", `the answer is a ${resultType}, not one number`);
   const samples = data.resultType === "vector" ? data.result : [{ metric: {}, value: data.result }];
@@ -198,10 +210,14 @@ function loadOf(data: z.output<typeof ANSWER>["data"], answeredMs: number): Load
     : { outcome: "ok", value };
 }
 
-function shown(text: string): string {
-  const line = text
+/** A server, or a proxy before it, may repeat what it was sent. */
+function shownWithout(secrets: readonly string[], text: string): string {
+  const hidden = secrets
+    .filter((secret) => secret !== "")
+    .reduce((rest, secret) => rest.replaceAll(secret, "<secret>"), text);
+  const line = hidden
     .slice(0, SHOWN_CHARACTERS)
     .replaceAll(/\p{Cc}+/gu, " ")
     .trim();
-  return text.length > SHOWN_CHARACTERS ? `${line}...` : line;
+  return hidden.length > SHOWN_CHARACTERS ? `${line}...` : line;
 }
