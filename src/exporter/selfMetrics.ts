@@ -1,6 +1,6 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { collectDefaultMetrics } from "prom-client";
 import type { Family } from "../exposition/family.ts";
-import { promClientFamilies } from "../exposition/promClient.ts";
+import { Instruments } from "../exposition/promClient.ts";
 import type { RowHead } from "../exposition/row.ts";
 import type { CollectCounts } from "./collect.ts";
 import { millisAsSeconds } from "./numbers.ts";
@@ -101,32 +101,29 @@ export interface ScrapeResult {
 
 export class SelfMetrics implements CollectCounts {
   /** what the program is and how it was configured: served at all times */
-  readonly #program = new Registry();
+  readonly #program = new Instruments();
   /** how the program does: left out by `web.disable_exporter_metrics` */
-  readonly #runtime = new Registry();
+  readonly #runtime = new Instruments();
 
-  readonly #reloadSuccessful = new Gauge(this.#about(selfRows.reloadSuccessful));
-  readonly #reloadSuccessTime = new Gauge(this.#about(selfRows.reloadSuccessTime));
-  readonly #vmsDropped = new Gauge(this.#about(selfRows.vmsDropped));
-  readonly #duplicateSeries = new Counter(this.#about(selfRows.duplicateSeries));
-  readonly #logLinesLost = new Counter(this.#about(selfRows.logLinesLost));
-  readonly #scrapeSeconds = new Histogram({
-    ...this.#about(selfRows.scrapeSeconds),
-    buckets: SCRAPE_SECONDS_BUCKETS,
-  });
-  readonly #scrapeSeries = new Gauge(this.#about(selfRows.scrapeSeries));
-  readonly #scrapes = new Counter(this.#about(selfRows.scrapes));
-  readonly #streamClientsDropped = new Counter(this.#about(selfRows.streamClientsDropped));
-  readonly #responsesCut = new Counter(this.#about(selfRows.responsesCut));
-  readonly #authFailures = new Counter(this.#about(selfRows.authFailures));
+  readonly #reloadSuccessful = this.#program.gauge(selfRows.reloadSuccessful);
+  readonly #reloadSuccessTime = this.#program.gauge(selfRows.reloadSuccessTime);
+  readonly #vmsDropped = this.#program.gauge(selfRows.vmsDropped);
+  readonly #duplicateSeries = this.#program.counter(selfRows.duplicateSeries);
+  readonly #logLinesLost = this.#runtime.counter(selfRows.logLinesLost);
+  readonly #scrapeSeconds = this.#runtime.histogram(selfRows.scrapeSeconds, SCRAPE_SECONDS_BUCKETS);
+  readonly #scrapeSeries = this.#runtime.gauge(selfRows.scrapeSeries);
+  readonly #scrapes = this.#runtime.counter(selfRows.scrapes);
+  readonly #streamClientsDropped = this.#runtime.counter(selfRows.streamClientsDropped);
+  readonly #responsesCut = this.#runtime.counter(selfRows.responsesCut);
+  readonly #authFailures = this.#runtime.counter(selfRows.authFailures);
   #loopDelays: readonly Family[] = [];
 
   constructor({ version, revision }: { version: string; revision: string | null }) {
     const build = { version, revision: revision ?? "", nodeversion: process.versions.node };
-    new Gauge(this.#about(selfRows.buildInfo)).set(build, 1);
+    this.#program.gauge(selfRows.buildInfo).set(build, 1);
     for (const outcome of SCRAPE_OUTCOMES) this.#scrapes.inc({ outcome }, 0);
-    collectDefaultMetrics({ register: this.#runtime });
-    for (const name of BADLY_NAMED) this.#runtime.removeSingleMetric(name);
+    collectDefaultMetrics({ register: this.#runtime.registry });
+    for (const name of BADLY_NAMED) this.#runtime.registry.removeSingleMetric(name);
   }
 
   configRead(taken: boolean, wallMs: number): void {
@@ -168,20 +165,16 @@ export class SelfMetrics implements CollectCounts {
 
   /** `runtime: false` is `web.disable_exporter_metrics`. */
   async families({ runtime }: { runtime: boolean }): Promise<Family[]> {
-    const program = await promClientFamilies(this.#program);
+    const program = await this.#program.families();
     return runtime ? [...program, ...(await this.#runtimeFamilies())] : program;
   }
 
   /** The event loop's delays are of the last scrape that found any: of none prom-client makes NaN and 292 years. */
   async #runtimeFamilies(): Promise<Family[]> {
-    const families = await promClientFamilies(this.#runtime);
-    const mean = await this.#runtime.getSingleMetric(MEAN_LOOP_DELAY)?.get();
+    const families = await this.#runtime.families();
+    const mean = await this.#runtime.registry.getSingleMetric(MEAN_LOOP_DELAY)?.get();
     const isMeasured = mean?.values.every(({ value }) => !Number.isNaN(value)) ?? false;
     if (isMeasured) this.#loopDelays = families.filter(({ name }) => LOOP_DELAYS.test(name));
     return [...families.filter(({ name }) => !LOOP_DELAYS.test(name)), ...this.#loopDelays];
-  }
-
-  #about({ name, help, labels = [], runtime = false }: SelfRow) {
-    return { name, help, labelNames: labels, registers: [runtime ? this.#runtime : this.#program] };
   }
 }

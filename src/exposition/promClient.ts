@@ -1,5 +1,40 @@
-import type { Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { escapeLabelValue, type Family, type MetricType } from "./family.ts";
+import type { LabelDoc } from "./row.ts";
+
+/** What an instrument needs of its row. */
+interface Instrument {
+  readonly name: string;
+  readonly help: string;
+  readonly labels?: readonly (string | LabelDoc)[];
+}
+
+/** The instruments of a table's rows. */
+export class Instruments {
+  readonly registry = new Registry();
+
+  counter(row: Instrument): Counter {
+    return new Counter(this.#about(row));
+  }
+
+  gauge(row: Instrument): Gauge {
+    return new Gauge(this.#about(row));
+  }
+
+  histogram(row: Instrument, buckets: readonly number[]): Histogram {
+    return new Histogram({ ...this.#about(row), buckets: [...buckets] });
+  }
+
+  /** With the values of this moment. */
+  families(): Promise<Family[]> {
+    return promClientFamilies(this.registry);
+  }
+
+  #about({ name, help, labels = [] }: Instrument) {
+    const labelNames = labels.map((label) => (typeof label === "string" ? label : label.name));
+    return { name, help, labelNames, registers: [this.registry] };
+  }
+}
 
 type MetricJson = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>[number];
 /** `metricName` is there for a histogram's series; the typings leave it out of the JSON form. */

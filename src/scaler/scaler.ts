@@ -22,7 +22,7 @@ import {
   type RecentQuery,
   Transitions,
 } from "./report/log.ts";
-import { GroupItems, Instruments } from "./report/metrics.ts";
+import { GroupItems, ScalerInstruments } from "./report/metrics.ts";
 import { describe } from "./report/words.ts";
 import { Rules } from "./rules/tick.ts";
 import {
@@ -141,7 +141,7 @@ export class Scaler {
   readonly #items = new GroupItems();
   readonly #recent = new Recent<LoggedDecision & Pick<Evaluation, "policy">>();
   readonly #history = new History();
-  readonly #instruments = new Instruments();
+  readonly #instruments = new ScalerInstruments();
   #config: ScalerConfig;
   #stateFile: Store<SavedState>;
   #decisionLog: LineLog;
@@ -160,7 +160,7 @@ export class Scaler {
     const { config } = options;
     this.#options = options;
     this.#config = config;
-    this.#instruments.evaluatesEvery(config.pollIntervalMs);
+    this.#instruments.pollInterval.set(config.pollIntervalMs / 1000);
     this.#rules = new Rules(config);
     this.#stateFile = this.#openStateFile();
     this.#decisionLog = this.#openDecisionLog();
@@ -169,7 +169,7 @@ export class Scaler {
       rules: () => this.#rules,
       stateSaved: () => this.#saved,
       onRecord: (outcome) => {
-        if (outcome !== "written") this.#instruments.stateFile(outcome);
+        if (outcome !== "written") this.#instruments.stateFiles[outcome].inc();
       },
       onEnd: (line) => {
         this.#decisionLog.append([line]);
@@ -224,7 +224,7 @@ export class Scaler {
       this.#isOff = true;
       this.#cancelRetry = clock.after(RETRY_MS, () => this.start());
     }
-    this.#instruments.stateRead(this.#ticker !== null);
+    this.#instruments.stateOk.set(this.#ticker === null ? 0 : 1);
     this.#ticker?.start();
   }
 
@@ -245,7 +245,7 @@ export class Scaler {
       log.info({ groups: switched }, "groups will act, from the evaluation after the next one on");
     }
     this.#ticker?.setInterval(config.pollIntervalMs);
-    this.#instruments.evaluatesEvery(config.pollIntervalMs);
+    this.#instruments.pollInterval.set(config.pollIntervalMs / 1000);
     if (config.stateFile !== before.stateFile) {
       this.#left.push(this.#stateFile);
       this.#stateFile = this.#openStateFile();
@@ -381,7 +381,9 @@ export class Scaler {
     this.#last = { ...facts, evaluations, byKey: null };
     this.#history.add(evaluations, facts.nowMs);
     const seconds = (clock.nowUs() - nowUs) / 1e6;
-    this.#instruments.ticked({ seconds, lagSeconds: lagUs / 1e6, wallMs });
+    this.#instruments.tickSeconds.observe(seconds);
+    this.#instruments.tickLag.set(lagUs / 1e6);
+    this.#instruments.lastTick.set(wallMs / 1000);
     await this.#report(evaluations, facts);
     this.#save(fleet.memory);
     this.#acting.begin(evaluations);
@@ -429,13 +431,13 @@ export class Scaler {
   }
 
   #openStateFile(): Store<SavedState> {
-    return this.#options.files.state(this.#config, (outcome) => this.#instruments.stateFile(outcome));
+    return this.#options.files.state(this.#config, (outcome) => this.#instruments.stateFiles[outcome].inc());
   }
 
   #openDecisionLog(): LineLog {
     return this.#options.files.decisions(
       () => this.#config,
-      () => this.#instruments.decisionLogFailed(),
+      () => this.#instruments.decisionLogFailures.inc(),
     );
   }
 

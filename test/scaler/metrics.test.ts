@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Family } from "../../src/exposition/family.ts";
 import { LABELLED, tableFamily } from "../../src/exposition/row.ts";
-import { GroupItems, Instruments, scalerGroupRows } from "../../src/scaler/report/metrics.ts";
+import { GroupItems, ScalerInstruments, scalerGroupRows } from "../../src/scaler/report/metrics.ts";
 import type { Evaluation } from "../../src/scaler/rules/types.ts";
 import { render, seriesOf } from "../exporter/records.ts";
 import { requireProgram } from "../support/requireProgram.ts";
@@ -68,14 +68,14 @@ const scene: readonly (readonly Case[])[] = [
 
 describe("the metrics of groups", () => {
   test.each(["text", "openmetrics"] as const)("are these in %s", async (format) => {
-    const instruments = new Instruments();
-    instruments.stateRead(true);
-    instruments.evaluatesEvery(60_000);
-    instruments.ticked({ seconds: 0.002, lagSeconds: 0.000_5, wallMs: WALL_MS });
-    instruments.ticked({ seconds: 0.03, lagSeconds: 0, wallMs: WALL_MS + MINUTE });
-    for (let i = 0; i < 3; i++) instruments.stateFile("written");
-    instruments.stateFile("failed");
-    instruments.stateFile("damaged");
+    const instruments = new ScalerInstruments();
+    instruments.stateOk.set(1);
+    instruments.pollInterval.set(60);
+    for (const seconds of [0.002, 0.03]) instruments.tickSeconds.observe(seconds);
+    instruments.lastTick.set((WALL_MS + MINUTE) / 1000);
+    instruments.stateFiles.written.inc(3);
+    instruments.stateFiles.failed.inc();
+    instruments.stateFiles.damaged.inc();
     const text = await render([...families(itemsAfter(...scene)), ...(await instruments.families())], format);
     await expect(text).toMatchFileSnapshot(`golden/metrics.${format}.txt`);
   });

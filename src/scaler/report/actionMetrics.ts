@@ -1,25 +1,17 @@
 /** What the metrics say of actions. */
-import { Counter, Histogram, Registry } from "prom-client";
 import { type Family, labelPairs } from "../../exposition/family.ts";
-import { promClientFamilies } from "../../exposition/promClient.ts";
+import { Instruments } from "../../exposition/promClient.ts";
 import { type InstrumentRow, LABELLED, type TableRow, tableFamily } from "../../exposition/row.ts";
 import type { HookEvent } from "../actions/hooks.ts";
 import { type ActionRecord, OUTCOME_REASONS } from "../actions/record.ts";
 import { type Group, type GroupKey, type GroupName, groupKey, modeOf } from "../rules/types.ts";
-import type { GroupItem } from "./metrics.ts";
-
-/** A group and how often its actions ended how. */
-interface CountedActions {
-  readonly labels: string;
-  /** by the labels that say what was done and how it ended */
-  readonly counts: ReadonlyMap<string, number>;
-}
+import { type Counted, emitCounts, type GroupItem, groupLabels, oneMore } from "./metrics.ts";
 
 type LabelledAction = Pick<ActionRecord, "operation" | "phase"> & { readonly labels: string };
 
 const OPERATIONS = ["create", "destroy"];
 
-const totalRow: TableRow<CountedActions> = {
+const totalRow: TableRow<Counted> = {
   name: "albatross_scaler_actions_total",
   help: "Actions that ended, by what they were to do and what came of it. In groups that act those that can fail stand at 0 from the first scrape. A clone that does not outlive its warm-up is counted again, as failed.",
   source: "the actions",
@@ -29,9 +21,7 @@ const totalRow: TableRow<CountedActions> = {
     { name: "outcome", holds: Object.keys(OUTCOME_REASONS).join(", ") },
     { name: "reason", holds: "why, such as done, quota, unreachable" },
   ],
-  emit: ({ labels, counts }, out) => {
-    for (const [action, count] of counts) out.series(labels, count, action);
-  },
+  emit: emitCounts,
 };
 
 const inProgressRow: TableRow<LabelledAction> = {
@@ -69,13 +59,11 @@ export const actionInstrumentRows = {
 const SECONDS_BUCKETS = [0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600];
 
 /** What a group that acts begins with: all that an alert may be about. */
-const NO_ACTIONS: ReadonlyMap<string, number> = new Map(
+const NO_ACTIONS: Counted["counts"] = Object.fromEntries(
   OPERATIONS.flatMap((operation) =>
     Object.entries(OUTCOME_REASONS)
       .filter(([outcome]) => outcome !== "abandoned")
-      .flatMap(([outcome, reasons]) =>
-        reasons.map((reason): [string, number] => [suffixOf(operation, outcome, reason), 0]),
-      ),
+      .flatMap(([outcome, reasons]) => reasons.map((reason) => [suffixOf(operation, outcome, reason), 0])),
   ),
 );
 
@@ -84,10 +72,10 @@ function suffixOf(operation: string, outcome: string, reason: string): string {
 }
 
 export class ActionMetrics {
-  readonly #registry = new Registry();
-  readonly #seconds = new Histogram({ ...this.#about("seconds"), buckets: SECONDS_BUCKETS });
-  readonly #hookFailures = new Counter(this.#about("hookFailures"));
-  #counts = new Map<GroupKey, CountedActions>();
+  readonly #instruments = new Instruments();
+  readonly #seconds = this.#instruments.histogram(actionInstrumentRows.seconds, SECONDS_BUCKETS);
+  readonly #hookFailures = this.#instruments.counter(actionInstrumentRows.hookFailures);
+  #counts = new Map<GroupKey, Counted>();
 
   constructor() {
     for (const operation of OPERATIONS) this.#seconds.zero({ operation });
@@ -98,8 +86,7 @@ export class ActionMetrics {
     const { operation, phase, reason, endedMs, decision } = action;
     const key = groupKey(action);
     const { labels, counts } = this.#counts.get(key) ?? countedAnew(action);
-    const suffix = suffixOf(operation, phase, reason ?? "");
-    this.#counts.set(key, { labels, counts: new Map(counts).set(suffix, (counts.get(suffix) ?? 0) + 1) });
+    this.#counts.set(key, { labels, counts: oneMore(counts, suffixOf(operation, phase, reason ?? "")) });
     const ms = (endedMs ?? decision.sinceMs) - decision.sinceMs;
     this.#seconds.observe({ operation }, Math.max(0, ms) / 1000);
   }
@@ -131,23 +118,14 @@ export class ActionMetrics {
       tableFamily(totalRow, counted, LABELLED),
       tableFamily(
         inProgressRow,
-        open.map((action) => ({ ...action, labels: labelsOf(action) })),
+        open.map((action) => ({ ...action, labels: groupLabels(action) })),
         LABELLED,
       ),
-      ...(await promClientFamilies(this.#registry)),
+      ...(await this.#instruments.families()),
     ];
   }
-
-  #about(row: keyof typeof actionInstrumentRows) {
-    const { name, help, labels } = actionInstrumentRows[row];
-    return { name, help, labelNames: labels.map((label) => label.name), registers: [this.#registry] };
-  }
 }
 
-function countedAnew(group: GroupName): CountedActions {
-  return { labels: labelsOf(group), counts: NO_ACTIONS };
-}
-
-function labelsOf({ host, path, group }: GroupName): string {
-  return labelPairs({ host, path, group });
+function countedAnew(group: GroupName): Counted {
+  return { labels: groupLabels(group), counts: NO_ACTIONS };
 }

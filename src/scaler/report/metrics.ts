@@ -1,6 +1,5 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import { type Family, labelPairs } from "../../exposition/family.ts";
-import { promClientFamilies } from "../../exposition/promClient.ts";
+import { type Family, labelPairs, type SeriesSink } from "../../exposition/family.ts";
+import { Instruments } from "../../exposition/promClient.ts";
 import { LABELLED, type RowHead, type TableRow, tableFamily } from "../../exposition/row.ts";
 import { knownLoad, loadThresholds } from "../rules/averages.ts";
 import {
@@ -12,14 +11,12 @@ import {
   type GroupKey,
   type GroupName,
   type GroupPolicy,
-  HOLD_REASONS,
   LOAD_OUTCOMES,
   type LoadOutcome,
   type Mode,
   modeOf,
   SCALE_REASONS,
 } from "../rules/types.ts";
-import type { StateFileOutcome } from "../state/stateFile.ts";
 import { desiredClones, type TickFacts } from "./json.ts";
 
 /** What is done about scale decisions in each mode. */
@@ -28,8 +25,26 @@ const MODES: Readonly<Record<Mode, string>> = {
   execute: "carried out",
 };
 
+/** What is counted of a group, by the labels that follow its own: `,decision="hold",reason="normal",mode="dry_run"`. */
+export interface Counted {
+  readonly labels: string;
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+export function emitCounts({ labels, counts }: Counted, out: SeriesSink): void {
+  for (const [more, count] of Object.entries(counts)) out.series(labels, count, more);
+}
+
+export function oneMore(counts: Counted["counts"], of: string): Counted["counts"] {
+  return { ...counts, [of]: (counts[of] ?? 0) + 1 };
+}
+
+export function groupLabels({ host, path, group }: GroupName): string {
+  return labelPairs({ host, path, group });
+}
+
 /** The one that a group has before its first evaluation, too: what appears at 1 has not increased. */
-const decisionsRow: TableRow<CountedGroup> = {
+const decisionsRow: TableRow<Counted> = {
   name: "albatross_scaler_decisions_total",
   help: "Evaluations by what was decided and why, holds included. Those that scale stand at 0 from the group's first scrape.",
   source: "the rules",
@@ -44,9 +59,7 @@ const decisionsRow: TableRow<CountedGroup> = {
         .join(", "),
     },
   ],
-  emit: ({ labels, counts }, out) => {
-    for (const [decision, count] of Object.entries(counts)) out.series(labels, count, decision);
-  },
+  emit: emitCounts,
 };
 
 /** What the scaler says of each group that a policy matches: one table, as of the last tick. */
@@ -206,15 +219,8 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
 ];
 
-/** A group and how often what was decided about it. */
-interface CountedGroup {
-  readonly labels: string;
-  /** evaluations by the labels that say what was decided, the scale decisions first, see DECISION_LABELS */
-  readonly counts: Readonly<Record<string, number>>;
-}
-
 /** A group as the metric rows see it. Immutable: a scrape that is being written is not touched by the next tick. */
-export interface GroupItem extends CountedGroup {
+export interface GroupItem extends Counted {
   readonly evaluation: Evaluation;
   readonly policy: GroupPolicy;
   /** by outcome; null for a group without `load` */
@@ -228,31 +234,17 @@ export interface GroupItem extends CountedGroup {
 /** Corrections of the wall clock below this are ignored: a published time does not jitter. */
 const SAME_TIME_SECONDS = 1;
 
-/** What stands behind a group's labels, by mode and reason: `,decision="hold",reason="normal",mode="dry_run"`. */
-const DECISION_LABELS = new Map(
-  Object.keys(MODES).map((name) => {
-    const decisions = Object.entries({ ...SCALE_REASONS, hold: HOLD_REASONS });
-    const texts = decisions.flatMap(([decision, reasons]) =>
-      reasons.map((reason): [string, string] => [
-        reason,
-        `,decision="${decision}",reason="${reason}",mode="${name}"`,
-      ]),
-    );
-    return [name, new Map(texts)];
-  }),
-);
-
-function decisionLabels({ reason }: Pick<Decision, "reason">, mode: string): string {
-  return DECISION_LABELS.get(mode)?.get(reason) ?? "";
+function decisionLabels(decision: string, reason: string, mode: Mode): string {
+  return `,decision="${decision}",reason="${reason}",mode="${mode}"`;
 }
 
-/** What all groups begin with, by mode: every scale decision at 0. */
-const NO_SCALES = new Map(
-  Array.from(DECISION_LABELS, ([mode, labels]) => {
-    const scales = Object.values(SCALE_REASONS).flat();
-    return [mode, Object.fromEntries(scales.map((reason) => [labels.get(reason), 0]))];
-  }),
-);
+/** Every scale decision at 0. */
+function noScales(mode: Mode): Counted["counts"] {
+  const scales = Object.entries(SCALE_REASONS).flatMap(([decision, reasons]) =>
+    reasons.map((reason) => decisionLabels(decision, reason, mode)),
+  );
+  return Object.fromEntries(scales.map((labels) => [labels, 0]));
+}
 
 /** What the metrics say of each group that a policy matches, made anew at every tick from what they said before. */
 export class GroupItems {
@@ -306,8 +298,8 @@ function queriesAfter(
   return { ...counts, [load.outcome]: counts[load.outcome] + 1 };
 }
 
-function countedAnew({ host, path, group }: GroupName, mode: Mode): CountedGroup {
-  return { labels: labelPairs({ host, path, group }), counts: NO_SCALES.get(mode) ?? {} };
+function countedAnew(group: GroupName, mode: Mode): Counted {
+  return { labels: groupLabels(group), counts: noScales(mode) };
 }
 
 function itemAfter(
@@ -320,7 +312,7 @@ function itemAfter(
   const mode = modeOf(evaluation);
   const { labels, counts } = before ?? countedAnew(observation, mode);
   const isAnew = before !== undefined && modeOf(before.evaluation) !== mode;
-  const decided = decisionLabels(decision, mode);
+  const begun = isAnew ? { ...noScales(mode), ...counts } : counts;
   const last = before?.lastSeconds;
   const hold = decision.decision === "hold" ? facts.wallMs / 1000 : (last?.hold ?? null);
   return {
@@ -328,7 +320,7 @@ function itemAfter(
     evaluation,
     policy,
     queries: policy.load === null ? null : queriesAfter(evaluation, before?.queries),
-    counts: { ...(isAnew && NO_SCALES.get(mode)), ...counts, [decided]: (counts[decided] ?? 0) + 1 },
+    counts: oneMore(begun, decisionLabels(decision.decision, decision.reason, mode)),
     coolingUntilSeconds: {
       up: wallSeconds(coolingUntilMs(evaluation, "up"), facts, before?.coolingUntilSeconds.up),
       down: wallSeconds(coolingUntilMs(evaluation, "down"), facts, before?.coolingUntilSeconds.down),
@@ -411,49 +403,17 @@ export const instrumentRows = {
 const TICK_SECONDS_BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
 /** The scaler's instruments without group labels. */
-export class Instruments {
-  readonly #registry = new Registry();
-  readonly #tickSeconds = new Histogram({ ...this.#about("tickSeconds"), buckets: TICK_SECONDS_BUCKETS });
-  readonly #tickLag = new Gauge(this.#about("tickLag"));
-  readonly #lastTick = new Gauge(this.#about("lastTick"));
-  readonly #pollInterval = new Gauge(this.#about("pollInterval"));
-  readonly #stateOk = new Gauge(this.#about("stateOk"));
-  readonly #decisionLogFailures = new Counter(this.#about("decisionLogFailures"));
-  readonly #stateFiles = {
-    written: new Counter(this.#about("written")),
-    failed: new Counter(this.#about("failed")),
-    damaged: new Counter(this.#about("damaged")),
+export class ScalerInstruments extends Instruments {
+  readonly tickSeconds = this.histogram(instrumentRows.tickSeconds, TICK_SECONDS_BUCKETS);
+  readonly tickLag = this.gauge(instrumentRows.tickLag);
+  readonly lastTick = this.gauge(instrumentRows.lastTick);
+  readonly pollInterval = this.gauge(instrumentRows.pollInterval);
+  readonly stateOk = this.gauge(instrumentRows.stateOk);
+  readonly decisionLogFailures = this.counter(instrumentRows.decisionLogFailures);
+  /** by what came of a write or a read */
+  readonly stateFiles = {
+    written: this.counter(instrumentRows.written),
+    failed: this.counter(instrumentRows.failed),
+    damaged: this.counter(instrumentRows.damaged),
   };
-
-  /** The state file could be read, or could not. */
-  stateRead(ok: boolean): void {
-    this.#stateOk.set(ok ? 1 : 0);
-  }
-
-  evaluatesEvery(intervalMs: number): void {
-    this.#pollInterval.set(intervalMs / 1000);
-  }
-
-  ticked({ seconds, lagSeconds, wallMs }: { seconds: number; lagSeconds: number; wallMs: number }): void {
-    this.#tickSeconds.observe(seconds);
-    this.#tickLag.set(lagSeconds);
-    this.#lastTick.set(wallMs / 1000);
-  }
-
-  decisionLogFailed(): void {
-    this.#decisionLogFailures.inc();
-  }
-
-  stateFile(outcome: StateFileOutcome): void {
-    this.#stateFiles[outcome].inc();
-  }
-
-  families(): Promise<Family[]> {
-    return promClientFamilies(this.#registry);
-  }
-
-  #about(row: keyof typeof instrumentRows) {
-    const { name, help } = instrumentRows[row];
-    return { name, help, registers: [this.#registry] };
-  }
 }
