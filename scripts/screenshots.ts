@@ -29,8 +29,8 @@ const MOST_BYTES = 150_000;
 
 /** Each picture, how it is looked at, and how much of it is shown. */
 const PICTURES = [
-  { file: "page.webp", path: "/", width: 1280, height: 1096, colorScheme: "light" },
-  { file: "page-dark.webp", path: "/", width: 1280, height: 1096, colorScheme: "dark" },
+  { file: "page.webp", path: "/", width: 1280, height: 1121, colorScheme: "light" },
+  { file: "page-dark.webp", path: "/", width: 1280, height: 1121, colorScheme: "dark" },
   { file: "page-phone.webp", path: "/", width: 360, height: 1420, colorScheme: "light" },
   {
     file: "page-group.webp",
@@ -116,7 +116,7 @@ scaler:
   mode: execute
   state_file: ${folder}/scaler-state.json
   decision_log: ${folder}/decisions.ndjson
-  prometheus: { url: "http://127.0.0.1:${prometheusPort}" }
+  prometheus: { url: "http://127.0.0.1:${prometheusPort}", timeout: 30s }
   defaults: { scale_up_cooldown_period: 4m, scale_down_cooldown_period: 5m, clone: { arguments: [] } }
   policies:
     - match: "user:web"

@@ -1,26 +1,13 @@
 import type { Group, GroupMember, VmInfo } from "../fleet/types.ts";
 import { MAX_ACTIONS_TOLD } from "../scaler/actions/executor.ts";
 import type { ActionJson } from "../scaler/actions/record.ts";
-import type { HistoryPoint } from "../scaler/report/history.ts";
 import type { RecentDecision } from "../scaler/report/log.ts";
 import { knownLoad, loadThresholds } from "../scaler/rules/averages.ts";
-import type { Evaluation, GroupName, GroupPolicy } from "../scaler/rules/types.ts";
+import type { Evaluation, GroupName } from "../scaler/rules/types.ts";
 import type { WebDeps } from "./app.ts";
-import {
-  actionsOf,
-  amount,
-  bound,
-  figure,
-  fullName,
-  lineParts,
-  lineWords,
-  percent,
-  spanOf,
-  standing,
-  thresholdsOf,
-  topOf,
-} from "./groups.ts";
+import { actionsOf, figure, fullName, standing } from "./groups.ts";
 import { age, ago, counted, type Html, heads, html, NOTHING, page, pill } from "./html.ts";
+import { amount, chart, percent } from "./line.ts";
 
 /** Its newest decisions, changes of hold among them. */
 const DECISIONS_SHOWN = 50;
@@ -45,7 +32,7 @@ export function groupPage(deps: WebDeps, host: string, name: string): Html | nul
 ${evaluation === undefined ? notEvaluated(group) : evaluated(deps, evaluation, decisions, nowMs)}
 ${group === undefined ? NOTHING : membersSection(group, evaluation, nowMs)}
 ${decisionsSection(decisions, [...scaler.actions({ limit: MAX_ACTIONS_TOLD })], nowMs)}
-${evaluation?.policy ? policySection(deps, evaluation) : NOTHING}`,
+${evaluation?.policy ? policySection(deps, evaluation, nowMs) : NOTHING}`,
     footer: html`<nav aria-label="Also here"><ul class="links small">
 <li><a href="../../">All groups and hosts</a></li>
 <li><a href="../../api/v1/decisions?${new URLSearchParams({ host, group: fullName(wanted) }).toString()}">Its decisions as JSON</a></li>
@@ -80,50 +67,6 @@ ${todo === null ? NOTHING : html`<p class="card concern ${mood}"><strong>What to
 <li><span class="figure">${clones}</span> ${clones === 1 ? "clone" : "clones"}${bounds}${desired}</li>
 </ul>
 ${policy === null || points === null ? NOTHING : chart(points, policy, decisions, nowMs)}`;
-}
-
-/** Its height in units; the width is a point for each of the hour's. */
-const CHART = { width: 240, height: 100 };
-
-/** The line with its scale, its thresholds' names, and marks where it was decided to grow and to shrink. */
-function chart(
-  points: readonly HistoryPoint[],
-  limits: GroupPolicy,
-  decisions: readonly RecentDecision[],
-  nowMs: number,
-): Html {
-  const spanMs = spanOf(points);
-  const top = topOf(points);
-  const y = (load: number) => `${(100 * (1 - load / top)).toFixed(1)}%`;
-  const marks = decisions.flatMap(({ decision, time, text }) => {
-    const agoMs = nowMs - Date.parse(time);
-    if (decision === "hold" || agoMs > spanMs) return [];
-    const x = `${(100 * (1 - agoMs / spanMs)).toFixed(1)}%`;
-    const sign = decision === "scale_up" ? "▲" : "▼";
-    return html`<line class="mark" x1="${x}" x2="${x}" y1="16" y2="100%"/>
-<text class="act" x="${x}" y="12" text-anchor="middle">${sign}<title>${text}</title></text>`;
-  });
-  const thresholds = thresholdsOf(points, limits).at(-1);
-  // at the right, because they are those of now
-  const names =
-    thresholds === undefined
-      ? NOTHING
-      : html`<text class="high" x="100%" dx="-6" y="${y(thresholds.up)}" dy="-5" text-anchor="end">above ${bound(thresholds.up, limits)}: scale up</text>
-<text class="low" x="100%" dx="-6" y="${y(thresholds.down)}" dy="15" text-anchor="end">below ${bound(thresholds.down, limits)}: scale down</text>`;
-  return html`<figure class="card">
-<svg class="chart" role="img" aria-label="${lineWords(points, limits)}">
-<svg viewBox="0 0 ${CHART.width} ${CHART.height}" preserveAspectRatio="none">
-${lineParts(points, limits, CHART)}
-</svg>
-${marks}
-${names}
-</svg>
-<figcaption class="scale soft small">
-<span>${age(spanMs)} ago</span>
-<span>▲ scale up ▼ scale down</span>
-<span>now</span>
-</figcaption>
-</figure>`;
 }
 
 function membersSection(group: Group, evaluation: Evaluation | undefined, nowMs: number): Html {
@@ -203,20 +146,20 @@ ${decisions.map(row)}</tbody>
 }
 
 /** What holds for it, and how far it is: counters, cooldowns, ids that rest. */
-function policySection({ scaler }: WebDeps, evaluation: Evaluation): Html {
+function policySection({ scaler }: WebDeps, evaluation: Evaluation, nowMs: number): Html {
   const { observation, policy: limits } = evaluation;
   const told = scaler.explain(observation);
   if (limits === null || told === null || told.policy === null) return NOTHING;
   const { policy } = told;
   const list = (items: readonly (string | number)[]) => (items.length === 0 ? "none" : items.join(", "));
   const free = (seconds: number) => (seconds > 0 ? age(seconds * 1000) : "free");
-  const facts: readonly (readonly [string, string | number])[] = [
+  const facts: readonly (readonly [string, string | number | Html])[] = [
     ["Evaluations above, in a row", `${told.high_ticks} of ${limits.scaleUpTriggerTicks}`],
     ["Evaluations below, in a row", `${told.low_ticks} of ${limits.scaleDownTriggerTicks}`],
     ...heldAgainst(evaluation),
     ["Cooldown before scaling up", free(told.scale_up_cooldown_remaining_seconds)],
     ["Cooldown before scaling down", free(told.scale_down_cooldown_remaining_seconds)],
-    ["Last scale decision", told.last_action ?? "none"],
+    ["Last scale decision", told.last_action === null ? "none" : ago(Date.parse(told.last_action), nowMs)],
     ["Can be cloned", told.not_cloneable ?? (told.cloneable === true ? "yes" : "not known")],
     ["Clones made here", list(told.made_here)],
     ["Ids that rest", list(told.tombstones.map(({ clone_id }) => clone_id))],
@@ -233,7 +176,7 @@ ${policyKeys(policy).map(([key, value]) => fact(html`<code>${key}</code>`, Strin
 </section>`;
 }
 
-/** What is held against each threshold; a load from PromQL with the threshold, in its query's unit. */
+/** What is held against each threshold or, in its query's unit, a load from PromQL and the thresholds. */
 function heldAgainst({ policy, averages, observation }: Evaluation): readonly (readonly [string, string])[] {
   const { forUp, forDown } = averages;
   const thresholds = policy && loadThresholds(policy, averages);
@@ -242,15 +185,15 @@ function heldAgainst({ policy, averages, observation }: Evaluation): readonly (r
       ["Average for scaling up", percent(forUp)],
       ["Average for scaling down", percent(forDown)],
     ];
-  const load = amount(knownLoad(observation));
   return [
-    ["Load for scaling up", `${load} of ${amount(thresholds.up)} (${percent(forUp)})`],
-    ["Load for scaling down", `${load} of ${amount(thresholds.down)} (${percent(forDown)})`],
+    ["Load", amount(knownLoad(observation))],
+    ["Threshold for scaling up", `${amount(thresholds.up)} (${policy.scaleUpThresholdPercent} %)`],
+    ["Threshold for scaling down", `${amount(thresholds.down)} (${policy.scaleDownThresholdPercent} %)`],
     ["Last answer of its query", observation.load?.outcome ?? "none yet"],
   ];
 }
 
-function fact(name: string | Html, value: string | number): Html {
+function fact(name: string | Html, value: string | number | Html): Html {
   return html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`;
 }
 
@@ -258,7 +201,7 @@ function fact(name: string | Html, value: string | number): Html {
 function policyKeys(section: object, path = ""): readonly (readonly [string, unknown])[] {
   return Object.entries(section).flatMap(([key, value]) => {
     if (value === null || value === undefined) return [];
-    if (Array.isArray(value)) return [[`${path}${key}`, value.join(" ")]];
+    if (Array.isArray(value)) return [[`${path}${key}`, value.join(" ") || "none"]];
     return typeof value === "object" ? policyKeys(value, `${path}${key}.`) : [[`${path}${key}`, value]];
   });
 }

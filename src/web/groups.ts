@@ -1,83 +1,67 @@
 import type { ActionJson } from "../scaler/actions/record.ts";
-import { HISTORY_GROUPS, type HistoryPoint } from "../scaler/report/history.ts";
+import { HISTORY_GROUPS } from "../scaler/report/history.ts";
 import { clonesOf } from "../scaler/report/words.ts";
 import { knownLoad } from "../scaler/rules/averages.ts";
 import {
   type Evaluation,
   type GroupName,
-  type GroupPolicy,
   type HoldReason,
   modeOf,
   type Scale,
 } from "../scaler/rules/types.ts";
 import type { WebDeps } from "./app.ts";
-import { age, counted, type Html, html, type Mood, NOTHING, pill } from "./html.ts";
+import { counted, type Html, html, type Mood, NOTHING, pill } from "./html.ts";
+import { amount, percent, smallLine } from "./line.ts";
 
 /** How a group stands: what is said of it, how urgent it is, and what somebody may do. */
 export interface Standing {
   readonly mood: Mood;
   readonly words: string;
   readonly todo: string | null;
-  /** smaller is nearer to the top: wrong, acting, holding, as it should be, left alone */
-  readonly rank: number;
 }
 
-const RANKS: Readonly<Record<Mood, number>> = { bad: 0, act: 1, watch: 2, good: 3, off: 4 };
+/** The nearer to the top: wrong, acting, holding, as it should be, left alone. */
+const BY_URGENCY: readonly Mood[] = ["bad", "act", "watch", "good", "off"];
 
-type Told = readonly [mood: Mood, words: string, todo?: string];
+/** `load_unknown` is no_data where a query has no answer that is a load. */
+type Hold = HoldReason | "load_unknown";
 
-/** In place of no_data where a query has no answer that is a load. */
-const LOAD_UNKNOWN: Told = [
-  "bad",
-  "load not known",
-  "Put right why (the sentence says it): albatross-exporter check-config --online asks the query once. Nothing is decided until it has an answer.",
-];
-
-const HOLDS: Readonly<Record<HoldReason, Told>> = {
+const HOLDS: Readonly<Record<Hold, readonly [Mood, words: string]>> = {
   no_policy: ["off", "no policy"],
   disabled: ["off", "disabled"],
-  no_data: [
-    "bad",
-    "no data",
-    "Look whether its members run and whether the host's subscription covers them: nothing is decided until they are measured.",
-  ],
-  orphaned: [
-    "bad",
-    "orphaned",
-    "Create the primary again, or destroy what is left of its clones: a group without its primary is never scaled.",
-  ],
+  no_data: ["bad", "no data"],
+  load_unknown: ["bad", "load not known"],
+  orphaned: ["bad", "orphaned"],
   acting: ["act", "being carried out"],
   cooldown: ["watch", "cooling down"],
-  backoff: [
-    "bad",
-    "an action failed",
-    "See why under /api/v1/actions; it is tried again by itself, and at once after a reload.",
-  ],
-  at_max: [
-    "bad",
-    "busy at max_clones",
-    "Raise max_clones in its policy, give its members more CPUs, or find what loads them.",
-  ],
+  backoff: ["bad", "an action failed"],
+  at_max: ["bad", "busy at max_clones"],
   at_min: ["good", "idle at min_clones"],
   outstanding: ["act", "decided already"],
-  no_clone_name: ["bad", "no name for a clone", "Scale it by hand, under another name."],
+  no_clone_name: ["bad", "no name for a clone"],
   host_limit: ["watch", "waits for its host"],
   would_overload: ["watch", "idle, keeps its clones"],
-  not_ours: [
-    "watch",
-    "clones of others",
-    "Set adopt_clones: true in its policy, or destroy a clone by hand.",
-  ],
+  not_ours: ["watch", "clones of others"],
   paused: ["watch", "paused"],
   incomplete_data: ["watch", "members not measured"],
-  cores_saturated: [
-    "bad",
-    "cores used up",
-    "Pin its members to other cores, or move VMs off the ones that they share.",
-  ],
+  cores_saturated: ["bad", "cores used up"],
   pending_up: ["watch", "busy"],
   pending_down: ["watch", "idle"],
   normal: ["good", "normal"],
+};
+
+const TODOS: Readonly<Partial<Record<Hold, string>>> = {
+  no_data:
+    "Look whether its members run and whether the host's subscription covers them: nothing is decided until they are measured.",
+  load_unknown:
+    "Put right why (the sentence says it): albatross-exporter check-config --online asks the query once. Nothing is decided until it has an answer.",
+  orphaned:
+    "Create the primary again, or destroy what is left of its clones: a group without its primary is never scaled.",
+  backoff: "See why under /api/v1/actions; it is tried again by itself, and at once after a reload.",
+  at_max: "Raise max_clones in its policy, give its members more CPUs, or find what loads them.",
+  no_clone_name: "Scale it by hand, under another name.",
+  not_ours: "Set adopt_clones: true in its policy, or destroy a clone by hand.",
+  cores_saturated: "Pin its members to other cores, or move VMs off the ones that they share.",
 };
 
 /** A decision that has not been carried out yet comes first in what is said: in dry run it is what there is to do. */
@@ -86,15 +70,15 @@ export function standing(evaluation: Evaluation): Standing {
   const asked: Scale | null = decision.decision === "hold" ? state.outstanding : decision;
   if (asked === null) {
     const isLoadUnknown = decision.reason === "no_data" && observation.hostLive && observation.load !== null;
-    const [mood, words, todo = null] = isLoadUnknown ? LOAD_UNKNOWN : HOLDS[decision.reason as HoldReason];
-    return { mood, words, todo, rank: RANKS[mood] };
+    const hold = isLoadUnknown ? "load_unknown" : (decision.reason as HoldReason);
+    const [mood, words] = HOLDS[hold];
+    return { mood, words, todo: TODOS[hold] ?? null };
   }
   const [verb, verbing] = asked.decision === "scale_up" ? ["create", "creating"] : ["remove", "removing"];
   const clones = clonesOf(asked);
-  if (modeOf(evaluation) === "execute")
-    return { mood: "act", words: `${verbing} ${clones}`, todo: null, rank: RANKS.act };
+  if (modeOf(evaluation) === "execute") return { mood: "act", words: `${verbing} ${clones}`, todo: null };
   const todo = `${verb[0]?.toUpperCase()}${verb.slice(1)} ${clones} on ${observation.host} by hand: in dry run a decision is not carried out.`;
-  return { mood: "act", words: `${verb} ${clones}`, todo, rank: RANKS.act };
+  return { mood: "act", words: `${verb} ${clones}`, todo };
 }
 
 /** `user:web`, `:hello`. */
@@ -132,7 +116,7 @@ export interface Standings {
 export function standings(scaler: WebDeps["scaler"]): readonly Standings[] {
   return scaler.evaluations
     .map((evaluation) => ({ evaluation, standing: standing(evaluation) }))
-    .sort((a, b) => a.standing.rank - b.standing.rank);
+    .sort((a, b) => BY_URGENCY.indexOf(a.standing.mood) - BY_URGENCY.indexOf(b.standing.mood));
 }
 
 /** The section of the front page that lists them. */
@@ -238,127 +222,10 @@ export function actionsOf(
   return html`${own.reverse().map(line)}`;
 }
 
-/** `91 %`; `–` where nothing is measured. */
-export function percent(value: number | null): string {
-  return value === null ? "–" : `${value.toFixed(value < 10 ? 1 : 0)} %`;
-}
-
 /** How much a group has to do: its average CPU usage or, in its query's unit, its load and what its members can carry. */
 export function figure({ observation, averages, policy }: Evaluation): Html {
   if (!policy?.load)
     return html`<span class="figure">${percent(averages.fresh)}</span> <span class="soft small">CPU</span>`;
   const capacity = amount(policy.load.capacityPerMember * averages.members);
   return html`<span class="figure">${amount(knownLoad(observation))}</span> <span class="soft small load">of ${capacity} that its members can take</span>`;
-}
-
-/** With four digits at most; `–` where it is not known. */
-export function amount(value: number | null): string {
-  return value === null ? "–" : String(Number(value.toPrecision(4)));
-}
-
-/** What a line is drawn with beside its points. */
-export type Limits = Pick<GroupPolicy, "scaleUpThresholdPercent" | "scaleDownThresholdPercent" | "load">;
-
-/** What a line shows, in words for who does not see it. */
-export function lineWords(points: readonly HistoryPoint[], limits: Limits): string {
-  const measured = points.flatMap(({ load }) => load ?? []);
-  const thresholds = thresholdsOf(points, limits).at(-1);
-  if (thresholds === undefined) return "Nothing measured yet";
-  const said = (load: number | null) => (limits.load ? amount(load) : percent(load));
-  const range = `${said(Math.min(...measured))} to ${said(Math.max(...measured))}`;
-  const now = said(points.at(-1)?.load ?? null);
-  const [down, up] = [thresholds.down, thresholds.up].map((load) => bound(load, limits));
-  return `${limits.load ? "Load" : "Average"} of the last ${age(spanOf(points))}: now ${now}, before ${range}; thresholds ${down} and ${up}`;
-}
-
-/** A threshold with its unit: `90 %` or, of a load from PromQL, `360`. */
-export function bound(load: number, limits: Limits): string {
-  return limits.load ? amount(load) : `${amount(load)} %`;
-}
-
-/** What the load was held against at each point where it is known, in its unit. */
-export function thresholdsOf(points: readonly HistoryPoint[], limits: Limits) {
-  return points.flatMap(({ agoMs, load, fullForUp, fullForDown }) => {
-    const up = (limits.scaleUpThresholdPercent * fullForUp) / 100;
-    const down = (limits.scaleDownThresholdPercent * fullForDown) / 100;
-    return load === null ? [] : [{ agoMs, up, down }];
-  });
-}
-
-const SMALL = { width: 120, height: 40 };
-
-/** The line between its thresholds, small. */
-function smallLine(points: readonly HistoryPoint[], limits: Limits): Html {
-  const { width, height } = SMALL;
-  const box = `0 0 ${width} ${height}`;
-  const words = lineWords(points, limits);
-  return html`<svg class="line" viewBox="${box}" preserveAspectRatio="none" role="img" aria-label="${words}">
-${lineParts(points, limits, SMALL)}
-</svg>`;
-}
-
-interface Size {
-  readonly width: number;
-  readonly height: number;
-}
-
-/** From the oldest point at the left to now, from no load to the edge. */
-export function lineParts(points: readonly HistoryPoint[], limits: Limits, { width, height }: Size): Html {
-  const spanMs = spanOf(points);
-  const top = topOf(points);
-  const y = (load: number) => round(height * (1 - load / top));
-  const x = (agoMs: number) => round(width * (1 - Math.max(0, agoMs) / spanMs));
-  let path = "";
-  let isDrawn = false;
-  for (const { agoMs, load } of atMost(points, width)) {
-    // a point by itself is a dot
-    if (load !== null) path += isDrawn ? `L${x(agoMs)} ${y(load)}` : `M${x(agoMs)} ${y(load)}h0`;
-    isDrawn = load !== null;
-  }
-  const thresholds = thresholdsOf(points, limits);
-  // they are steps where members come and go
-  const stepsOf = (threshold: "up" | "down") => {
-    const places = thresholds.map((one) => y(one[threshold]));
-    const changes = thresholds.map(({ agoMs }, index) =>
-      index > 0 && places[index] !== places[index - 1] ? `H${x(agoMs)}V${places[index]}` : "",
-    );
-    return `${places[0] ?? 0}${changes.join("")}H${width}`;
-  };
-  const [up, down] = [stepsOf("up"), stepsOf("down")];
-  const limit =
-    thresholds.length === 0
-      ? NOTHING
-      : html`<path class="above" d="M0 0V${up}V0Z"/>
-<path class="below" d="M0 ${height}V${down}V${height}Z"/>
-<path class="limit up" d="M0 ${up}"/>
-<path class="limit down" d="M0 ${down}"/>`;
-  return html`<rect class="back" width="${width}" height="${height}"/>
-${limit}
-<path class="measured" d="${path}"/>`;
-}
-
-/** From the left edge to now. */
-export function spanOf(points: readonly HistoryPoint[]): number {
-  return Math.max(60_000, points[0]?.agoMs ?? 0);
-}
-
-/** The load at the upper edge: with room above what is 100 %, which a load from PromQL may be beyond. */
-export function topOf(points: readonly HistoryPoint[]): number {
-  const loads = points.flatMap(({ load, fullForUp }) => (load === null ? [] : [load, fullForUp]));
-  return 1.05 * Math.max(...loads);
-}
-
-/** As many points as there is room for: of those that share a place the highest, so that no peak is lost. */
-function atMost(points: readonly HistoryPoint[], most: number): readonly HistoryPoint[] {
-  const each = Math.ceil(points.length / most);
-  if (each <= 1) return points;
-  return points.flatMap((_, index) => {
-    if (index % each !== 0) return [];
-    const together = points.slice(index, index + each);
-    return [together.reduce((a, b) => ((b.load ?? -1) > (a.load ?? -1) ? b : a))];
-  });
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
 }

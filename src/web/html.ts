@@ -122,7 +122,7 @@ button, input { font: inherit; color: inherit; background: var(--card);
 form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center;
   margin: .5rem 0; }
 .group { display: grid; grid-template-columns: minmax(10rem,
-  15rem) 15rem 7.5rem 7.5rem 1fr; gap: .25rem 1.25rem;
+  15rem) 15rem 9rem 7.5rem 1fr; gap: .25rem 1.25rem;
   align-items: center; }
 .group p { margin: 0; }
 .group .load { display: block; }
@@ -158,7 +158,7 @@ th { font-weight: 600; }
   minmax(19rem, 1fr)); gap: 0 2rem; margin: 0; }
 .facts div { display: flex; justify-content: space-between; gap: 1rem;
   border-bottom: 1px solid var(--line); padding: .2rem 0; }
-.facts dt { color: var(--soft); } .facts dd { margin: 0;
+.facts dt { color: var(--soft); flex: none; max-width: 70%; } .facts dd { margin: 0;
   text-align: right; }
 @media (max-width: 62rem) { .group { grid-template-columns: 1fr 1fr;
   } .group > :nth-child(n+5) { grid-column: 1 / -1; } }

@@ -251,7 +251,7 @@ ${heads("When", "Group", "Why")}
 ${last.map(
   (one) => html`<tr>
 <td data-label="When" class="when">${ago(Date.parse(one.time), nowMs)}</td>
-<th scope="row"><a href="${groupHref(one)}">${fullName(one)}</a> <span class="soft small">on ${one.host}</span></th>
+<th scope="row"><a href="${groupHref(one)}">${fullName(one)}</a> <div class="soft small">on ${one.host}</div></th>
 <td>${one.text}${actionsOf(one, actions)}</td>
 </tr>\n`,
 )}</tbody>

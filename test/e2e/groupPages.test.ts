@@ -185,7 +185,7 @@ scaler:
     const { page } = await openPage(`${serving.url}/groups/rack1/user:web`);
     const text = () => page.locator("main").textContent();
     expect(await text()).toContain("372.1 of 400 that its members can take");
-    expect(await text()).toContain("Load for scaling up372.1 of 360 (93\u00a0%)");
+    expect(await text()).toContain("Threshold for scaling up360 (90\u00a0%)");
     const chart = page.getByRole("img", { name: known });
     expect(await chart.locator("text").allTextContents()).toEqual([
       "above 360: scale up",

@@ -134,7 +134,7 @@ describe("groups on the front page", () => {
     expect(page).toContain('<path class="below" d="M0 40V32.4H120V24.8H120V40Z"/>');
     const own = readable((await ask(`${web.url}/groups/h/user:web`)).body.toString());
     expect(own).toContain(
-      "Load for scaling up 200 of 360 (50 %) Load for scaling down 200 of 160 (50 %) Last answer of its query ok",
+      "Load 200 Threshold for scaling up 360 (90 %) Threshold for scaling down 160 (40 %) Last answer of its query ok",
     );
   });
 
