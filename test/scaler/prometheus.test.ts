@@ -110,6 +110,7 @@ describe("an answer", () => {
     ],
     ["error", "the answer is none of Prometheus' (200): <html>", "<html>"],
     ["error", "the answer is none of Prometheus' (502): Bad gateway", "Bad gateway\u0007", 502],
+    ["error", "the answer is packed as gzip, unasked", "\u001f\u008b", 200, { "content-encoding": "gzip" }],
     [
       "error",
       "the answer is none of Prometheus' (302, to https://login.example)",

@@ -48,7 +48,9 @@ export function connectPrometheus(prometheus: PrometheusConfig): Connection {
         new Promise<LoadAnswer>((resolve, reject) => {
           const body = new URLSearchParams({ query, timeout: `${timeoutMs}ms` }).toString();
           request(target, { method: "POST", agent, headers, signal }, (response) => {
-            read(response).then((text) => resolve(answerOf(response, text, shown)), reject);
+            read(response)
+              .then((text) => answerOf(response, text, shown))
+              .then(resolve, reject);
           })
             .on("error", reject)
             .on("upgrade", (response, socket) => {
@@ -172,6 +174,8 @@ function answerOf(
   const answer = isSuccess ? ANSWER.safeParse(json).data : undefined;
   if (answer === undefined) {
     const where = headers.location === undefined ? "" : `, to ${shown(headers.location)}`;
+    const packing = headers["content-encoding"];
+    if (packing !== undefined) return no("error", `the answer is packed as ${shown(packing)}, unasked`);
     const said = text === "" ? "" : `: ${shown(text)}`;
     return no("error", `the answer is none of Prometheus' (${statusCode}${where})${said}`);
   }
