@@ -84,7 +84,7 @@ function parseQuery(text: string): Query | Refused {
         const found = all.slice(escapes.length);
         refused ??= whyNotFilled(found, variable, { quote, operator, isEscaped: escapes.length % 2 === 1 });
         const at = { from: from + index + escapes.length, to: from + index + all.length };
-        const isPattern = operator === "=~" || operator === "!~";
+        const isPattern = operator === "=~" || operator === "!~" || isReplacedPattern(node);
         if (variable !== undefined) gaps.push({ variable, quote, isPattern, ...at });
       }
     },
@@ -115,6 +115,12 @@ function noPromql(query: string, at: number): Refused {
 function operatorOf({ parent }: SyntaxNode, query: string): string | null {
   const operator = parent?.type.name.endsWith("LabelMatcher") ? parent.getChild("MatchOp") : null;
   return operator ? query.slice(operator.from, operator.to) : null;
+}
+
+/** The last argument of label_replace is a regular expression, too. */
+function isReplacedPattern({ from, parent }: SyntaxNode): boolean {
+  const name = parent?.parent?.getChild("FunctionIdentifier")?.getChild("LabelReplace");
+  return name != null && parent?.lastChild?.from === from;
 }
 
 function whyNotFilled(

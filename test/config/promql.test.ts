@@ -26,6 +26,11 @@ test.each([
     'label_replace(x,"a","$path","","")',
     'label_replace(x,"a","user:sub","","")',
   ],
+  [
+    "as itself in the pattern of label_replace",
+    'label_replace(x{a="$group"},"a","$group","b","$group(.*)")',
+    String.raw`label_replace(x{a="web.1"},"a","web.1","b","web\\.1(.*)")`,
+  ],
   ["not what is no name", 'label_replace(x,"a","$1","b","(.*)$")', 'label_replace(x,"a","$1","b","(.*)$")'],
   ["not what label_replace names", NAMED, NAMED],
   ["after a backslash", String.raw`x{a=~"\\\\$group"}`, String.raw`x{a=~"\\\\web\\.1"}`],
