@@ -43,7 +43,6 @@ export class Fleet {
     this.#sweptAtUs = this.#clock.nowUs();
   }
 
-  /** Takes in one sample. */
   record(sample: Sample): void {
     this.#host(sample.host).record(sample);
     this.#sweepWhenDue(sample.arrivalUs);
@@ -51,7 +50,7 @@ export class Fleet {
 
   /** Says when an earlier run of the program asked for the last unikernel info of the host that was answered. */
   expectInfo(host: string, askedUs: number): void {
-    this.#host(host).expectInfo(askedUs);
+    this.#host(host).infoAskedUs ??= askedUs;
   }
 
   /**
@@ -89,7 +88,7 @@ export class Fleet {
    * The VMs of a host that is not live are kept, but not served.
    */
   setLive(host: string, up: boolean): void {
-    this.#host(host).live = up;
+    this.#host(host).saidLive = up;
   }
 
   /** Drops all that is known about a host that is no target any more. */
@@ -113,13 +112,9 @@ export class Fleet {
 
   /** The hosts heard of so far, by name. */
   hosts(): HostRecord[] {
-    return this.#sortedHosts().map(({ host, live, infoAskedUs, vanished, implausible }) => ({
-      host,
-      live,
-      infoAskedUs,
-      vanished,
-      implausible: { ...implausible },
-    }));
+    return this.#sortedHosts().map(({ host, live, infoAskedUs, vanished, implausible }) => {
+      return { host, live, infoAskedUs, vanished, implausible: { ...implausible } };
+    });
   }
 
   /** Whether a host's statistics are arriving. */
@@ -129,7 +124,7 @@ export class Fleet {
 
   /** What unikernel info said last of each host whose albatrossd has answered. */
   *listedVms(): Generator<ListedVms> {
-    for (const { host, listedVms: vms } of this.#sortedHosts()) if (vms !== null) yield { host, vms };
+    for (const { host, listed: vms } of this.#sortedHosts()) if (vms !== null) yield { host, vms };
   }
 
   /** The fleet as it is now. Costs one pass over the VMs; nothing that happens later changes it. */

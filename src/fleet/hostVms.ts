@@ -6,7 +6,6 @@ import { splitCloneName } from "./groups.ts";
 import type {
   ExpectedVm,
   ImplausibleKind,
-  MemberState,
   PolicyRecord,
   PolicyUse,
   SnapshotOptions,
@@ -77,14 +76,14 @@ export class HostVms implements VmHost {
   readonly #departed = new Map<string, DepartedVm>();
   /** by full name: those that only an earlier run of the program heard, or that info lists and nobody has heard yet */
   readonly #unheard = new Map<string, Unheard>();
-  /** what info listed last; null as long as vmmd has not answered in this run of the program */
-  #listed: ReadonlyMap<string, VmInfo> | null = null;
+  /** what info listed last, by full name; null as long as vmmd has not answered in this run of the program */
+  listed: ReadonlyMap<string, VmInfo> | null = null;
   /** when that was asked for, or what an earlier run of the program was told last; null if vmmd has never answered */
-  #infoAskedUs: number | null = null;
+  infoAskedUs: number | null = null;
   #policies: { readonly atUs: number; readonly records: readonly Omit<PolicyRecord, "used">[] } | null = null;
   /** what the listed VMs use together; null until somebody asks */
   #used: ReadonlyMap<string, PolicyUse> | null = null;
-  #saidLive: boolean | null = null;
+  saidLive: boolean | null = null;
   /** arrival of the last sample, and of the first after which none was missed since */
   #heardUs = Number.NEGATIVE_INFINITY;
   #heardSinceUs = Number.NEGATIVE_INFINITY;
@@ -101,26 +100,7 @@ export class HostVms implements VmHost {
 
   /** The host's statistics are arriving: as was said last, else whether any ever did. */
   get live(): boolean {
-    return this.#saidLive ?? this.#heardUs > Number.NEGATIVE_INFINITY;
-  }
-
-  set live(up: boolean) {
-    this.#saidLive = up;
-  }
-
-  /** When the last info that vmmd answered was asked for, in this run of the program or before; null if it never did. */
-  get infoAskedUs(): number | null {
-    return this.#infoAskedUs;
-  }
-
-  /** What unikernel info said last, by full name; null as long as vmmd has not answered in this run of the program. */
-  get listedVms(): ReadonlyMap<string, VmInfo> | null {
-    return this.#listed;
-  }
-
-  /** Says when an earlier run of the program asked for the last info that it had an answer to. */
-  expectInfo(askedUs: number): void {
-    this.#infoAskedUs ??= askedUs;
+    return this.saidLive ?? this.#heardUs > Number.NEGATIVE_INFINITY;
   }
 
   /** Says what an earlier run of the program knew of a VM that was not gone. Ignored once the VM is known. */
@@ -160,16 +140,16 @@ export class HostVms implements VmHost {
     const infos = new Map<string, VmInfo>();
     for (const { name, info } of entries) {
       const fullName = formatName(name);
-      infos.set(fullName, vmInfoFrom(info, this.#listed?.get(fullName)));
+      infos.set(fullName, vmInfoFrom(info, this.listed?.get(fullName)));
       yield;
     }
-    if (this.#infoAskedUs !== null && askedAtUs < this.#infoAskedUs) return;
+    if (this.infoAskedUs !== null && askedAtUs < this.infoAskedUs) return;
     // what has been gone until now is not brought back by being listed
     this.sweep(nowUs);
-    const listedBefore = this.#listed ?? infos;
-    this.#listed = infos;
+    const listedBefore = this.listed ?? infos;
+    this.listed = infos;
     this.#used = null;
-    this.#infoAskedUs = askedAtUs;
+    this.infoAskedUs = askedAtUs;
     this.vanished += this.#omitted.filter((fullName) => !infos.has(fullName)).length;
     const omitted: string[] = [];
     this.#omitted = omitted;
@@ -178,7 +158,7 @@ export class HostVms implements VmHost {
     const gone: Vm[] = [];
     for (const { fullName } of [...this.#vms.columns().vms]) {
       yield;
-      if (this.#listed !== infos) return;
+      if (this.listed !== infos) return;
       const index = this.#vms.indexOf(fullName);
       const before = this.#vms.at(index);
       if (before === undefined) continue;
@@ -192,7 +172,7 @@ export class HostVms implements VmHost {
     }
     for (const [fullName, vm] of [...this.#unheard]) {
       yield;
-      if (this.#listed !== infos) return;
+      if (this.listed !== infos) return;
       if (!this.#unheard.delete(fullName)) continue;
       const info = infos.get(fullName);
       if (info !== undefined || vm.heardUs !== null) this.#unheard.set(fullName, unheardAfter(vm, info));
@@ -200,14 +180,14 @@ export class HostVms implements VmHost {
     this.#dropGone(gone, nowUs, nowUs);
     for (const [fullName, info] of infos) {
       yield;
-      if (this.#listed !== infos) return;
+      if (this.listed !== infos) return;
       const isKnown = this.#vms.indexOf(fullName) >= 0 || this.#unheard.has(fullName);
       if (isKnown || fullName.endsWith(":")) continue;
       this.#unheard.set(fullName, this.#neverHeard(fullName, info, askedAtUs));
     }
     for (const fullName of listedBefore.keys()) {
       yield;
-      if (this.#listed !== infos) return;
+      if (this.listed !== infos) return;
       if (infos.has(fullName) || fullName.endsWith(":")) continue;
       if (!this.#options.gaveUp?.(identify(this.host, fullName))) omitted.push(fullName);
     }
@@ -230,7 +210,8 @@ export class HostVms implements VmHost {
       const vm = vms[i] as Vm;
       const silenceUs = nowUs - (heardUs[i] ?? 0);
       if (silenceUs >= this.deathTimeoutUs && this.#goneSince(signsOf(vm), nowUs) !== null) continue;
-      const state = this.#stateOf(silenceUs, staleUs, hasGauge[i] === 1);
+      const heardState = silenceUs >= staleUs ? "missing" : hasGauge[i] === 1 ? "fresh" : "warming";
+      const state = silenceUs >= this.deathTimeoutUs ? "silent" : heardState;
       if (group[i] !== lastGroup) snapshot.groupStarts.push(snapshot.vms.length);
       lastGroup = group[i] ?? 0;
       snapshot.vms.push(vm);
@@ -247,7 +228,7 @@ export class HostVms implements VmHost {
     }
     // what vmmd has not repeated for so long is not known to hold any more
     if (!live || this.#policies === null || nowUs - this.#policies.atUs >= this.deathTimeoutUs) return;
-    if (this.#listed !== null) this.#used ??= useByPath(this.#listed);
+    if (this.listed !== null) this.#used ??= useByPath(this.listed);
     for (const record of this.#policies.records) {
       const used = this.#used === null ? null : (this.#used.get(record.path) ?? NOTHING_USED);
       snapshot.policies.push({ ...record, used });
@@ -259,9 +240,8 @@ export class HostVms implements VmHost {
     const { vms, heardUs } = this.#vms.columns();
     const silent = vms.filter((_, i) => nowUs - (heardUs[i] ?? 0) >= this.deathTimeoutUs);
     this.#dropGone(silent, nowUs);
-    for (const [fullName, { goneAtUs }] of this.#departed) {
+    for (const [fullName, { goneAtUs }] of this.#departed)
       if (nowUs - goneAtUs >= this.deathTimeoutUs) this.#departed.delete(fullName);
-    }
   }
 
   /** Lets go of these, whatever their signs of life; those that info lists are then like others that have sent nothing. */
@@ -271,7 +251,7 @@ export class HostVms implements VmHost {
       const heardUs = vm?.sample.arrivalUs ?? this.#unheard.get(fullName)?.heardUs ?? nowUs;
       if (vm !== undefined) this.#remember(vm, nowUs);
       this.#unheard.delete(fullName);
-      const info = this.#listed?.get(fullName);
+      const info = this.listed?.get(fullName);
       // it is silent for as long as it was before
       if (info !== undefined) this.#unheard.set(fullName, this.#neverHeard(fullName, info, heardUs));
     }
@@ -281,7 +261,7 @@ export class HostVms implements VmHost {
   cpusGiven(fullName: string): number | null {
     const heard = this.#vms.find(fullName);
     if (heard !== undefined) return pinsOf(heard)?.cpus ?? null;
-    return this.#listed?.get(fullName)?.cpus ?? this.#unheard.get(fullName)?.pins?.cpus ?? null;
+    return this.listed?.get(fullName)?.cpus ?? this.#unheard.get(fullName)?.pins?.cpus ?? null;
   }
 
   onImplausible(vm: string, kind: ImplausibleKind, count: number): void {
@@ -305,7 +285,7 @@ export class HostVms implements VmHost {
     const isRemembered = departed !== undefined && sample.arrivalUs - departed.goneAtUs < this.deathTimeoutUs;
     // What a vmmd that has stopped answering once said may be about an earlier VM of this name.
     const isCurrent = sample.arrivalUs < this.#listingsEndUs;
-    const info = (isCurrent && this.#listed?.get(fullName)) || null;
+    const info = (isCurrent && this.listed?.get(fullName)) || null;
     if (info === null) this.#options.needsInfo?.(this.host);
     const known = {
       departed: isRemembered ? departed : null,
@@ -318,7 +298,7 @@ export class HostVms implements VmHost {
   /** A listing holds for as long as a sample does, and not for ever: vmmd may have stopped answering, too. */
   get #listingsEndUs(): number {
     const holdsUs = Math.max(this.deathTimeoutUs, MIN_LISTING_US);
-    return (this.#infoAskedUs ?? Number.NEGATIVE_INFINITY) + holdsUs;
+    return (this.infoAskedUs ?? Number.NEGATIVE_INFINITY) + holdsUs;
   }
 
   /** Since when this VM is gone; null if it is not gone at `nowUs`. */
@@ -343,20 +323,13 @@ export class HostVms implements VmHost {
       gone.add(fullName);
     }
     this.#vms.remove(gone);
-    for (const [fullName, vm] of this.#unheard) {
+    for (const [fullName, vm] of this.#unheard)
       if (this.#goneSince(vm, nowUs) !== null) this.#unheard.delete(fullName);
-    }
   }
 
   #replace(vm: Vm, index: number): void {
     this.#vms.put(vm, index);
     this.#checkAssumedCpus(vm);
-  }
-
-  #stateOf(silenceUs: number, staleUs: number, hasGauge: boolean): MemberState {
-    if (silenceUs >= this.deathTimeoutUs) return "silent";
-    if (silenceUs >= staleUs) return "missing";
-    return hasGauge ? "fresh" : "warming";
   }
 
   #neverHeard(fullName: string, pins: VmInfo, firstSeenUs: number): Unheard {

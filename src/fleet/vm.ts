@@ -70,13 +70,9 @@ export function firstSample(
   const heardBefore = expected === null || expected.heardUs === null ? null : expected;
   const { counted, beganUs, evidence } = judgeFirst(heardBefore, sample, point, info);
   const resumed = beganUs === null ? heardBefore : null;
-  const first: Mutable<Vm> = {
-    host: identity.host,
-    path: identity.path,
-    vm: identity.vm,
-    fullName: identity.fullName,
-    primary: identity.primary,
-    cloneId: identity.cloneId,
+  // of the same shape for V8 as those that follow
+  const first = copyOf({
+    ...identity,
     identity,
     sample,
     cpuUs: point?.cpuUs ?? null,
@@ -97,7 +93,7 @@ export function firstSample(
     isImplausible: false,
     unlistedPolls: resumed?.unlistedPolls ?? 0,
     pinsBefore: expected?.pins ?? null,
-  };
+  });
   // age does not count yet
   return measured(first, first.firstSeenUs, host);
 }
