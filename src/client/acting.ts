@@ -253,7 +253,7 @@ export class ActingClient {
       await line.finish();
       afterLastByte?.();
       const incoming = new Incoming(
-        line.chunks ?? open[Symbol.asyncIterator](),
+        line.chunks(),
         endpoint.describe("vmmd", null),
         () => into !== undefined && allow(REPLY_TIMEOUT_MS),
       );

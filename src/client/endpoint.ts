@@ -27,8 +27,8 @@ export interface Line {
   image(block: Uint8Array): Promise<void>;
   /** Completes what is put: from here on the daemon may act on it. */
   finish(): Promise<void>;
-  /** What comes back, where that may be an image: each chunk is good until the next is asked for. */
-  readonly chunks?: AsyncIterator<Buffer> | undefined;
+  /** What comes back: each chunk is good until the next is asked for. */
+  chunks(): AsyncIterator<Buffer>;
 }
 
 /** `path`: by certificates for another path only; `read_only`: made beforehand. */
@@ -100,7 +100,7 @@ export class SocketDirectory implements Endpoint {
     socket.on("error", () => undefined); // whoever uses it is told, too
     try {
       await once(socket, "connect", { signal });
-      return new FramedLine(socket, put, into?.chunks(socket));
+      return new FramedLine(socket, put, into);
     } catch (error) {
       socket.destroy();
       throw error;
@@ -215,11 +215,11 @@ class FramedLine implements Line {
   readonly socket: Socket;
   readonly #before: Buffer;
   readonly #after: Buffer;
-  readonly chunks: Line["chunks"];
+  readonly #into: ReusedBuffer | null;
 
-  constructor(socket: Socket, { name, command, imageBytes }: Put, chunks: Line["chunks"]) {
+  constructor(socket: Socket, { name, command, imageBytes }: Put, into: ReusedBuffer | null) {
     this.socket = socket;
-    this.chunks = chunks;
+    this.#into = into;
     // One command per connection: any sequence number will do.
     const header = { version: 5, sequence: 1, name } as const;
     if (command.command === "create" && imageBytes !== undefined) {
@@ -243,6 +243,10 @@ class FramedLine implements Line {
 
   finish(): Promise<void> {
     return write(this.socket, this.#after);
+  }
+
+  chunks(): AsyncIterator<Buffer> {
+    return this.#into?.chunks(this.socket) ?? this.socket[Symbol.asyncIterator]();
   }
 }
 

@@ -99,6 +99,10 @@ export class TlsLine implements Line {
   finish(): Promise<void> {
     return this.#hasImage ? write(this.socket, Buffer.alloc(LENGTH_PREFIX_BYTES)) : this.#gate.open();
   }
+
+  chunks(): AsyncIterator<Buffer> {
+    return this.socket[Symbol.asyncIterator]();
+  }
 }
 
 const APPLICATION_DATA = 23;

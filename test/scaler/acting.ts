@@ -444,7 +444,7 @@ export class Program implements ScalerFiles {
           begin: () => step("begin", () => line.begin()),
           image: (block) => line.image(block),
           finish: () => step("finish", () => line.finish()),
-          chunks: line.chunks,
+          chunks: () => line.chunks(),
         };
       },
     };
