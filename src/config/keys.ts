@@ -36,6 +36,11 @@ export function key<T>(
   return { key: name, codec, schema };
 }
 
+/** A key that may be left out, and is null then. */
+export function keyOrNull<T>(name: string, value: Reader<T> | Codec<T>): Key<T | null> {
+  return key<T | null>(name, value, null);
+}
+
 function codecOf<T>(value: Reader<T> | Codec<T>): Codec<T> {
   if (typeof value !== "function") return value;
   return { schema: field(value), write: (read) => value.write?.(read) ?? read };

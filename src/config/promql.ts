@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import type { SyntaxNode } from "@lezer/common";
 import { parser } from "@prometheus-io/lezer-promql";
 import { duration, flag, oneOf, type Reader, Refused, reader, text, unshown } from "./fields.ts";
-import { type Codec, key, sectionOf, type Values } from "./keys.ts";
+import { type Codec, key, keyOrNull, sectionOf, type Values } from "./keys.ts";
 
 /** What is filled in for a group. */
 export interface QueryVariables {
@@ -217,13 +217,13 @@ const authorizationSection = sectionOf(
 
 const tlsSection = sectionOf(
   {
-    caFile: key<string | null>("ca_file", file, null),
-    certFile: key<string | null>("cert_file", file, null),
-    keyFile: key<string | null>("key_file", file, null),
-    serverName: key<string | null>("server_name", text({ what: "a host's name" }), null),
+    caFile: keyOrNull("ca_file", file),
+    certFile: keyOrNull("cert_file", file),
+    keyFile: keyOrNull("key_file", file),
+    serverName: keyOrNull("server_name", text({ what: "a host's name" })),
     insecureSkipVerify: key("insecure_skip_verify", flag, false),
-    minVersion: key<(typeof TLS_VERSIONS)[number] | null>("min_version", tlsVersion, null),
-    maxVersion: key<(typeof TLS_VERSIONS)[number] | null>("max_version", tlsVersion, null),
+    minVersion: keyOrNull("min_version", tlsVersion),
+    maxVersion: keyOrNull("max_version", tlsVersion),
   },
   {
     elsewhere: { ca: inFile("ca_file"), cert: inFile("cert_file"), key: inFile("key_file") },
@@ -251,13 +251,10 @@ function unshownSection<T>(section: Codec<T>): Codec<T> {
 const prometheusKeys = {
   url: key("url", url),
   timeoutMs: key("timeout", duration({ min: 10, max: 600_000 }), 10_000),
-  basicAuth: key<Basic | null>("basic_auth", unshownSection(basicAuthSection), null),
-  authorization: key<Authorization | null>("authorization", unshownSection(authorizationSection), null),
-  tls: key<Tls | null>("tls_config", tlsSection, null),
+  basicAuth: keyOrNull("basic_auth", unshownSection(basicAuthSection)),
+  authorization: keyOrNull("authorization", unshownSection(authorizationSection)),
+  tls: keyOrNull("tls_config", tlsSection),
 };
-type Basic = { readonly username: string; readonly passwordFile: string };
-type Authorization = { readonly type: string; readonly credentialsFile: string };
-type Tls = ReturnType<(typeof tlsSection)["schema"]["parse"]>;
 
 /** The server that answers the queries, and how it is asked. Secrets stay in their files. */
 export type PrometheusConfig = Values<typeof prometheusKeys>;

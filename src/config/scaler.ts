@@ -12,8 +12,18 @@ import {
   text,
 } from "./fields.ts";
 import { glob } from "./glob.ts";
-import { type Codec, defaultsOf, type Key, key, listOf, type Rule, sectionOf, type Values } from "./keys.ts";
-import { type Load, loadSection, type PrometheusConfig, prometheusSection } from "./promql.ts";
+import {
+  type Codec,
+  defaultsOf,
+  type Key,
+  key,
+  keyOrNull,
+  listOf,
+  type Rule,
+  sectionOf,
+  type Values,
+} from "./keys.ts";
+import { loadSection, prometheusSection } from "./promql.ts";
 
 const ticks = integer({ min: 1, max: 10_000 });
 const clones = integer({ min: 0, max: 1000 });
@@ -40,11 +50,11 @@ const groupKeys = {
   scaleDownTriggerTicks: key("scale_down_trigger_ticks", ticks, 5),
   cooldownPeriodMs: key("cooldown_period", duration({ min: 0 }), 10 * 60_000),
   /** The same for one direction; `cooldown_period` where it is left out. */
-  scaleUpCooldownPeriodMs: key<number | null>("scale_up_cooldown_period", duration({ min: 0 }), null),
-  scaleDownCooldownPeriodMs: key<number | null>("scale_down_cooldown_period", duration({ min: 0 }), null),
+  scaleUpCooldownPeriodMs: keyOrNull("scale_up_cooldown_period", duration({ min: 0 })),
+  scaleDownCooldownPeriodMs: keyOrNull("scale_down_cooldown_period", duration({ min: 0 })),
   scaleUpMaxStep: key("scale_up_max_step", integer({ min: 1, max: 1000 }), 1),
   /** The average that a step aims at; the middle of the thresholds where it is left out. */
-  targetPercent: key<number | null>("target_percent", percent, null),
+  targetPercent: keyOrNull("target_percent", percent),
   /** The most that flap damping multiplies the cooldown before a scale-down by; 1 switches it off. */
   flapDampingMax: key("flap_damping_max", integer({ min: 1, max: 1000 }), 1),
   /** 0 switches warming off. */
@@ -57,7 +67,7 @@ const groupKeys = {
   enabled: key("enabled", flag, true),
   paused: key("paused", flag, false),
   /** What the group's load is; null is the CPU usage of its members. */
-  load: key<Load | null>("load", loadSection, null),
+  load: keyOrNull("load", loadSection),
   clone: key("clone", cloneSection, {}),
 };
 const { deathTimeoutMs: deathTimeoutKey, ...policyKeys } = groupKeys;
@@ -104,7 +114,7 @@ export const scalerKeys = {
   /** How many decision log files are kept, the current one included. */
   decisionLogFiles: key("decision_log_files", integer({ min: 1, max: 100 }), 5),
   /** Whom policies with `load` ask. */
-  prometheus: key<PrometheusConfig | null>("prometheus", prometheusSection, null),
+  prometheus: keyOrNull("prometheus", prometheusSection),
 };
 
 /** Where a key stands that people look for elsewhere. */
@@ -156,7 +166,7 @@ const ownKeys = {
   /** Glob on the primary's full name, lower-cased. */
   match: key("match", glob),
   /** Name of the target it is for; null is all of them. */
-  host: key<string | null>("host", text({ what: "the name of a target" }), null),
+  host: keyOrNull("host", text({ what: "the name of a target" })),
   mode: key("mode", mode, "dry_run"),
 };
 const policySection = sectionOf(ownKeys, {

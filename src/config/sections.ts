@@ -3,7 +3,7 @@ import type { z } from "zod";
 import { formatName, parseName } from "../wire/names.ts";
 import { duration, flag, integer, oneOf, type Reader, Refused, reader } from "./fields.ts";
 import { glob, matchesGlob, parseGlob } from "./glob.ts";
-import { type Key, key, listOf, sectionOf, type Values } from "./keys.ts";
+import { type Key, key, keyOrNull, listOf, sectionOf, type Values } from "./keys.ts";
 import { type ScalerConfig, scalerSection } from "./scaler.ts";
 import { type Machine, type TargetConfig, targetsKey } from "./target.ts";
 import { formatDuration } from "./units.ts";
@@ -193,9 +193,9 @@ const webKeys = {
   ]),
   telemetryPath: key("telemetry_path", telemetryPath, "/metrics"),
   /** under which people reach it through a proxy; null where that is as it listens */
-  externalUrl: key<string | null>("external_url", externalUrl, null),
+  externalUrl: keyOrNull("external_url", externalUrl),
   /** null is the path of the external URL */
-  routePrefix: key<string | null>("route_prefix", routePrefix, null),
+  routePrefix: keyOrNull("route_prefix", routePrefix),
   /** scrapes at once; 0 is no limit */
   maxRequests: key("max_requests", maxRequests, 40),
   writeTimeoutMs: key("write_timeout", duration({ min: 100 }), 30_000),

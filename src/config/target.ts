@@ -13,7 +13,7 @@ import {
   tryParseName,
 } from "../wire/names.ts";
 import { duration, flag, oneOf, type Reader, Refused, type Report, reader, size, text } from "./fields.ts";
-import { type Key, key, listOf, sectionOf } from "./keys.ts";
+import { type Key, key, keyOrNull, listOf, sectionOf } from "./keys.ts";
 import { formatDuration } from "./units.ts";
 
 /** the packages' defaults */
@@ -116,12 +116,11 @@ const tlsSection = sectionOf(
     /** what the server's certificate and ours are checked against */
     ca: key("ca", pemFile("the CA's certificate")),
     /** makes certificates for commands as they are needed */
-    issuer: key<HolderFiles | null>("issuer", holder, null),
+    issuer: keyOrNull("issuer", holder),
     /** made beforehand, one each for what is asked */
-    certificates: key<readonly z.output<typeof readOnly.schema>[] | null>(
+    certificates: keyOrNull(
       "certificates",
       listOf(readOnly, "certificates to subscribe, ask info and policies"),
-      null,
     ),
   },
   {
@@ -149,24 +148,19 @@ function targetSection(machine: () => Machine) {
   const section = sectionOf(
     {
       /** value of the label `host`; unique among the targets */
-      name: key<string | null>(
-        "name",
-        text({ what: "a name for the label host, unique among the targets" }),
-        null,
-      ),
+      name: keyOrNull("name", text({ what: "a name for the label host, unique among the targets" })),
       /** holds stat.sock and vmmd.sock; by default the packages' own for the operating system */
-      socketDir: key<string | null>(
+      socketDir: keyOrNull(
         "socket_dir",
         text({ what: "the directory of stat.sock and vmmd.sock", maxLength: SOCKET_DIR_LENGTH }),
-        null,
       ),
-      tls: key<TlsConfig | null>("tls", tlsSection, null),
+      tls: keyOrNull("tls", tlsSection),
       /** canonical: `:`, `user:`, `user:web`, `:web`; none covers another */
-      subscribe: key<readonly string[] | null>("subscribe", listOf(slot, SLOTS), null),
+      subscribe: keyOrNull("subscribe", listOf(slot, SLOTS)),
       /** `auto` learns it from the stream */
       statsIntervalMs: key("stats_interval", statsInterval, "auto"),
-      os: key<TargetOs | null>("os", oneOf<TargetOs>(["linux", "freebsd"]), null),
-      pageSizeBytes: key<number | null>("page_size", pageSize, null),
+      os: keyOrNull("os", oneOf<TargetOs>(["linux", "freebsd"])),
+      pageSizeBytes: keyOrNull("page_size", pageSize),
       /** open a path slot although unikernel info cannot be read to check that it is safe */
       allowUncheckedPath: key("allow_unchecked_path", flag, false),
       /** TLS: the policy of each intermediate is applied to the host again with each command */

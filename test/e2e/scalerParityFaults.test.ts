@@ -170,6 +170,5 @@ describe.each(Object.entries(STORIES))("a trace of a time %s", (_, story) => {
       expect(told.ticks).toBeGreaterThan(100);
       expect(live.length).toBeGreaterThan(4 * told.ticks);
     },
-    30_000,
   );
 });

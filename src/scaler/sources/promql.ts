@@ -122,7 +122,7 @@ interface RoundOptions extends Connection {
 class Round {
   readonly #options: RoundOptions;
   readonly #queries: ReadonlyMap<GroupKey, Asked>;
-  readonly #waiting: Iterator<[GroupKey, Asked]>;
+  readonly #waiting: IterableIterator<[GroupKey, Asked]>;
   readonly #answers = new Map<GroupKey, { readonly load: LoadAnswer; readonly atUs: number }>();
   readonly #open = new Set<AbortController>();
   readonly #beganUs: number;
@@ -169,8 +169,8 @@ class Round {
   /** Asks one query after the other until none waits. */
   async #work(): Promise<void> {
     const { clock, ask } = this.#options;
-    for (let next = this.#waiting.next(); !next.done && !this.#hasEnded; next = this.#waiting.next()) {
-      const [key, { filled }] = next.value;
+    for (const [key, { filled }] of this.#waiting) {
+      if (this.#hasEnded) return;
       const open = new AbortController();
       this.#open.add(open);
       const cancel = clock.after(this.prometheus.timeoutMs, () => open.abort());
