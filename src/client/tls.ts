@@ -258,8 +258,8 @@ export class TlsEndpoint implements Endpoint {
   #whatIsReached(): string {
     const { issuer = null, leaves = [] } = this.#credentials ?? {};
     if (issuer === null) return leaves.map(({ use, name }) => `${use} ${formatName(name)}`).join(", ");
-    const own = formatName({ path: issuer.path, label: null });
-    return `${issuer.holder.certificate.file} is for ${own} and the names in it`;
+    const [own, one] = [null, "web"].map((label) => formatName({ path: issuer.path, label }));
+    return `${issuer.holder.certificate.file} is for ${own} and for names of exactly that path, such as ${one}`;
   }
 
   /** Both expired and not yet valid are alert 45. */

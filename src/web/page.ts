@@ -138,13 +138,13 @@ function targetConcerns(target: TargetSnapshot, nowMs: number): readonly Concern
 const SOON_MS = 14 * 86_400_000;
 
 function certificateConcerns(
-  { name, certificates, certificateError, policyDifference, infoReadable }: TargetSnapshot,
+  { name, certificates, certificateError, policyDifference }: TargetSnapshot,
   nowMs: number,
 ): readonly Concern[] {
   const concerns: Concern[] = [];
   const todo = "Put another in its place: files are read again within half a minute.";
-  // where nothing can be asked without them, that is said already
-  if (certificateError !== null && infoReadable === true) {
+  // where there are none before them, that is said already
+  if (certificateError !== null && certificates.length > 0) {
     const what = `New certificates of ${name} cannot be used: those before stay in use`;
     concerns.push({ mood: "bad", what, why: certificateError, todo });
   }

@@ -331,7 +331,7 @@ test("another path's groups cannot be acted on, and with certificates made befor
   for (const path of [[], ["other"], ["user", "sub"]]) {
     expect(endpoint.whyNotActing(path)).toEqual({
       reason: "path",
-      text: `the certificates do not reach that name: ${host.folder.path}/issuer.pem is for user: and the names in it`,
+      text: `the certificates do not reach that name: ${host.folder.path}/issuer.pem is for user: and for names of exactly that path, such as user:web`,
     });
   }
   expect((await endpointFor("")).whyNotActing([])).toBeNull();

@@ -99,6 +99,16 @@ describe("the front page", () => {
     expect(text).toContain(words);
   });
 
+  test("says why new certificates are not taken, above all where those before are of no use", async () => {
+    const certificateError = "new.key: is not the key of new.pem";
+    const change = { certificates: [until(-1)], certificateError, infoReadable: false };
+    web = await startWeb({ targets: () => [targetSnapshot(change)] });
+    const text = readable((await ask(`${web.url}/`)).body.toString());
+    expect(text).toContain(
+      `New certificates of local cannot be used: those before stay in use ${certificateError}`,
+    );
+  });
+
   test("shows a host that has no subscription yet", async () => {
     web = await startWeb({ targets: () => [targetSnapshot({ name: "far", up: false, subscriptions: [] })] });
     const text = readable((await ask(`${web.url}/`)).body.toString());
