@@ -60,6 +60,8 @@ export interface Endpoint {
 export const SERVICE_DOWN = "couldn't reach service";
 /** What it says when albatross-stats has closed a subscription. */
 export const SUBSCRIPTION_CLOSED = "exception while reading from fd";
+/** What it says when a certificate's policy cannot be put in force, and why. */
+export const POLICY_REFUSED = /^expected success when adding policy, got: (.*)/s;
 
 /** Whether by this code of an error TLS, or who uses it, does not accept a certificate. */
 export function isCertificateRefused(code: string): boolean {

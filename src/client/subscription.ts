@@ -29,8 +29,8 @@ export type SubscriptionState = (typeof SUBSCRIPTION_STATES)[number];
 
 /**
  * Why an open connection to stat.sock ended: `closed` by the daemon after the acknowledgement, `refused` by it before,
- * `timeout` none came, `watchdog` it fell silent, `blocked` a unikernel with the name of the path appeared, `certificate`
- * TLS: one side did not accept the other's.
+ * `timeout` none came, `watchdog` it fell silent, `blocked` a unikernel with the name of the path appeared; over TLS
+ * `certificate` one side did not accept the other's, `lost` without a word of albatross-stats, `refused` also by the endpoint.
  */
 export const DISCONNECT_REASONS = [
   "closed",
@@ -40,6 +40,7 @@ export const DISCONNECT_REASONS = [
   "watchdog",
   "blocked",
   "certificate",
+  "lost",
 ] as const;
 export type DisconnectReason = (typeof DISCONNECT_REASONS)[number];
 
@@ -282,17 +283,19 @@ export class Subscription {
         this.#receiver.reject(end.error.reason, end.error.message);
         this.#lost("framing", `the stream is damaged: ${end.error.message}`);
         return;
-      case "closed":
+      case "closed": {
         if (end.midFrame) this.#receiver.reject("truncated", "the stream ends inside a frame");
-        if (this.#phase.type === "subscribed") {
+        const isSubscribed = this.#phase.type === "subscribed";
+        if (isSubscribed && !endpoint.isRemote) {
           this.#lost("closed", "the daemon closed the subscription");
-        } else {
-          const isRefused = end.code !== null && isCertificateRefused(end.code);
-          this.#lost(
-            isRefused ? "certificate" : "refused",
-            endpoint.describe("stat", isRefused ? end.code : null),
-          );
+          return;
         }
+        const isRefused = end.code !== null && isCertificateRefused(end.code);
+        this.#lost(
+          isRefused ? "certificate" : isSubscribed ? "lost" : "refused",
+          endpoint.describe("stat", endpoint.isRemote ? end.code : null),
+        );
+      }
     }
   }
 
@@ -337,7 +340,7 @@ export class Subscription {
 }
 
 /** Over only when a subscription has held for a while; others as soon as one is acknowledged. */
-const UNTIL_HELD: ReadonlySet<string> = new Set(["displaced", "closed", "framing", "watchdog"]);
+const UNTIL_HELD: ReadonlySet<string> = new Set(["displaced", "closed", "lost", "framing", "watchdog"]);
 
 /** Says what is wrong with one subscription, once for however many attempts. */
 class ProblemLog {

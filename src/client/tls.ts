@@ -22,6 +22,7 @@ import {
   isCertificateRefused,
   type Line,
   type NotActing,
+  POLICY_REFUSED,
   type Put,
   SERVICE_DOWN,
   SUBSCRIPTION_CLOSED,
@@ -32,6 +33,7 @@ import { CONNECT_TIMEOUT_MS, DialError, dialTls, HANDSHAKE_TIMEOUT_MS } from "./
 const LEAF_VALID_MS = 10 * 60_000;
 const LEAF_MARGIN_MS = 15_000;
 
+const ONLY_ITS_LOG = "only the endpoint's log says why";
 const SERVICES: Readonly<Record<Daemon, string>> = { stat: "albatross-stats", vmmd: "albatrossd" };
 
 /** One certificate that the target depends on. */
@@ -212,8 +214,8 @@ export class TlsEndpoint implements Endpoint {
     switch (code) {
       case null:
         return (
-          `${at} closes the connection without a reason: only the endpoint's log says why; likely: ` +
-          `${SERVICES[daemon]} ended in the middle, or this Albatross is older than 2.7`
+          `${at} closes the connection without a reason: ${ONLY_ITS_LOG}; likely: ` +
+          `${SERVICES[daemon]} or the endpoint ended in the middle, or this Albatross is older than 2.7`
         );
       case "CONNECT_TIMEOUT":
         return `${at} does not take the connection within ${CONNECT_TIMEOUT_MS / 1000} s: is the host up, does a firewall drop it?`;
@@ -222,9 +224,10 @@ export class TlsEndpoint implements Endpoint {
       case "ECONNREFUSED":
         return `nobody listens on ${at}: is albatross-tls-endpoint running?`;
       case "ECONNRESET":
-        return `${at} breaks the connection off (${code}): does a firewall answer there, or something else than albatross-tls-endpoint?`;
+        return `${at} breaks the connection off (${code}): was the endpoint restarted, or does a firewall or something else answer there?`;
       case "EHOSTUNREACH":
       case "ENETUNREACH":
+      case "ETIMEDOUT":
         return `there is no way to ${at} (${code}): is the host up, is its address right?`;
       case "ENOTFOUND":
       case "EAI_AGAIN":
@@ -247,12 +250,16 @@ export class TlsEndpoint implements Endpoint {
       default:
     }
     const ca = `the CA of ${this.#tls.ca}`;
-    if (code.startsWith("ERR_SSL_") && isCertificateRefused(code))
+    if (!code.startsWith("ERR_SSL_"))
+      return isCertificateRefused(code)
+        ? `the certificate of ${at} is not issued by ${ca} (${code})`
+        : `${at}: ${code}`;
+    if (/ALERT_(BAD_CERTIFICATE|UNKNOWN_CA)$/.test(code))
       return `${at} does not accept the certificate (${code}): it trusts another CA than ${ca}`;
-    if (isCertificateRefused(code)) return `the certificate of ${at} is not issued by ${ca} (${code})`;
-    if (code.startsWith("ERR_SSL_"))
-      return `${at} does not speak TLS 1.3 (${code}): is it albatross-tls-endpoint?`;
-    return `${at}: ${code}`;
+    if (isCertificateRefused(code)) return `${at} does not accept the certificate (${code}): ${ONLY_ITS_LOG}`;
+    if (/ALERT_(?!PROTOCOL_VERSION)/.test(code))
+      return `${at} ends the connection (${code}): ${ONLY_ITS_LOG}`;
+    return `${at} does not speak TLS 1.3 (${code}): is it albatross-tls-endpoint?`;
   }
 
   #whatIsReached(): string {
@@ -282,7 +289,7 @@ export class TlsEndpoint implements Endpoint {
       return `${at} answers, but cannot reach ${service}: is that running on the host?`;
     if (message === SUBSCRIPTION_CLOSED)
       return `${service} closed the subscription: another client took it, or ${service} was restarted`;
-    const policy = /^expected success when adding policy, got: (.*)/s.exec(message)?.[1];
+    const policy = POLICY_REFUSED.exec(message)?.[1];
     if (policy === undefined) return `${service} says: ${excerpt(message)}`;
     const ours = (this.#credentials?.policies ?? []).map(
       ({ path, file }) => `of ${file} for ${pathText(path)}:`,

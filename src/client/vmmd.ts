@@ -17,7 +17,7 @@ import {
   policyRequest,
   type Request,
 } from "./connection.ts";
-import { isCertificateRefused, SERVICE_DOWN } from "./endpoint.ts";
+import { isCertificateRefused, POLICY_REFUSED, SERVICE_DOWN } from "./endpoint.ts";
 
 const REPLY_TIMEOUT_MS = 10_000;
 const REMOTE_REPLY_MS = 60_000;
@@ -33,7 +33,7 @@ export const VMMD_ERROR_REASONS = [
   "lost", // the connection broke
   "timeout",
   "undecodable",
-  "certificate", // TLS: one side does not accept the other's
+  "certificate", // TLS: one side does not accept the other's, or albatrossd its policy
   "failure", // it said no
   "unexpected", // a reply to another question
   "stopped", // by us
@@ -199,8 +199,10 @@ export class VmmdClient {
   async #ask(request: Request): Promise<Exclude<Payload, { readonly type: "failure" }>> {
     const payload = await this.#decode(await this.#exchange(request));
     if (payload.type !== "failure") return payload;
-    const reason = payload.message === SERVICE_DOWN ? "unreachable" : "failure";
-    throw new VmmdError(reason, this.#options.endpoint.explain("vmmd", payload.message));
+    const { message } = payload;
+    const said = POLICY_REFUSED.test(message) ? "certificate" : "failure";
+    const reason = message === SERVICE_DOWN ? "unreachable" : said;
+    throw new VmmdError(reason, this.#options.endpoint.explain("vmmd", message));
   }
 
   #exchange(request: Request): Promise<Uint8Array> {
@@ -256,13 +258,15 @@ export class VmmdClient {
       }
       case "damaged":
         return new VmmdError("undecodable", `the reply of albatrossd is damaged: ${end.error.message}`);
-      case "closed":
-        if (end.code !== null && isCertificateRefused(end.code))
-          return new VmmdError("certificate", endpoint.describe("vmmd", end.code));
-        if (end.code !== null)
-          return new VmmdError("lost", `the connection to albatrossd broke: ${end.code}`);
-        if (end.midFrame) return new VmmdError("undecodable", "the reply of albatrossd ends inside a frame");
-        return new VmmdError("no_reply", endpoint.describe("vmmd", null));
+      case "closed": {
+        const { code, midFrame } = end;
+        if (code === null && midFrame)
+          return new VmmdError("undecodable", "the reply of albatrossd ends inside a frame");
+        if (code === null) return new VmmdError("no_reply", endpoint.describe("vmmd", null));
+        const reason = isCertificateRefused(code) ? "certificate" : "lost";
+        const local = `the connection to albatrossd broke: ${code}`;
+        return new VmmdError(reason, endpoint.isRemote ? endpoint.describe("vmmd", code) : local);
+      }
     }
   }
 

@@ -129,7 +129,7 @@ function targetConcerns(target: TargetSnapshot, nowMs: number): readonly Concern
       mood: "bad",
       what: `Unikernel info of ${name} cannot be read`,
       why: infoError ?? "albatrossd does not answer",
-      todo: "Look whether albatrossd runs and whether this program may open its socket: limits, CPUs and policies are missing.",
+      todo: "Look whether albatrossd runs there and is reached as configured: limits, CPUs and policies are missing.",
     });
   }
   return [...concerns, ...certificateConcerns(target, nowMs)];

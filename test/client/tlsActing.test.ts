@@ -274,7 +274,7 @@ describe("a create", () => {
     expect(await create(client, "user:web")).toEqual({
       type: "unknown",
       why: "no_reply",
-      text: `127.0.0.1:${host.port} closes the connection without a reason: only the endpoint's log says why; likely: albatrossd ended in the middle, or this Albatross is older than 2.7`,
+      text: `127.0.0.1:${host.port} closes the connection without a reason: only the endpoint's log says why; likely: albatrossd or the endpoint ended in the middle, or this Albatross is older than 2.7`,
     });
   });
 });

@@ -14,7 +14,7 @@ import { FakeClock } from "../support/fakeClock.ts";
 import { makeInfo, makeStats } from "../support/stats.ts";
 import { readable, webDeps } from "../support/web.ts";
 import { INFO, type Made, make, POLICY_INFO, policyOf, SUBSCRIBE } from "./support/ca.ts";
-import { RecordingLog, RecordingSink } from "./support/host.ts";
+import { RecordingLog, RecordingSink, tlsTargetConfig } from "./support/host.ts";
 import { TlsHost, type Visit } from "./support/tlsHost.ts";
 
 let host: TlsHost;
@@ -61,21 +61,8 @@ type Over = Partial<Omit<TargetConfig, "tls" | "socketDir">> & { tls?: Partial<T
 /** A target with an issuer for `user:` unless said otherwise. */
 function makeTarget(over: Over = {}): Target {
   const holder = host.folder.holder("user", user);
-  const config: TargetConfig = {
-    name: "metal",
-    subscribe: [],
-    statsIntervalMs: "auto",
-    os: "linux",
-    pageSizeBytes: 4096,
-    allowUncheckedPath: true,
-    enforcesPolicy: true,
-    allowRoot: false,
-    displacedRetryMs: 300_000,
-    maxFrameBytes: { stat: 1024 * 1024, vmmd: 64 * 1024 * 1024 },
-    ...over,
-    socketDir: null,
-    tls: host.config({ issuer: holder, ...over.tls }),
-  };
+  const { tls, ...settings } = over;
+  const config = tlsTargetConfig(host.config({ issuer: holder, ...tls }), settings);
   const target = new Target(config, sink, clock, log, { random: () => 0 });
   targets.push(target);
   return target;
@@ -196,7 +183,7 @@ test("an albatrossd that closes is not taken for an old one", async () => {
   expect(target.snapshot().infoErrors).toMatchObject({ no_reply: 2 });
   const text = (service: string) =>
     `127.0.0.1:${host.port} closes the connection without a reason: only the endpoint's log says why; likely: ` +
-    `${service} ended in the middle, or this Albatross is older than 2.7`;
+    `${service} or the endpoint ended in the middle, or this Albatross is older than 2.7`;
   expect(target.snapshot().infoError).toBe(text("albatrossd"));
   await eventually("the subscription's", () => target.snapshot().subscriptions[0]?.lastError !== null);
   expect(target.snapshot().subscriptions[0]).toMatchObject({

@@ -28,10 +28,10 @@ export interface Made {
   readonly key: string;
 }
 
-interface Wish {
+export interface Wish {
   readonly issuer?: Made;
   readonly kind?: Kind;
-  readonly command?: Command;
+  readonly command?: Command | undefined;
   /** the extension's bytes, right or wrong */
   readonly extension?: Buffer;
   readonly isCritical?: boolean;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Sample } from "../../../src/client/receiver.ts";
 import type { SubscriptionSnapshot } from "../../../src/client/subscription.ts";
 import { Target, type TargetOptions, type TargetSink } from "../../../src/client/target.ts";
-import type { TargetConfig } from "../../../src/config/target.ts";
+import type { TargetConfig, TlsConfig } from "../../../src/config/target.ts";
 import type { Log } from "../../../src/log.ts";
 import { policiesReply, successString, unikernelInfoReply } from "../../../src/simulator/messages.ts";
 import { type Message, type NamedInfo, type NamedPolicy, statsMessage } from "../../../src/wire/messages.ts";
@@ -73,6 +73,24 @@ export class RecordingLog implements Log {
   }
 }
 
+const TARGET = {
+  name: "metal",
+  subscribe: [],
+  statsIntervalMs: "auto",
+  os: "linux",
+  pageSizeBytes: 4096,
+  allowUncheckedPath: false,
+  enforcesPolicy: false,
+  allowRoot: false,
+  displacedRetryMs: 300_000,
+  maxFrameBytes: { stat: 1024 * 1024, vmmd: 64 * 1024 * 1024 },
+} as const satisfies Partial<TargetConfig>;
+
+/** Of a target by TLS that enforces its issuer's policy, on a path that cannot be checked. */
+export function tlsTargetConfig(tls: TlsConfig, over: Partial<Omit<TargetConfig, "tls" | "socketDir">> = {}) {
+  return { ...TARGET, allowUncheckedPath: true, enforcesPolicy: true, ...over, socketDir: null, tls };
+}
+
 /** A target, the two daemons it talks to, and everything it says, on a clock that stands still. */
 export class TestHost {
   readonly socketDir = mkdtempSync(join(tmpdir(), "albatross-test-"));
@@ -91,21 +109,8 @@ export class TestHost {
       peer.send(answerAsAlbatrossd(message, this.running));
       peer.close();
     });
-    const defaults: TargetConfig = {
-      name: "box",
-      socketDir: this.socketDir,
-      subscribe: [":"],
-      statsIntervalMs: "auto",
-      os: "linux",
-      pageSizeBytes: 4096,
-      allowUncheckedPath: false,
-      tls: null,
-      enforcesPolicy: false,
-      allowRoot: false,
-      displacedRetryMs: 300_000,
-      maxFrameBytes: { stat: 1024 * 1024, vmmd: 64 * 1024 * 1024 },
-    };
-    this.target = new Target({ ...defaults, ...config } as TargetConfig, this.sink, this.clock, this.log, {
+    const all = { name: "box", socketDir: this.socketDir, tls: null, subscribe: [":"], ...config };
+    this.target = new Target({ ...TARGET, ...all } as TargetConfig, this.sink, this.clock, this.log, {
       random: () => 0,
       ...options,
     });
