@@ -108,8 +108,7 @@ export function createApp(deps: WebDeps): express.Express {
     const { 0: host = "", 1: name = "" } = request.params as Record<number, string>;
     const found = groupPage(deps, host, name);
     if (found !== null) return sendPage(request, response, found);
-    const why = html`No group <code>${name}</code> on <code>${host}</code> is known.`;
-    send(response, 404, PAGE_TYPE, notFoundPage("../../", why).text);
+    sendNotFound(response, "../../", html`No group <code>${name}</code> on <code>${host}</code> is known.`);
   });
   app.use((request, response) => notFound(request, response, deps.config().web));
   const onError: express.ErrorRequestHandler = (error, { path }, response, _next) => {
@@ -181,13 +180,12 @@ function notFound(request: express.Request, response: express.Response, web: Web
   const root = rootFrom(path) + (response.locals["isOutside"] === true ? `${prefix.slice(1)}/` : "");
   if (isApi(path)) sendError(response, 404, "not_found", `there is no ${path}`);
   else if (request.accepts(["text/plain", "text/html"]) === "text/html")
-    send(
-      response,
-      404,
-      PAGE_TYPE,
-      notFoundPage(root, html`<code>${path}</code> is not a page of this exporter.`).text,
-    );
+    sendNotFound(response, root, html`<code>${path}</code> is not a page of this exporter.`);
   else sendText(response, 404, words);
+}
+
+function sendNotFound(response: express.Response, root: string, why: Html): void {
+  send(response, 404, PAGE_TYPE, notFoundPage(root, why).text);
 }
 
 function isApi(path: string): boolean {

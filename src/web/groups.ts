@@ -14,7 +14,7 @@ import { counted, type Html, html, type Mood, NOTHING, pill } from "./html.ts";
 import { amount, percent, smallLine } from "./line.ts";
 
 /** How a group stands: what is said of it, how urgent it is, and what somebody may do. */
-export interface Standing {
+interface Standing {
   readonly mood: Mood;
   readonly words: string;
   readonly todo: string | null;
@@ -69,7 +69,8 @@ export function standing(evaluation: Evaluation): Standing {
   const { decision, state, observation } = evaluation;
   const asked: Scale | null = decision.decision === "hold" ? state.outstanding : decision;
   if (asked === null) {
-    const isLoadUnknown = decision.reason === "no_data" && observation.hostLive && observation.load !== null;
+    const { hostLive, load } = observation;
+    const isLoadUnknown = decision.reason === "no_data" && hostLive && load !== null && load.outcome !== "ok";
     const hold = isLoadUnknown ? "load_unknown" : (decision.reason as HoldReason);
     const [mood, words] = HOLDS[hold];
     return { mood, words, todo: TODOS[hold] ?? null };
@@ -107,13 +108,13 @@ export function groupsQuery({ page, group }: Readonly<Record<string, unknown>>):
 }
 
 /** An evaluated group with how it stands. */
-export interface Standings {
+export interface GroupStanding {
   readonly evaluation: Evaluation;
   readonly standing: Standing;
 }
 
 /** Every evaluated group, the most urgent first. Those that no policy matches are the last. */
-export function standings(scaler: WebDeps["scaler"]): readonly Standings[] {
+export function standings(scaler: WebDeps["scaler"]): readonly GroupStanding[] {
   return scaler.evaluations
     .map((evaluation) => ({ evaluation, standing: standing(evaluation) }))
     .sort((a, b) => BY_URGENCY.indexOf(a.standing.mood) - BY_URGENCY.indexOf(b.standing.mood));
@@ -122,7 +123,7 @@ export function standings(scaler: WebDeps["scaler"]): readonly Standings[] {
 /** The section of the front page that lists them. */
 export function groupsSection(
   scaler: WebDeps["scaler"],
-  all: readonly Standings[],
+  all: readonly GroupStanding[],
   { page, group }: GroupsQuery,
 ): Html {
   const part = group.toLowerCase();
@@ -168,25 +169,24 @@ ${current > 1 ? [link(1, "First"), link(current - 1, "Previous")] : NOTHING}
 ${current < pages ? [link(current + 1, "Next"), link(pages, "Last")] : NOTHING}</nav>`;
 }
 
-function groupRow(scaler: WebDeps["scaler"], { evaluation, standing }: Standings): Html {
+function groupRow(scaler: WebDeps["scaler"], { evaluation, standing }: GroupStanding): Html {
   const { observation, policy, clones } = evaluation;
   const href = groupHref(observation);
-  const why = policy === null ? "" : (scaler.explain(observation)?.text ?? "");
-  const bounds =
+  const points = scaler.history(observation);
+  const told =
     policy === null
-      ? NOTHING
-      : html`<div class="soft small">${policy.minClones} to ${policy.maxClones} allowed</div>`;
-  const points = policy === null ? null : scaler.history(observation);
-  const line =
-    policy === null || points === null
-      ? html`<div class="soft small">${policy === null ? "" : "no line kept"}</div>`
-      : html`<div>${smallLine(points, policy)}</div>`;
+      ? { line: NOTHING, bounds: NOTHING, why: "" }
+      : {
+          line: points ? smallLine(points, policy) : html`<span class="soft small">no line kept</span>`,
+          bounds: html`<div class="soft small">${policy.minClones} to ${policy.maxClones} allowed</div>`,
+          why: scaler.explain(observation)?.text ?? "",
+        };
   return html`<li class="card group" id="${href}">
 <div><h3><a href="${href}">${fullName(observation)}</a></h3><div class="soft small">on ${observation.host}</div></div>
-${line}
+<div>${told.line}</div>
 <div>${figure(evaluation)}</div>
-<div><span class="figure">${clones}</span> ${clones === 1 ? "clone" : "clones"}${bounds}</div>
-<div>${pill(standing.mood, standing.words)}<p class="small">${why}</p></div>
+<div><span class="figure">${clones}</span> ${clones === 1 ? "clone" : "clones"}${told.bounds}</div>
+<div>${pill(standing.mood, standing.words)}<p class="small">${told.why}</p></div>
 </li>
 `;
 }

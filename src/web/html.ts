@@ -258,7 +258,7 @@ export const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join("; ");
 
-export interface PageParts {
+interface PageParts {
   readonly title: string;
   /** relative, where the front page is: `./`, `../../` */
   readonly root: string;

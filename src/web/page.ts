@@ -7,10 +7,10 @@ import type { LastReload, WebDeps } from "./app.ts";
 import {
   actionsOf,
   fullName,
+  type GroupStanding,
   type GroupsQuery,
   groupHref,
   groupsSection,
-  type Standings,
   standings,
 } from "./groups.ts";
 import { age, ago, counted, type Html, heads, html, type Mood, NOTHING, page, pill } from "./html.ts";
@@ -35,13 +35,15 @@ export function landingPage(deps: WebDeps, query: GroupsQuery): Html {
   const nowMs = deps.clock.wallMs();
   const summary = deps.scaler.summary();
   const groups = standings(deps.scaler);
+  const lastReload = deps.lastReload();
   const concerns = [
-    ...reloadConcerns(deps.lastReload(), nowMs),
+    ...reloadConcerns(lastReload, nowMs),
     ...targets.flatMap((target) => targetConcerns(target, nowMs)),
     ...scalerConcerns(summary, nowMs),
     ...groups.flatMap((group) => groupConcerns(deps.scaler, group, nowMs)),
   ];
   const { telemetryPath } = deps.config().web;
+  const now = new Date(nowMs).toISOString().slice(0, 19).replace("T", " ");
   const todo = concerns.length === 0 ? "" : `(${concerns.length}) `;
   return page({
     title: `${todo}albatross-exporter`,
@@ -59,16 +61,11 @@ ${lastDecisions(deps.scaler, nowMs)}
 <p class="soft">${hostsWords(targets)}</p>
 ${hostsTable(targets, nowMs)}
 </section>
-<p class="soft small">Configuration ${deps.lastReload().problems.length === 0 ? "read" : "refused"} ${ago(deps.lastReload().timeMs, nowMs)}. As of ${utc(nowMs)}.</p>`,
+<p class="soft small">Configuration ${lastReload.problems.length === 0 ? "read" : "refused"} ${ago(lastReload.timeMs, nowMs)}. As of ${now} UTC.</p>`,
     footer: html`<nav aria-label="Also here"><ul class="links small">
 <li><a href=".${telemetryPath}">Metrics</a></li>
 ${ROUTES.map(({ path, what }) => html`<li><a href=".${path}" title="${what}">${path}</a></li>\n`)}</ul></nav>`,
   });
-}
-
-/** `2026-01-01 00:00:00 UTC`. */
-export function utc(timeMs: number): string {
-  return `${new Date(timeMs).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
 
 function concernsSection(concerns: readonly Concern[]): Html {
@@ -198,7 +195,7 @@ function scalerConcerns(
 /** Where a host is down that is said of the host, not of all its groups. */
 function groupConcerns(
   scaler: WebDeps["scaler"],
-  { evaluation, standing }: Standings,
+  { evaluation, standing }: GroupStanding,
   nowMs: number,
 ): readonly Concern[] {
   const { observation, state } = evaluation;
@@ -219,7 +216,7 @@ function groupConcerns(
 
 function scalerWords(
   { groups: matched, pollIntervalMs, lastTickMs }: ScalerSummary,
-  groups: readonly Standings[],
+  groups: readonly GroupStanding[],
   nowMs: number,
 ): Html {
   if (lastTickMs === null) return html`No group has been evaluated yet.`;

@@ -97,6 +97,9 @@ describe("groups on the front page", () => {
       scalerOf([
         answered({ outcome: "ok", value: 372.123_45 }, "web"),
         answered({ outcome: "timeout", text: "no answer within 10s" }, "db"),
+        group("lost", {
+          ...{ members: { 0: "silent" }, policy: { load }, facts: { load: { outcome: "ok", value: 3 } } },
+        }),
       ]),
     );
     const text = readable(page);
@@ -108,6 +111,7 @@ describe("groups on the front page", () => {
       "user:db on h – of 400 that its members can take 1 clone 0 to 3 allowed load not known",
     );
     expect(text).toContain("What to do: Put right why");
+    expect(text).toContain("no data No member is measured: lost (silent). Nothing can be decided.");
     const own = (await ask(`${web.url}/groups/h/user:web`)).body.toString();
     expect(readable(own)).toContain("372.1 of 400 that its members can take");
     expect(own).toContain("above 360: scale up");
