@@ -122,7 +122,7 @@ button, input { font: inherit; color: inherit; background: var(--card);
 form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center;
   margin: .5rem 0; }
 .group { display: grid; grid-template-columns: minmax(10rem,
-  15rem) 15rem 9rem 7.5rem 1fr; gap: .25rem 1.25rem;
+  15rem) 14rem 8.25rem 7.5rem 1fr; gap: .25rem 1.25rem;
   align-items: center; }
 .group p { margin: 0; }
 .group .load { display: block; }
