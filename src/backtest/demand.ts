@@ -1,4 +1,5 @@
 /** What the groups of a trace needed, read from their members' samples. */
+import type { ScalerConfig } from "../config/scaler.ts";
 import type { Group } from "../fleet/types.ts";
 import { type GroupName, type GroupPolicy, groupKey } from "../scaler/rules/types.ts";
 import { asksForLoad } from "../scaler/sources/promql.ts";
@@ -28,7 +29,7 @@ const FULL_PERCENT = 99;
 const ROUND_INTERVALS = 0.75;
 
 export interface HostDemandOptions {
-  readonly deathTimeoutMs: number;
+  readonly config: ScalerConfig;
   /** by which a group's demand is CPU usage or the answer of a query */
   readonly policyOf: (group: GroupName) => GroupPolicy | null;
   readonly onStep: (step: DemandStep) => void;
@@ -45,7 +46,7 @@ export class HostDemand {
 
   constructor(options: HostDemandOptions) {
     this.#options = options;
-    this.#trace = new TraceFleet(options.deathTimeoutMs);
+    this.#trace = new TraceFleet(options.config);
   }
 
   /** Takes in the next event of the host. */

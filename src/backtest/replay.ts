@@ -43,7 +43,7 @@ export class Replay {
     this.#variant = variant;
     this.#options = options;
     this.#onDecision = onDecision;
-    this.#trace = new TraceFleet(variant.config.defaults.deathTimeoutMs);
+    this.#trace = new TraceFleet(variant.config);
     this.#source = new FleetSource(this.#trace.fleet);
     this.#rules = new Rules(variant.config);
   }

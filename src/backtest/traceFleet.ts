@@ -1,10 +1,11 @@
 import { StatsInterval } from "../client/interval.ts";
+import type { ScalerConfig } from "../config/scaler.ts";
 import { Fleet } from "../fleet/fleet.ts";
 import { type GroupKey, groupKey, type LoadAnswer } from "../scaler/rules/types.ts";
 import type { TraceEvent } from "../trace/reader.ts";
 import { formatName, type Name } from "../wire/names.ts";
 
-/** So long an answer stands for those that were not recorded: as a sample does for Prometheus. */
+/** So long an answer stands for those that were not recorded: as a sample does for Prometheus, and until the next. */
 const LOAD_HOLDS_MS = 5 * 60_000;
 
 interface HostInterval {
@@ -24,7 +25,10 @@ export class TraceFleet {
   /** the last answer for each group */
   readonly #loads = new Map<GroupKey, TraceEvent & { kind: "load" }>();
 
-  constructor(deathTimeoutMs: number) {
+  readonly #loadHoldsMs: number;
+
+  constructor({ pollIntervalMs, defaults: { deathTimeoutMs } }: ScalerConfig) {
+    this.#loadHoldsMs = Math.max(LOAD_HOLDS_MS, pollIntervalMs);
     const clock = {
       nowUs: () => monotonicUs(this.nowMs),
       wallMs: () => this.nowMs,
@@ -67,7 +71,7 @@ export class TraceFleet {
     const newest = this.#loads.get(key);
     if (newest === undefined) return null;
     if (newest.value === null) return { outcome: "no_sample", text: "no load was recorded" };
-    if (timeMs - newest.timeMs <= LOAD_HOLDS_MS) return { outcome: "ok", value: newest.value };
+    if (timeMs - newest.timeMs <= this.#loadHoldsMs) return { outcome: "ok", value: newest.value };
     return { outcome: "stale", text: "no load was recorded for long" };
   }
 

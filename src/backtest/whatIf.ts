@@ -227,7 +227,7 @@ export class WhatIf {
     const known = this.#hosts.get(host);
     if (known !== undefined) return known;
     const demand = new HostDemand({
-      deathTimeoutMs: this.#base.defaults.deathTimeoutMs,
+      config: this.#base,
       policyOf: this.#policyOf,
       onStep: (step) => this.#play(played, step),
       onWithoutLoad: (group) => this.#withoutLoad.add(nameOf(group)),

@@ -5,8 +5,8 @@ import type { TraceEvent } from "../../src/trace/reader.ts";
 import { infoOfKnown } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { statsOfUsage } from "../../src/wire/stats.ts";
+import { scalerConfig } from "../support/scalerConfig.ts";
 
-const MINUTES_10 = 600_000;
 const INTERVAL_MS = 10_000;
 
 function sample(timeMs: number, vm: string, cpuUs: number): TraceEvent {
@@ -23,7 +23,7 @@ function info(timeMs: number, vm: string, cpus: number): TraceEvent {
 function stepsOf(events: readonly TraceEvent[]): DemandStep[] {
   const steps: DemandStep[] = [];
   const demand = new HostDemand({
-    deathTimeoutMs: MINUTES_10,
+    config: scalerConfig(),
     policyOf: () => null,
     onStep: (step) => steps.push(step),
     onWithoutLoad: () => expect.unreachable(),

@@ -51,6 +51,14 @@ describe("a trace with loads", () => {
     ]);
   });
 
+  test("replayed with a long poll_interval takes each answer until the next", async () => {
+    const slow = files.write("slow.yaml", CONFIG.replace("poll_interval: 60s", "poll_interval: 10m"));
+    const answers = [loadLine(30, 95), loadLine(630, 120), loadLine(1230, 50)];
+    const lines = merged(steadyTrace(1800, { "user:web": 10 }), answers);
+    const ran = await runJson({ file: slow, traces: ["-"], all: true }, text(lines));
+    expect(told(ran)).toEqual(["pending_up 95", "overloaded 120 web-clone-1", "normal 50"]);
+  });
+
   test("says which groups it leaves out, as there is no answer for them", async () => {
     const lines = merged(steadyTrace(120, { "user:web": 95, "user:db": 95, "other:web": 95 }), [
       loadLine(1, 10),
