@@ -143,7 +143,7 @@ function comparedJson(runs: number): BacktestOutput {
 
 const COLUMNS: readonly (readonly [title: string, width: number, (d: DecisionJson) => string])[] = [
   ["time", 24, (d) => d.time],
-  ["group", 28, (d) => `${d.host} ${d.path}:${d.group}`],
+  ["group", 28, nameOf],
   ["decision", 10, (d) => d.decision],
   ["reason", 15, (d) => d.reason],
   ["clone", 24, clonesText],
@@ -180,6 +180,11 @@ export function tableOutput(runs: number): BacktestOutput {
 
 function percent(value: number | null): string {
   return value === null ? "-" : value.toFixed(1);
+}
+
+/** How a group is called: `box user:web`. */
+export function nameOf({ host, path, group }: GroupName): string {
+  return `${host} ${path}:${group}`;
 }
 
 /** A trace may name a host as it likes: without what a terminal would take for an order, and what XML does not allow. */

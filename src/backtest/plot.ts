@@ -3,7 +3,7 @@ import { LineChart, ScatterChart } from "echarts/charts";
 import { GridComponent, LegendComponent, MarkAreaComponent, TitleComponent } from "echarts/components";
 import { type ComposeOption, init, use } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
-import { printable } from "./output.ts";
+import { nameOf, printable } from "./output.ts";
 import type { Meter } from "./player.ts";
 import type { Drawn } from "./whatIf.ts";
 
@@ -57,7 +57,7 @@ export function drawPlot(groups: readonly Drawn[]): string {
         textStyle: { fontSize: 12, fontWeight: "normal" },
       },
       ...panels.map(({ name, title, isOnly, meter }, i) => ({
-        text: isOnly ? title : printable(`${name.host} ${name.path}:${name.group}, ${title}`),
+        text: isOnly ? title : printable(`${nameOf(name)}, ${title}`),
         subtext: figures(meter),
         left: SIDE,
         top: top(i),

@@ -1,5 +1,5 @@
 /** Where a plot goes. */
-import { access, constants, open, rename, rm, stat } from "node:fs/promises";
+import { access, constants, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { linkedFile } from "../files.ts";
 import { plainMessage } from "../systemError.ts";
@@ -44,13 +44,7 @@ async function beginningOf(file: string): Promise<string> {
 export async function writePlot(file: string, svg: string): Promise<void> {
   const temporary = `${file}.${process.pid}.tmp`;
   try {
-    const handle = await open(temporary, "wx");
-    try {
-      await handle.writeFile(svg);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await writeFile(temporary, svg, { flag: "wx", flush: true });
     await rename(temporary, file);
   } catch (error) {
     await rm(temporary, { force: true });

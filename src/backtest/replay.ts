@@ -6,7 +6,7 @@ import type { Observation } from "../scaler/rules/types.ts";
 import { FleetSource } from "../scaler/sources/fleet.ts";
 import { asksForLoad } from "../scaler/sources/promql.ts";
 import type { TraceEvent } from "../trace/reader.ts";
-import { type RunResult, Summariser } from "./output.ts";
+import { nameOf, type RunResult, Summariser } from "./output.ts";
 import { monotonicUs, TraceFleet } from "./traceFleet.ts";
 import type { Variant } from "./variants.ts";
 
@@ -136,8 +136,7 @@ export class Replay {
     if (!asksForLoad(this.#rules.groupOf(observation, observation.key).policy)) return [observation];
     const load = this.#trace.loadAt(observation.key, timeMs);
     if (load !== null) return [{ ...observation, load }];
-    const { host, path, group } = observation;
-    this.#withoutLoad.add(`${host} ${path}:${group}`);
+    this.#withoutLoad.add(nameOf(observation));
     return [];
   }
 }

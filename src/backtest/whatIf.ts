@@ -5,7 +5,7 @@ import { type GroupKey, type GroupName, groupKey } from "../scaler/rules/types.t
 import { asksForLoad } from "../scaler/sources/promql.ts";
 import type { TraceEvent } from "../trace/reader.ts";
 import { type DemandStep, HostDemand } from "./demand.ts";
-import { aligned, printable } from "./output.ts";
+import { aligned, nameOf, printable } from "./output.ts";
 import { Meter, ownRules, Player } from "./player.ts";
 import { settingsOf, type Variant } from "./variants.ts";
 
@@ -301,10 +301,6 @@ export class WhatIf {
       (_, i) => new Map(hosts.flatMap(({ players }) => [...(players[i]?.meters() ?? [])])),
     );
   }
-}
-
-function nameOf({ host, path, group }: GroupName): string {
-  return `${host} ${path}:${group}`;
 }
 
 function played({ host, path, group }: Pick<PlayedRow, "host" | "path" | "group">, meter: Meter): PlayedRow {
