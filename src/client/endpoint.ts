@@ -73,7 +73,7 @@ export function isCertificateRefused(code: string): boolean {
 
 /** Node's names for what OpenSSL finds wrong with a server's certificate. */
 const VERIFY_ERRORS =
-  /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_|PATH_LENGTH_|ERROR_IN_CERT_|HOSTNAME_MISMATCH)/;
+  /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_|PATH_LENGTH_|ERROR_IN_CERT_|UNSPECIFIED)/;
 
 export interface ProcessUser {
   readonly name: string;

@@ -250,9 +250,11 @@ export class TlsEndpoint implements Endpoint {
       default:
     }
     const ca = `the CA of ${this.#tls.ca}`;
+    if (/^(UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|CERT_SIGNATURE_)/.test(code))
+      return `the certificate of ${at} is not issued by ${ca} (${code})`;
     if (!code.startsWith("ERR_SSL_"))
       return isCertificateRefused(code)
-        ? `the certificate of ${at} is not issued by ${ca} (${code})`
+        ? `the certificate of ${at}, or its CA's, says that it is for something else than this (${code})`
         : `${at}: ${code}`;
     if (/ALERT_(BAD_CERTIFICATE|UNKNOWN_CA)$/.test(code))
       return `${at} does not accept the certificate (${code}): it trusts another CA than ${ca}`;

@@ -177,6 +177,13 @@ describe("the server", () => {
     );
   });
 
+  test("whose certificate is a client's is not told who we are, nor that its CA is another", async () => {
+    const client = { isCa: false, purposes: ["1.3.6.1.5.5.7.3.2"] };
+    expect(await refused(async (ca) => [await make("server", { issuer: ca, ...client })])).toBe(
+      "INVALID_PURPOSE: the certificate of 127.0.0.1, or its CA's, says that it is for something else than this (INVALID_PURPOSE)",
+    );
+  });
+
   test("whose certificate has expired is not told who we are", async () => {
     const expired = { isCa: false, untilMs: Date.now() - 1000 };
     expect(await refused(async (ca) => [await make("server", { issuer: ca, ...expired })])).toMatch(

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   BasicConstraintsExtension,
+  ExtendedKeyUsageExtension,
   Extension,
   type X509Certificate,
   X509CertificateGenerator,
@@ -36,6 +37,8 @@ export interface Wish {
   readonly extension?: Buffer;
   readonly isCritical?: boolean;
   readonly isCa?: boolean;
+  /** what it may be used for: OIDs */
+  readonly purposes?: readonly string[];
   readonly fromMs?: number;
   readonly untilMs?: number;
 }
@@ -63,6 +66,7 @@ export async function make(commonName: string, wish: Wish = {}): Promise<Made> {
       signingAlgorithm: KINDS[issuer?.kind ?? kind],
       extensions: [
         ...(isCa ? [new BasicConstraintsExtension(true, undefined, true)] : []),
+        ...(wish.purposes === undefined ? [] : [new ExtendedKeyUsageExtension([...wish.purposes])]),
         ...(extension === undefined
           ? []
           : [new Extension(CERTIFICATE_EXTENSION, wish.isCritical ?? false, new Uint8Array(extension))]),
