@@ -230,6 +230,14 @@ test("a recorded hour with loads is replayed evaluation by evaluation", async ()
 
   const text = gunzipSync(readFileSync(file)).toString();
   const line = /^.*"host":"box","path":"user","group":"web","value":250}\n/m.exec(text)?.[0] ?? "";
+  const name = { host: "box", path: "user", group: "web" };
+  const event = {
+    time: expect.stringMatching(/^2026-01-01T00:05:37\.\d{3}Z$/),
+    event: "load",
+    ...name,
+    value: 250,
+  };
+  expect(JSON.parse(line)).toStrictEqual(event);
   const mutated = async (mutation: string) => {
     const { decisions } = await runJson({ ...flags, traces: ["-"] }, text.replace(line, mutation));
     expect(() => expectSame(live, decisions, TOLERANCE)).toThrow();
