@@ -11,7 +11,6 @@ import {
   type MemberObservation,
   type Observation,
   type Outstanding,
-  type OwnClone,
 } from "../../src/scaler/rules/types.ts";
 import { policy } from "../support/scalerConfig.ts";
 
@@ -79,7 +78,7 @@ export function outstanding(
 }
 
 /** Clones that came as the scaler had asked, alive. */
-export function ours(...ids: readonly number[]): readonly OwnClone[] {
+export function ours(...ids: readonly number[]): GroupState["ours"] {
   return ids.map((cloneId) => ({ cloneId, goneMs: null }));
 }
 

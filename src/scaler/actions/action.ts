@@ -10,9 +10,8 @@ import type { GroupName, GroupPolicy, Outstanding, Phase } from "../rules/types.
 import { type Carried, isListed, verify } from "./carryOut.ts";
 import type { Executor } from "./executor.ts";
 import type { HookEvent } from "./hooks.ts";
-import type { ImageCache } from "./images.ts";
 import type { CloneBridge } from "./plan.ts";
-import { type ActionRecord, actionJson, type Ending } from "./record.ts";
+import { type ActionRecord, actionJson, changeOf, type Ending } from "./record.ts";
 
 /** A target as actions see it. */
 export interface ActingHost {
@@ -32,12 +31,12 @@ export interface ActingHost {
 }
 
 export class Action {
+  readonly executor: Executor;
   record: ActionRecord;
   readonly group: GroupName;
   readonly decision: Outstanding;
   /** of the clone's host, as it was when the action began; null before, and where it is no target */
   #reached: { readonly host: ActingHost; readonly client: ActingClient } | null = null;
-  readonly #executor: Executor;
   /** others follow for the same decision */
   readonly #more: boolean;
   /** of the clone, as far as they are known */
@@ -48,7 +47,7 @@ export class Action {
   readonly #ending = new AbortController();
 
   constructor(executor: Executor, record: ActionRecord, decision: Outstanding, more = false) {
-    this.#executor = executor;
+    this.executor = executor;
     this.record = record;
     this.group = { host: record.host, path: record.path, group: record.group };
     this.decision = decision;
@@ -68,17 +67,13 @@ export class Action {
     return this.#reached;
   }
 
-  get images(): ImageCache {
-    return this.#executor.images;
-  }
-
   get clock(): Clock {
-    return this.#executor.options.clock;
+    return this.executor.options.clock;
   }
 
   /** that holds for its group now */
   get policy(): GroupPolicy | null {
-    return this.#executor.groupOf(this.group).policy;
+    return this.executor.groupOf(this.group).policy;
   }
 
   get name(): Name {
@@ -97,7 +92,7 @@ export class Action {
   /** Carries it out. Resolves to how it ended; to null where it stays on record, for the program ends. Never rejects. */
   async run(work: (action: Action) => Promise<Carried>): Promise<Ending | null> {
     const ended = await this.#carryOut(work).catch((err: unknown): Ending => {
-      this.#executor.options.log.error({ err, action: this.record.id }, "unexpected error in an action");
+      this.executor.options.log.error({ err, action: this.record.id }, "unexpected error in an action");
       const text = "unexpected error";
       if (this.record.phase === "planned") return { outcome: "failed", reason: "other", text };
       return { outcome: "lost", reason: "no_info", text };
@@ -121,22 +116,22 @@ export class Action {
 
   /** Whether its host is the target that it was, which is reached as is said now. */
   #isInPlace(): boolean {
-    const host = this.#executor.hostOf(this.group.host);
+    const host = this.executor.hostOf(this.group.host);
     if (host === null || this.isElsewhere(host)) return false;
     const { endpoint, maxFrameBytes } = host;
     this.#reached = { host, client: new ActingClient({ endpoint, maxFrameBytes, clock: this.clock }) };
     return true;
   }
 
-  isElsewhere(host = this.#executor.hostOf(this.group.host)): boolean {
+  isElsewhere(host = this.executor.hostOf(this.group.host)): boolean {
     return host?.address !== this.record.endpoint;
   }
 
   /** Why nothing may be sent for it now; null where all still holds. */
   whyNot(): Ending | null {
-    const host = this.#executor.hostOf(this.group.host);
-    const { policy, state } = this.#executor.groupOf(this.group);
-    if (this.#executor.isStopping) return abandoned("stopped", "the program ends");
+    const host = this.executor.hostOf(this.group.host);
+    const { policy, state } = this.executor.groupOf(this.group);
+    if (this.executor.isStopping) return abandoned("stopped", "the program ends");
     if (this.isElsewhere(host)) return MOVED;
     if (policy === null) return abandoned("no_policy", "no policy matches its group any more");
     if (policy.mode !== "execute") return abandoned("dry_run", "its group is in dry run now");
@@ -152,19 +147,14 @@ export class Action {
   /** Puts facts on record, to be written later. */
   note(facts: Partial<ActionRecord>): void {
     this.record = { ...this.record, ...facts };
-    this.#executor.keep(this.record);
-  }
-
-  /** Resolves to whether all that is on record is on the disk. */
-  save(): Promise<boolean> {
-    return this.#executor.save();
+    this.executor.keep(this.record);
   }
 
   /** Comes to another phase. */
   advance(phase: Phase): void {
     this.note({ phase });
-    this.#executor.options.log.info(this.fields, `action ${phase}`);
-    this.#executor.changed(this);
+    this.executor.options.log.info(this.fields, `action ${phase}`);
+    this.executor.changed(this);
   }
 
   /**
@@ -172,12 +162,12 @@ export class Action {
    * disk. Resolves to why nothing may be sent; null to go on.
    */
   async sent(deadlineMs: number): Promise<Ending | null> {
-    const isStateSaved = await this.#executor.options.stateSaved();
+    const isStateSaved = await this.executor.options.stateSaved();
     const why = this.whyNot();
     if (why !== null) return why;
     this.note({ deadlineMs });
     this.advance("sent");
-    if (isStateSaved && (await this.#executor.save())) {
+    if (isStateSaved && (await this.executor.save())) {
       // writing takes its time
       return this.whyNot();
     }
@@ -188,17 +178,7 @@ export class Action {
 
   /** What its phase means to its group. */
   get change(): ActionChange {
-    const { phase, cloneId, tombstoneMs, deadlineMs } = this.record;
-    const nowMs = Math.floor(this.clock.nowUs() / 1000);
-    return {
-      phase,
-      decision: this.decision,
-      cloneId,
-      tombstoneMs: tombstoneMs === null ? null : nowMs + tombstoneMs - this.clock.wallMs(),
-      more: this.#more,
-      isOnTrial: deadlineMs !== null,
-      atMs: nowMs,
-    };
+    return changeOf(this.record, this.clock, this.decision, this.#more);
   }
 
   /** For the log. */
@@ -214,7 +194,7 @@ export class Action {
 
   /** The host's requests go out one after the other. */
   inTurn<T>(work: () => Promise<T>): Promise<T> {
-    return this.#executor.inTurn(this.group.host, work);
+    return this.executor.inTurn(this.group.host, work);
   }
 
   /** Resolves after this time, or when nothing more is to be done. */
@@ -226,7 +206,7 @@ export class Action {
   async isHeard(untilMs: number): Promise<boolean> {
     const heard = new AbortController();
     const key = `${this.group.host}\n${formatName(this.name)}`;
-    const { listeners } = this.#executor;
+    const { listeners } = this.executor;
     listeners.set(key, () => heard.abort());
     await sleep(this.clock, untilMs - this.clock.wallMs(), AbortSignal.any([this.signal, heard.signal]));
     listeners.delete(key);
@@ -254,13 +234,13 @@ export class Action {
     const { id, clone: label } = this.record;
     const subject = { ...this.group, id, clone: label, reason: this.decision.reason, bridges };
     // that a clone stays is told when all else has ended, too
-    const why = await this.#executor.callHook(
+    const why = await this.executor.callHook(
       hook,
       event,
       subject,
       event === "kept" ? undefined : this.signal,
     );
-    if (why !== null) this.#executor.options.log.warn({ ...this.fields, event, why }, "a hook failed");
+    if (why !== null) this.executor.options.log.warn({ ...this.fields, event, why }, "a hook failed");
     return why;
   }
 
@@ -268,7 +248,7 @@ export class Action {
   async tellKept(): Promise<void> {
     await this.hook("kept");
     this.note({ hooked: false });
-    await this.#executor.save();
+    await this.executor.save();
   }
 }
 

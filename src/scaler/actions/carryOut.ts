@@ -51,7 +51,7 @@ export async function create(action: Action): Promise<Carried> {
   const get: ActingClient["get"] = (...wanted) => action.inTurn(() => client.get(...wanted));
   const maxBytes = action.policy?.clone.maxImageBytes ?? 0;
   const from = parseName(`${record.path}:${record.group}`);
-  const opened = await action.images.open({ from, digest, maxBytes, signal }, { get });
+  const opened = await action.executor.images.open({ from, digest, maxBytes, signal }, { get });
   if (opened.type === "failure" && opened.reason === "changed") {
     return { outcome: "refused", reason: "changed", text: opened.text };
   }
@@ -133,7 +133,7 @@ async function tellBefore(action: Action, { bridges }: DestroyPlan): Promise<End
   if (why !== null) return why;
   // on the disk, so that whoever is told of the end is told if it does not come
   action.note({ hooked: true });
-  if (!(await action.save())) {
+  if (!(await action.executor.save())) {
     return { outcome: "failed", reason: "record", text: "the record of actions cannot be written" };
   }
   const refusal = await action.hook("before_destroy", bridges);

@@ -32,7 +32,7 @@ import {
   type ActionJson,
   type ActionRecord,
   actionJson,
-  changeOnRecord,
+  changeOf,
   type Ending,
   isEndAgain,
   isOpen,
@@ -115,9 +115,8 @@ export class Executor {
   /** Puts what is on record to use: its effects on the groups, and what is to be settled. */
   resume(recorded: readonly ActionRecord[]): void {
     const { clock, reach, rules } = this.options;
-    const now = { nowUs: clock.nowUs(), wallMs: clock.wallMs() };
     for (const record of recorded) {
-      const change = changeOnRecord(record, now);
+      const change = changeOf(record, clock);
       const isThere = reach(record.host)?.address === record.endpoint;
       if (isThere) rules().amend(record, (state) => withAction(state, change));
       this.keep(record);

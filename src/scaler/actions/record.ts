@@ -1,16 +1,18 @@
 /** The record of what is being carried out: it outlives the process, so that nothing is sent twice. */
 import { z } from "zod";
 import { FAILURE_REASONS, type FailureReason, UNKNOWN_REASONS } from "../../client/acting.ts";
+import type { Clock } from "../../clock.ts";
 import type { ActionChange } from "../rules/actionChanges.ts";
-import { groupKey, PHASES } from "../rules/types.ts";
 import {
   cloneId,
-  inSnakeCase,
+  groupKey,
   label,
+  type Outstanding,
   outstandingSchema,
-  parseVersions,
+  PHASES,
   wallMs,
-} from "../state/savedState.ts";
+} from "../rules/types.ts";
+import { inSnakeCase, parseVersions } from "../state/savedState.ts";
 
 const VERSION = 1;
 
@@ -147,20 +149,26 @@ export function actionJson(action: ActionRecord) {
   };
 }
 
-/** What an action on record means to its group now, and its decision, on the clock of the group's state. */
-export function changeOnRecord(
+/**
+ * What an action means to its group, on the clock of the group's state: so is its decision, which is taken from the record
+ * where nobody knows it any more.
+ */
+export function changeOf(
   action: ActionRecord,
-  now: { readonly nowUs: number; readonly wallMs: number },
+  clock: Pick<Clock, "nowUs" | "wallMs">,
+  decision: Outstanding | null = null,
+  more = false,
 ): ActionChange {
-  const past = (ms: number) => Math.floor(now.nowUs / 1000 - Math.max(0, now.wallMs - ms));
-  const { phase, decision, cloneId, tombstoneMs, endedMs, deadlineMs } = action;
+  const [nowMs, wallMs] = [clock.nowUs() / 1000, clock.wallMs()];
+  const past = (ms: number) => Math.floor(nowMs - Math.max(0, wallMs - ms));
+  const { phase, decision: recorded, cloneId, tombstoneMs, endedMs, deadlineMs } = action;
   return {
     phase,
-    decision: { ...decision, sinceMs: past(decision.sinceMs) },
+    decision: decision ?? { ...recorded, sinceMs: past(recorded.sinceMs) },
     cloneId,
-    tombstoneMs: tombstoneMs === null ? null : Math.floor(now.nowUs / 1000) + tombstoneMs - now.wallMs,
-    more: false,
+    tombstoneMs: tombstoneMs === null ? null : Math.floor(nowMs) + tombstoneMs - wallMs,
+    more,
     isOnTrial: deadlineMs !== null,
-    atMs: past(endedMs ?? decision.sinceMs),
+    atMs: past(endedMs ?? recorded.sinceMs),
   };
 }

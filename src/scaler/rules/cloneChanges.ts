@@ -9,7 +9,6 @@ import {
   type GroupState,
   type MemberObservation,
   type Outstanding,
-  type OwnClone,
   type Side,
 } from "./types.ts";
 
@@ -76,7 +75,7 @@ function oursNow(
   cloneIds: readonly number[],
   policy: GroupPolicy | null,
   nowMs: number,
-): readonly OwnClone[] {
+): GroupState["ours"] {
   if (ours.length === 0 && outstanding === null) return ours;
   const kept = ours
     .map(({ cloneId, goneMs }) => ({

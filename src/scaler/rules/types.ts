@@ -1,4 +1,6 @@
+import { z } from "zod";
 import type { GroupPolicy, Mode } from "../../config/scaler.ts";
+import { MAX_CLONE_ID } from "../../fleet/groups.ts";
 import type { VmInfo } from "../../fleet/types.ts";
 
 /** The scaler's values. All of them are immutable; a new state is made from an old one. */
@@ -119,14 +121,6 @@ export type Hold =
   | { readonly decision: "hold"; readonly reason: "paused"; readonly would: Scale };
 export type Decision = Scale | Hold;
 
-/** A scale decision that has been taken and neither carried out nor overtaken by events. */
-export type Outstanding = Scale & {
-  readonly cloneId: number;
-  readonly sinceMs: number;
-  /** ids of the clones that were there when it was taken and have been since, ascending */
-  readonly clonesThen: readonly number[];
-};
-
 /** How far an action is: open in the first three, ended in the others. */
 export const PHASES = [
   "planned",
@@ -140,55 +134,73 @@ export const PHASES = [
 ] as const;
 export type Phase = (typeof PHASES)[number];
 
-/** The id of a clone that was decided to go; it is not given again before `untilMs`. */
-export interface Tombstone {
-  readonly cloneId: number;
-  readonly untilMs: number;
+/** From the year 0 on, as a host may say that it started a VM. */
+export const wallMs = z.number().min(-6.22e13).max(8.64e15);
+export const count = z.int().min(0);
+export const cloneId = z.int().min(1).max(MAX_CLONE_ID);
+export const label = z.string().min(1).max(63);
+
+function outstandingBy<D extends keyof ScaleReasons>(decision: D) {
+  return z.object({
+    decision: z.literal(decision),
+    reason: z.literal<ScaleReasons[D]>(SCALE_REASONS[decision]),
+    clone: label,
+    cloneId,
+    sinceMs: wallMs,
+    step: z.int().min(1),
+    /** ids of the clones that were there when it was taken and have been since, ascending */
+    clonesThen: z.array(cloneId).readonly(),
+  });
 }
 
-/** A clone that came as this scaler had asked; it is no longer ours when it has been gone for the death timeout. */
-export interface OwnClone {
-  readonly cloneId: number;
-  /** since when it is gone; null while it is alive */
-  readonly goneMs: number | null;
-}
+/** A scale decision that has been taken and neither carried out nor overtaken by events. */
+export const outstandingSchema = z.discriminatedUnion("decision", [
+  outstandingBy("scale_up"),
+  outstandingBy("scale_down"),
+]);
+export type Outstanding = Readonly<z.output<typeof outstandingSchema>>;
 
-/** On which side of its bounds the clone count is. */
-export type Side = "above" | "below";
+/** Actions of one direction that came to nothing, one after the other, and when the last one ended. */
+const failures = z
+  .object({ inARow: z.int().min(1), sinceMs: wallMs })
+  .readonly()
+  .nullable();
 
-/** Which way a decision changes the number of clones. */
-export type Direction = "up" | "down";
-
-/** Actions of one direction that came to nothing, one after the other. */
-export interface Failures {
-  readonly inARow: number;
-  /** when the last one ended */
-  readonly sinceMs: number;
-}
-
-/** What is remembered of a group between two ticks. Times are the scaler's own clock's, in milliseconds. */
-export interface GroupState {
-  readonly highTicks: number;
-  readonly lowTicks: number;
+/** What outlives the process of a group's state. */
+export const keptState = {
+  highTicks: count,
+  lowTicks: count,
   /** in execute when the last action was verified, in dry run the last scale decision's time */
-  readonly lastActionMs: number | null;
-  readonly outstanding: Outstanding | null;
+  lastActionMs: wallMs.nullable(),
+  outstanding: outstandingSchema.nullable(),
+  /** what keeps a direction from being tried again at once */
+  failures: z.object({ up: failures, down: failures }).readonly().default({ up: null, down: null }),
+  /** ids of clones that were decided to go; they are not given again before `untilMs` */
+  tombstones: z.array(z.object({ cloneId, untilMs: wallMs })).readonly(),
+  /** clones that came as this scaler had asked, until they are gone for the death timeout; null while one is alive */
+  ours: z.array(z.object({ cloneId, goneMs: wallMs.nullable() })).readonly(),
+  /** ids of the clones at the last evaluation, ascending; null before the first */
+  knownClones: z.array(cloneId).readonly().nullable(),
+  /** on which side of its bounds the clone count was at the last evaluation, and at how many in a row */
+  side: z.literal(["above", "below"]).nullable(),
+  row: count,
+  lastScaleUpMs: wallMs.nullable().default(null),
+  lastScaleDownMs: wallMs.nullable().default(null),
+  /** what the cooldown before a scale-down is multiplied by */
+  flapFactor: z.number().min(1),
+};
+export type KeptState = Readonly<z.output<z.ZodObject<typeof keptState>>>;
+
+/** What is remembered of a group between two ticks. Times are the scaler's own clock's, in a file those of the wall. */
+export interface GroupState extends KeptState {
   /** how far the outstanding decision's action is; null where there is none, as in dry run */
   readonly action: "planned" | "sent" | null;
-  /** what keeps a direction from being tried again at once */
-  readonly failures: Readonly<Record<Direction, Failures | null>>;
-  readonly tombstones: readonly Tombstone[];
-  readonly ours: readonly OwnClone[];
-  /** ids of the clones at the last evaluation, ascending; null before the first */
-  readonly knownClones: readonly number[] | null;
-  /** on which side of its bounds the group was at the last evaluation, and at how many in a row */
-  readonly side: Side | null;
-  readonly row: number;
-  readonly lastScaleUpMs: number | null;
-  readonly lastScaleDownMs: number | null;
-  /** what the cooldown before a scale-down is multiplied by */
-  readonly flapFactor: number;
 }
+
+export type Side = NonNullable<GroupState["side"]>;
+
+/** Which way a decision changes the number of clones. */
+export type Direction = keyof GroupState["failures"];
 
 /** A group, and what is remembered of it. */
 export interface RememberedGroup extends GroupName {

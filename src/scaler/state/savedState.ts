@@ -4,19 +4,22 @@
  * spelt as in the API: `highTicks` is `high_ticks`.
  */
 import { z } from "zod";
-import { MAX_CLONE_ID, splitCloneName } from "../../fleet/groups.ts";
+import { splitCloneName } from "../../fleet/groups.ts";
 import type { FleetSnapshot, UnheardVm, VmRecord } from "../../fleet/types.ts";
 import { pinsOf } from "../../fleet/vm.ts";
 import { messageOf } from "../../systemError.ts";
 import { formatName, pathText, tryParseName } from "../../wire/names.ts";
 import { NOTHING_IN_A_ROW } from "../rules/cloneChanges.ts";
 import {
-  type Failures,
+  cloneId,
+  count,
   type GroupKey,
-  type GroupState,
   groupKey,
+  type KeptState,
+  keptState,
+  label,
   type RememberedGroup,
-  SCALE_REASONS,
+  wallMs,
 } from "../rules/types.ts";
 import {
   ageMs,
@@ -35,49 +38,11 @@ const VERSION = 2;
 /** A file of this many poll intervals is too old for what has to happen in a row: counters, and windows of rates. */
 const FRESH_INTERVALS = 2;
 
-/** From the year 0 on, as a host may say that it started a VM. */
-export const wallMs = z.number().min(-6.22e13).max(8.64e15);
-const count = z.int().min(0);
-export const cloneId = z.int().min(1).max(MAX_CLONE_ID);
-export const label = z.string().min(1).max(63);
-
-function scaleSchema<D extends keyof typeof SCALE_REASONS>(decision: D) {
-  return z.object({
-    decision: z.literal(decision),
-    reason: z.literal<(typeof SCALE_REASONS)[D]>(SCALE_REASONS[decision]),
-    clone: label,
-    cloneId,
-    sinceMs: wallMs,
-    step: z.int().min(1),
-    clonesThen: z.array(cloneId).readonly(),
-  });
-}
-
-/** A scale decision that is being carried out, or waits for it. */
-export const outstandingSchema = z.discriminatedUnion("decision", [
-  scaleSchema("scale_up"),
-  scaleSchema("scale_down"),
-]);
-
-const failures = z.object({ inARow: z.int().min(1), sinceMs: wallMs }).nullable();
-
 const groupSchema = z.object({
   host: z.string().min(1),
   path: z.string(),
   group: label,
-  highTicks: count,
-  lowTicks: count,
-  lastActionMs: wallMs.nullable(),
-  outstanding: outstandingSchema.nullable(),
-  failures: z.object({ up: failures, down: failures }).default({ up: null, down: null }),
-  tombstones: z.array(z.object({ cloneId, untilMs: wallMs })),
-  ours: z.array(z.object({ cloneId, goneMs: wallMs.nullable() })),
-  knownClones: z.array(cloneId).nullable(),
-  side: z.literal(["above", "below"]).nullable(),
-  row: count,
-  lastScaleUpMs: wallMs.nullable().default(null),
-  lastScaleDownMs: wallMs.nullable().default(null),
-  flapFactor: z.number().min(1),
+  ...keptState,
   /** what `Transitions` knows of it: the last hold, so that its repeats stay repeats */
   lastHold: z.string().max(200).nullable(),
 });
@@ -231,21 +196,19 @@ function snakeCase(property: string): string {
   return property.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** What outlives the process of a group's state; the record of actions tells which of them are open. */
-type KeptState = Omit<GroupState, "action">;
-
 /** A group's state with its times on another clock. */
 function onClock(state: KeptState, past: (ms: number) => number, until: (ms: number) => number): KeptState {
   const { outstanding, failures, tombstones, ours } = state;
-  const failuresPast = (one: Failures | null) => one && { ...one, sinceMs: past(one.sinceMs) };
+  const sincePast = <T extends { readonly sinceMs: number }>(one: T | null) =>
+    one && { ...one, sinceMs: past(one.sinceMs) };
   const pastOrNone = (ms: number | null) => (ms === null ? null : past(ms));
   return {
     ...state,
     lastActionMs: pastOrNone(state.lastActionMs),
     lastScaleUpMs: pastOrNone(state.lastScaleUpMs),
     lastScaleDownMs: pastOrNone(state.lastScaleDownMs),
-    outstanding: outstanding === null ? null : { ...outstanding, sinceMs: past(outstanding.sinceMs) },
-    failures: { up: failuresPast(failures.up), down: failuresPast(failures.down) },
+    outstanding: sincePast(outstanding),
+    failures: { up: sincePast(failures.up), down: sincePast(failures.down) },
     tombstones: tombstones.map(({ cloneId, untilMs }) => ({ cloneId, untilMs: until(untilMs) })),
     ours: ours.map(({ cloneId, goneMs }) => ({ cloneId, goneMs: pastOrNone(goneMs) })),
   };
