@@ -118,13 +118,6 @@ export type Explanation = ReturnType<typeof explain> & { readonly actions: reado
 /** What the front page says of it. */
 export type ScalerSummary = Readonly<ReturnType<Scaler["summary"]>>;
 
-/** The last tick, for whoever asks about it. */
-interface LastTick extends TickFacts {
-  readonly evaluations: readonly Evaluation[];
-  /** the same by group; null until somebody asks */
-  byKey: ReadonlyMap<GroupKey, Evaluation> | null;
-}
-
 /**
  * The scaler as it runs: asks its sources once per poll_interval, evaluates all groups, reports and acts, and keeps what
  * it remembers in a file.
@@ -154,7 +147,8 @@ export class Scaler {
   #isOff = false;
   /** the tick whose sources have not all answered yet */
   #ticking: Promise<void> | null = null;
-  #last: LastTick | null = null;
+  /** the last tick, for whoever asks about it */
+  #last: (TickFacts & { readonly evaluations: ReadonlyMap<GroupKey, Evaluation> }) | null = null;
 
   constructor(options: ScalerOptions) {
     const { config } = options;
@@ -271,10 +265,10 @@ export class Scaler {
     this.#options.fleet.forgetHost(host);
     this.#items.keepOnly(this.#rules.groups);
     this.#acting.keepOnly(this.#rules.groups);
-    const last = this.#last;
-    if (last === null) return;
-    const evaluations = last.evaluations.filter(({ observation: { key } }) => this.#rules.groups.has(key));
-    this.#last = { ...last, evaluations, byKey: null };
+    const left = [...(this.#last?.evaluations ?? [])].filter(
+      ([, { observation }]) => observation.host !== host,
+    );
+    this.#last &&= { ...this.#last, evaluations: new Map(left) };
   }
 
   /** No more ticks and actions; resolves when the state, the record and the decision log are on the disk. */
@@ -309,14 +303,12 @@ export class Scaler {
   /** Why the last tick decided about a group as it did; null where it did not evaluate it. */
   explain(group: GroupName): Explanation | null {
     const key = groupKey(group);
-    const last = this.#last;
-    if (last === null) return null;
-    last.byKey ??= new Map(last.evaluations.map((one) => [one.observation.key, one]));
-    const evaluation = last.byKey.get(key);
-    if (evaluation === undefined) return null;
+    const tick = this.#last;
+    const evaluation = tick?.evaluations.get(key);
+    if (tick === null || evaluation === undefined) return null;
     const nowMs = this.#options.clock.nowUs() / 1000;
     const open = this.#acting.open.filter((action) => groupKey(action) === key);
-    return { ...explain({ evaluation, tick: last, nowMs }), actions: open.map(actionJson) };
+    return { ...explain({ evaluation, tick, nowMs }), actions: open.map(actionJson) };
   }
 
   /** Whether an action is open. */
@@ -326,7 +318,7 @@ export class Scaler {
 
   /** Those of the last tick; none before the first. */
   get evaluations(): readonly Evaluation[] {
-    return this.#last?.evaluations ?? [];
+    return [...(this.#last?.evaluations.values() ?? [])];
   }
 
   /** The last hour's averages of a group, the oldest first; null where none are kept. */
@@ -378,7 +370,7 @@ export class Scaler {
     const evaluations = this.#rules.tick(observations, nowUs);
     const facts = { nowMs: Math.floor(nowUs / 1000), wallMs };
     this.#items.update(evaluations, facts);
-    this.#last = { ...facts, evaluations, byKey: null };
+    this.#last = { ...facts, evaluations: new Map(evaluations.map((one) => [one.observation.key, one])) };
     this.#history.add(evaluations, facts.nowMs);
     const seconds = (clock.nowUs() - nowUs) / 1e6;
     this.#instruments.tickSeconds.observe(seconds);

@@ -12,7 +12,7 @@ import {
   RECORD_FILE,
   recordText,
 } from "../../src/scaler/actions/record.ts";
-import { PHASES } from "../../src/scaler/rules/types.ts";
+import { OPEN_PHASES, OUTCOMES } from "../../src/scaler/rules/types.ts";
 import { StateError, UnreadableState } from "../../src/scaler/state/savedState.ts";
 import { WholeFile } from "../../src/scaler/state/stateFile.ts";
 import { FakeClock } from "../support/fakeClock.ts";
@@ -61,7 +61,7 @@ const action: fc.Arbitrary<ActionRecord> = fc.record({
   startedMs: fc.option(fc.integer()),
   decision: fc.constant(ACTION.decision),
   tombstoneMs: fc.option(fc.nat()),
-  phase: fc.constantFrom(...PHASES),
+  phase: fc.constantFrom(...OPEN_PHASES, ...OUTCOMES),
   deadlineMs: fc.option(fc.nat()),
   hooked: fc.boolean(),
   endedMs: fc.option(fc.nat()),
@@ -162,7 +162,7 @@ describe("an action as JSON", () => {
   });
 
   test.each(Object.keys(OUTCOME_REASONS))("has the outcome %s once it has ended so", (outcome) => {
-    const phase = PHASES.find((one) => one === outcome);
+    const phase = OUTCOMES.find((one) => one === outcome);
     if (phase === undefined) throw new Error(`${outcome} is no phase`);
     const ended = { ...ACTION, phase, endedMs: NOON + 1_000, reason: "done" };
     const time = "2026-01-01T12:00:01.000Z";

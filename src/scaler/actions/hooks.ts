@@ -7,7 +7,8 @@ import { plainMessage } from "../../systemError.ts";
 import type { CloneBridge } from "./plan.ts";
 
 /** `kept` takes a `before_destroy` back: the clone stays after all. */
-export type HookEvent = "after_create" | "before_destroy" | "kept";
+export const HOOK_EVENTS = ["after_create", "before_destroy", "kept"] as const;
+export type HookEvent = (typeof HOOK_EVENTS)[number];
 
 /** What a hook is told besides the event. */
 export interface HookSubject {

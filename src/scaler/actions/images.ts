@@ -39,8 +39,6 @@ export class ImageCache {
   /** tells the files that it has begun from what an earlier process has not finished */
   readonly #process = randomUUID();
   #fetches = 0;
-  /** digests of the files that may be there; null before the first look */
-  #kept: Set<string> | null = null;
 
   /** Keeps its files in `folder`, which need not be there. No other process may use it. */
   constructor(folder: string, log: Logger) {
@@ -59,24 +57,17 @@ export class ImageCache {
     return kept === null ? this.#fetch(wanted, client) : { type: "success", value: kept };
   }
 
-  /** Deletes the images of other digests and, at the first call, what an earlier process has not finished. */
+  /** Deletes the images of other digests, and what an earlier process has not finished. */
   async keepOnly(digests: ReadonlySet<string>): Promise<void> {
     try {
-      if (this.#kept === null) {
-        const names = await readdir(this.folder).catch((error) => {
-          if (isErrno(error, "ENOENT")) return [];
-          throw error;
-        });
-        this.#kept = new Set(names.filter((name) => DIGEST.test(name)));
-        const isLeft = (name: string) => UNFINISHED.test(name) && !name.includes(this.#process);
-        for (const name of names.filter(isLeft)) await rm(join(this.folder, name), { force: true });
-      }
-      for (const digest of [...this.#kept].filter((digest) => !digests.has(digest))) {
-        this.#kept.delete(digest);
-        await rm(join(this.folder, digest), { force: true });
-        this.#log.info({ digest }, "image removed: no primary that acts runs it");
+      for (const name of await readdir(this.folder)) {
+        const isUnneeded = DIGEST.test(name) && !digests.has(name);
+        const isLeft = UNFINISHED.test(name) && !name.includes(this.#process);
+        if (isUnneeded || isLeft) await rm(join(this.folder, name), { force: true });
+        if (isUnneeded) this.#log.info({ digest: name }, "image removed: no primary that acts runs it");
       }
     } catch (error) {
+      if (isErrno(error, "ENOENT")) return;
       this.#log.warn({ folder: this.folder, err: error }, "images that nothing needs cannot be removed");
     }
   }
@@ -117,7 +108,6 @@ export class ImageCache {
       await file.sync();
       await rename(unfinished, path);
       await synced(open(this.folder, "r"));
-      this.#kept?.add(digest);
       isDone = true;
       return { type: "success" as const, value: { file, image: fetched.value } };
     } catch (error) {

@@ -7,9 +7,11 @@ import {
   cloneId,
   groupKey,
   label,
+  OPEN_PHASES,
+  OUTCOMES,
   type Outstanding,
   outstandingSchema,
-  PHASES,
+  type Phase,
   wallMs,
 } from "../rules/types.ts";
 import { inSnakeCase, parseVersions } from "../state/savedState.ts";
@@ -46,14 +48,16 @@ export const OUTCOME_REASONS = {
     "target", // it is no target any more, or is elsewhere
     "stopped", // the program ended before it was sent
   ],
-} as const;
-export type ActionOutcome = keyof typeof OUTCOME_REASONS;
-type ReasonsOf<O extends ActionOutcome> = {
+} as const satisfies Readonly<Record<Outcome, readonly string[]>>;
+type Outcome = (typeof OUTCOMES)[number];
+type EndingBy<O extends Outcome> = {
   readonly outcome: O;
   readonly reason: (typeof OUTCOME_REASONS)[O][number];
+  /** for people: at most 200 characters of albatrossd's, or ours */
+  readonly text: string;
 };
-/** How an action has ended. `text` is for people: at most 200 characters of albatrossd's, or ours. */
-export type Ending = { [O in ActionOutcome]: ReasonsOf<O> }[ActionOutcome] & { readonly text: string };
+/** How an action has ended. */
+export type Ending = { [O in Outcome]: EndingBy<O> }[Outcome];
 
 const actionSchema = z.object({
   id: z.string().min(1),
@@ -74,7 +78,7 @@ const actionSchema = z.object({
   decision: outstandingSchema,
   /** when the victim's id may be given again */
   tombstoneMs: wallMs.nullable(),
-  phase: z.literal(PHASES),
+  phase: z.literal([...OPEN_PHASES, ...OUTCOMES]),
   /** by then the phase is over; of a verified create its clone's warm-up, and null from then on */
   deadlineMs: wallMs.nullable(),
   /** `before_destroy` was called, and nobody has been told yet that the clone stays */
@@ -115,7 +119,7 @@ export const RECORD_FILE = { what: "record of actions", parse: parseRecord };
 
 /** Whether more can come of it. */
 export function isOpen({ phase }: Pick<ActionRecord, "phase">): boolean {
-  return phase === "planned" || phase === "sent" || phase === "acknowledged";
+  return (OPEN_PHASES as readonly Phase[]).includes(phase);
 }
 
 /** Whether an action has ended as one before it: the record need not have both. */

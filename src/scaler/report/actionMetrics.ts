@@ -2,9 +2,9 @@
 import { type Family, labelPairs } from "../../exposition/family.ts";
 import { Instruments } from "../../exposition/promClient.ts";
 import { type InstrumentRow, LABELLED, type TableRow, tableFamily } from "../../exposition/row.ts";
-import type { HookEvent } from "../actions/hooks.ts";
+import { HOOK_EVENTS, type HookEvent } from "../actions/hooks.ts";
 import { type ActionRecord, OUTCOME_REASONS } from "../actions/record.ts";
-import { type Group, type GroupKey, type GroupName, groupKey, modeOf } from "../rules/types.ts";
+import { type Group, type GroupKey, type GroupName, groupKey, modeOf, OPEN_PHASES } from "../rules/types.ts";
 import { type Counted, emitCounts, type GroupItem, groupLabels, oneMore } from "./metrics.ts";
 
 type LabelledAction = Pick<ActionRecord, "operation" | "phase"> & { readonly labels: string };
@@ -31,7 +31,7 @@ const inProgressRow: TableRow<LabelledAction> = {
   unit: "1",
   labels: [
     { name: "operation", holds: "create, destroy" },
-    { name: "phase", holds: "planned, sent, acknowledged" },
+    { name: "phase", holds: OPEN_PHASES.join(", ") },
   ],
   emit: ({ labels, operation, phase }, out) => out.series(labels, 1, `,${labelPairs({ operation, phase })}`),
 };
@@ -52,7 +52,7 @@ export const actionInstrumentRows = {
     help: "Hooks that did not say yes, all their tries together.",
     source: "`clone.after_create`, `clone.before_destroy`",
     unit: "1",
-    labels: [{ name: "event", holds: "after_create, before_destroy, kept" }],
+    labels: [{ name: "event", holds: HOOK_EVENTS.join(", ") }],
   },
 } satisfies Record<string, InstrumentRow>;
 
@@ -79,7 +79,7 @@ export class ActionMetrics {
 
   constructor() {
     for (const operation of OPERATIONS) this.#seconds.zero({ operation });
-    for (const event of ["after_create", "before_destroy", "kept"]) this.#hookFailures.inc({ event }, 0);
+    for (const event of HOOK_EVENTS) this.#hookFailures.inc({ event }, 0);
   }
 
   ended(action: ActionRecord): void {

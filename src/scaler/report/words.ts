@@ -4,7 +4,7 @@ import { isValidLabel } from "../../wire/names.ts";
 import { whyNotCloneable } from "../actions/plan.ts";
 import { knownLoad } from "../rules/averages.ts";
 import { clonesAwaited } from "../rules/cloneChanges.ts";
-import { nextCloneId } from "../rules/evaluate.ts";
+import { nextCloneId, triggerTicks } from "../rules/evaluate.ts";
 import {
   coolingUntilMs,
   type Direction,
@@ -20,7 +20,9 @@ import {
 /** One sentence or two about an evaluation made at `nowMs` on the clock of its times. */
 export function describe(evaluation: Evaluation, nowMs: number): string {
   const { decision, policy } = evaluation;
-  if (policy === null) return "No policy of the configuration matches this group, so it is only observed.";
+  if (policy === null || decision.reason === "no_policy") {
+    return "No policy of the configuration matches this group, so it is only observed.";
+  }
   const why = policy.enabled && policy.mode === "execute" ? whyNoClone(evaluation) : null;
   const aside = why === null ? "" : ` It cannot be cloned: ${why}.`;
   if (decision.decision !== "hold") return scaleWords(decision, evaluation, policy) + aside;
@@ -42,12 +44,13 @@ function asideWords({ state: { side, outstanding }, clones }: Evaluation, policy
   if (side !== null) {
     return ` It has ${beyond(side, clones, policy)}: that counts from the second evaluation in a row on.`;
   }
-  return outstanding === null ? "" : ` The decision to ${actOf(outstanding)} waits to be carried out.`;
+  return outstanding === null ? "" : ` ${theDecision(outstanding)} waits to be carried out.`;
 }
 
-/** `create web-clone-1 and 2 more`. */
-function actOf(scale: Pick<Scale, "decision" | "clone" | "step">): string {
-  return `${scale.decision === "scale_up" ? "create" : "remove"} ${clonesOf(scale)}`;
+/** `The decision to create web-clone-1 and 2 more`. */
+function theDecision(scale: Scale | null): string {
+  if (scale === null) return "The decision";
+  return `The decision to ${scale.decision === "scale_up" ? "create" : "remove"} ${clonesOf(scale)}`;
 }
 
 /** `4 clones, above max_clones (3)`. */
@@ -70,14 +73,13 @@ type ScaleWords = (evaluation: Evaluation, policy: GroupPolicy, scale: Scale) =>
 
 const SCALE_WORDS: Readonly<Record<Scale["reason"], ScaleWords>> = {
   overloaded: (evaluation, policy, { step }) => {
-    const { scaleUpTriggerTicks, targetPercent } = policy;
     const { measured, threshold } = compared(evaluation, policy, "forUp", "up");
-    const aim = step > 1 ? `, and target_percent is ${targetPercent}` : "";
-    return `the ${measured} is above ${threshold} for ${times(scaleUpTriggerTicks)} in a row${aim}.`;
+    const aim = step > 1 ? `, and target_percent is ${policy.targetPercent}` : "";
+    return `the ${measured} is above ${threshold} for ${times(triggerTicks(policy, "up"))} in a row${aim}.`;
   },
   underloaded: (evaluation, policy) => {
     const { measured, threshold } = compared(evaluation, policy, "forDown", "down");
-    return `the ${measured} is below ${threshold} for ${times(policy.scaleDownTriggerTicks)} in a row.`;
+    return `the ${measured} is below ${threshold} for ${times(triggerTicks(policy, "down"))} in a row.`;
   },
   above_max: ({ clones }, policy) =>
     `${beyond("above", clones, policy)} for two evaluations in a row or more.`,
@@ -87,8 +89,7 @@ const SCALE_WORDS: Readonly<Record<Scale["reason"], ScaleWords>> = {
 
 type HoldWords = (evaluation: Evaluation, policy: GroupPolicy, nowMs: number) => string;
 
-const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
-  no_policy: () => "No policy of the configuration matches this group, so it is only observed.",
+const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused" | "no_policy">, HoldWords>> = {
   disabled: () => "Its policy says enabled: false, so it is only observed.",
   no_data: ({ observation: { hostLive, load, members } }, policy) => {
     if (!hostLive) return "No statistics arrive from its host, so nothing can be decided.";
@@ -100,10 +101,10 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
   },
   orphaned: ({ observation }) =>
     `Its primary ${observation.group} is not alive, so the group is shown but never scaled.`,
-  acting: ({ state: { outstanding, action } }) =>
-    outstanding === null
-      ? "A decision is being carried out."
-      : `The decision to ${actOf(outstanding)} is being carried out${action === "sent" ? ": albatrossd has been told" : ""}.`,
+  acting: ({ state: { outstanding, action } }) => {
+    const isTold = action === "sent" ? ": albatrossd has been told" : "";
+    return `${theDecision(outstanding)} is being carried out${isTold}.`;
+  },
   cooldown: coolingWords,
   backoff: (evaluation, _, nowMs) => {
     const { up, down } = evaluation.state.failures;
@@ -117,13 +118,13 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
   at_min: (evaluation, policy) =>
     `Idle enough to give a clone up (${below(evaluation, policy, "forDown")}), but it has ${clonesText(evaluation.clones)} and min_clones is ${policy.minClones}.`,
   outstanding: ({ state: { outstanding }, clones }) => {
-    if (outstanding === null) return "The decision has been taken already and waits to be carried out.";
-    const { step } = outstanding;
+    const step = outstanding?.step ?? 0;
     const awaited = clonesAwaited(outstanding, clones);
-    const act = actOf(outstanding);
-    return awaited > 0 && awaited < step
-      ? `The decision to ${act} has been taken already; of the ${step} clones ${awaited} are still to come.`
-      : `The decision to ${act} has been taken already and waits to be carried out.`;
+    const isPart = awaited > 0 && awaited < step;
+    const rest = isPart
+      ? `; of the ${step} clones ${awaited} are still to come`
+      : " and waits to be carried out";
+    return `${theDecision(outstanding)} has been taken already${rest}.`;
   },
   no_clone_name: ({ observation: { group, highestListedId }, state }) =>
     `A clone is called for, but ${whyNoName(group, nextCloneId(state.knownClones ?? [], state, highestListedId))}.`,
@@ -140,7 +141,7 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
   pending_up: (evaluation, policy) => busyWords(evaluation, policy) + asideWords(evaluation, policy),
   pending_down: (evaluation, policy) => {
     const { state } = evaluation;
-    return `Idle (${below(evaluation, policy, "forDown")}): evaluation ${state.lowTicks} of the ${policy.scaleDownTriggerTicks} in a row that give a clone up.${asideWords(evaluation, policy)}`;
+    return `Idle (${below(evaluation, policy, "forDown")}): evaluation ${state.lowTicks} of the ${triggerTicks(policy, "down")} in a row that give a clone up.${asideWords(evaluation, policy)}`;
   },
   normal: (evaluation, policy) => {
     const up = compared(evaluation, policy, "forUp", "up");
@@ -154,7 +155,7 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused">, HoldWords>> = {
 };
 
 function busyWords(evaluation: Evaluation, policy: GroupPolicy): string {
-  return `Busy (${above(evaluation, policy, "forUp")}): evaluation ${evaluation.state.highTicks} of the ${policy.scaleUpTriggerTicks} in a row that call for a clone.`;
+  return `Busy (${above(evaluation, policy, "forUp")}): evaluation ${evaluation.state.highTicks} of the ${triggerTicks(policy, "up")} in a row that call for a clone.`;
 }
 
 /** Which directions are cooling, and for how long from now on. */

@@ -129,13 +129,13 @@ function decide(facts: Facts): Decision {
     return chooseClones(facts, "below_min", policy.minClones - clones);
   }
   // 8.
-  if (state.highTicks >= policy.scaleUpTriggerTicks) {
+  if (state.highTicks >= triggerTicks(policy, "up")) {
     if (clones >= policy.maxClones) return hold("at_max");
     if (outstanding?.decision === "scale_up") return hold("outstanding");
     return chooseClones(facts, "overloaded", clonesCalledFor(averages, policy));
   }
   // 9.
-  if (state.lowTicks >= policy.scaleDownTriggerTicks) {
+  if (state.lowTicks >= triggerTicks(policy, "down")) {
     if (clones <= policy.minClones) return hold("at_min");
     if (outstanding?.decision === "scale_down") return hold("outstanding");
     return chooseVictim(facts, "underloaded");
@@ -150,6 +150,11 @@ function decide(facts: Facts): Decision {
   if (state.highTicks > 0) return hold("pending_up");
   if (state.lowTicks > 0) return hold("pending_down");
   return hold("normal");
+}
+
+/** So many evaluations in a row beyond a threshold call for a decision. */
+export function triggerTicks(policy: GroupPolicy, direction: Direction): number {
+  return direction === "up" ? policy.scaleUpTriggerTicks : policy.scaleDownTriggerTicks;
 }
 
 /** `backoff` where an action that came to nothing keeps a direction from another. */

@@ -24,21 +24,16 @@ export class Rules {
   #maxScaleUpsPerTick = 0;
   #policyOf: (group: GroupName) => GroupPolicy | null = () => null;
   #groups: Map<GroupKey, Group> = new Map();
-  /** somebody may still read it, so that it is replaced and not changed */
-  #isShared = false;
   /** groups whose policy was switched to execute: what they would do is said once before they do it */
   readonly #switched = new Set<GroupKey>();
-  /** groups that are not remembered yet and were asked for since the last tick */
-  readonly #newcomers = new Map<GroupKey, Group>();
 
   /** `remembered` by an earlier run of the program, by group. */
   constructor(config: ScalerConfig, remembered: ReadonlyMap<GroupKey, RememberedGroup> = new Map()) {
     this.#adopt(config, remembered);
   }
 
-  /** What is remembered after the last tick; replaced by the next, never changed. */
+  /** What is remembered now; never changed, but replaced. */
   get groups(): ReadonlyMap<GroupKey, Group> {
-    this.#isShared = true;
     return this.#groups;
   }
 
@@ -68,27 +63,24 @@ export class Rules {
     const key = groupKey(name);
     const group = this.#groups.get(key);
     if (group === undefined) return;
-    if (this.#isShared) this.#groups = new Map(this.#groups);
-    this.#isShared = false;
-    this.#groups.set(key, { ...group, state: change(group.state) });
+    this.#groups = new Map(this.#groups).set(key, { ...group, state: change(group.state) });
   }
 
   /** Drops decisions of groups that act that nobody carries out: the process that was to is gone, or they are of a dry run. */
   dropUnacted(): void {
-    for (const { state, policy, ...name } of this.#groups.values()) {
-      const isUnacted = policy?.mode === "execute" && state.outstanding !== null && state.action === null;
-      if (isUnacted) this.amend(name, () => withoutRows(withoutOutstanding(state)));
+    const groups = new Map(this.#groups);
+    for (const [key, group] of groups) {
+      const { policy, state } = group;
+      if (policy?.mode !== "execute" || state.outstanding === null || state.action !== null) continue;
+      groups.set(key, { ...group, state: withoutRows(withoutOutstanding(state)) });
     }
+    this.#groups = groups;
   }
 
   /** A group as the next evaluation will find it: one that is not known yet has a fresh state. */
   groupOf({ host, path, group }: GroupName, key = groupKey({ host, path, group })): Group {
-    const known = this.#groups.get(key) ?? this.#newcomers.get(key);
-    if (known !== undefined) return known;
-    const policy = this.#policyOf({ host, path, group });
-    const newcomer = { key, host, path, group, policy, state: FRESH_STATE };
-    this.#newcomers.set(key, newcomer);
-    return newcomer;
+    const policy = () => this.#policyOf({ host, path, group });
+    return this.#groups.get(key) ?? { key, host, path, group, policy: policy(), state: FRESH_STATE };
   }
 
   /**
@@ -116,8 +108,6 @@ export class Rules {
       if (state !== null) groups.set(key, { ...group, state });
     }
     this.#groups = groups;
-    this.#isShared = false;
-    this.#newcomers.clear();
     this.#beginToAct();
     return evaluations;
   }
@@ -140,7 +130,6 @@ export class Rules {
   #adopt(config: ScalerConfig, groups: ReadonlyMap<GroupKey, RememberedGroup>): void {
     this.#maxScaleUpsPerTick = config.maxScaleUpsPerTick;
     this.#policyOf = policyLookup(config);
-    this.#newcomers.clear();
     this.#groups = new Map(
       Array.from(groups, ([key, group]) => [key, { ...group, policy: this.#policyOf(group) }]),
     );

@@ -121,18 +121,10 @@ export type Hold =
   | { readonly decision: "hold"; readonly reason: "paused"; readonly would: Scale };
 export type Decision = Scale | Hold;
 
-/** How far an action is: open in the first three, ended in the others. */
-export const PHASES = [
-  "planned",
-  "sent",
-  "acknowledged",
-  "verified",
-  "refused",
-  "failed",
-  "lost",
-  "abandoned",
-] as const;
-export type Phase = (typeof PHASES)[number];
+/** How far an action is while it is open, and how it can end. */
+export const OPEN_PHASES = ["planned", "sent", "acknowledged"] as const;
+export const OUTCOMES = ["verified", "refused", "failed", "lost", "abandoned"] as const;
+export type Phase = (typeof OPEN_PHASES | typeof OUTCOMES)[number];
 
 /** From the year 0 on, as a host may say that it started a VM. */
 export const wallMs = z.number().min(-6.22e13).max(8.64e15);
