@@ -62,10 +62,16 @@ export async function checkCertificates(
       report.lines.push(
         `${name}: subscribes to ${found.subscribe.map(formatName).join(", ")} by ${tls.address.text}`,
       );
-      for (const { path, policy, file } of found.policies)
-        report.lines.push(
-          `${name}: puts the policy of ${file} for ${pathText(path)}: in force again at each question: ${describePolicy(policy)}`,
-        );
+      const inForce = new Map<string, { readonly file: string; readonly text: string }>();
+      for (const { path, policy, file } of found.policies) {
+        const [place, text] = [pathText(path), describePolicy(policy)];
+        const puts = `puts the policy of ${file} for ${place}: in force`;
+        report.lines.push(`${name}: ${puts} again at each question: ${text}`);
+        const other = inForce.get(place);
+        if (other !== undefined && other.text !== text)
+          told("warnings", at("tls"), `${puts}, and then another, of ${other.file}: each undoes the other`);
+        inForce.set(place, { file, text });
+      }
       const policies = scaler.policies.map((policy) => ({ ...policy, host: policy.host ?? only }));
       for (const [kind, policy, text] of whatCannotAct(found, target, { mode: scaler.mode, policies }))
         told(kind, ["scaler", "policies", policy, "mode"], text);

@@ -154,12 +154,15 @@ function checkName(
 /** `10 unikernels, 512 MB, cpuids 0 and 1, ...` */
 export function describePolicy({ unikernels, memory, cpuids, bridges, block }: Policy): string {
   const list = (what: string, of: readonly unknown[]) =>
-    `${what} ${of.length === 0 ? "none" : [...of].sort().join(", ")}`;
+    `${what} ${of.length === 0 ? "none" : of.join(", ")}`;
   const parts = [
     `${unikernels} unikernels`,
     `${memory} MB`,
-    list("cpuids", cpuids),
-    list("bridges", bridges),
+    list(
+      "cpuids",
+      [...cpuids].sort((a, b) => Number(a) - Number(b)),
+    ),
+    list("bridges", [...bridges].sort()),
   ];
   return [...parts, block === null ? "no block devices" : `${block} MB of block devices`].join("; ");
 }

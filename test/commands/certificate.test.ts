@@ -281,6 +281,23 @@ describe("check-config reads certificates", () => {
     ]);
   });
 
+  test("and that they hold one policy for a path, not two by turns", async () => {
+    const greater = { ...policyOf(20).policy, cpuids: [10, 9] };
+    const newer = await make("user", { issuer: root, command: { ...policyOf(20), policy: greater } });
+    for (const [use, issuer] of Object.entries({ subscribe: user, info: user, policy: newer }))
+      expect(await run(issuer, "--for", use, "-o", at(`${use}.pem`))).toBe(0);
+    said.length = 0;
+    const files = ["subscribe", "info", "policy"].map(
+      (use) => `${use}: { certificate: ${use}.pem, key: ${use}.key }`,
+    );
+    const tls = `{ address: "metal:1025", ca: ca.pem, certificates: [{ ${files.join(", ")} }] }`;
+    expect(await check(`targets:\n  - { name: metal, tls: ${tls}, enforces_policy: true }\n`)).toBe(0);
+    expect(said[2]).toMatch(/in force again at each question: 20 unikernels; 512 MB; cpuids 9, 10; bridges /);
+    expect(errors.join()).toMatch(
+      /tls: puts the policy of policy.pem for user: in force, and then another, of info.pem: each undoes the other \(warning\)$/,
+    );
+  });
+
   test("and that what is allowed is asked for", async () => {
     folder.holder("user", user);
     expect(await check(target("    enforces_policy: true\n    allow_root: true\n"))).toBe(0);
