@@ -17,7 +17,14 @@ import {
 } from "../wire/messages.ts";
 import { formatName, type Name, tryParseName } from "../wire/names.ts";
 import { type ConnectionOptions, codeOf, infoRequest, policyRequest, type Request } from "./connection.ts";
-import { type Endpoint, isCertificateRefused, type Line, type Put, SERVICE_DOWN } from "./endpoint.ts";
+import {
+  DAEMON_ENDED,
+  type Endpoint,
+  isCertificateRefused,
+  type Line,
+  type Put,
+  SERVICE_DOWN,
+} from "./endpoint.ts";
 
 /** Why nothing has come of a command: the first nine are albatrossd's words, the others this program's. */
 export const FAILURE_REASONS = [
@@ -426,6 +433,8 @@ const TEXTS: readonly (readonly [RegExp, FailureReason])[] = [
 ];
 
 function refusal(message: string, endpoint: Endpoint) {
+  if (endpoint.isRemote && message === DAEMON_ENDED)
+    return unknown("no_reply", endpoint.explain("vmmd", message));
   const reason = TEXTS.find(([pattern]) => pattern.test(message))?.[1] ?? "other";
   const text = endpoint.isRemote && reason === "other" ? endpoint.explain("vmmd", message) : message;
   const isDown = endpoint.isRemote && message === SERVICE_DOWN;

@@ -58,8 +58,8 @@ export interface Endpoint {
 
 /** What albatross-tls-endpoint says for a daemon that is down. */
 export const SERVICE_DOWN = "couldn't reach service";
-/** What it says when albatross-stats has closed a subscription. */
-export const SUBSCRIPTION_CLOSED = "exception while reading from fd";
+/** What it says when a daemon has closed: a subscription, or in the middle of a question. */
+export const DAEMON_ENDED = "exception while reading from fd";
 /** What it says when a certificate's policy cannot be put in force, and why. */
 export const POLICY_REFUSED = /^expected success when adding policy, got: (.*)/s;
 

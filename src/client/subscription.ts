@@ -5,11 +5,11 @@ import { formatName, type Name } from "../wire/names.ts";
 import { backoffMs, Displacement, describeDisplacement, type Permission, permissionFor } from "./attempts.ts";
 import { type Arrival, Connection, type ConnectionEnd, subscribeRequest } from "./connection.ts";
 import {
+  DAEMON_ENDED,
   type Endpoint,
   isCertificateRefused,
   isDaemonAbsent,
   SERVICE_DOWN,
-  SUBSCRIPTION_CLOSED,
 } from "./endpoint.ts";
 import { StatsInterval } from "./interval.ts";
 import { type ReceiverOptions, StatsReceiver, zeroCounts } from "./receiver.ts";
@@ -232,7 +232,7 @@ export class Subscription {
     if (hasDelivered) this.#watchdog.delivered();
     if (phase.type === "subscribed") {
       if (hasDelivered && arrival.us - phase.sinceUs >= this.#interval.us) this.#held();
-      if (reply?.type === "failure" && reply.message === SUBSCRIPTION_CLOSED)
+      if (reply?.type === "failure" && reply.message === DAEMON_ENDED)
         this.#disconnect("closed", this.#options.endpoint.explain("stat", reply.message));
       else if (reply !== null) this.#receiver.reject("unexpected", `another reply: ${reply.type}`);
     } else if (phase.type === "connecting" && reply?.type === "success") {

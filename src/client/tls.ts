@@ -16,6 +16,7 @@ import {
 } from "./certificates.ts";
 import { type Credentials, describePolicy, readCredentials, USES } from "./credentials.ts";
 import {
+  DAEMON_ENDED,
   type Daemon,
   type Endpoint,
   excerpt,
@@ -25,7 +26,6 @@ import {
   POLICY_REFUSED,
   type Put,
   SERVICE_DOWN,
-  SUBSCRIPTION_CLOSED,
 } from "./endpoint.ts";
 import { CONNECT_TIMEOUT_MS, DialError, dialTls, HANDSHAKE_TIMEOUT_MS } from "./tlsLine.ts";
 
@@ -289,8 +289,10 @@ export class TlsEndpoint implements Endpoint {
     const service = SERVICES[daemon];
     if (message === SERVICE_DOWN)
       return `${at} answers, but cannot reach ${service}: is that running on the host?`;
-    if (message === SUBSCRIPTION_CLOSED)
-      return `${service} closed the subscription: another client took it, or ${service} was restarted`;
+    if (message === DAEMON_ENDED)
+      return daemon === "stat"
+        ? `${service} closed the subscription: another client took it, or ${service} was restarted`
+        : `${service} closes the connection without a reply: did it end in the middle?`;
     const policy = POLICY_REFUSED.exec(message)?.[1];
     if (policy === undefined) return `${service} says: ${excerpt(message)}`;
     const ours = (this.#credentials?.policies ?? []).map(

@@ -17,7 +17,7 @@ import {
   policyRequest,
   type Request,
 } from "./connection.ts";
-import { isCertificateRefused, POLICY_REFUSED, SERVICE_DOWN } from "./endpoint.ts";
+import { DAEMON_ENDED, isCertificateRefused, POLICY_REFUSED, SERVICE_DOWN } from "./endpoint.ts";
 
 const REPLY_TIMEOUT_MS = 10_000;
 const REMOTE_REPLY_MS = 60_000;
@@ -39,6 +39,10 @@ export const VMMD_ERROR_REASONS = [
   "stopped", // by us
 ] as const;
 export type VmmdErrorReason = (typeof VMMD_ERROR_REASONS)[number];
+const ENDPOINT_SAYS: Readonly<Record<string, VmmdErrorReason>> = {
+  [SERVICE_DOWN]: "unreachable",
+  [DAEMON_ENDED]: "no_reply",
+};
 const ANSWERED: ReadonlySet<VmmdErrorReason> = new Set(["failure", "undecodable", "unexpected"]);
 
 export class VmmdError extends Error {
@@ -201,23 +205,26 @@ export class VmmdClient {
     if (payload.type !== "failure") return payload;
     const { message } = payload;
     const said = POLICY_REFUSED.test(message) ? "certificate" : "failure";
-    const reason = message === SERVICE_DOWN ? "unreachable" : said;
+    const reason = ENDPOINT_SAYS[message] ?? said;
     throw new VmmdError(reason, this.#options.endpoint.explain("vmmd", message));
   }
 
   #exchange(request: Request): Promise<Uint8Array> {
     const { clock, endpoint } = this.#options;
     return this.#abortable<Uint8Array>((resolve, reject) => {
-      const text = `albatrossd does not answer within ${REPLY_TIMEOUT_MS / 1000} s`;
-      const giveUp = () => reject(new VmmdError("timeout", text));
-      let cancelTimeout = clock.after(REPLY_TIMEOUT_MS, giveUp);
+      const allow = (ms: number, limitMs = ms) =>
+        clock.after(ms, () => {
+          const text = `albatrossd does not answer within ${limitMs / 1000} s`;
+          reject(new VmmdError("timeout", text));
+        });
+      let cancelTimeout = allow(REPLY_TIMEOUT_MS);
       const untilUs = clock.nowUs() + REMOTE_REPLY_MS * 1000;
       /** A remote one has this time to answer once it is reached, and for each further part, but some time it ends. */
       const wait = () => {
         if (!endpoint.isRemote) return;
         cancelTimeout();
         const leftMs = Math.max(untilUs - clock.nowUs(), 0) / 1000;
-        cancelTimeout = clock.after(Math.min(REPLY_TIMEOUT_MS, leftMs), giveUp);
+        cancelTimeout = leftMs < REPLY_TIMEOUT_MS ? allow(leftMs, REMOTE_REPLY_MS) : allow(REPLY_TIMEOUT_MS);
       };
       const connection = new Connection({
         ...this.#options,

@@ -4,8 +4,9 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ActingClient, type Outcome, type Sending } from "../../src/client/acting.ts";
 import { TlsEndpoint } from "../../src/client/tls.ts";
 import { VmmdClient } from "../../src/client/vmmd.ts";
-import { FrameReader } from "../../src/wire/framing.ts";
-import { decodeMessage, type Payload } from "../../src/wire/messages.ts";
+import { failureReply } from "../../src/simulator/messages.ts";
+import { encodeFrame, FrameReader } from "../../src/wire/framing.ts";
+import { decodeMessage, encodeMessage, type Payload } from "../../src/wire/messages.ts";
 import { formatName, parseName } from "../../src/wire/names.ts";
 import { eventually, settle } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
@@ -278,6 +279,22 @@ describe("a create", () => {
     });
   });
 });
+
+test.each(["create", "destroy"] as const)(
+  "whose albatrossd ends in the middle, a %s may have been done",
+  async (what) => {
+    const client = await clientFor("user:");
+    const header = { version: 5, sequence: 0, name: parseName("user:web") } as const;
+    const said = failureReply(header, "exception while reading from fd");
+    host.serve = answering(encodeFrame(encodeMessage(said)));
+    const act = what === "create" ? create(client, "user:web") : client.destroy(parseName("user:web"), QUIET);
+    expect(await act).toEqual({
+      type: "unknown",
+      why: "no_reply",
+      text: "albatrossd closes the connection without a reply: did it end in the middle?",
+    });
+  },
+);
 
 describe("before anything can have an effect", () => {
   test.each<[string, (client: ActingClient, sending: Sending) => Promise<Outcome<string>>]>([

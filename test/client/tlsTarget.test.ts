@@ -1,5 +1,5 @@
 import { createServer } from "node:net";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Target } from "../../src/client/target.ts";
 import type { TargetConfig, TlsConfig } from "../../src/config/target.ts";
 import { policiesReply, successString, unikernelInfoReply } from "../../src/simulator/messages.ts";
@@ -16,6 +16,7 @@ import { readable, webDeps } from "../support/web.ts";
 import { INFO, type Made, make, POLICY_INFO, policyOf, SUBSCRIBE } from "./support/ca.ts";
 import { RecordingLog, RecordingSink, tlsTargetConfig } from "./support/host.ts";
 import { TlsHost, type Visit } from "./support/tlsHost.ts";
+import { expectTold, WELL } from "./support/tlsScene.ts";
 
 let host: TlsHost;
 let clock: FakeClock;
@@ -175,6 +176,29 @@ test("a host that does not answer is given up, and costs another nothing", async
   expect(silent.snapshot().infoErrors).toMatchObject({ unreachable: 1 });
   await silent.stop();
   await new Promise((resolve) => mute.close(resolve));
+});
+
+test.each([
+  ["a part of an answer and no more", 1, 10_000, "albatrossd does not answer within 10 s"],
+  ["an answer in parts that has no end", 7, 60_000, "albatrossd does not answer within 60 s"],
+])("%s is given up", async (_, parts, limitMs, info) => {
+  // the length of a frame, and the first of its 256 bytes
+  const answer = Buffer.from([0, 0, 1, 0, 0x30, 0x81, 0xfd]);
+  const asked: Visit[] = [];
+  host.serve = (visit) => void (visit.command.class === "unikernel" ? asked.push(visit) : serve(visit));
+  const target = makeTarget();
+  target.start();
+  await eventually("the question", () => asked.length === 1);
+  const timers = vi.spyOn(clock, "after");
+  for (let part = 0; part < parts; part++) {
+    if (part > 0) clock.advance(9_000);
+    const before = timers.mock.calls.length;
+    asked[0]?.socket.write(answer.subarray(part, part + 1));
+    await eventually("the part", () => timers.mock.calls.length > before);
+  }
+  clock.advance(limitMs - (parts - 1) * 9_000);
+  const seen = { target, log, clock, folders: [host.folder.path] };
+  await expectTold(seen, { ...WELL, info, infoErrors: ["timeout"] });
 });
 
 test("an albatrossd that closes is not taken for an old one", async () => {

@@ -41,6 +41,10 @@ export class Scene {
     return scene;
   }
 
+  get folders(): readonly string[] {
+    return [this.folder.path, this.running.tlsFolder];
+  }
+
   get ca(): Promise<Made> {
     return issuerOf(this.running, "ca");
   }
@@ -87,6 +91,14 @@ export class Scene {
   }
 }
 
+interface Seen {
+  readonly target: Target;
+  readonly log: RecordingLog;
+  readonly clock: FakeClock;
+  /** where its files are */
+  readonly folders: readonly string[];
+}
+
 export interface Told {
   readonly info: string | null;
   /** reasons in albatross_info_errors_total */
@@ -97,7 +109,7 @@ export interface Told {
 }
 
 /** What API and metrics say, and with the same words log and page; files without their folders. */
-async function told({ target, log, folder, running }: Scene): Promise<Told> {
+async function told({ target, log, folders }: Seen): Promise<Told> {
   const snapshot = target.snapshot();
   const [api] = targetsJson([snapshot]) as [
     { info_error: string | null; subscriptions: { last_error: string | null }[] },
@@ -119,11 +131,10 @@ async function told({ target, log, folder, running }: Scene): Promise<Told> {
   const reasons = (metric: string) =>
     seriesOf(metrics, `${metric}{`).flatMap((line) => /reason="(\w+)"} [1-9]/.exec(line)?.[1] ?? []);
   const bare = (text: string | null) =>
-    text
-      ?.replaceAll(`${folder.path}/`, "")
-      .replaceAll(`${running.tlsFolder}/`, "")
+    folders
+      .reduce((rest, folder) => rest?.replaceAll(`${folder}/`, "") ?? null, text)
       // newer OpenSSL has another name for the same alerts
-      .replaceAll("SSL/TLS_ALERT", "SSLV3_ALERT") ?? null;
+      ?.replaceAll("SSL/TLS_ALERT", "SSLV3_ALERT") ?? null;
   return {
     info: bare(info),
     infoErrors: reasons("albatross_info_errors_total"),
@@ -133,11 +144,11 @@ async function told({ target, log, folder, running }: Scene): Promise<Told> {
 }
 
 /** Waits until it is told so; seconds pass meanwhile, if `hasTime`. */
-export async function expectTold(scene: Scene, wanted: Told, hasTime = false): Promise<void> {
+export async function expectTold(seen: Seen, wanted: Told, hasTime = false): Promise<void> {
   const check = async () => {
-    if (hasTime) scene.clock.advance(1_000);
+    if (hasTime) seen.clock.advance(1_000);
     await settle();
-    expect(await told(scene)).toEqual(wanted);
+    expect(await told(seen)).toEqual(wanted);
   };
   await vi.waitFor(check, { timeout: PATIENCE_MS, interval: 10 });
 }
