@@ -1,6 +1,7 @@
+import { isAbsolute, join } from "node:path";
 import type { z } from "zod";
 import type { Path } from "./checkedYaml.ts";
-import { type Elsewhere, field, list, type Reader, type Report, rule, section } from "./fields.ts";
+import { type Elsewhere, field, list, type Reader, type Report, rule, section, text } from "./fields.ts";
 
 /** Reads a value of the file, and writes it as the file would say it. */
 export interface Codec<T> {
@@ -8,6 +9,8 @@ export interface Codec<T> {
   write(value: T): unknown;
   /** the keys of a section, or of each section in a list */
   readonly keys?: Keys;
+  /** it is the path of a file that the program reads; see `filesFrom` */
+  readonly isFile?: true;
 }
 
 /** A row of a section's table, whose property is the one that the value has in the configuration. */
@@ -53,6 +56,24 @@ export function listOf<T>(item: Reader<T> | Codec<T>, what: string): Codec<reado
     schema: list(codec.schema, what),
     write: (items) => items.map((one) => codec.write(one)),
   };
+}
+
+/** A file that the program reads. In the configuration a relative path is below the configuration file's folder. */
+export function fileOf(what: string): Codec<string> {
+  return { ...codecOf(text({ what, maxLength: 4096 })), isFile: true };
+}
+
+/** A value of this codec, the files that it names found from `folder`. */
+export function filesFrom<T>(folder: string, codec: Codec<T>, value: T): T {
+  const found = (of: Pick<Codec<unknown>, "isFile" | "keys">, from: unknown): unknown => {
+    const { isFile, keys } = of;
+    if (Array.isArray(from)) return from.map((item) => found(of, item));
+    if (typeof from === "string" && isFile) return isAbsolute(from) ? from : join(folder, from);
+    if (typeof from !== "object" || from === null || keys === undefined) return from;
+    const entries = Object.entries(from);
+    return Object.fromEntries(entries.map(([name, one]) => [name, found(keys[name]?.codec ?? {}, one)]));
+  };
+  return found(codec, value) as T;
 }
 
 /** A rule between keys of a section: looks at the values when those of `of` are right. */

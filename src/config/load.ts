@@ -9,9 +9,9 @@ import {
   readSettings,
   readTextFile,
 } from "./checkedYaml.ts";
-import { filesFrom } from "./promql.ts";
+import { filesFrom } from "./keys.ts";
 import { type Config, configFile, type ExporterConfig, type LogConfig, type WebConfig } from "./sections.ts";
-import { certificatesFrom, type Machine, thisMachine } from "./target.ts";
+import { type Machine, thisMachine } from "./target.ts";
 import { findWarnings } from "./warnings.ts";
 
 export type ConfigResult = Checked<{ readonly config: Config; readonly warnings: readonly Problem[] }>;
@@ -24,14 +24,11 @@ export function loadConfigFile(file: string): ConfigResult {
 
 /** The configuration, every default filled in, and its settings without effect; or all that is wrong with it. */
 export function loadConfig(file: string, text: string, machine: Machine = thisMachine()): ConfigResult {
-  const checked = checkYaml(file, text, configFile(() => machine).schema);
+  const codec = configFile(() => machine);
+  const checked = checkYaml(file, text, codec.schema);
   if (!checked.ok) return checked;
   const warnings = findWarnings(checked.value, checked.document, machine);
-  const { scaler } = checked.value;
-  const folder = dirname(file);
-  const prometheus = scaler.prometheus && filesFrom(folder, scaler.prometheus);
-  const targets = checked.value.targets.map((target) => certificatesFrom(folder, target));
-  const config = { ...checked.value, targets, scaler: { ...scaler, prometheus } };
+  const config = filesFrom(dirname(file), codec, checked.value);
   return { ok: true, config, warnings: inFileOrder(warnings) };
 }
 

@@ -1,9 +1,8 @@
 /** What the scaler asks Prometheus: the queries of policies with `load`, and the server that answers them. */
-import { resolve } from "node:path";
 import type { SyntaxNode } from "@lezer/common";
 import { parser } from "@prometheus-io/lezer-promql";
 import { duration, flag, oneOf, type Reader, Refused, reader, text, unshown } from "./fields.ts";
-import { type Codec, key, keyOrNull, sectionOf, type Values } from "./keys.ts";
+import { type Codec, fileOf, key, keyOrNull, sectionOf, type Values } from "./keys.ts";
 
 /** What is filled in for a group. */
 export interface QueryVariables {
@@ -188,10 +187,7 @@ const url: Reader<string> = (value) => {
   return protocol === "http:" || protocol === "https:" ? value : new Refused(PROMETHEUS_URL);
 };
 
-const file = text({
-  what: "the path of a file; a relative one is below the configuration file's folder",
-  maxLength: 4096,
-});
+const file = fileOf("the path of a file; a relative one is below the configuration file's folder");
 const inFile = (key: string) => `in a file, which ${key} names`;
 
 /** `Basic` has its own key, as in Prometheus. */
@@ -270,23 +266,3 @@ export const prometheusSection = sectionOf(prometheusKeys, {
     },
   ],
 });
-
-/** The same with the files that it names found from the configuration file's folder. */
-export function filesFrom(folder: string, prometheus: PrometheusConfig): PrometheusConfig {
-  const { basicAuth, authorization, tls } = prometheus;
-  const found = <F extends string | null>(path: F) => (path === null ? path : resolve(folder, path)) as F;
-  return {
-    ...prometheus,
-    basicAuth: basicAuth && { ...basicAuth, passwordFile: found(basicAuth.passwordFile) },
-    authorization: authorization && {
-      ...authorization,
-      credentialsFile: found(authorization.credentialsFile),
-    },
-    tls: tls && {
-      ...tls,
-      caFile: found(tls.caFile),
-      certFile: found(tls.certFile),
-      keyFile: found(tls.keyFile),
-    },
-  };
-}

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import { hostname } from "node:os";
-import { isAbsolute, join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { z } from "zod";
 import {
   formatName,
@@ -13,7 +13,7 @@ import {
   tryParseName,
 } from "../wire/names.ts";
 import { duration, flag, oneOf, type Reader, Refused, type Report, reader, size, text } from "./fields.ts";
-import { type Key, key, keyOrNull, listOf, sectionOf } from "./keys.ts";
+import { fileOf, type Key, key, keyOrNull, listOf, sectionOf } from "./keys.ts";
 import { formatDuration } from "./units.ts";
 
 /** the packages' defaults */
@@ -97,8 +97,7 @@ const address = reader(
   ({ text }) => text,
 );
 
-/** A relative path is below the configuration file's folder: see `certificatesFrom`. */
-const pemFile = (what: string) => text({ what: `a PEM file with ${what}`, maxLength: 4096 });
+const pemFile = (what: string) => fileOf(`a PEM file with ${what}`);
 const holder = sectionOf({
   certificate: key("certificate", pemFile("a certificate and those between it and the CA")),
   key: key("key", pemFile("the certificate's key")),
@@ -229,24 +228,6 @@ function targetSection(machine: () => Machine) {
 }
 
 export type TargetConfig = z.output<ReturnType<typeof targetSection>["schema"]>;
-
-/** The same with its PEM files found from the configuration file's folder. */
-export function certificatesFrom(folder: string, target: TargetConfig): TargetConfig {
-  if (target.tls === null) return target;
-  const found = (file: string) => (isAbsolute(file) ? file : join(folder, file));
-  const foundOf = ({ certificate, key }: HolderFiles) => ({
-    certificate: found(certificate),
-    key: found(key),
-  });
-  const { ca, issuer, certificates } = target.tls;
-  const all = certificates?.map(({ subscribe, info, policy }) => ({
-    subscribe: foundOf(subscribe),
-    info: foundOf(info),
-    policy: foundOf(policy),
-  }));
-  const tls = { ...target.tls, ca: found(ca), issuer: issuer && foundOf(issuer), certificates: all ?? null };
-  return { ...target, tls };
-}
 
 export function targetsKey(machine: () => Machine): Key<readonly TargetConfig[]> {
   const target = targetSection(machine);

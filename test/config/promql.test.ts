@@ -65,9 +65,29 @@ test.each(["http://p:9090\n", " http://p", "http://p/?tenant=a", "p:9090", "http
 );
 
 test("files are looked for from the folder of the configuration file", () => {
-  const text = "scaler: { prometheus: { url: http://p, basic_auth: { username: a, password_file: p.txt } } }";
+  const holder = (name: string) => ({ certificate: `${name}.pem`, key: `/keys/${name}.key` });
+  const certificates = [{ subscribe: holder("s"), info: holder("i"), policy: holder("p") }];
+  const tls_config = { ca_file: "ca.pem", cert_file: "/c.pem", key_file: "c.key" };
+  const basic_auth = { username: "a", password_file: "p.txt" };
+  const text = JSON.stringify({
+    targets: [{ tls: { address: "h:1025", ca: "ca.pem", certificates } }],
+    scaler: { prometheus: { url: "http://p", basic_auth, tls_config } },
+  });
+  const found = (name: string) => ({
+    certificate: `/etc/albatross/${name}.pem`,
+    key: `/keys/${name}.key`,
+  });
+  const all = [{ subscribe: found("s"), info: found("i"), policy: found("p") }];
   expect(loadConfig("/etc/albatross/config.yaml", text)).toMatchObject({
     ok: true,
-    config: { scaler: { prometheus: { basicAuth: { passwordFile: "/etc/albatross/p.txt" } } } },
+    config: {
+      targets: [{ tls: { ca: "/etc/albatross/ca.pem", certificates: all, address: { host: "h" } } }],
+      scaler: {
+        prometheus: {
+          basicAuth: { username: "a", passwordFile: "/etc/albatross/p.txt" },
+          tls: { caFile: "/etc/albatross/ca.pem", certFile: "/c.pem", keyFile: "/etc/albatross/c.key" },
+        },
+      },
+    },
   });
 });

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { filesFrom, prometheusSection } from "../../src/config/promql.ts";
+import { filesFrom } from "../../src/config/keys.ts";
+import { prometheusSection } from "../../src/config/promql.ts";
 import { connectPrometheus } from "../../src/scaler/sources/prometheus.ts";
 import { issue } from "../support/certificates.ts";
 import { serve, success, vector } from "../support/prometheusStub.ts";
@@ -19,7 +20,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 async function ask(settings: object, signal = new AbortController().signal) {
-  const config = filesFrom(folder, prometheusSection.schema.parse(settings));
+  const config = filesFrom(folder, prometheusSection, prometheusSection.schema.parse(settings));
   const connection = connectPrometheus(config);
   onTestFinished(() => connection.close());
   return connection.ask('up{a="&=+"}', signal);
