@@ -75,13 +75,11 @@ export async function decodeStream({ input, source, output, report }: DecodeStre
 async function* decodedLines(input: Readable, source: string, problems: string[]): AsyncGenerator<string> {
   const reader = new FrameReader(MAX_FRAME_BYTES);
   let frames = 0;
-  let frameOffset = 0;
   let lines = "";
   try {
     for await (const chunk of input) {
       reader.push(chunk, (frame) => {
         frames++;
-        frameOffset = reader.frameOffset;
         lines += `${JSON.stringify(messageToJson(decodeMessage(frame)))}\n`;
       });
       yield lines;
@@ -95,7 +93,7 @@ async function* decodedLines(input: Readable, source: string, problems: string[]
       problems.push(`frame ${frames + 1} at byte ${error.offset}: ${error.detail}`);
     } else {
       const where = `byte ${error.offset} of the message`;
-      problems.push(`frame ${frames} at byte ${frameOffset}: ${error.detail} (${where})`);
+      problems.push(`frame ${frames} at byte ${reader.frameOffset}: ${error.detail} (${where})`);
     }
   }
   yield lines;

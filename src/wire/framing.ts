@@ -22,7 +22,6 @@ export class FrameReader {
   #buffer = EMPTY;
   #held = 0;
   #frameOffset = 0;
-  #generation = 0;
   #damage: WireError | null = null;
 
   /** `maxFrameBytes`: the longest message taken, without its length prefix. */
@@ -42,24 +41,16 @@ export class FrameReader {
 
   /**
    * Calls `onFrame` with each message that `chunk` completes. Throws a WireError "frame_length" or "frame_too_long" for a
-   * length prefix out of range, after the frames before it, and again until `reset`. A callback that calls `reset` drops the
-   * rest of the chunk; one that throws resets as well.
+   * length prefix out of range, after the frames before it, and from then on. What a callback throws ends the stream, too.
    */
   push(chunk: Uint8Array, onFrame: (frame: Buffer) => void): void {
     if (this.#damage !== null) throw this.#damage;
-    const generation = this.#generation;
     const bytes = this.#joined(chunk);
     let at = 0;
     while (bytes.length - at >= LENGTH_PREFIX_BYTES) {
       const next = at + LENGTH_PREFIX_BYTES + this.#checkedLength(bytes.readInt32BE(at));
       if (next > bytes.length) break;
-      try {
-        onFrame(bytes.subarray(at + LENGTH_PREFIX_BYTES, next));
-      } catch (error) {
-        this.reset();
-        throw error;
-      }
-      if (this.#generation !== generation) return;
+      onFrame(bytes.subarray(at + LENGTH_PREFIX_BYTES, next));
       this.#frameOffset += next - at;
       at = next;
     }
@@ -78,15 +69,6 @@ export class FrameReader {
       this.#frameOffset,
       `the stream ends inside a frame: expected ${expected}, found ${this.#held}`,
     );
-  }
-
-  /** The next byte is the first of a stream. */
-  reset(): void {
-    this.#buffer = EMPTY;
-    this.#held = 0;
-    this.#frameOffset = 0;
-    this.#damage = null;
-    this.#generation++;
   }
 
   /** The held bytes, which are none then, and the chunk. */
