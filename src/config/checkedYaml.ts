@@ -73,9 +73,7 @@ const MAX_FILE_BYTES = 2 ** 20;
  * writer, a device may never end.
  */
 export function readTextFile(file: string): Checked<{ readonly text: string }> {
-  const unreadable = (text: string) => {
-    return { ok: false as const, problems: [{ file, position: null, path: "", text }] };
-  };
+  const unreadable = (text: string) => refused(file, text);
   let fd: number | null = null;
   try {
     fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -101,8 +99,14 @@ export function readTextFile(file: string): Checked<{ readonly text: string }> {
 export function readSettings(file: string, { isReload = false }: { isReload?: boolean } = {}) {
   const read = readTextFile(file);
   if (!isReload || !read.ok || !SAYS_NOTHING.test(read.text)) return read;
-  const text = "is empty; allowed on a reload: a file with settings, or a comment for all the defaults";
-  return { ok: false as const, problems: [{ file, position: null, path: "", text }] };
+  return refused(
+    file,
+    "is empty; allowed on a reload: a file with settings, or a comment for all the defaults",
+  );
+}
+
+function refused(file: string, text: string) {
+  return { ok: false, problems: [{ file, position: null, path: "", text }] } as const;
 }
 
 /** What is left when writing a file went wrong, or a template had nothing to fill in. */
@@ -142,16 +146,12 @@ export function checkYaml<T>(
 const MAX_ALIASED_VALUES = 1000;
 const TOO_MANY_ALIASES = `too many aliases (*name); allowed: at most ${MAX_ALIASED_VALUES} values by way of aliases`;
 
-/** Where a value stands, and its key (or the list that it is in). */
+/** A value, where it stands, and its key (or the list that it is in). */
 interface Place {
+  readonly value: unknown;
   readonly offset: number;
   readonly keyOffset: number;
   readonly below: ReadonlyMap<string | number, Place>;
-}
-
-interface Read {
-  readonly value: unknown;
-  readonly place: Place;
 }
 
 /** A file of YAML 1.2 as a plain value, and where each part of it stands. Merge keys (`<<: *name`) are followed. */
@@ -164,7 +164,7 @@ export class YamlFile {
   readonly #lines = new LineCounter();
   readonly #document: Document;
   readonly #found: Problem[] = [];
-  #root: Place = { offset: 0, keyOffset: 0, below: new Map() };
+  #root: Place = { value: null, offset: 0, keyOffset: 0, below: new Map() };
   #isWhole = true;
   #aliasedValues = 0;
 
@@ -182,11 +182,10 @@ export class YamlFile {
     this.problems = errors.map((error) => this.#syntaxProblem(error));
     this.content = null;
     if (errors.length > 0) return;
-    const { value, place } = this.#read(document.contents, [], 0);
+    this.#root = this.#read(document.contents, [], 0);
     if (this.#aliasedValues > MAX_ALIASED_VALUES) this.#refuse(0, TOO_MANY_ALIASES);
-    this.#root = place;
     this.problems = this.#found;
-    if (this.#isWhole) this.content = { value };
+    if (this.#isWhole) this.content = this.#root;
   }
 
   has(path: Path): boolean {
@@ -211,12 +210,12 @@ export class YamlFile {
   }
 
   /** The value of a node with the places of its parts; of a key given twice the first. */
-  #read(node: unknown, path: Path, keyOffset: number, aliased = false): Read {
+  #read(node: unknown, path: Path, keyOffset: number, aliased = false): Place {
     const below = new Map<string | number, Place>();
     const offset = (isNode(node) && node.range?.[0]) || keyOffset;
-    const place: Place = { offset, keyOffset, below };
+    const place = (value: unknown) => ({ value, offset, keyOffset, below });
     if (aliased) this.#aliasedValues++;
-    if (this.#aliasedValues > MAX_ALIASED_VALUES) return { value: null, place };
+    if (this.#aliasedValues > MAX_ALIASED_VALUES) return place(null);
     if (isAlias(node)) {
       const target = node.resolve(this.#document);
       if (target === undefined) {
@@ -227,17 +226,15 @@ export class YamlFile {
           : "an alias without its anchor";
         this.#refuse(offset, `${found} before it; allowed: aliases of anchors`);
       }
-      const read = this.#read(target, path, keyOffset, true);
-      return { value: read.value, place: { ...read.place, offset } };
+      return { ...this.#read(target, path, keyOffset, true), offset };
     }
     if (isSeq(node)) {
-      const items = node.items.map((item, step) => this.#read(item, [...path, step], offset, aliased));
-      for (const [step, item] of items.entries()) below.set(step, item.place);
-      return { value: items.map(({ value }) => value), place };
+      for (const [step, item] of node.items.entries())
+        below.set(step, this.#read(item, [...path, step], offset, aliased));
+      return place(Array.from(below.values(), ({ value }) => value));
     }
-    if (!isMap(node)) return { value: isScalar(node) ? node.value : null, place };
-    const value: Record<string, unknown> = {};
-    const merges: Read[] = [];
+    if (!isMap(node)) return place(isScalar(node) ? node.value : null);
+    const merges: Place[] = [];
     for (const { key, value: child } of node.items as Pair<Scalar>[]) {
       const step = String(key.source);
       const at = key.range?.[0] ?? offset;
@@ -246,19 +243,11 @@ export class YamlFile {
       if (step === "__proto__") refuse("unknown key; no setting is called so");
       else if (step === "<<" && key.type === "PLAIN") merges.push(...mergedBy(read, refuse));
       else if (below.has(step)) refuse("key given twice; allowed: once");
-      else {
-        below.set(step, read.place);
-        value[step] = read.value;
-      }
+      else below.set(step, read);
     }
-    for (const merged of merges) {
-      for (const [step, place] of merged.place.below) {
-        if (below.has(step)) continue;
-        below.set(step, place);
-        value[step] = (merged.value as Record<string, unknown>)[step];
-      }
-    }
-    return { value, place };
+    for (const merged of merges.flatMap((one) => [...one.below]))
+      if (!below.has(merged[0])) below.set(...merged);
+    return place(Object.fromEntries(Array.from(below, ([step, { value }]) => [step, value])));
   }
 
   /** A problem after which nothing of the file is looked at further. */
@@ -283,14 +272,15 @@ export class YamlFile {
 }
 
 /** The mappings that a merge key names: one, or a list whose first wins. */
-function mergedBy({ value, place }: Read, refuse: (text: string) => void): readonly Read[] {
-  const all = Array.isArray(value)
-    ? Array.from(place.below.values(), (place, index) => ({ value: value[index], place }))
-    : [{ value, place }];
-  const isMapping = (one: unknown) => typeof one === "object" && one !== null && !Array.isArray(one);
-  if (all.every((one) => isMapping(one.value))) return all;
+function mergedBy(place: Place, refuse: (text: string) => void): readonly Place[] {
+  const all = Array.isArray(place.value) ? [...place.below.values()] : [place];
+  if (all.every(({ value }) => isMapping(value))) return all;
   refuse("merges what is no mapping; allowed: a mapping or a list of mappings, such as *name");
   return [];
+}
+
+export function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** All that YAML objects to, in the order of the file, each once; or only that it is nested too deeply. */

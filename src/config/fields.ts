@@ -1,6 +1,6 @@
 import { distance } from "fastest-levenshtein";
 import { z } from "zod";
-import { type Path, shownOf } from "./checkedYaml.ts";
+import { isMapping, type Path, shownOf } from "./checkedYaml.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
 /** Why a value was refused: what is allowed, and what was found (by default the value itself). */
@@ -198,10 +198,6 @@ function typingErrors(a: string, b: string): number {
     (next, at) => a.slice(0, at) + next + a.charAt(at) + a.slice(at + 2),
   );
   return Math.min(distance(a, b), ...swapped.map((word) => 1 + distance(word, b)));
-}
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Tells of a problem below the value that a rule looks at. */
