@@ -61,7 +61,7 @@ export interface ScalerFiles {
   images(config: ScalerConfig): ImageCache;
 }
 
-/** The files that the configuration names, where `resolvePath` places them. */
+/** The files that the configuration names. */
 export function filesOnDisk({
   clock,
   log,
@@ -88,7 +88,6 @@ export interface ScalerOptions {
   readonly fleet: FleetSource;
   /** asked at every tick, the fleet among them */
   readonly sources: readonly Source[];
-  /** as configured now */
   readonly targets: () => Targets;
   /** how one of them is reached; null where it is no target */
   readonly reach: (host: string) => Reach | null;
@@ -98,30 +97,24 @@ export interface ScalerOptions {
   readonly onTick?: (atUs: number) => void;
 }
 
-/** How actions reach a target. */
 export interface Reach extends Pick<ActingHost, "endpoint" | "address" | "subscribe" | "maxFrameBytes"> {
   /** has unikernel info asked for at once: an action has changed what is listed */
   readonly askInfoSoon: () => void;
 }
 
-/** At the first tick every group has something to tell: so many are told of before others have their turn. */
+/** The first tick tells of every group: others have their turn after so many. */
 const LINES_AT_ONCE = 250;
 
 const SAVE_SOON_MS = 500;
 
-/** How often a state file that could not be read is tried again. */
 const RETRY_MS = 60_000;
 
 /** Why the last tick decided as it did about a group, and its actions that are open. */
 export type Explanation = ReturnType<typeof explain> & { readonly actions: readonly ActionJson[] };
 
-/** What the front page says of it. */
 export type ScalerSummary = Readonly<ReturnType<Scaler["summary"]>>;
 
-/**
- * The scaler as it runs: asks its sources once per poll_interval, evaluates all groups, reports and acts, and keeps what
- * it remembers in a file.
- */
+/** The scaler as it runs: asks its sources at each tick, evaluates all groups, reports, acts, and saves what it remembers. */
 export class Scaler {
   readonly #options: ScalerOptions;
   #rules: Rules;
@@ -143,11 +136,9 @@ export class Scaler {
   #saved: Promise<boolean> = Promise.resolve(true);
   /** files that another configuration named: something may still be on its way to them */
   readonly #left: Pick<LineLog, "flush">[] = [];
-  /** the state file could not be read so far */
   #isOff = false;
   /** the tick whose sources have not all answered yet */
   #ticking: Promise<void> | null = null;
-  /** the last tick, for whoever asks about it */
   #last: (TickFacts & { readonly evaluations: ReadonlyMap<GroupKey, Evaluation> }) | null = null;
 
   constructor(options: ScalerOptions) {
@@ -173,9 +164,8 @@ export class Scaler {
   }
 
   /**
-   * Reads the state file, tells the fleet what it is to expect, and ticks from now on, once samples come or as an earlier
-   * run of the program would have. While it cannot be told what was saved nothing is evaluated, lest a decision be taken
-   * twice: it is tried again every minute. Throws an UnreadableState then, at the first time, where a policy acts.
+   * Reads what was saved, and ticks from now on. While that cannot be read nothing is evaluated, lest a decision be taken
+   * twice, and it is tried again every minute. Throws an UnreadableState, at the first time, where a policy acts.
    */
   start(): void {
     const { clock, log, fleet } = this.#options;
@@ -259,7 +249,7 @@ export class Scaler {
     return isAsked || tombstones.some((one) => one.cloneId === cloneId);
   }
 
-  /** Forgets a host that is no target any more, or whose name stands for another now. The fleet has forgotten it already. */
+  /** Forgets a host that is no target any more, or whose name stands for another now. */
   forgetHost(host: string): void {
     this.#rules.forgetHost(host);
     this.#options.fleet.forgetHost(host);
@@ -285,7 +275,6 @@ export class Scaler {
     await this.#acting.flush();
   }
 
-  /** The metrics as of the last tick. */
   async families(): Promise<Family[]> {
     const newcomers = this.#options.fleet
       .newGroups()
@@ -311,7 +300,6 @@ export class Scaler {
     return { ...explain({ evaluation, tick, nowMs }), actions: open.map(actionJson) };
   }
 
-  /** Whether an action is open. */
   get isActing(): boolean {
     return this.#acting.open.length > 0;
   }
@@ -337,7 +325,6 @@ export class Scaler {
     return {
       mode: this.#config.mode,
       pollIntervalMs: this.#config.pollIntervalMs,
-      /** groups that a policy matches */
       groups: this.#items.items.length,
       /** wall time; null before the first */
       lastTickMs: this.#last?.wallMs ?? null,
@@ -382,7 +369,7 @@ export class Scaler {
     log.debug({ groups: evaluations.length, seconds, lagSeconds: lagUs / 1e6 }, "groups evaluated");
   }
 
-  /** Log, decision log and memory get the same decisions: all but plain repeats of a hold. */
+  /** Log, decision log and memory get the same decisions. */
   async #report(evaluations: readonly Evaluation[], facts: TickFacts): Promise<void> {
     const lines: string[] = [];
     for (const evaluation of evaluations) {

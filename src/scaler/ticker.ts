@@ -5,20 +5,17 @@ export interface TickerOptions {
   readonly intervalMs: number;
   /** One tick, `lagUs` after the time it was meant for. Must not throw. */
   readonly tick: (lagUs: number) => void;
-  /**
-   * When the last tick was (monotonic), if the program was only restarted: ticks go on at their times. The
-   * first is put off, by one interval at most, until `caughtUp`: all that is expected was heard again.
-   */
+  /** When the last tick was, if the program was only restarted: ticks go on at their times. */
   readonly lastTickUs?: number | null;
+  /** The first tick after a restart is put off until this is so, by one interval at most. */
   readonly caughtUp?: () => boolean;
   /** Called so long before each tick; not while that is 0. */
   readonly ahead?: { leadMs(): number; prepare(): void };
 }
 
 /**
- * Ticks once per interval on the monotonic clock, first one interval after the first samples, unless it
- * goes on where the program was before a restart. Times are counted from the ideal one, so lateness does
- * not add up. A late tick is followed by half an interval at least: a shorter window gives no rates.
+ * Ticks once per interval, first one interval after the first samples. Times are counted from the ideal one, so lateness
+ * does not add up. A late tick is followed by half an interval at least: a shorter window gives no rates.
  */
 export class Ticker {
   readonly #clock: Clock;
@@ -30,7 +27,6 @@ export class Ticker {
   /** what the next ideal time is counted from: the last one, or the first samples; null before them */
   #originUs: number | null;
   #nextUs: number | null = null;
-  /** the first tick after a restart has not been yet */
   #isCatchingUp: boolean;
   #cancel: Cancel = () => undefined;
   #cancelAhead: Cancel = () => undefined;
@@ -46,7 +42,6 @@ export class Ticker {
     this.#isCatchingUp = this.#originUs !== null;
   }
 
-  /** Ticks from now on. */
   start(): void {
     this.#stopped = false;
     this.#schedule();

@@ -35,11 +35,9 @@ export class Action {
   record: ActionRecord;
   readonly group: GroupName;
   readonly decision: Outstanding;
-  /** of the clone's host, as it was when the action began; null before, and where it is no target */
+  /** as it was when the action began; null before, and where it is no target */
   #reached: { readonly host: ActingHost; readonly client: ActingClient } | null = null;
-  /** others follow for the same decision */
   readonly #more: boolean;
-  /** of the clone, as far as they are known */
   #bridges: readonly CloneBridge[] = [];
   /** that was told of its end, and is told if it does not come, whatever the policy says by then */
   #toldHook: Hook | null = null;
@@ -71,7 +69,6 @@ export class Action {
     return this.executor.options.clock;
   }
 
-  /** that holds for its group now */
   get policy(): GroupPolicy | null {
     return this.executor.groupOf(this.group).policy;
   }
@@ -150,17 +147,13 @@ export class Action {
     this.executor.keep(this.record);
   }
 
-  /** Comes to another phase. */
   advance(phase: Phase): void {
     this.note({ phase });
     this.executor.options.log.info(this.fields, `action ${phase}`);
     this.executor.changed(this);
   }
 
-  /**
-   * To be awaited before the first byte of its request, whose reply is waited for until then (wall time): puts `sent` on the
-   * disk. Resolves to why nothing may be sent; null to go on.
-   */
+  /** Puts `sent` on the disk, before the first byte. Resolves to why nothing may be sent; null to go on. */
   async sent(deadlineMs: number): Promise<Ending | null> {
     const isStateSaved = await this.executor.options.stateSaved();
     const why = this.whyNot();
@@ -181,7 +174,6 @@ export class Action {
     return changeOf(this.record, this.clock, this.decision, this.#more);
   }
 
-  /** For the log. */
   get fields(): object {
     const { time: _, outcome: __, ...fields } = actionJson(this.record);
     return { ...fields, decision: this.decision.decision, decision_reason: this.decision.reason };
@@ -197,7 +189,6 @@ export class Action {
     return this.executor.inTurn(this.group.host, work);
   }
 
-  /** Resolves after this time, or when nothing more is to be done. */
   sleep(ms: number): Promise<void> {
     return sleep(this.clock, ms, this.signal);
   }
@@ -213,10 +204,7 @@ export class Action {
     return heard.signal.aborted;
   }
 
-  /**
-   * Looks after a created clone when its warm-up is over. Resolves to whether it is there still; to null where nobody can
-   * tell, or it was destroyed from here; never while the program ends.
-   */
+  /** Whether a created clone is still there after its warm-up; null where nobody can tell, or it was to go. */
   async outlives(): Promise<boolean | null> {
     await this.sleep((this.record.deadlineMs ?? 0) - this.clock.wallMs());
     if (this.signal.aborted || !this.#isInPlace()) return null;

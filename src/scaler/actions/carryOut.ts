@@ -25,7 +25,7 @@ const MIB = 2 ** 20;
 /** How long after the reply a created clone has to be heard, and how many stats intervals more. */
 const SAMPLE_MS = 60_000;
 const SAMPLE_INTERVALS = 3;
-/** Between two infos; only those asked for so long after a connection ended say that nothing came of it. */
+/** Between two infos. One asked for earlier after a connection ended does not say that nothing came of it. */
 const SETTLE_MS = 5_000;
 const INFOS_UNTIL_LOST = 2;
 const INFOS_MS = 5 * 60_000;
@@ -63,7 +63,6 @@ export async function create(action: Action): Promise<Carried> {
   }
 }
 
-/** The last look, and the request itself. */
 async function sendCreate(action: Action, digest: string, { file, image }: OpenImage): Promise<Sent> {
   const plan = action.whyNot() ?? (await askAndPlan(action, digest));
   if ("outcome" in plan) return plan;
@@ -145,10 +144,7 @@ async function tellBefore(action: Action, { bridges }: DestroyPlan): Promise<End
 /** The same, and where it is not known what came of the request. */
 type Sent = Ending | "done" | Extract<Outcome<never>, { type: "unknown" }>;
 
-/**
- * Sends a request once. `lookAgain` looks a last time when all is written and the connection open: nothing but the request
- * follows it.
- */
+/** Sends a request once. `lookAgain` looks a last time, when all is written and the connection open. */
 async function send(
   action: Action,
   replyMs: number,
@@ -184,7 +180,7 @@ async function settled(action: Action, sent: Sent): Promise<Carried> {
 
 type Lost = Extract<Ending, { outcome: "lost" }>["reason"];
 
-/** What came of a request whose reply is not known, as infos tell: asked for again and again, never sent again. */
+/** What came of a request whose reply is not known, as infos tell: it is never sent again. */
 export function settle(action: Action, why: Lost, text: string): Promise<Carried> {
   action.note({ deadlineMs: action.clock.wallMs() + INFOS_MS });
   let infos = 0;
@@ -227,10 +223,7 @@ export async function verify(action: Action): Promise<Ending | null> {
   return told(action, judge, "albatrossd could not be asked whether it is so");
 }
 
-/**
- * What `judge` makes of infos, asked for until it is not null: whether they show what the action was to bring about, asked
- * so long after the first. Null where nothing more is to be done; `lost` where there are none.
- */
+/** What `judge` makes of infos, asked for until it is not null. Null where nothing more is to be done. */
 async function told<T extends Carried>(
   action: Action,
   judge: (isAsAsked: boolean, askedMs: number, info: UnikernelInfo | null) => Promise<T>,

@@ -49,7 +49,6 @@ export interface ExecutorOptions
   readonly onEnd: (line: string) => void;
 }
 
-/** So many ended actions are kept in memory. */
 export const MAX_ACTIONS_TOLD = 1_000;
 
 /** Where no sample has told the stats interval, albatross-stats' own. */
@@ -61,20 +60,16 @@ export class Executor {
   #config: ScalerConfig;
   #file: Store<readonly ActionRecord[]>;
   images: ImageCache;
-  /** of folders that another configuration named */
   #formerImages: ImageCache[] = [];
   /** the record of actions was damaged: which were open is not known */
   #isRecordDamaged = false;
   /** a primary may have another image than before */
   #looksAtImages = true;
-  /** what the record holds: actions that are open or on trial, and those that ended after the state was last saved */
+  /** what the record holds, by id */
   readonly #recorded = new Map<string, ActionRecord>();
-  /** by id, the oldest first */
   readonly #told = new Map<string, ActionRecord>();
-  /** what goes on for each group */
   readonly #running = new Map<GroupKey, Promise<void>>();
   readonly #open = new Set<Action>();
-  /** whose clones are in their warm-up */
   readonly #onTrial = new Set<Action>();
   /** the last request of each host */
   readonly #lanes = new Map<string, Promise<unknown>>();
@@ -112,7 +107,6 @@ export class Executor {
     return groups;
   }
 
-  /** Puts what is on record to use: its effects on the groups, and what is to be settled. */
   resume(recorded: readonly ActionRecord[]): void {
     const { clock, reach, rules } = this.options;
     for (const record of recorded) {
@@ -165,7 +159,7 @@ export class Executor {
     this.#look();
   }
 
-  /** The state of that time is on the disk, with all that came of actions that ended before: they leave the record. */
+  /** The state of that time is on the disk: actions that ended before leave the record. */
   stateWritten(wallMs: number): void {
     const before = this.#recorded.size;
     for (const [id, { endedMs, hooked, deadlineMs }] of this.#recorded) {
@@ -175,7 +169,6 @@ export class Executor {
     if (this.#recorded.size < before) void this.save();
   }
 
-  /** Groups that are not among these are not told of any more. */
   keepOnly(groups: ReadonlyMap<GroupKey, unknown>): void {
     this.#metrics.keepOnly(groups);
   }
@@ -209,7 +202,6 @@ export class Executor {
     return Array.from(this.#open, ({ record }) => record);
   }
 
-  /** A target as actions see it; null for what is none. */
   hostOf(host: string): ActingHost | null {
     const { reach, fleet } = this.options;
     const found = reach(host);
@@ -222,7 +214,6 @@ export class Executor {
     };
   }
 
-  /** A group as the rules know it now. */
   groupOf(name: GroupName): Group {
     return this.options.rules().groupOf(name);
   }
@@ -426,7 +417,7 @@ export function actsOn({ mode, policies }: Pick<ScalerConfig, "mode" | "policies
   return mode === "execute" && policies.some((policy) => policy.mode === "execute");
 }
 
-/** What a line of the decision log about an action has in place of an evaluation's numbers. */
+/** In lines of the decision log, in place of an evaluation's numbers. */
 const NOTHING_MEASURED = {
   average_percent: null,
   average_for_up_percent: null,

@@ -12,14 +12,11 @@ export type HookEvent = (typeof HOOK_EVENTS)[number];
 
 /** What a hook is told besides the event. */
 export interface HookSubject {
-  /** the action's */
   readonly id: string;
   readonly host: string;
   readonly path: string;
   readonly group: string;
-  /** its label */
   readonly clone: string;
-  /** of the decision */
   readonly reason: string;
   readonly bridges: readonly CloneBridge[];
 }

@@ -12,21 +12,18 @@ import { synced } from "../state/stateFile.ts";
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
 const BLOCK_BYTES = 64 * 1024;
-/** As file names too. */
 const DIGEST = /^[0-9a-f]{64}$/;
 /** What a process that was killed left behind. */
 const UNFINISHED = /^[0-9a-f]{64}\..*\.part$/;
 
-/** An image that was right when it was opened; `ActingClient.create` looks at each byte of it again. Whoever has it closes it. */
+/** An image that was right when it was opened; whoever has it closes it. */
 export interface OpenImage {
   readonly file: FileHandle;
   readonly image: Image;
 }
 
 interface ImageWanted {
-  /** a unikernel that runs it */
   readonly from: Name;
-  /** SHA-256 in hex */
   readonly digest: string;
   readonly maxBytes: number;
   readonly signal?: AbortSignal | undefined;
@@ -46,10 +43,7 @@ export class ImageCache {
     this.#log = log;
   }
 
-  /**
-   * An image of this digest, asked of albatrossd where no whole one is kept. Another digest than the wanted one says that
-   * the unikernel has been replaced: failure `changed`.
-   */
+  /** An image of this digest, asked of albatrossd where none is kept; failure `changed` where another one comes. */
   async open(wanted: ImageWanted, client: Pick<ActingClient, "get">): Promise<ImageOutcome> {
     const { digest } = wanted;
     if (!DIGEST.test(digest)) return failure("image", `${JSON.stringify(digest)} is no digest of an image`);

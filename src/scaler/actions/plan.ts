@@ -1,4 +1,4 @@
-/** What a decision becomes: the unikernel to create, the one to destroy, or why not. */
+/** What a decision becomes: what to create or to destroy, or why not. Pure. */
 import { type CloneSettings, ID_PLACEHOLDER } from "../../config/clone.ts";
 import type { NewUnikernel, Policy, UnikernelInfo } from "../../wire/messages.ts";
 import { formatName, type Name, parseName, subscriptionPlace } from "../../wire/names.ts";
@@ -7,7 +7,6 @@ import type { Ending } from "./record.ts";
 /** Which unikernel runs by a name, as far as info tells it from others. */
 export interface Identity {
   readonly startedMs: number | null;
-  /** SHA-256 of its image, in hex */
   readonly digest: string;
 }
 
@@ -15,7 +14,6 @@ export interface Identity {
 export interface CreateQuestion {
   /** the group's path: `user:sub`, empty at the root */
   readonly path: string;
-  /** the primary's label */
   readonly group: string;
   readonly cloneId: number;
   readonly settings: CloneSettings;
@@ -35,7 +33,6 @@ export interface CreateQuestion {
 /** A network device of a clone: what a load balancer may know it by. */
 export interface CloneBridge {
   readonly device: string;
-  /** the host's */
   readonly bridge: string;
   readonly mac: string;
 }
@@ -94,10 +91,7 @@ export interface DestroyPlan {
   readonly bridges: readonly CloneBridge[];
 }
 
-/**
- * What to destroy, or why not, where `victim` runs by the name that is to go (null: nothing does). `before` is who it was
- * in the plan that this one is to confirm.
- */
+/** What to destroy, or why not, where `victim` runs by that name. `before`: who it was in the plan to be confirmed. */
 export function planDestroy(
   name: Name,
   victim: UnikernelInfo | null,
@@ -113,7 +107,6 @@ export function planDestroy(
   return { identity, bridges: bridgesOf(victim) };
 }
 
-/** Those of a clone that runs. */
 export function bridgesOf({ bridges }: Pick<UnikernelInfo, "bridges">): readonly CloneBridge[] {
   return bridges.map(({ unikernelDevice, hostDevice, mac }) => ({
     device: unikernelDevice,
@@ -137,7 +130,6 @@ export function whyNotCloneable({
   arguments: given,
 }: {
   readonly type: UnikernelInfo["typ"];
-  /** how many it has */
   readonly blockDevices: number;
   readonly arguments: readonly string[] | null;
 }): string | null {

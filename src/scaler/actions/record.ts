@@ -56,13 +56,11 @@ type EndingBy<O extends Outcome> = {
   /** for people: at most 200 characters of albatrossd's, or ours */
   readonly text: string;
 };
-/** How an action has ended. */
 export type Ending = { [O in Outcome]: EndingBy<O> }[Outcome];
 
 const actionSchema = z.object({
   id: z.string().min(1),
   host: z.string().min(1),
-  /** where the host's albatrossd was then */
   endpoint: z.string(),
   path: z.string(),
   group: label,
@@ -70,9 +68,8 @@ const actionSchema = z.object({
   /** the label of the clone that is created or destroyed */
   clone: label,
   cloneId,
-  /** of the image: the one to run, or the one that the victim runs; null while that is not known */
+  /** of the image, in hex; null while it is not known */
   digest: z.string().max(200).nullable(),
-  /** the victim's, by info */
   startedMs: wallMs.nullable(),
   /** what it is for; there are several actions for one that calls for several clones */
   decision: outstandingSchema,
@@ -83,7 +80,6 @@ const actionSchema = z.object({
   deadlineMs: wallMs.nullable(),
   /** `before_destroy` was called, and nobody has been told yet that the clone stays */
   hooked: z.boolean(),
-  /** when it ended; null while it is open */
   endedMs: wallMs.nullable(),
   reason: z.string().nullable(),
   text: z.string(),
@@ -104,7 +100,6 @@ export function parseRecord(text: string): readonly ActionRecord[] {
 /** Each write of the record has all actions, of which one or two have changed. */
 const lineOf = new WeakMap<ActionRecord, string>();
 
-/** The record's text. */
 export function recordText(actions: readonly ActionRecord[]): string {
   const lines = actions.map((action) => {
     const line = lineOf.get(action) ?? `\n${JSON.stringify(inSnakeCase(action))}`;
@@ -153,10 +148,7 @@ export function actionJson(action: ActionRecord) {
   };
 }
 
-/**
- * What an action means to its group, on the clock of the group's state: so is its decision, which is taken from the record
- * where nobody knows it any more.
- */
+/** What an action means to its group, on the clock of the group's state; so is `decision`, else taken from the record. */
 export function changeOf(
   action: ActionRecord,
   clock: Pick<Clock, "nowUs" | "wallMs">,

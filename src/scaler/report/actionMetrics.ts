@@ -36,7 +36,6 @@ const inProgressRow: TableRow<LabelledAction> = {
   emit: ({ labels, operation, phase }, out) => out.series(labels, 1, `,${labelPairs({ operation, phase })}`),
 };
 
-/** Those with the labels of groups. */
 export const actionRows = [totalRow, inProgressRow] as const;
 
 export const actionInstrumentRows = {
@@ -95,7 +94,6 @@ export class ActionMetrics {
     this.#hookFailures.inc({ event });
   }
 
-  /** Groups that are not among these go. */
   keepOnly(groups: ReadonlyMap<GroupKey, unknown>): void {
     this.#counts = new Map([...this.#counts].filter(([key]) => groups.has(key)));
   }

@@ -19,9 +19,7 @@ export interface HistoryPoint {
   readonly fullForDown: number;
 }
 
-/** What is kept of one group. */
 interface Line {
-  /** what its numbers are answers to; null for CPU usage */
   readonly query: string | null;
   /** load, fullForUp and fullForDown of each point; NaN where nothing was measured */
   readonly numbers: Float32Array;

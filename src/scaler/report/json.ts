@@ -25,11 +25,9 @@ export type DecisionJson = Readonly<ReturnType<typeof decisionJson>>;
 export function decisionJson(evaluation: Evaluation, timeMs: number) {
   const { observation, decision, averages, clones, state } = evaluation;
   return {
-    /** RFC 3339 with milliseconds */
     time: new Date(timeMs).toISOString(),
     host: observation.host,
     path: observation.path,
-    /** the primary's label */
     group: observation.group,
     decision: decision.decision,
     reason: decision.reason,
@@ -68,16 +66,12 @@ function loadJson({ observation: { load }, averages }: Evaluation, policy: Group
 
 export interface ExplainInput {
   readonly evaluation: Evaluation;
-  /** when the evaluation was made */
   readonly tick: TickFacts;
   /** now, on the clock of its times */
   readonly nowMs: number;
 }
 
-/**
- * An evaluation as `/api/v1/groups` explains it: what was measured, against which bounds, and why this decision. What is
- * left of the cooldown is as of now, all else as of the tick.
- */
+/** An evaluation as `/api/v1/groups` explains it. What is left of the cooldown is as of now, all else as of the tick. */
 export function explain({ evaluation, tick, nowMs }: ExplainInput) {
   const { host, path, group, ...decision } = decisionJson(evaluation, tick.wallMs);
   const { policy, observation, averages, state } = evaluation;
@@ -95,7 +89,6 @@ export function explain({ evaluation, tick, nowMs }: ExplainInput) {
       vm,
       clone_id: cloneId,
       state,
-      /** since the previous evaluation */
       usage_percent: usagePercent,
       /** all cores that it is pinned to are used up */
       starved,
@@ -109,10 +102,8 @@ export function explain({ evaluation, tick, nowMs }: ExplainInput) {
     desired_clones: desiredClones(evaluation),
     /** can clones be made of the primary? null where unikernel info does not say, or no policy matches */
     cloneable: notCloneable !== null ? false : observation.primary && policy && true,
-    /** why not; null where nothing speaks against it */
     not_cloneable: notCloneable,
     last_action: state.lastActionMs === null ? null : time(state.lastActionMs),
-    /** of the longer one */
     cooldown_remaining_seconds: Math.max(cooling("up"), cooling("down")),
     scale_up_cooldown_remaining_seconds: cooling("up"),
     scale_down_cooldown_remaining_seconds: cooling("down"),
@@ -123,7 +114,6 @@ export function explain({ evaluation, tick, nowMs }: ExplainInput) {
     side_ticks: state.row,
     outstanding:
       outstanding === null ? null : { ...scaleJson(outstanding), since: time(outstanding.sinceMs) },
-    /** ids that are not given again yet */
     tombstones: state.tombstones.map(({ cloneId, untilMs }) => ({ clone_id: cloneId, until: time(untilMs) })),
     /** ids of the clones that came as this scaler had asked */
     made_here: state.ours.map(({ cloneId }) => cloneId),

@@ -13,17 +13,13 @@ const MAX_WAITING_CHARACTERS = 16 * 2 ** 20;
 
 export interface DecisionLogOptions {
   readonly path: string;
-  /**
-   * As it is now: a file that a line would make larger than the limit is rotated first; so many are kept,
-   * the current one, `path.1` (the newest of the others), `path.2`...
-   */
+  /** As it is now: a file is rotated before a line makes it larger; so many are kept with `path.1`, `path.2`... */
   readonly config: () => Pick<ScalerConfig, "decisionLogMaxBytes" | "decisionLogFiles">;
   readonly log: Logger;
   /** told of each append and rotation that failed */
   readonly onFailure: () => void;
 }
 
-/** What the scaler needs of its decision log. */
 export type LineLog = Pick<DecisionLog, "append" | "flush">;
 
 /** Appends lines to a file and rotates it when it is full. Each line is whole, in one file. */
@@ -145,12 +141,10 @@ async function rotate(path: string, files: number): Promise<void> {
   for (let number = files; existsSync(numbered(number)); number++) await rm(numbered(number));
 }
 
-/** The line and its end, as bytes. */
 function byteLength(line: string): number {
   return Buffer.byteLength(line) + 1;
 }
 
-/** How a line begins. */
 const LINE_START = '{"time":"';
 /** As `a+`, but a pipe that is not read is not waited for. */
 const APPEND = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
@@ -174,7 +168,6 @@ async function openForAppending(path: string): Promise<FileHandle> {
 export class Transitions {
   readonly #lastHolds: Map<GroupKey, string>;
 
-  /** With the last holds of an earlier run of the program, by group, where there are any. */
   constructor(lastHolds: ReadonlyMap<GroupKey, string> = new Map()) {
     this.#lastHolds = new Map(lastHolds);
   }
@@ -193,7 +186,6 @@ export class Transitions {
     return true;
   }
 
-  /** Forgets the groups that are not among these. */
   keepOnly(groups: ReadonlyMap<GroupKey, unknown>): void {
     if (this.#lastHolds.size <= groups.size) return;
     for (const key of this.#lastHolds.keys()) if (!groups.has(key)) this.#lastHolds.delete(key);
@@ -210,7 +202,7 @@ export type LoggedDecision = DecisionJson & { readonly mode: string; readonly te
 /** The same as `/api/v1/decisions` shows it: with the bounds that held, as `/api/v1/groups` has them. */
 export type RecentDecision = LoggedDecision & { readonly policy: ReturnType<typeof policyJson> | null };
 
-/** One line of the program's log with the decision's numbers; a group that no policy matches is worth one at debug only. */
+/** One line of the program's log; a group that no policy matches is worth one at debug only. */
 export function logDecision(log: Logger, { policy }: Evaluation, logged: LoggedDecision): void {
   const level = logged.decision === "hold" && policy === null ? "debug" : "info";
   // at the first tick of many groups the event costs more than the decision
@@ -234,7 +226,7 @@ function rounded<T>(value: T): T | number {
   return typeof value === "number" ? Math.round(value * 100) / 100 : value;
 }
 
-/** So many scale decisions are kept, and as many changes of hold: days of them on a usual host; some 10 MB when full. */
+/** So many scale decisions are kept, and as many changes of hold: some 10 MB. */
 export const MAX_RECENT = 10_000;
 
 export interface RecentQuery {
@@ -248,10 +240,7 @@ export interface RecentQuery {
 
 type Kept = GroupName & Pick<Decision, "decision" | "reason">;
 
-/**
- * The last decisions, in memory and bounded: when it is full the oldest go. Holds have a room of their own, so that those of
- * thousands of groups push no scale decision out.
- */
+/** The last decisions, in memory and bounded. Holds have a room of their own, lest they push scale decisions out. */
 export class Recent<T extends Kept> {
   readonly #capacity: number;
   readonly #scales: Numbered<T>[] = [];
@@ -283,7 +272,6 @@ export class Recent<T extends Kept> {
   }
 }
 
-/** In the order in which they were added. */
 interface Numbered<T> {
   readonly number: number;
   readonly decision: T;

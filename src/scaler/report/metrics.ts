@@ -219,7 +219,7 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
 ];
 
-/** A group as the metric rows see it. Immutable: a scrape that is being written is not touched by the next tick. */
+/** A group as the rows see it. Immutable: the next tick does not touch a scrape that is being written. */
 export interface GroupItem extends Counted {
   readonly evaluation: Evaluation;
   readonly policy: GroupPolicy;
@@ -227,7 +227,6 @@ export interface GroupItem extends Counted {
   readonly queries: Readonly<Record<LoadOutcome, number>> | null;
   /** wall times, in seconds; null while there has been no scale decision */
   readonly coolingUntilSeconds: Readonly<Record<Direction, number | null>>;
-  /** wall times of the last decisions, in seconds; null for none */
   readonly lastSeconds: Readonly<Record<Decision["decision"], number | null>>;
 }
 
@@ -238,7 +237,6 @@ function decisionLabels(decision: string, reason: string, mode: Mode): string {
   return `,decision="${decision}",reason="${reason}",mode="${mode}"`;
 }
 
-/** Every scale decision at 0. */
 function noScales(mode: Mode): Counted["counts"] {
   const scales = Object.entries(SCALE_REASONS).flatMap(([decision, reasons]) =>
     reasons.map((reason) => decisionLabels(decision, reason, mode)),
@@ -250,7 +248,6 @@ function noScales(mode: Mode): Counted["counts"] {
 export class GroupItems {
   #items: ReadonlyMap<GroupKey, GroupItem> = new Map();
 
-  /** As of the last tick. */
   get items(): readonly GroupItem[] {
     return [...this.#items.values()];
   }
@@ -267,7 +264,7 @@ export class GroupItems {
     );
   }
 
-  /** Takes in the evaluations of one tick. Groups that are not among them go. */
+  /** Takes in one tick. Groups that are not among these go. */
   update(evaluations: readonly Evaluation[], facts: TickFacts): void {
     const items = new Map<GroupKey, GroupItem>();
     for (const evaluation of evaluations) {
@@ -278,7 +275,6 @@ export class GroupItems {
     this.#items = items;
   }
 
-  /** Groups that are not among these go. */
   keepOnly(groups: ReadonlyMap<GroupKey, unknown>): void {
     this.#items = new Map([...this.#items].filter(([key]) => groups.has(key)));
   }
@@ -410,7 +406,6 @@ export class ScalerInstruments extends Instruments {
   readonly pollInterval = this.gauge(instrumentRows.pollInterval);
   readonly stateOk = this.gauge(instrumentRows.stateOk);
   readonly decisionLogFailures = this.counter(instrumentRows.decisionLogFailures);
-  /** by what came of a write or a read */
   readonly stateFiles = {
     written: this.counter(instrumentRows.written),
     failed: this.counter(instrumentRows.failed),

@@ -158,7 +158,6 @@ function busyWords(evaluation: Evaluation, policy: GroupPolicy): string {
   return `Busy (${above(evaluation, policy, "forUp")}): evaluation ${evaluation.state.highTicks} of the ${triggerTicks(policy, "up")} in a row that call for a clone.`;
 }
 
-/** Which directions are cooling, and for how long from now on. */
 function coolingWords(evaluation: Evaluation, _: GroupPolicy, nowMs: number): string {
   const cooling = coolingList(evaluation, nowMs);
   return cooling === ""
@@ -243,10 +242,7 @@ function below(evaluation: Evaluation, policy: GroupPolicy, average: Average): s
   return `${article} ${measured}, below ${threshold}`;
 }
 
-/**
- * An average and the threshold that it is compared with: `average of 95 %` and `90 %` or, where the load is a query's
- * answer, in its unit: `load of 412` and `360 (90 % of 2 members at 200 each)`.
- */
+/** `average of 95 %` and its threshold `90 %`; of a query `load of 412` and `360 (90 % of 2 members at 200 each)`. */
 function compared(
   { averages, observation }: Evaluation,
   policy: GroupPolicy,

@@ -6,7 +6,6 @@ import { directionOf, type GroupState, type Outstanding, type Phase } from "./ty
 export interface ActionChange {
   readonly phase: Phase;
   readonly decision: Outstanding;
-  /** of the clone that it creates or destroys */
   readonly cloneId: number;
   /** when the victim's id may be given again; null for a create */
   readonly tombstoneMs: number | null;
@@ -14,7 +13,6 @@ export interface ActionChange {
   readonly more: boolean;
   /** what it has done is still to last, so that failures before it count as in a row until then */
   readonly isOnTrial: boolean;
-  /** when the phase began */
   readonly atMs: number;
 }
 

@@ -12,7 +12,7 @@ import {
   type Side,
 } from "./types.ts";
 
-/** Ascending; the same array as `known` when the same clones are in it, as at most ticks of most groups. */
+/** Ascending; `known` itself when the same clones are in it, as at most ticks of most groups. */
 export function idsOfClones(
   members: readonly MemberObservation[],
   known: readonly number[] | null,
@@ -40,10 +40,7 @@ export function withTicks(state: GroupState, highTicks: number, lowTicks: number
     : { ...state, highTicks, lowTicks };
 }
 
-/**
- * The state with this tick's clones: a clone that came or went resets both counters, what was asked for and came is ours,
- * and what is over is dropped. It is itself when nothing changed, as at most ticks of most groups.
- */
+/** The state with this tick's clones: one that came or went resets both counters. Itself when nothing changed. */
 export function rememberClones(
   state: GroupState,
   cloneIds: readonly number[],
@@ -66,10 +63,7 @@ export function rememberClones(
   };
 }
 
-/**
- * Ours: clones whose create was acknowledged or, in dry run, that came while a decision that named them was outstanding,
- * until they are gone for the death timeout.
- */
+/** In dry run clones that came while a decision that named them was outstanding are ours, too. */
 function oursNow(
   { ours, outstanding }: GroupState,
   cloneIds: readonly number[],
@@ -100,10 +94,7 @@ function stillThere(outstanding: Outstanding | null, cloneIds: readonly number[]
   return { ...outstanding, clonesThen: outstanding.clonesThen.filter((id) => cloneIds.includes(id)) };
 }
 
-/**
- * What is kept of a group that is absent at a tick, until its cooldowns and tombstones are over; after that only which
- * clones are ours, as long as that is to be known. Null for nothing.
- */
+/** What is kept of an absent group until its cooldowns and tombstones are over, after that only which clones are ours. */
 export function afterAbsence(
   { policy, state }: Pick<Group, "policy" | "state">,
   nowMs: number,
@@ -123,10 +114,9 @@ export function afterAbsence(
   };
 }
 
-/** What has to happen in a row, and has not. */
 export const NOTHING_IN_A_ROW = { highTicks: 0, lowTicks: 0, side: null, row: 0 } as const;
 
-/** The state where nothing may be decided at all: nothing counts in a row. Itself when nothing did. */
+/** The state with nothing in a row; itself when nothing was. */
 export function withoutRows(state: GroupState): GroupState {
   const { highTicks, lowTicks, row } = state;
   return highTicks === 0 && lowTicks === 0 && row === 0 ? state : { ...state, ...NOTHING_IN_A_ROW };
@@ -147,10 +137,7 @@ export function clonesAwaited(outstanding: Outstanding | null, clones: number): 
   return Math.max(0, outstanding.step - (clones - outstanding.clonesThen.length));
 }
 
-/**
- * Step 4: an outstanding decision ends when it has happened, when it is impossible, or when it is surely not needed any
- * more: missing data count against that.
- */
+/** Step 4: a decision ends when it has happened, is impossible, or is surely not needed: missing data count against that. */
 export function settleOutstanding(
   state: GroupState,
   cloneIds: readonly number[],
@@ -188,7 +175,7 @@ export function sideOf({ outstanding }: GroupState, clones: number, policy: Grou
   return clones + clonesAwaited(outstanding, clones) < policy.minClones ? "below" : null;
 }
 
-/** The state with this evaluation's side: evaluations with the same one are a row. Itself when there is and was none. */
+/** The state with this evaluation's side: evaluations with the same one are a row. */
 export function withSide(state: GroupState, side: Side | null): GroupState {
   if (side === null) return state.side === null ? state : { ...state, side, row: 0 };
   return { ...state, side, row: state.side === side ? state.row + 1 : 1 };
