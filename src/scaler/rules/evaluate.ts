@@ -1,8 +1,4 @@
-/**
- * One group, one tick: what was measured, what is remembered, what is allowed -> what to do, and why.
- * Pure: no clock, no I/O, and no knowledge of where the numbers came from. The numbers in the comments are the
- * design's steps under "Deciding"; they run in that order.
- */
+/** One group, one tick: what was measured, remembered and allowed -> what to do, and why. Steps run in their order. */
 import { splitCloneName } from "../../fleet/groups.ts";
 import { isValidLabel } from "../../wire/names.ts";
 import { average, averageWithoutOne, whyDamped } from "./averages.ts";
@@ -31,7 +27,6 @@ import {
 } from "./types.ts";
 
 export interface EvaluateInput {
-  /** null when no policy matches */
   readonly policy: GroupPolicy | null;
   readonly observation: Observation;
   readonly state: GroupState;
@@ -230,7 +225,7 @@ function chooseVictim(
   return { decision: "scale_down", reason, clone: victim.vm, step: 1 };
 }
 
-/** What a scale decision leaves behind: nothing in a row, a cooldown, the decision outstanding, a tombstone for a victim. */
+/** What a scale decision leaves behind. */
 function act(state: GroupState, scale: Scale, group: string, policy: GroupPolicy, nowMs: number): GroupState {
   const cloneId = idOf(group, scale.clone);
   const acts = policy.mode === "execute";
@@ -278,11 +273,8 @@ export function nextCloneId(
   return 1 + Math.max(highestListedId, ...cloneIds, ...tombstones.map((t) => t.cloneId));
 }
 
-/**
- * The name of a group's clone with this id; null when Albatross would not take it (a label has 63 characters at most), or
- * when it would not be read back as this group's clone.
- */
-export function cloneName(primary: string, cloneId: number): string | null {
+/** The name of a clone; null when Albatross would not take it, or when it would not be read back as this group's clone. */
+function cloneName(primary: string, cloneId: number): string | null {
   const name = `${primary}-clone-${cloneId}`;
   const read = splitCloneName(name);
   return isValidLabel(name) && read.primary === primary && read.cloneId === cloneId ? name : null;

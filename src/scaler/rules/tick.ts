@@ -16,10 +16,7 @@ import {
   type RememberedGroup,
 } from "./types.ts";
 
-/**
- * The configuration's rules and what they remember between two ticks. Live and in a backtest it is the same; it has no
- * clock, no files and carries nothing out.
- */
+/** The configuration's rules and what they remember between two ticks, live and in a backtest: no clock, no files. */
 export class Rules {
   #maxScaleUpsPerTick = 0;
   #policyOf: (group: GroupName) => GroupPolicy | null = () => null;
@@ -37,10 +34,7 @@ export class Rules {
     return this.#groups;
   }
 
-  /**
-   * Other policies from the next tick on; what is remembered stays, but for what keeps failed actions from being tried
-   * again. A group that is to act from now on is evaluated in dry run once before. Returns how many these are.
-   */
+  /** Other policies; failed actions may be tried again. Returns how many groups act after one more dry run. */
   reconfigure(config: ScalerConfig): number {
     const before = this.#groups;
     this.#adopt(config, before);
@@ -66,7 +60,7 @@ export class Rules {
     this.#groups = new Map(this.#groups).set(key, { ...group, state: change(group.state) });
   }
 
-  /** Drops decisions of groups that act that nobody carries out: the process that was to is gone, or they are of a dry run. */
+  /** Drops decisions of groups that act that nobody carries out: those of a former process, or of a dry run. */
   dropUnacted(): void {
     const groups = new Map(this.#groups);
     for (const [key, group] of groups) {
@@ -83,10 +77,7 @@ export class Rules {
     return this.#groups.get(key) ?? { key, host, path, group, policy: policy(), state: FRESH_STATE };
   }
 
-  /**
-   * Evaluates every observed group once, at this monotonic time. A group that is remembered but not observed keeps only
-   * what must outlive it.
-   */
+  /** Evaluates every observed group once; what is remembered of the others is what must outlive them. */
   tick(observations: readonly Observation[], nowUs: number): readonly Evaluation[] {
     const nowMs = Math.floor(nowUs / 1000);
     const limit = this.#maxScaleUpsPerTick;
@@ -112,7 +103,6 @@ export class Rules {
     return evaluations;
   }
 
-  /** What is remembered of a host's groups is forgotten. */
   forgetHost(host: string): void {
     this.#groups = new Map([...this.#groups].filter(([, group]) => group.host !== host));
   }
@@ -157,10 +147,7 @@ export function policyLookup({
   };
 }
 
-/**
- * What becomes of the evaluations that call for more clones than their host's limit leaves them. The most overloaded
- * groups go first.
- */
+/** What becomes of evaluations that call for more clones than their host's limit leaves; the most overloaded go first. */
 function withinHostLimit(
   evaluations: readonly Evaluation[],
   limit: number,

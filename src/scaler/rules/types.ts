@@ -5,7 +5,6 @@ import type { VmInfo } from "../../fleet/types.ts";
 
 /** The scaler's values. All of them are immutable; a new state is made from an old one. */
 
-/** Its `deathTimeoutMs` is also how long a tombstone lasts. */
 export type { GroupPolicy, Mode } from "../../config/scaler.ts";
 
 export type ObservedState = "fresh" | "warming" | "missing" | "silent";
@@ -21,11 +20,9 @@ export interface MemberObservation {
   readonly starved: boolean;
 }
 
-/** Which group. */
 export interface GroupName {
   readonly host: string;
   readonly path: string;
-  /** the primary's label */
   readonly group: string;
 }
 
@@ -71,7 +68,6 @@ export type LoadAnswer =
   | { readonly outcome: "ok"; readonly value: number }
   | { readonly outcome: Exclude<LoadOutcome, "ok">; readonly text: string };
 
-/** How busy a core of a host is. */
 export interface CpuUse {
   readonly cpu: number;
   readonly usagePercent: number;
@@ -191,10 +187,8 @@ export interface GroupState extends KeptState {
 
 export type Side = NonNullable<GroupState["side"]>;
 
-/** Which way a decision changes the number of clones. */
 export type Direction = keyof GroupState["failures"];
 
-/** A group, and what is remembered of it. */
 export interface RememberedGroup extends GroupName {
   readonly key: GroupKey;
   readonly state: GroupState;
@@ -207,7 +201,6 @@ export interface Group extends RememberedGroup {
 
 /** One tick, as sources are asked at it. */
 export interface Tick {
-  /** when it is, on both clocks */
   readonly nowUs: number;
   readonly wallMs: number;
   /** monotonic arrival of the first samples: where the first windows begin */
@@ -218,16 +211,12 @@ export interface Tick {
 
 /** Where observations come from. */
 export interface Source {
-  /**
-   * What there is to say of each group at this tick. What changes with time is read before it returns. Never rejects: a
-   * source that cannot tell observes members without usage. No group is observed by two sources.
-   */
+  /** Reads what changes with time before it returns. Never rejects: members of what cannot be told are without usage. */
   observe(tick: Tick): Promise<readonly Observation[]>;
   /** How long before a tick it wants to begin, in ms; 0 for not at all. */
   leadMs?(): number;
   /** Begins with what takes time, so that it is there at the next tick. */
   prepare?(groupOf: Tick["groupOf"]): void;
-  /** There are no more ticks. */
   stop?(): void;
 }
 
@@ -248,12 +237,8 @@ export const FRESH_STATE: GroupState = {
   flapFactor: 1,
 };
 
-/**
- * Means over the members in percent; null where there is nothing to take a mean of. With `load` they are its share of what
- * the members can carry, above 100 too, and null while it is not known.
- */
+/** Means over the members in percent, with `load` its share of what they can carry; null where nothing is known. */
 export interface Averages {
-  /** over the fresh members */
   readonly fresh: number | null;
   /** over fresh, warming and missing members, the latter two as 0 */
   readonly forUp: number | null;
@@ -263,9 +248,7 @@ export interface Averages {
   readonly forDownAsMeasured: number | null;
   /** there are fresh members, and all of them are starved */
   readonly allStarved: boolean;
-  /** members in `forUp` */
   readonly members: number;
-  /** members in `forDown` */
   readonly membersForDown: number;
 }
 
@@ -277,7 +260,6 @@ export interface Evaluation {
   readonly averages: Averages;
   /** clones alive at this tick, silent ones included */
   readonly clones: number;
-  /** what is remembered after it */
   readonly state: GroupState;
 }
 
@@ -323,7 +305,6 @@ export function flapFactorOf({ policy, state }: Pick<Evaluation, "policy" | "sta
   return Math.min(state.flapFactor, policy?.flapDampingMax ?? 1);
 }
 
-/** Which way a scale decision goes. */
 export function directionOf({ decision }: Pick<Scale, "decision">): Direction {
   return decision === "scale_up" ? "up" : "down";
 }

@@ -1,7 +1,4 @@
-/**
- * The fleet's samples as observations: each VM's rate over the window since the previous tick, taken from its own
- * counters. What it remembers of a tick is one counter reading per VM.
- */
+/** The fleet's samples as observations: each VM's rate over the window since the previous tick, from its own counters. */
 import { type Core, HostCores, isStarved } from "../../fleet/cores.ts";
 import { clampPercent } from "../../fleet/counters.ts";
 import type { Fleet } from "../../fleet/fleet.ts";
@@ -29,7 +26,6 @@ import type {
   Tick,
 } from "../rules/types.ts";
 
-/** A member's counter. */
 export interface Reading extends CpuPoint {
   readonly cloneId: number;
 }
@@ -49,12 +45,10 @@ export const NO_BASES: Bases = { tickUs: null, readings: new Map(), missedTicks:
 /** A clone that was decided to go is gone when it misses so many ticks at which its primary was heard. */
 export const MISSED_TICKS_UNTIL_GONE = 2;
 
-/** Identifies a VM across ticks. */
 export function vmKey({ host, fullName }: Pick<VmIdentity, "host" | "fullName">): string {
   return `${host}\n${fullName}`;
 }
 
-/** The group that a VM is a member of. */
 export function groupOfVm({ host, path, primary }: Pick<VmIdentity, "host" | "path" | "primary">): GroupName {
   return { host, path, group: primary };
 }
@@ -117,7 +111,6 @@ export class FleetSource implements Source {
     return this.#fleet.sizes.vms === this.#snapshot.vms.length ? [] : this.groups();
   }
 
-  /** All groups as they are now. */
   groups(): readonly Group[] {
     return this.#now().groups();
   }
@@ -127,7 +120,6 @@ export class FleetSource implements Source {
     return this.#fleet.sizes.unheard;
   }
 
-  /** As of the last tick. */
   get memory(): FleetMemory {
     return { bases: this.#bases, snapshot: this.#snapshot };
   }
@@ -137,7 +129,6 @@ export class FleetSource implements Source {
     return { bases: this.#bases, snapshot: this.#now() };
   }
 
-  /** Whether a host's statistics arrive now. */
   isLive(host: string): boolean {
     return this.#fleet.isLive(host);
   }
@@ -171,7 +162,6 @@ export class FleetSource implements Source {
 }
 
 export interface ObserveInput extends Pick<Tick, "firstSampleUs" | "groupOf"> {
-  /** of the tick's time */
   readonly snapshot: FleetSnapshot;
   readonly bases: Bases;
 }
@@ -180,7 +170,6 @@ export interface Observed {
   readonly observations: readonly Observation[];
   /** clones on the way out that have been heard and are gone: what is heard of them from now on is of other incarnations */
   readonly gone: readonly VmIdentity[];
-  /** for the next tick */
   readonly bases: Bases;
 }
 
@@ -188,7 +177,6 @@ export interface Observed {
 interface TickFacts {
   readonly snapshot: FleetSnapshot;
   readonly bases: Bases;
-  /** since the previous tick */
   readonly windowUs: number;
   readonly warmupMs: number;
 }
@@ -321,11 +309,7 @@ function unmeasured({ vm, cloneId }: VmIdentity, state: ObservedState): MemberOb
   return { vm, cloneId, state, usagePercent: null, starved: false };
 }
 
-/**
- * The VM's reading at the previous tick or, where that belongs to another incarnation or another VM of its name, the first
- * sample that rates may begin at; null while there is none. One of an earlier run of the program lies before all samples
- * of this one.
- */
+/** The VM's reading at the previous tick or, where that is another's, the first sample that rates may begin at. */
 export function windowStart(record: VmRecord, base: CpuPoint | undefined): CpuPoint | null {
   const { rateStart } = record;
   if (base === undefined || rateStart === null) return rateStart;
@@ -343,10 +327,7 @@ function canFollow(base: CpuPoint, next: CpuPoint, cpus: number | null): boolean
 /** How far info's `started` may be from the first sample of a VM that was seen to start, before a clock must be wrong. */
 const MAX_UNSEEN_MS = 3_600_000;
 
-/**
- * How old a VM is: by the samples, or by info's `started` if that is longer ago and can be: the clocks of host and program
- * may have been wrong when the VM started.
- */
+/** How old a VM is: by the samples, or by info's `started` if that is longer ago and can be: clocks may have been wrong. */
 export function ageMs(
   { startedMs, firstSeenUs, startSeen }: Pick<VmRecord, "startedMs" | "firstSeenUs" | "startSeen">,
   { nowUs, wallMs }: Pick<FleetSnapshot, "nowUs" | "wallMs">,

@@ -6,10 +6,7 @@ interface Hearing {
   readonly intervalUs: number;
 }
 
-/**
- * Whether the fleet knows again, after a restart, what can be known: every VM that is waited for has been
- * heard, or has had the time to be. Before that, VMs that had no turn yet would be taken for missing.
- */
+/** Whether, after a restart, every VM that is waited for has been heard or has had the time to be: else it would be missing. */
 export class CatchUp {
   readonly #allHeard: () => boolean;
   /** by host; null for one not heard yet */

@@ -1,7 +1,6 @@
 /**
- * What the scaler remembers, as the state file holds it: JSON with wall times in milliseconds (fractions are
- * microseconds), since monotonic time does not outlive the process. Its keys are the properties of the schemas below,
- * spelt as in the API: `highTicks` is `high_ticks`.
+ * What the scaler remembers, as the state file holds it: JSON with wall times in milliseconds, since monotonic time does not
+ * outlive the process. Its keys are the properties of the schemas: `highTicks` is `high_ticks`.
  */
 import { z } from "zod";
 import { splitCloneName } from "../../fleet/groups.ts";
@@ -49,7 +48,6 @@ const groupSchema = z.object({
 
 const memberSchema = z.object({
   host: z.string().min(1),
-  /** full name */
   name: z.string().transform((text, context) => {
     const name = tryParseName(text);
     if (name !== null && name.label !== null && formatName(name) === text) {
@@ -63,7 +61,6 @@ const memberSchema = z.object({
   /** by the age that it had, see `ageMs` */
   firstSeenMs: wallMs,
   startSeen: z.boolean().default(false),
-  /** from unikernel info */
   cpus: z.int().min(1).nullable(),
   cpuids: z.string().regex(/^(-?\d+(,-?\d+)*)?$/, "no CPU numbers with commas between"),
   startedMs: wallMs.nullable(),
@@ -85,7 +82,6 @@ const fileSchema = z.object({
       z.object({
         host: z.string(),
         endpoint: z.string(),
-        /** when the last unikernel info that was answered was asked for */
         infoMs: wallMs.nullable().default(null),
       }),
     )
@@ -134,8 +130,7 @@ export class UnreadableState extends Error {
   override readonly name = "UnreadableState";
 }
 
-/** Reads a state file's text; keys that it does not know are of a later program and are left out. Throws StateError, or
- * UnreadableState for a later version. */
+/** Reads a state file's text; keys that it does not know are left out. Throws StateError, or UnreadableState for a later version. */
 export function parseState(text: string): SavedState {
   return parseVersions(text, { [VERSION]: fileSchema, 1: fileOfVersion1 });
 }
@@ -176,7 +171,6 @@ function renamedKeys(json: unknown): unknown {
   }
 }
 
-/** A value as a file shows it, its keys in snake case. */
 export function inSnakeCase(value: unknown): unknown {
   return renameKeys(value, snakeCase);
 }
@@ -295,25 +289,19 @@ function memberToSave(
   };
 }
 
-/** Where a saved state is put to use. */
 export interface RestoreOptions {
-  /** now, on both clocks */
   readonly now: { readonly nowUs: number; readonly wallMs: number };
   readonly pollIntervalMs: number;
   readonly deathTimeoutMs: number;
   readonly targets: Targets;
 }
 
-/**
- * What a saved state is worth now. `bases` hold the time of the tick after which it was saved, if that is so short a time
- * ago that ticks simply go on: only then do counters count, and windows of rates reach back across the restart.
- */
+/** What a saved state is worth now. `bases.tickUs` is of the last tick if ticks simply go on: only then do counters count. */
 export interface Restored extends FleetBefore {
   readonly groups: ReadonlyMap<GroupKey, RememberedGroup>;
   readonly lastHolds: ReadonlyMap<GroupKey, string>;
 }
 
-/** Nothing is known: a fresh start. */
 export const NOTHING_RESTORED: Restored = {
   groups: new Map(),
   bases: NO_BASES,
@@ -323,9 +311,8 @@ export const NOTHING_RESTORED: Restored = {
 };
 
 /**
- * A saved state on this process' clocks. A time that lies in the future counts as now, and no tombstone lasts longer
- * from now than one period: a clock set back lengthens nothing beyond that. In a file that is of the future itself no time
- * means anything: cooldowns begin now, and nothing counts that has to happen in a row.
+ * A saved state on this process' clocks. A time that lies in the future counts as now, and no tombstone lasts longer from
+ * now than one period. In a file that is of the future itself no time means anything: cooldowns begin now.
  */
 export function restoreState(saved: SavedState, options: RestoreOptions): Restored {
   const { now, pollIntervalMs, deathTimeoutMs, targets } = options;

@@ -8,14 +8,12 @@ import type { Logger } from "../../log.ts";
 import { isErrno, messageOf } from "../../systemError.ts";
 import { StateError, UnreadableState } from "./savedState.ts";
 
-/** Damaged files that are kept for whoever wants to know what happened. */
 const DAMAGED_KEPT = 3;
 
 export type StateFileOutcome = "written" | "failed" | "damaged";
 
 interface WholeFileOptions<T> {
   readonly path: string;
-  /** as log lines call it */
   readonly what: string;
   /** Throws a StateError for what is damaged. */
   readonly parse: (text: string) => T;
@@ -43,10 +41,7 @@ export class WholeFile<T> {
     this.#options = options;
   }
 
-  /**
-   * What was saved last; null for a fresh start. A damaged file is renamed, said and counted. Throws
-   * an UnreadableState, the file untouched, where it cannot be told what was saved.
-   */
+  /** What was saved last; null for a fresh start. A damaged file is renamed. Throws an UnreadableState where it cannot be read. */
   load(): T | null {
     const text = readText(this.path);
     if (text === null) return null;
@@ -60,10 +55,7 @@ export class WholeFile<T> {
     }
   }
 
-  /**
-   * Saves what `pieces` makes, later: what it reads must not change. Of several asked for during a write, the last is
-   * written. Resolves to whether this or a newer one is on the disk; failures are said and counted, never thrown.
-   */
+  /** Saves what `pieces` makes, later, or a newer one. Resolves to whether it is on the disk; failures are said and counted. */
   save(pieces: () => Iterable<string>): Promise<boolean> {
     this.#pending = pieces;
     // a tick does not wait for disks
@@ -140,10 +132,7 @@ export class StateFolderError extends Error {
   override readonly name = "StateFolderError";
 }
 
-/**
- * Keeps a second program off the folder of this state file; resolves to what lets it. A folder that
- * cannot be written or locked is told and not locked. Throws a StateFolderError.
- */
+/** Keeps other programs off this file's folder, where it can be written; resolves to what lets them. Throws a StateFolderError. */
 export async function lockStateFolder(path: string, log: Logger): Promise<() => Promise<void>> {
   const folder = dirname(await linkedFile(path));
   const unlocked = (err: unknown, why: string) => {
