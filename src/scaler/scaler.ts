@@ -49,7 +49,7 @@ import {
 import { type StateFileOutcome, type Store, WholeFile } from "./state/stateFile.ts";
 import { Ticker } from "./ticker.ts";
 
-/** What the scaler writes to. Asked for anew when the configuration names other files. */
+/** What the scaler writes to, asked for anew when files have other names. */
 export interface ScalerFiles {
   state(config: ScalerConfig, onOutcome: (outcome: StateFileOutcome) => void): Store<SavedState>;
   decisions(config: () => ScalerConfig, onFailure: () => void): LineLog;
@@ -114,7 +114,7 @@ export type Explanation = ReturnType<typeof explain> & { readonly actions: reado
 
 export type ScalerSummary = Readonly<ReturnType<Scaler["summary"]>>;
 
-/** The scaler as it runs: asks its sources at each tick, evaluates all groups, reports, acts, and saves what it remembers. */
+/** Asks its sources at each tick, evaluates all groups, reports, acts, and saves. */
 export class Scaler {
   readonly #options: ScalerOptions;
   #rules: Rules;
@@ -241,7 +241,7 @@ export class Scaler {
     this.#acting.reconfigure(config);
   }
 
-  /** Whether a decision to remove the VM was taken not long ago, or still waits for somebody. */
+  /** Whether the VM was decided to go not long ago, or still is to. */
   gaveUp({ host, path, primary, vm, cloneId }: VmIdentity): boolean {
     if (cloneId === 0) return false;
     const { outstanding, tombstones } = this.#rules.groupOf({ host, path, group: primary }).state;
@@ -261,7 +261,7 @@ export class Scaler {
     this.#last &&= { ...this.#last, evaluations: new Map(left) };
   }
 
-  /** No more ticks and actions; resolves when the state, the record and the decision log are on the disk. */
+  /** Resolves when the state, the record and the decision log are on the disk. */
   async stop(): Promise<void> {
     this.#cancelRetry();
     this.#cancelSave();
@@ -289,7 +289,7 @@ export class Scaler {
     return this.#acting.actions(query);
   }
 
-  /** Why the last tick decided about a group as it did; null where it did not evaluate it. */
+  /** Why the last tick decided so; null where it did not evaluate the group. */
   explain(group: GroupName): Explanation | null {
     const key = groupKey(group);
     const tick = this.#last;
@@ -333,7 +333,7 @@ export class Scaler {
     };
   }
 
-  /** Never two ticks at once: one that comes before the sources have answered the last is left out. */
+  /** Never two ticks at once. */
   #begin(lagUs: number): void {
     if (this.#ticking !== null) {
       this.#options.log.warn("sources of observations are slow: groups are not evaluated this time");
@@ -388,7 +388,7 @@ export class Scaler {
     this.#transitions.keepOnly(this.#rules.groups);
   }
 
-  /** Where nothing is scaled there is nothing to outlive the process, and no file to be surprised at. */
+  /** Where nothing is scaled there is no file to be surprised at. */
   get #writesFiles(): boolean {
     return this.#config.policies.length > 0;
   }

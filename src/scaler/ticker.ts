@@ -5,9 +5,9 @@ export interface TickerOptions {
   readonly intervalMs: number;
   /** One tick, `lagUs` after the time it was meant for. Must not throw. */
   readonly tick: (lagUs: number) => void;
-  /** When the last tick was, if the program was only restarted: ticks go on at their times. */
+  /** When the last tick was before a restart: ticks go on at their times. */
   readonly lastTickUs?: number | null;
-  /** The first tick after a restart is put off until this is so, by one interval at most. */
+  /** The first tick after a restart is put off until then, by one interval at most. */
   readonly caughtUp?: () => boolean;
   /** Called so long before each tick; not while that is 0. */
   readonly ahead?: { leadMs(): number; prepare(): void };
@@ -24,7 +24,7 @@ export class Ticker {
   readonly #ahead: TickerOptions["ahead"];
   #intervalUs: number;
   #firstSampleUs: number | null = null;
-  /** what the next ideal time is counted from: the last one, or the first samples; null before them */
+  /** the last ideal time, or the first samples; null before them */
   #originUs: number | null;
   #nextUs: number | null = null;
   #isCatchingUp: boolean;
@@ -52,7 +52,7 @@ export class Ticker {
     return this.#firstSampleUs;
   }
 
-  /** To be called as samples arrive, at `arrivalUs`. Costs next to nothing but for the first. */
+  /** To be called as samples arrive, at `arrivalUs`. */
   samplesArrived(arrivalUs: number): void {
     if (this.#firstSampleUs === null) {
       this.#firstSampleUs = arrivalUs;
@@ -64,7 +64,7 @@ export class Ticker {
     if (isPutOff && this.#caughtUp()) this.#waitUntil(this.#nextUs);
   }
 
-  /** Another interval, counted from the last ideal time; or the same one, after what `ahead` says may have changed. */
+  /** Another interval, counted from the last ideal time; or what `ahead` says has changed. */
   setInterval(intervalMs: number): void {
     if (intervalMs * 1000 === this.#intervalUs) {
       if (this.#nextUs !== null) this.#prepareFor(this.#nextUs, true);

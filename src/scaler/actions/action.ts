@@ -1,4 +1,4 @@
-/** One action that is being carried out: what it has come to, why it may not go on, and what it waits for. */
+/** One action that is being carried out. */
 import { ActingClient, type Outcome } from "../../client/acting.ts";
 import type { Endpoint } from "../../client/endpoint.ts";
 import { type Clock, sleep } from "../../clock.ts";
@@ -39,7 +39,7 @@ export class Action {
   #reached: { readonly host: ActingHost; readonly client: ActingClient } | null = null;
   readonly #more: boolean;
   #bridges: readonly CloneBridge[] = [];
-  /** that was told of its end, and is told if it does not come, whatever the policy says by then */
+  /** that was told of its end, and is told if it does not come */
   #toldHook: Hook | null = null;
   /** why it was ended from outside */
   readonly #ending = new AbortController();
@@ -86,7 +86,7 @@ export class Action {
     this.#ending.abort(why);
   }
 
-  /** Carries it out. Resolves to how it ended; to null where it stays on record, for the program ends. Never rejects. */
+  /** Resolves to how it ended; null where it stays on record, for the program ends. Never rejects. */
   async run(work: (action: Action) => Promise<Carried>): Promise<Ending | null> {
     const ended = await this.#carryOut(work).catch((err: unknown): Ending => {
       this.executor.options.log.error({ err, action: this.record.id }, "unexpected error in an action");
@@ -153,7 +153,7 @@ export class Action {
     this.executor.changed(this);
   }
 
-  /** Puts `sent` on the disk, before the first byte. Resolves to why nothing may be sent; null to go on. */
+  /** Puts `sent` on the disk. Resolves to why nothing may be sent; null to go on. */
   async sent(deadlineMs: number): Promise<Ending | null> {
     const isStateSaved = await this.executor.options.stateSaved();
     const why = this.whyNot();
@@ -204,7 +204,7 @@ export class Action {
     return heard.signal.aborted;
   }
 
-  /** Whether a created clone is still there after its warm-up; null where nobody can tell, or it was to go. */
+  /** Whether a created clone outlives its warm-up; null where nobody can tell, or it was to go. */
   async outlives(): Promise<boolean | null> {
     await this.sleep((this.record.deadlineMs ?? 0) - this.clock.wallMs());
     if (this.signal.aborted || !this.#isInPlace()) return null;
@@ -212,7 +212,7 @@ export class Action {
     return info.type === "success" && !this.signal.aborted ? isListed(info.value, this.record) : null;
   }
 
-  /** Tells the policy's hook of the clone. Resolves to why it did not say yes; null where it did, or there is none. */
+  /** Tells the policy's hook. Resolves to why it did not say yes; null where it did, or is none. */
   async hook(event: HookEvent, bridges = this.#bridges): Promise<string | null> {
     this.#bridges = bridges;
     const clone = this.policy?.clone;
@@ -232,7 +232,7 @@ export class Action {
     return why;
   }
 
-  /** Whoever was told that the clone goes hears that it stays, after a restart if need be. */
+  /** Whoever was told that the clone goes hears that it stays, also after a restart. */
   async tellKept(): Promise<void> {
     await this.hook("kept");
     this.note({ hooked: false });

@@ -15,23 +15,23 @@ import {
 } from "./plan.ts";
 import type { ActionRecord, Ending } from "./record.ts";
 
-/** `done`: albatrossd has done it. Null: it has been sent, and is to be settled when the program runs again. */
+/** `done`: albatrossd has done it. Null: it is to be settled when the program runs again. */
 export type Carried = Ending | "done" | null;
 
 /** Beside the reply's timeout for an image. */
 const REPLY_MS = 30_000;
 const REPLY_MS_PER_MIB = 2_000;
 const MIB = 2 ** 20;
-/** How long after the reply a created clone has to be heard, and how many stats intervals more. */
+/** How long after the reply a created clone has to be heard, and stats intervals more. */
 const SAMPLE_MS = 60_000;
 const SAMPLE_INTERVALS = 3;
-/** Between two infos. One asked for earlier after a connection ended does not say that nothing came of it. */
+/** Between two infos; one asked for sooner after a lost connection does not count. */
 const SETTLE_MS = 5_000;
 const INFOS_UNTIL_LOST = 2;
 const INFOS_MS = 5 * 60_000;
 const STILL_THERE_MS = 60_000;
 
-/** Whether info tells of the unikernel that the action has created, or means to destroy. */
+/** Whether info tells of the unikernel that the action is about. */
 export function isListed(
   info: UnikernelInfo | null,
   { operation, digest, startedMs }: ActionRecord,
@@ -124,7 +124,7 @@ export async function destroy(action: Action): Promise<Carried> {
   return settled(action, sent);
 }
 
-/** Why the clone is not to go, as its hook has it; null where nothing speaks against it. */
+/** Why the clone is not to go, as its hook has it. */
 async function tellBefore(action: Action, { bridges }: DestroyPlan): Promise<Ending | null> {
   const hook = action.policy?.clone.beforeDestroy;
   if (hook === null || hook === undefined) return null;
@@ -144,7 +144,7 @@ async function tellBefore(action: Action, { bridges }: DestroyPlan): Promise<End
 /** The same, and where it is not known what came of the request. */
 type Sent = Ending | "done" | Extract<Outcome<never>, { type: "unknown" }>;
 
-/** Sends a request once. `lookAgain` looks a last time, when all is written and the connection open. */
+/** Sends a request once. `lookAgain` looks a last time, with the connection open. */
 async function send(
   action: Action,
   replyMs: number,
@@ -180,7 +180,7 @@ async function settled(action: Action, sent: Sent): Promise<Carried> {
 
 type Lost = Extract<Ending, { outcome: "lost" }>["reason"];
 
-/** What came of a request whose reply is not known, as infos tell: it is never sent again. */
+/** What came of a request whose reply is not known, as infos tell. */
 export function settle(action: Action, why: Lost, text: string): Promise<Carried> {
   action.note({ deadlineMs: action.clock.wallMs() + INFOS_MS });
   let infos = 0;
@@ -223,7 +223,7 @@ export async function verify(action: Action): Promise<Ending | null> {
   return told(action, judge, "albatrossd could not be asked whether it is so");
 }
 
-/** What `judge` makes of infos, asked for until it is not null. Null where nothing more is to be done. */
+/** What `judge` makes of infos, asked for until it is not null; null where the program ends. */
 async function told<T extends Carried>(
   action: Action,
   judge: (isAsAsked: boolean, askedMs: number, info: UnikernelInfo | null) => Promise<T>,

@@ -45,7 +45,7 @@ export interface ExecutorOptions
   /** Resolves to whether the state with all decisions so far is on the disk. */
   readonly stateSaved: () => Promise<boolean>;
   readonly onRecord: (outcome: StateFileOutcome) => void;
-  /** An action has ended; `line` is for the decision log. Its effect on the group is to be saved. */
+  /** An action has ended; `line` is for the decision log. */
   readonly onEnd: (line: string) => void;
 }
 
@@ -124,7 +124,7 @@ export class Executor {
     rules().dropUnacted();
   }
 
-  /** Begins what the decisions of a tick ask for, once they are told and on their way to the disk. */
+  /** Begins what a tick's decisions ask for, once they are told. */
   begin(evaluations: readonly Evaluation[]): void {
     this.#look();
     for (const { observation, decision, state, policy } of evaluations) {
@@ -340,7 +340,7 @@ export class Executor {
     if (deadlineMs !== null) void this.#try(action);
   }
 
-  /** A clone that does not outlive its warm-up has failed after all, also after a restart. */
+  /** A clone that does not outlive its warm-up has failed after all. */
   async #try(action: Action): Promise<void> {
     const { clock, log, rules } = this.options;
     this.#onTrial.add(action);
@@ -404,7 +404,7 @@ export class Executor {
   }
 }
 
-/** Goes on with what an earlier run of the program left on record; of a planned one nothing was sent. */
+/** Goes on with what an earlier run of the program left on record. */
 async function resumed(action: Action): Promise<Carried> {
   const { phase } = action.record;
   if (phase === "planned") return abandoned("stopped", "the program ended before it was sent");

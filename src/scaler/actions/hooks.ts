@@ -1,4 +1,4 @@
-/** Tells a load balancer, or whatever else `clone` names, of a clone that serves or that is to go. */
+/** Tells a load balancer, or whatever else `clone` names, of clones that come and go. */
 import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { type Clock, sleep } from "../../clock.ts";
@@ -21,7 +21,7 @@ export interface HookSubject {
   readonly bridges: readonly CloneBridge[];
 }
 
-/** Resolves to null when the hook has said yes, else to why it has not, in words that may be shown. Never rejects. */
+/** Resolves to null when the hook has said yes, else to why not. Never rejects. */
 export type PostHook = (
   hook: Hook,
   event: HookEvent,

@@ -1,4 +1,4 @@
-/** Images of primaries, kept by their digest, so that albatrossd is asked for each once. */
+/** Images of primaries, kept by their digest. */
 import { createHash, randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { chmod, type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
@@ -43,7 +43,7 @@ export class ImageCache {
     this.#log = log;
   }
 
-  /** An image of this digest, asked of albatrossd where none is kept; failure `changed` where another one comes. */
+  /** Asked of albatrossd where it is not kept; failure `changed` where another image comes. */
   async open(wanted: ImageWanted, client: Pick<ActingClient, "get">): Promise<ImageOutcome> {
     const { digest } = wanted;
     if (!DIGEST.test(digest)) return failure("image", `${JSON.stringify(digest)} is no digest of an image`);

@@ -91,7 +91,7 @@ export interface DestroyPlan {
   readonly bridges: readonly CloneBridge[];
 }
 
-/** What to destroy, or why not, where `victim` runs by that name. `before`: who it was in the plan to be confirmed. */
+/** What to destroy, or why not; `before` is who it was in the plan to be confirmed. */
 export function planDestroy(
   name: Name,
   victim: UnikernelInfo | null,
@@ -123,7 +123,7 @@ export function isSame(one: Identity, other: Identity): boolean {
   return one.startedMs === other.startedMs && one.digest === other.digest;
 }
 
-/** Why no clone can be made of a unikernel like this, in words; null where nothing speaks against it. */
+/** Why no clone can be made of such a unikernel; null where nothing speaks against it. */
 export function whyNotCloneable({
   type,
   blockDevices,
@@ -148,7 +148,7 @@ export function pinnedVms(vms: Iterable<{ readonly cpuids: string }>): ReadonlyM
   return counts;
 }
 
-/** `count` of these cpuids, those first to which the fewest VMs are pinned; null where there is none. */
+/** So many of these cpuids, the least pinned to first; null where there is none. */
 function leastUsed(
   cpuids: Policy["cpuids"],
   count: number,
@@ -188,7 +188,7 @@ function argumentsOf(
   return all.length === 0 ? null : all;
 }
 
-/** `--flag=value` and `--flag value` by their flag; the flag of what follows none is empty. */
+/** `--flag=value` and `--flag value` by their flag, which is empty for what follows none. */
 function flagsOf(words: readonly string[]): { readonly flag: string; readonly words: string[] }[] {
   const found: { flag: string; words: string[]; takesValue: boolean }[] = [];
   for (const word of words) {

@@ -1,4 +1,4 @@
-/** The record of what is being carried out: it outlives the process, so that nothing is sent twice. */
+/** What is being carried out, on the disk, so that nothing is sent twice. */
 import { z } from "zod";
 import { FAILURE_REASONS, type FailureReason, UNKNOWN_REASONS } from "../../client/acting.ts";
 import type { Clock } from "../../clock.ts";
@@ -20,7 +20,7 @@ const VERSION = 1;
 
 type Told = Exclude<FailureReason, "refused">;
 
-/** How an action can end, and why: the closed list of what `outcome` and `reason` say. */
+/** How an action can end, and why. */
 export const OUTCOME_REASONS = {
   verified: [
     "done",
@@ -76,7 +76,7 @@ const actionSchema = z.object({
   /** when the victim's id may be given again */
   tombstoneMs: wallMs.nullable(),
   phase: z.literal([...OPEN_PHASES, ...OUTCOMES]),
-  /** by then the phase is over; of a verified create its clone's warm-up, and null from then on */
+  /** by then the phase is over, or a created clone's warm-up; null when it is */
   deadlineMs: wallMs.nullable(),
   /** `before_destroy` was called, and nobody has been told yet that the clone stays */
   hooked: z.boolean(),
@@ -85,7 +85,7 @@ const actionSchema = z.object({
   text: z.string(),
 });
 
-/** An action as the record keeps it. Times are wall times in milliseconds; arguments and images are never in it. */
+/** Times are wall times in milliseconds; arguments and images are never in it. */
 export type ActionRecord = Readonly<z.output<typeof actionSchema>>;
 
 const fileSchema = z
@@ -109,7 +109,7 @@ export function recordText(actions: readonly ActionRecord[]): string {
   return `{"version":${VERSION},"actions":[${lines.join(",")}]}\n`;
 }
 
-/** `actions.json`: the actions that are open, and those whose end the state file may not have yet. */
+/** Open actions, and those whose end the state file may not have yet. */
 export const RECORD_FILE = { what: "record of actions", parse: parseRecord };
 
 /** Whether more can come of it. */
@@ -148,7 +148,7 @@ export function actionJson(action: ActionRecord) {
   };
 }
 
-/** What an action means to its group, on the clock of the group's state; so is `decision`, else taken from the record. */
+/** What an action means to its group, on the clock of the group's state and of `decision`. */
 export function changeOf(
   action: ActionRecord,
   clock: Pick<Clock, "nowUs" | "wallMs">,

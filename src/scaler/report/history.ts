@@ -9,7 +9,7 @@ const POINTS = HISTORY_MS / POINT_MS;
 export const HISTORY_GROUPS = 1_000;
 const NUMBERS = 3;
 
-/** A group's load at one evaluation: CPU usage in percent or, where its policy has `load`, in its query's unit. */
+/** A group's load at one evaluation: CPU usage in percent, or in its query's unit. */
 export interface HistoryPoint {
   readonly agoMs: number;
   /** CPU usage as the average over the fresh members; null where nothing was measured */
@@ -32,7 +32,7 @@ export class History {
   readonly #lines = new Map<GroupKey, Line>();
   #place = 0;
 
-  /** One tick's loads, at this time of the scaler's clock. Within a quarter minute the last ones count. */
+  /** One tick's loads. Within a quarter minute the last ones count. */
   add(evaluations: readonly Evaluation[], nowMs: number): void {
     const before = this.#times[this.#place] ?? 0;
     if (Math.floor(before / POINT_MS) !== Math.floor(nowMs / POINT_MS)) this.#advance();
@@ -51,7 +51,7 @@ export class History {
     }
   }
 
-  /** A group's points, the oldest first, from its first measurement within the hour on; null where none are kept. */
+  /** A group's points within the hour, the oldest first; null where none are kept. */
   of(key: GroupKey, nowMs: number): readonly HistoryPoint[] | null {
     const line = this.#lines.get(key);
     if (line === undefined) return null;

@@ -35,7 +35,7 @@ export function decisionJson(evaluation: Evaluation, timeMs: number) {
     clone: decision.decision === "hold" ? null : decision.clone,
     /** how many clones, with ids from that one's on; null for a hold */
     step: decision.decision === "hold" ? null : decision.step,
-    /** over the fresh members; the averages are null where there is nothing to take a mean of */
+    /** over the fresh members; null where there is nothing to take a mean of */
     average_percent: averages.fresh,
     average_for_up_percent: averages.forUp,
     average_for_down_percent: averages.forDown,
@@ -71,7 +71,7 @@ export interface ExplainInput {
   readonly nowMs: number;
 }
 
-/** An evaluation as `/api/v1/groups` explains it. What is left of the cooldown is as of now, all else as of the tick. */
+/** As `/api/v1/groups` explains it. What is left of the cooldown is as of now. */
 export function explain({ evaluation, tick, nowMs }: ExplainInput) {
   const { host, path, group, ...decision } = decisionJson(evaluation, tick.wallMs);
   const { policy, observation, averages, state } = evaluation;
@@ -95,12 +95,12 @@ export function explain({ evaluation, tick, nowMs }: ExplainInput) {
     })),
     /** of the host's cores that VMs are pinned to; null where none is known to be */
     least_used_cpu: leastUsedCpu && { cpu: leastUsedCpu.cpu, usage_percent: leastUsedCpu.usagePercent },
-    /** how many members the two averages for up and down are over, with `load` that for up; silent ones are in neither */
+    /** members in the average for up; without `load` in that for down, too */
     members_averaged: averages.members,
-    /** how the policy's query ended, and the thresholds in its unit; null where the load is CPU usage */
+    /** null where the load is CPU usage */
     load_query: policy?.load ? loadJson(evaluation, policy) : null,
     desired_clones: desiredClones(evaluation),
-    /** can clones be made of the primary? null where unikernel info does not say, or no policy matches */
+    /** null where unikernel info does not say, or no policy matches */
     cloneable: notCloneable !== null ? false : observation.primary && policy && true,
     not_cloneable: notCloneable,
     last_action: state.lastActionMs === null ? null : time(state.lastActionMs),
@@ -109,7 +109,7 @@ export function explain({ evaluation, tick, nowMs }: ExplainInput) {
     scale_down_cooldown_remaining_seconds: cooling("down"),
     /** what flap damping multiplies the cooldown before a scale-down by */
     flap_factor: flapFactorOf(evaluation),
-    /** of its bounds, and at how many evaluations in a row; a decision begins the row again */
+    /** of its bounds, and at how many evaluations in a row */
     side: state.side,
     side_ticks: state.row,
     outstanding:
@@ -122,7 +122,7 @@ export function explain({ evaluation, tick, nowMs }: ExplainInput) {
   };
 }
 
-/** What an outstanding decision leads to, else what there is; in an outage there may be none to be one less. */
+/** What an outstanding decision leads to, else what there is. */
 export function desiredClones({ clones, state: { outstanding } }: Evaluation): number {
   if (outstanding?.decision === "scale_down") return Math.max(0, clones - 1);
   return clones + clonesAwaited(outstanding, clones);

@@ -13,7 +13,7 @@ const MAX_WAITING_CHARACTERS = 16 * 2 ** 20;
 
 export interface DecisionLogOptions {
   readonly path: string;
-  /** As it is now: a file is rotated before a line makes it larger; so many are kept with `path.1`, `path.2`... */
+  /** As it is now: how large a file may be, and how many are kept. */
   readonly config: () => Pick<ScalerConfig, "decisionLogMaxBytes" | "decisionLogFiles">;
   readonly log: Logger;
   /** told of each append and rotation that failed */
@@ -22,7 +22,7 @@ export interface DecisionLogOptions {
 
 export type LineLog = Pick<DecisionLog, "append" | "flush">;
 
-/** Appends lines to a file and rotates it when it is full. Each line is whole, in one file. */
+/** Appends whole lines to a file and rotates it when it is full. */
 export class DecisionLog {
   readonly #options: DecisionLogOptions;
   #waiting: string[] = [];
@@ -36,7 +36,7 @@ export class DecisionLog {
     this.#options = options;
   }
 
-  /** Appends lines (without their ends), later. What cannot be written is said, and lost. */
+  /** Appends lines, later. What cannot be written is said, and lost. */
   append(lines: readonly string[]): void {
     for (const line of lines) {
       if (this.#waitingCharacters + line.length > MAX_WAITING_CHARACTERS) {
@@ -75,7 +75,7 @@ export class DecisionLog {
     this.#lost = 0;
   }
 
-  /** Writes as many of the lines as the current file has room for, at least one; returns how many. */
+  /** As many lines as the file has room for, at least one; returns how many. */
   async #writeToOneFile(lines: readonly string[]): Promise<number> {
     const { decisionLogMaxBytes: maxBytes, decisionLogFiles: files } = this.#options.config();
     const path = await linkedFile(this.#options.path);
@@ -100,7 +100,7 @@ export class DecisionLog {
     }
   }
 
-  /** Whether the file was rotated. Where that fails it grows, which is better than losing lines. */
+  /** Whether the file was rotated. Where it cannot be it grows. */
   async #rotate(path: string, files: number): Promise<boolean> {
     const { log, onFailure } = this.#options;
     try {
@@ -115,7 +115,7 @@ export class DecisionLog {
   }
 }
 
-/** Appends lines to a file of this size, on a full disk as many as are whole; returns how many. */
+/** As many lines as a full disk takes whole; returns how many. */
 async function appendWhole(file: FileHandle, size: number, lines: readonly string[]): Promise<number> {
   const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(""));
   try {
@@ -130,7 +130,7 @@ async function appendWhole(file: FileHandle, size: number, lines: readonly strin
   }
 }
 
-/** `path` becomes `path.1`, that `path.2`, and so on to the first free number, `files` in all. */
+/** `path` becomes `path.1`, that `path.2`, and so on. */
 async function rotate(path: string, files: number): Promise<void> {
   const numbered = (number: number) => (number === 0 ? path : `${path}.${number}`);
   let free = 1;
@@ -149,7 +149,7 @@ const LINE_START = '{"time":"';
 /** As `a+`, but a pipe that is not read is not waited for. */
 const APPEND = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
 
-/** Opens a file at its end. Half a line of ours is cut off; half of something else is ended. */
+/** At its end: half a line of ours is cut off, half of something else is ended. */
 async function openForAppending(path: string): Promise<FileHandle> {
   const file = await open(path, APPEND);
   try {
@@ -164,7 +164,7 @@ async function openForAppending(path: string): Promise<FileHandle> {
   }
 }
 
-/** Tells a transition, which is worth a line, from a plain repeat of the group's last hold. */
+/** Tells a transition, which is worth a line, from a repeat of a hold. */
 export class Transitions {
   readonly #lastHolds: Map<GroupKey, string>;
 
@@ -172,12 +172,12 @@ export class Transitions {
     this.#lastHolds = new Map(lastHolds);
   }
 
-  /** A group's last hold, in words that mean something only here; null when it has had none. */
+  /** A group's last hold, in words that mean something only here. */
   lastHold(key: GroupKey): string | null {
     return this.#lastHolds.get(key) ?? null;
   }
 
-  /** True for scale decisions, and for a hold whose reason (or, paused, what it would be) is new. */
+  /** Scale decisions, and a hold whose reason (or what it would be) is new. */
   isTransition({ observation: { key }, decision }: Evaluation): boolean {
     if (decision.decision !== "hold") return true;
     const text = decision.reason === "paused" ? `paused ${scaleText(decision.would)}` : decision.reason;
@@ -199,10 +199,10 @@ function scaleText({ decision, reason, clone, step }: Scale): string {
 /** A decision as the decision log shows it. */
 export type LoggedDecision = DecisionJson & { readonly mode: string; readonly text: string };
 
-/** The same as `/api/v1/decisions` shows it: with the bounds that held, as `/api/v1/groups` has them. */
+/** As `/api/v1/decisions` shows it, with the bounds that held. */
 export type RecentDecision = LoggedDecision & { readonly policy: ReturnType<typeof policyJson> | null };
 
-/** One line of the program's log; a group that no policy matches is worth one at debug only. */
+/** One line of the program's log; of a group without a policy at debug only. */
 export function logDecision(log: Logger, { policy }: Evaluation, logged: LoggedDecision): void {
   const level = logged.decision === "hold" && policy === null ? "debug" : "info";
   // at the first tick of many groups the event costs more than the decision
@@ -240,7 +240,7 @@ export interface RecentQuery {
 
 type Kept = GroupName & Pick<Decision, "decision" | "reason">;
 
-/** The last decisions, in memory and bounded. Holds have a room of their own, lest they push scale decisions out. */
+/** The last decisions. Holds have a room of their own, lest they push others out. */
 export class Recent<T extends Kept> {
   readonly #capacity: number;
   readonly #scales: Numbered<T>[] = [];

@@ -25,7 +25,7 @@ const MODES: Readonly<Record<Mode, string>> = {
   execute: "carried out",
 };
 
-/** What is counted of a group, by the labels that follow its own: `,decision="hold",reason="normal",mode="dry_run"`. */
+/** What is counted of a group, by the labels that follow its own. */
 export interface Counted {
   readonly labels: string;
   readonly counts: Readonly<Record<string, number>>;
@@ -43,7 +43,7 @@ export function groupLabels({ host, path, group }: GroupName): string {
   return labelPairs({ host, path, group });
 }
 
-/** The one that a group has before its first evaluation, too: what appears at 1 has not increased. */
+/** Before a group's first evaluation, too: what appears at 1 has not increased. */
 const decisionsRow: TableRow<Counted> = {
   name: "albatross_scaler_decisions_total",
   help: "Evaluations by what was decided and why, holds included. Those that scale stand at 0 from the group's first scrape.",
@@ -62,7 +62,7 @@ const decisionsRow: TableRow<Counted> = {
   emit: emitCounts,
 };
 
-/** What the scaler says of each group that a policy matches: one table, as of the last tick. */
+/** What the scaler says of each group that a policy matches. */
 export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   decisionsRow,
   {
@@ -219,7 +219,7 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
   },
 ];
 
-/** A group as the rows see it. Immutable: the next tick does not touch a scrape that is being written. */
+/** A group as the rows see it. Immutable: it may still be written at the next tick. */
 export interface GroupItem extends Counted {
   readonly evaluation: Evaluation;
   readonly policy: GroupPolicy;
@@ -230,7 +230,7 @@ export interface GroupItem extends Counted {
   readonly lastSeconds: Readonly<Record<Decision["decision"], number | null>>;
 }
 
-/** Corrections of the wall clock below this are ignored: a published time does not jitter. */
+/** A published time does not jitter with the wall clock. */
 const SAME_TIME_SECONDS = 1;
 
 function decisionLabels(decision: string, reason: string, mode: Mode): string {
@@ -244,7 +244,7 @@ function noScales(mode: Mode): Counted["counts"] {
   return Object.fromEntries(scales.map((labels) => [labels, 0]));
 }
 
-/** What the metrics say of each group that a policy matches, made anew at every tick from what they said before. */
+/** What the metrics say of each group that a policy matches. */
 export class GroupItems {
   #items: ReadonlyMap<GroupKey, GroupItem> = new Map();
 
@@ -252,7 +252,7 @@ export class GroupItems {
     return [...this.#items.values()];
   }
 
-  /** Families of the groups, and of those among `newcomers` that have not been evaluated yet. */
+  /** Of the groups, and of those that have not been evaluated yet. */
   families(newcomers: readonly Group[]): Family[] {
     const { items } = this;
     const uncounted = newcomers
@@ -395,7 +395,7 @@ export const instrumentRows = {
   },
 } satisfies Record<string, RowHead>;
 
-/** From a few groups' tenth of a millisecond to a machine that is short of everything. */
+/** Up to a machine that is short of everything. */
 const TICK_SECONDS_BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
 /** The scaler's instruments without group labels. */

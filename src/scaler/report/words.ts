@@ -1,4 +1,4 @@
-/** Why a decision was taken, in words: what was measured, against which bound, why this and not that. */
+/** Why a decision was taken, in words. */
 import { MAX_CLONE_ID } from "../../fleet/groups.ts";
 import { isValidLabel } from "../../wire/names.ts";
 import { whyNotCloneable } from "../actions/plan.ts";
@@ -32,14 +32,14 @@ export function describe(evaluation: Evaluation, nowMs: number): string {
   return HOLD_WORDS[decision.reason](evaluation, policy, nowMs) + aside;
 }
 
-/** Why a plan would refuse a clone of the group's primary, as far as that is known; null where nothing speaks against it. */
+/** Why a plan would refuse a clone, as far as that is known. */
 export function whyNoClone({ policy, observation: { primary } }: Evaluation): string | null {
   if (policy === null) return null;
   const { type, blockDevices } = primary ?? { type: "solo5", blockDevices: 0 };
   return whyNotCloneable({ type, blockDevices, arguments: policy.clone.arguments });
 }
 
-/** What is added where nothing else tells of a clone count that is out of bounds, or of a decision that waits. */
+/** What is added of a clone count out of bounds, or of a decision that waits. */
 function asideWords({ state: { side, outstanding }, clones }: Evaluation, policy: GroupPolicy): string {
   if (side !== null) {
     return ` It has ${beyond(side, clones, policy)}: that counts from the second evaluation in a row on.`;
@@ -242,7 +242,7 @@ function below(evaluation: Evaluation, policy: GroupPolicy, average: Average): s
   return `${article} ${measured}, below ${threshold}`;
 }
 
-/** `average of 95 %` and its threshold `90 %`; of a query `load of 412` and `360 (90 % of 2 members at 200 each)`. */
+/** `average of 95 %` and `90 %`, or `load of 412` and `360 (90 % of 2 members at 200 each)`. */
 function compared(
   { averages, observation }: Evaluation,
   policy: GroupPolicy,
@@ -272,14 +272,14 @@ function percent(value: number | null, comparedWith: number | null = null): stri
   return value === null ? "unknown" : `${number(value, comparedWith)} %`;
 }
 
-/** So many tell of a small load, such as one in seconds, more than that it is nearly 0. */
+/** So many tell of a small load more than that it is nearly 0. */
 function digitsOf(load: number | null): number {
   return load === null || load === 0
     ? 1
     : Math.min(MOST_DIGITS, Math.max(1, 1 - Math.floor(Math.log10(load))));
 }
 
-/** To a tenth, or with as many digits as it takes to be on the same side of what it is compared with. */
+/** To a tenth, or as exact as it takes to be on the same side of the other. */
 function number(value: number | null, comparedWith: number | null = null, fewest = 1): string {
   if (value === null) return "unknown";
   const rounded = (digits: number) => Number(value.toFixed(digits));

@@ -11,17 +11,17 @@ export interface ActionChange {
   readonly tombstoneMs: number | null;
   /** more actions follow for the same decision */
   readonly more: boolean;
-  /** what it has done is still to last, so that failures before it count as in a row until then */
+  /** failures before it count as in a row until its clone has outlived its warm-up */
   readonly isOnTrial: boolean;
   readonly atMs: number;
 }
 
-/** Whether an outstanding decision is this one: there is one decision of a direction at a time. */
+/** There is one decision of a direction at a time. */
 export function isSameDecision(one: Outstanding | null, other: Outstanding): boolean {
   return one?.decision === other.decision && one.cloneId === other.cloneId && one.sinceMs === other.sinceMs;
 }
 
-/** The state after a phase of an action. The same phase told twice changes nothing the second time. */
+/** The state after a phase of an action. The same phase told twice changes nothing more. */
 export function withAction(before: GroupState, change: ActionChange): GroupState {
   const state = withMarks(before, change);
   switch (change.phase) {
@@ -46,7 +46,7 @@ export function withAction(before: GroupState, change: ActionChange): GroupState
 /** No two actions of a group end within this time with nothing done. */
 const SAME_MS = 1_000;
 
-/** What a direction's next failure, a clone that is gone again in its warm-up, changes. */
+/** Another failure in a row. */
 export function withFailure(
   state: GroupState,
   { decision, atMs }: Pick<ActionChange, "decision" | "atMs">,
@@ -64,7 +64,7 @@ export function withoutFailures(state: GroupState, { decision }: Pick<ActionChan
   return { ...state, failures: { ...state.failures, [directionOf(decision)]: null } };
 }
 
-/** What holds from an action's beginning, or from when albatrossd has said that it is done. */
+/** What holds from an action's beginning, or its acknowledgement. */
 function withMarks(state: GroupState, { phase, decision, cloneId, tombstoneMs }: ActionChange): GroupState {
   const isMade = (phase === "acknowledged" || phase === "verified") && decision.decision === "scale_up";
   const ours =

@@ -1,6 +1,6 @@
 import type { Averages, GroupPolicy, Observation } from "./types.ts";
 
-/** Means of one pass over the members, by what the policy takes for their load; silent ones are in none of them. */
+/** Means over the members, without the silent ones, by what the policy takes for their load. */
 export function average(observation: Observation, policy: Pick<GroupPolicy, "load"> | null): Averages {
   let sum = 0;
   let fresh = 0;
@@ -32,7 +32,7 @@ export function average(observation: Observation, policy: Pick<GroupPolicy, "loa
   };
 }
 
-/** What is asked for is all that the members carry together, those that are not measured too. */
+/** All members carry what is asked for, those that are not measured too. */
 function loadAverages(
   load: number | null,
   capacityPerMember: number,
@@ -75,19 +75,19 @@ export function loadThresholds(
   };
 }
 
-/** What floats lose in adding up must not put an average beyond a threshold that it is exactly at. */
+/** What floats lose must not put an average beyond a threshold that it is at. */
 function exact(value: number): number {
   const round = Math.round(value * 1e6) / 1e6;
   return Math.abs(value - round) < 1e-9 ? round : value;
 }
 
-/** What `forDown` would be if the same load fell on one member less; infinite when none is left to carry it. */
+/** `forDown` if the same load fell on one member less; infinite where none is left. */
 export function averageWithoutOne({ forDown, membersForDown: count }: Averages): number {
   if (count === 1) return Number.POSITIVE_INFINITY;
   return forDown === null ? 0 : exact((forDown * count) / (count - 1));
 }
 
-/** Why the damped averages are within the thresholds though the mean of the measured members is beyond one. */
+/** Why the damped averages are within thresholds that the measured mean is beyond. */
 export function whyDamped(
   { scaleUpThresholdPercent: upper, scaleDownThresholdPercent: lower }: GroupPolicy,
   { fresh, forUp, forDown, forDownAsMeasured }: Averages,

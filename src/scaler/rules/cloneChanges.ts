@@ -1,4 +1,4 @@
-/** How a group's state follows its clones: which came and went, and what that means for what is remembered. */
+/** How a group's state follows its clones. */
 import {
   type Averages,
   coolingUntilMs,
@@ -12,7 +12,7 @@ import {
   type Side,
 } from "./types.ts";
 
-/** Ascending; `known` itself when the same clones are in it, as at most ticks of most groups. */
+/** Ascending; `known` itself when the same clones are in it. */
 export function idsOfClones(
   members: readonly MemberObservation[],
   known: readonly number[] | null,
@@ -40,7 +40,7 @@ export function withTicks(state: GroupState, highTicks: number, lowTicks: number
     : { ...state, highTicks, lowTicks };
 }
 
-/** The state with this tick's clones: one that came or went resets both counters. Itself when nothing changed. */
+/** One that came or went resets both counters. Itself when nothing changed. */
 export function rememberClones(
   state: GroupState,
   cloneIds: readonly number[],
@@ -63,7 +63,7 @@ export function rememberClones(
   };
 }
 
-/** In dry run clones that came while a decision that named them was outstanding are ours, too. */
+/** In dry run clones that came while a decision named them are ours, too. */
 function oursNow(
   { ours, outstanding }: GroupState,
   cloneIds: readonly number[],
@@ -94,7 +94,7 @@ function stillThere(outstanding: Outstanding | null, cloneIds: readonly number[]
   return { ...outstanding, clonesThen: outstanding.clonesThen.filter((id) => cloneIds.includes(id)) };
 }
 
-/** What is kept of an absent group until its cooldowns and tombstones are over, after that only which clones are ours. */
+/** What is kept of an absent group; after its cooldowns and tombstones which clones are ours. */
 export function afterAbsence(
   { policy, state }: Pick<Group, "policy" | "state">,
   nowMs: number,
@@ -137,7 +137,7 @@ export function clonesAwaited(outstanding: Outstanding | null, clones: number): 
   return Math.max(0, outstanding.step - (clones - outstanding.clonesThen.length));
 }
 
-/** Step 4: a decision ends when it has happened, is impossible, or is surely not needed: missing data count against that. */
+/** Step 4: it ends when it has happened, is impossible, or is surely not needed. */
 export function settleOutstanding(
   state: GroupState,
   cloneIds: readonly number[],
@@ -168,7 +168,7 @@ function isNeeded({ reason }: Outstanding, clones: number, averages: Averages, p
   }
 }
 
-/** Step 4: the side of its bounds that a group is on, what is outstanding counted as done. */
+/** Step 4: what is outstanding counts as done. */
 export function sideOf({ outstanding }: GroupState, clones: number, policy: GroupPolicy): Side | null {
   const leaving = outstanding?.decision === "scale_down" ? 1 : 0;
   if (clones - leaving > policy.maxClones) return "above";

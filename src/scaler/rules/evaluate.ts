@@ -1,4 +1,4 @@
-/** One group, one tick: what was measured, remembered and allowed -> what to do, and why. Steps run in their order. */
+/** One group, one tick: the design's steps under "Deciding", in their order. Pure. */
 import { splitCloneName } from "../../fleet/groups.ts";
 import { isValidLabel } from "../../wire/names.ts";
 import { average, averageWithoutOne, whyDamped } from "./averages.ts";
@@ -162,7 +162,7 @@ function whyCooling(
   return directions.some(backsOff) ? "backoff" : "cooldown";
 }
 
-/** Which hold of step 1 applies, the first in its order; null when the group may be decided on. */
+/** Which hold of step 1 applies; null when the group may be decided on. */
 function whyBarred(
   policy: GroupPolicy | null,
   observation: Observation,
@@ -179,7 +179,7 @@ function idOf(group: string, clone: string): number {
   return Number(clone.slice(`${group}-clone-`.length));
 }
 
-/** Step 8: how many clones more would bring the average to `target_percent`, the load staying as it is. */
+/** Step 8: how many clones more would bring the average to `target_percent`. */
 function clonesCalledFor({ forUp, members }: Averages, { targetPercent }: GroupPolicy): number {
   // what floats lose must not call for a clone
   return Math.ceil((members * (forUp ?? 0)) / targetPercent - 1e-9) - members;
@@ -249,7 +249,7 @@ function act(state: GroupState, scale: Scale, group: string, policy: GroupPolicy
 /** A clone that was needed again within this time of a scale-down had gone too early. */
 const FLAP_MS = 3_600_000;
 
-/** Flap damping: the factor after an `underloaded` decision, from the state before it. */
+/** Flap damping: the factor after an `underloaded` decision. */
 function flapFactorAfter(
   { lastScaleUpMs, lastScaleDownMs, flapFactor }: GroupState,
   { flapDampingMax }: GroupPolicy,
@@ -264,7 +264,7 @@ function hold(reason: Exclude<HoldReason, "paused">): Decision {
   return { decision: "hold", reason };
 }
 
-/** The id of the next clone: one more than the highest that is there, that info lists, or that was decided to go. */
+/** One more than the highest that is there, that info lists, or that was decided to go. */
 export function nextCloneId(
   cloneIds: readonly number[],
   { tombstones }: GroupState,
@@ -273,7 +273,7 @@ export function nextCloneId(
   return 1 + Math.max(highestListedId, ...cloneIds, ...tombstones.map((t) => t.cloneId));
 }
 
-/** The name of a clone; null when Albatross would not take it, or when it would not be read back as this group's clone. */
+/** Null where Albatross would not take it, or it would not be read as this group's clone. */
 function cloneName(primary: string, cloneId: number): string | null {
   const name = `${primary}-clone-${cloneId}`;
   const read = splitCloneName(name);

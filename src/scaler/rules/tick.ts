@@ -1,4 +1,4 @@
-/** One tick over all groups: every group evaluated once, and the hosts' limits on scale-ups kept. */
+/** One tick over all groups. */
 import { type Glob, matchesGlob, parseGlob } from "../../config/glob.ts";
 import type { ScalerConfig } from "../../config/scaler.ts";
 import { afterAbsence, withoutOutstanding, withoutRows } from "./cloneChanges.ts";
@@ -16,12 +16,12 @@ import {
   type RememberedGroup,
 } from "./types.ts";
 
-/** The configuration's rules and what they remember between two ticks, live and in a backtest: no clock, no files. */
+/** The configuration's rules and what they remember, live and in a backtest. */
 export class Rules {
   #maxScaleUpsPerTick = 0;
   #policyOf: (group: GroupName) => GroupPolicy | null = () => null;
   #groups: Map<GroupKey, Group> = new Map();
-  /** groups whose policy was switched to execute: what they would do is said once before they do it */
+  /** switched to execute: what they would do is said once before they do it */
   readonly #switched = new Set<GroupKey>();
 
   /** `remembered` by an earlier run of the program, by group. */
@@ -34,7 +34,7 @@ export class Rules {
     return this.#groups;
   }
 
-  /** Other policies; failed actions may be tried again. Returns how many groups act after one more dry run. */
+  /** Other policies. Returns how many groups act, after one more dry run. */
   reconfigure(config: ScalerConfig): number {
     const before = this.#groups;
     this.#adopt(config, before);
@@ -60,7 +60,7 @@ export class Rules {
     this.#groups = new Map(this.#groups).set(key, { ...group, state: change(group.state) });
   }
 
-  /** Drops decisions of groups that act that nobody carries out: those of a former process, or of a dry run. */
+  /** Drops decisions that nobody carries out: of a former process, or of a dry run. */
   dropUnacted(): void {
     const groups = new Map(this.#groups);
     for (const [key, group] of groups) {
@@ -71,13 +71,13 @@ export class Rules {
     this.#groups = groups;
   }
 
-  /** A group as the next evaluation will find it: one that is not known yet has a fresh state. */
+  /** As the next evaluation will find it; one that is not known yet has a fresh state. */
   groupOf({ host, path, group }: GroupName, key = groupKey({ host, path, group })): Group {
     const policy = () => this.#policyOf({ host, path, group });
     return this.#groups.get(key) ?? { key, host, path, group, policy: policy(), state: FRESH_STATE };
   }
 
-  /** Evaluates every observed group once; what is remembered of the others is what must outlive them. */
+  /** Evaluates every observed group once. Of the others only what outlives them is kept. */
   tick(observations: readonly Observation[], nowUs: number): readonly Evaluation[] {
     const nowMs = Math.floor(nowUs / 1000);
     const limit = this.#maxScaleUpsPerTick;
@@ -126,7 +126,7 @@ export class Rules {
   }
 }
 
-/** Which policy holds for a group: the first whose pattern matches the primary's full name; null when none does. */
+/** The first policy that matches a group; null when none does. */
 export function policyLookup({
   mode,
   defaults,
@@ -147,7 +147,7 @@ export function policyLookup({
   };
 }
 
-/** What becomes of evaluations that call for more clones than their host's limit leaves; the most overloaded go first. */
+/** What a host's limit makes of evaluations; the most overloaded groups go first. */
 function withinHostLimit(
   evaluations: readonly Evaluation[],
   limit: number,

@@ -3,7 +3,7 @@ import type { GroupPolicy, Mode } from "../../config/scaler.ts";
 import { MAX_CLONE_ID } from "../../fleet/groups.ts";
 import type { VmInfo } from "../../fleet/types.ts";
 
-/** The scaler's values. All of them are immutable; a new state is made from an old one. */
+/** The scaler's values. All of them are immutable. */
 
 export type { GroupPolicy, Mode } from "../../config/scaler.ts";
 
@@ -16,7 +16,7 @@ export interface MemberObservation {
   readonly cloneId: number;
   readonly state: ObservedState;
   readonly usagePercent: number | null;
-  /** its cores were used up while it was measured: the usage says what it got, not what it needed */
+  /** its cores were used up: the usage says what it got, not what it needed */
   readonly starved: boolean;
 }
 
@@ -28,21 +28,21 @@ export interface GroupName {
 
 export type GroupKey = string;
 
-/** Identifies a group across ticks. Keys in order are groups in order of host, path and name. */
+/** In order of host, path and name. */
 export function groupKey({ host, path, group }: GroupName): GroupKey {
   return `${host}\n${path}\n${group}`;
 }
 
-/** What was measured of one group at one tick, wherever the numbers came from. Members that are gone are not in it. */
+/** What was measured of one group at one tick. Members that are gone are not in it. */
 export interface Observation extends GroupName {
   readonly key: GroupKey;
   readonly hostLive: boolean;
   readonly members: readonly MemberObservation[];
-  /** the highest id of a clone that unikernel info lists, whether or not it is a member; 0 for none */
+  /** of a clone that unikernel info lists, member or not; 0 for none */
   readonly highestListedId: number;
   /** what info says of the primary; null where it does not */
   readonly primary: Pick<VmInfo, "type" | "blockDevices"> | null;
-  /** of the host's cores that info pins VMs to, the one with the least on it; null where info says of none */
+  /** of the host's cores that info pins VMs to; null where it says of none */
   readonly leastUsedCpu: CpuUse | null;
   /** what the query of the group's policy was answered; null where it has none */
   readonly load: LoadAnswer | null;
@@ -141,14 +141,14 @@ function outstandingBy<D extends keyof ScaleReasons>(decision: D) {
   });
 }
 
-/** A scale decision that has been taken and neither carried out nor overtaken by events. */
+/** A scale decision that has been neither carried out nor overtaken by events. */
 export const outstandingSchema = z.discriminatedUnion("decision", [
   outstandingBy("scale_up"),
   outstandingBy("scale_down"),
 ]);
 export type Outstanding = Readonly<z.output<typeof outstandingSchema>>;
 
-/** Actions of one direction that came to nothing, one after the other, and when the last one ended. */
+/** Actions that came to nothing, and when the last one ended. */
 const failures = z
   .object({ inARow: z.int().min(1), sinceMs: wallMs })
   .readonly()
@@ -158,18 +158,18 @@ const failures = z
 export const keptState = {
   highTicks: count,
   lowTicks: count,
-  /** in execute when the last action was verified, in dry run the last scale decision's time */
+  /** of the last verified action, in dry run of the last scale decision */
   lastActionMs: wallMs.nullable(),
   outstanding: outstandingSchema.nullable(),
   /** what keeps a direction from being tried again at once */
   failures: z.object({ up: failures, down: failures }).readonly().default({ up: null, down: null }),
   /** ids of clones that were decided to go; they are not given again before `untilMs` */
   tombstones: z.array(z.object({ cloneId, untilMs: wallMs })).readonly(),
-  /** clones that came as this scaler had asked, until they are gone for the death timeout; null while one is alive */
+  /** clones that came as this scaler had asked; null while one is alive */
   ours: z.array(z.object({ cloneId, goneMs: wallMs.nullable() })).readonly(),
   /** ids of the clones at the last evaluation, ascending; null before the first */
   knownClones: z.array(cloneId).readonly().nullable(),
-  /** on which side of its bounds the clone count was at the last evaluation, and at how many in a row */
+  /** on which side of its bounds the clone count was, and at how many evaluations in a row */
   side: z.literal(["above", "below"]).nullable(),
   row: count,
   lastScaleUpMs: wallMs.nullable().default(null),
@@ -179,9 +179,9 @@ export const keptState = {
 };
 export type KeptState = Readonly<z.output<z.ZodObject<typeof keptState>>>;
 
-/** What is remembered of a group between two ticks. Times are the scaler's own clock's, in a file those of the wall. */
+/** What is remembered of a group. Times are the scaler's own clock's, in a file wall times. */
 export interface GroupState extends KeptState {
-  /** how far the outstanding decision's action is; null where there is none, as in dry run */
+  /** how far the outstanding decision's action is; null in dry run */
   readonly action: "planned" | "sent" | null;
 }
 
@@ -211,7 +211,7 @@ export interface Tick {
 
 /** Where observations come from. */
 export interface Source {
-  /** Reads what changes with time before it returns. Never rejects: members of what cannot be told are without usage. */
+  /** Reads what changes with time before it returns. Never rejects. */
   observe(tick: Tick): Promise<readonly Observation[]>;
   /** How long before a tick it wants to begin, in ms; 0 for not at all. */
   leadMs?(): number;
@@ -237,12 +237,12 @@ export const FRESH_STATE: GroupState = {
   flapFactor: 1,
 };
 
-/** Means over the members in percent, with `load` its share of what they can carry; null where nothing is known. */
+/** Means in percent, with `load` of what the members can carry; null where not known. */
 export interface Averages {
   readonly fresh: number | null;
   /** over fresh, warming and missing members, the latter two as 0 */
   readonly forUp: number | null;
-  /** the same with them, and with starved ones, as 100; with `load` over the fresh members */
+  /** the same with them and starved ones as 100; with `load` over the fresh members */
   readonly forDown: number | null;
   /** `forDown` with starved members as they were measured */
   readonly forDownAsMeasured: number | null;
@@ -268,7 +268,7 @@ export function modeOf({ policy }: { readonly policy: GroupPolicy | null }): Mod
   return policy?.mode ?? "dry_run";
 }
 
-/** When nothing keeps the group from a decision in this direction any more; null where nothing does. */
+/** When nothing keeps the group from a decision any more; null where nothing does. */
 export function coolingUntilMs(
   given: Pick<Evaluation, "policy" | "state">,
   direction: Direction,
@@ -283,7 +283,7 @@ export function coolingUntilMs(
 const SHORTEST_BACKOFF_MS = 60_000;
 const LONGEST_BACKOFF_MS = 3_600_000;
 
-/** Until when actions that came to nothing keep the group from another in their direction; null where there are none. */
+/** Until when failed actions keep the group from another; null where there are none. */
 export function backoffUntilMs(
   given: Pick<Evaluation, "policy" | "state">,
   direction: Direction,
@@ -300,7 +300,7 @@ function cooldownOf(given: Pick<Evaluation, "policy" | "state">, policy: GroupPo
   return policy.scaleDownCooldownPeriodMs * flapFactorOf(given);
 }
 
-/** What the cooldown before a scale-down is multiplied by: 1 where flap damping is off. */
+/** What the cooldown before a scale-down is multiplied by. */
 export function flapFactorOf({ policy, state }: Pick<Evaluation, "policy" | "state">): number {
   return Math.min(state.flapFactor, policy?.flapDampingMax ?? 1);
 }

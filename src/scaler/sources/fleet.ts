@@ -1,4 +1,4 @@
-/** The fleet's samples as observations: each VM's rate over the window since the previous tick, from its own counters. */
+/** The fleet's samples as observations: each VM's rate since the previous tick. */
 import { type Core, HostCores, isStarved } from "../../fleet/cores.ts";
 import { clampPercent } from "../../fleet/counters.ts";
 import type { Fleet } from "../../fleet/fleet.ts";
@@ -32,17 +32,17 @@ export interface Reading extends CpuPoint {
 
 /** What a tick leaves for the next one. */
 export interface Bases {
-  /** monotonic time of that tick; null before the first, when windows begin at the first samples */
+  /** monotonic time of that tick; null before the first */
   readonly tickUs: number | null;
-  /** the VMs' newest counter readings at that tick, by group: where the next windows begin */
+  /** where the next windows begin, by group */
   readonly readings: ReadonlyMap<GroupKey, readonly Reading[]>;
-  /** by VM, how many ticks a clone that was decided to go has missed; not those that have missed none */
+  /** by VM, how many ticks a clone that was decided to go has missed */
   readonly missedTicks: ReadonlyMap<string, number>;
 }
 
 export const NO_BASES: Bases = { tickUs: null, readings: new Map(), missedTicks: new Map() };
 
-/** A clone that was decided to go is gone when it misses so many ticks at which its primary was heard. */
+/** A clone that was decided to go is gone after so many ticks at which its primary was heard. */
 export const MISSED_TICKS_UNTIL_GONE = 2;
 
 export function vmKey({ host, fullName }: Pick<VmIdentity, "host" | "fullName">): string {
@@ -58,7 +58,7 @@ export interface ExpectedMember {
   readonly host: string;
   readonly name: Name;
   readonly before: ExpectedVm;
-  /** it was heard before the last tick: the others were missing already, or taken for gone, or never heard */
+  /** heard before the last tick: the others were missing, gone or never heard */
   readonly isAwaited: boolean;
 }
 
@@ -115,7 +115,7 @@ export class FleetSource implements Source {
     return this.#now().groups();
   }
 
-  /** How many of the VMs that an earlier run heard have neither been heard nor been found gone. */
+  /** VMs that an earlier run heard and that are neither heard nor found gone. */
   get unheard(): number {
     return this.#fleet.sizes.unheard;
   }
@@ -124,7 +124,7 @@ export class FleetSource implements Source {
     return { bases: this.#bases, snapshot: this.#snapshot };
   }
 
-  /** With what has been heard since the last tick: VMs that are new, and incarnations that began. */
+  /** With what has been heard since the last tick. */
   get newestMemory(): FleetMemory {
     return { bases: this.#bases, snapshot: this.#now() };
   }
@@ -168,7 +168,7 @@ export interface ObserveInput extends Pick<Tick, "firstSampleUs" | "groupOf"> {
 
 export interface Observed {
   readonly observations: readonly Observation[];
-  /** clones on the way out that have been heard and are gone: what is heard of them from now on is of other incarnations */
+  /** clones on the way out: what is heard of them from now on is of other incarnations */
   readonly gone: readonly VmIdentity[];
   readonly bases: Bases;
 }
@@ -231,11 +231,11 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
       const isMissed = isLeaving && isPrimaryHeard && member.state !== "warming";
       const before = bases.missedTicks.size === 0 ? 0 : (bases.missedTicks.get(vmKey(record)) ?? 0);
       const missed = before + (isMissed ? 1 : 0);
-      // it stays gone when the decision is over, until it is heard again or only info still knows it
+      // it stays gone until it is heard again or only info still knows it
       const isGone = missed >= MISSED_TICKS_UNTIL_GONE && (isLeaving || member.state !== "silent");
       if (!isGone) members.push(member);
       else if (record.sample !== null || record.heardUs !== null) gone.push(record);
-      // of one that info does not list either nothing is left: if it is listed again, it is another
+      // of one that info does not list either nothing is left
       if (isGone ? record.listed : isLeaving && missed > 0) missedTicks.set(vmKey(record), missed);
     }
     readings.set(key, after);
@@ -263,7 +263,7 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
 
 const NO_CLONES: ReadonlySet<number> = new Set();
 
-/** Ids of the clones that were decided to go: the one that is asked to, and those with a tombstone. */
+/** Ids of the clones that were decided to go. */
 function clonesLeaving({ tombstones, outstanding }: GroupState, nowMs: number): ReadonlySet<number> {
   const isLeaving = outstanding?.decision === "scale_down";
   if (tombstones.length === 0 && !isLeaving) return NO_CLONES;
@@ -273,7 +273,7 @@ function clonesLeaving({ tombstones, outstanding }: GroupState, nowMs: number): 
   return ids;
 }
 
-/** Percent of its CPUs that a VM used over its window, as measured for the tick; null where there is no such window. */
+/** Percent of its CPUs that a VM used over its window; null where there is none. */
 function usageOf(
   record: GroupMember["record"],
   state: MemberState,
@@ -309,7 +309,7 @@ function unmeasured({ vm, cloneId }: VmIdentity, state: ObservedState): MemberOb
   return { vm, cloneId, state, usagePercent: null, starved: false };
 }
 
-/** The VM's reading at the previous tick or, where that is another's, the first sample that rates may begin at. */
+/** The VM's reading at the previous tick, or the first sample that rates may begin at. */
 export function windowStart(record: VmRecord, base: CpuPoint | undefined): CpuPoint | null {
   const { rateStart } = record;
   if (base === undefined || rateStart === null) return rateStart;
@@ -317,17 +317,17 @@ export function windowStart(record: VmRecord, base: CpuPoint | undefined): CpuPo
   return record.isResumed && canFollow(base, rateStart, pinsOf(record)?.cpus ?? null) ? base : rateStart;
 }
 
-/** Whether one VM of so many CPUs, if that is known, can have got from one reading to the next; samples come unevenly. */
+/** Whether one VM can have got from one reading to the next; samples come unevenly. */
 function canFollow(base: CpuPoint, next: CpuPoint, cpus: number | null): boolean {
   const usedUs = next.cpuUs - base.cpuUs;
   const most = cpus === null ? MOST_HOST_CPUS : 2 * cpus;
   return usedUs >= 0 && usedUs <= most * (next.arrivalUs - base.arrivalUs);
 }
 
-/** How far info's `started` may be from the first sample of a VM that was seen to start, before a clock must be wrong. */
+/** Info's `started` may be so far from the first sample of a VM that was seen to start. */
 const MAX_UNSEEN_MS = 3_600_000;
 
-/** How old a VM is: by the samples, or by info's `started` if that is longer ago and can be: clocks may have been wrong. */
+/** By the samples, or by info's `started` if that is longer ago and can be. */
 export function ageMs(
   { startedMs, firstSeenUs, startSeen }: Pick<VmRecord, "startedMs" | "firstSeenUs" | "startSeen">,
   { nowUs, wallMs }: Pick<FleetSnapshot, "nowUs" | "wallMs">,
@@ -337,7 +337,7 @@ export function ageMs(
   return startSeen && startedAgoMs > seenMs + MAX_UNSEEN_MS ? seenMs : Math.max(seenMs, startedAgoMs);
 }
 
-/** Where the VM's next window begins: the newest usable sample of its incarnation; nowhere while it has had none. */
+/** The newest usable sample of its incarnation. */
 function newestReading(record: GroupMember["record"], before: Reading | undefined): Reading | undefined {
   if (record.sample === null) return before;
   const { cloneId, cpuUs, rateStart, sample } = record;

@@ -6,19 +6,19 @@ interface Hearing {
   readonly intervalUs: number;
 }
 
-/** Whether, after a restart, every VM that is waited for has been heard or has had the time to be: else it would be missing. */
+/** Whether, after a restart, every VM that is waited for has had the time to be heard. */
 export class CatchUp {
   readonly #allHeard: () => boolean;
   /** by host; null for one not heard yet */
   readonly #hosts: Map<string, Hearing | null>;
 
-  /** Waits for VMs on these hosts. `allHeard`: all of them have been heard, or are gone. */
+  /** `allHeard`: all VMs that are waited for have been heard, or are gone. */
   constructor(hosts: Iterable<string>, allHeard: () => boolean) {
     this.#allHeard = allHeard;
     this.#hosts = new Map(Array.from(hosts, (host) => [host, null]));
   }
 
-  /** A sample arrived. Its `intervalUs` is what is known of its host's stats interval by now. */
+  /** `intervalUs` is what is known of the host's stats interval by now. */
   sampleArrived({ host, arrivalUs, intervalUs }: Sample): void {
     const hearing = this.#hosts.get(host);
     if (hearing === undefined || hearing?.intervalUs === intervalUs) return;

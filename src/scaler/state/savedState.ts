@@ -34,7 +34,7 @@ import {
 } from "../sources/fleet.ts";
 
 const VERSION = 2;
-/** A file of this many poll intervals is too old for what has to happen in a row: counters, and windows of rates. */
+/** An older file tells nothing of what has to happen in a row. */
 const FRESH_INTERVALS = 2;
 
 const groupSchema = z.object({
@@ -130,14 +130,14 @@ export class UnreadableState extends Error {
   override readonly name = "UnreadableState";
 }
 
-/** Reads a state file's text; keys that it does not know are left out. Throws StateError, or UnreadableState for a later version. */
+/** Throws StateError, or UnreadableState for a later version. Unknown keys are left out. */
 export function parseState(text: string): SavedState {
   return parseVersions(text, { [VERSION]: fileSchema, 1: fileOfVersion1 });
 }
 
 export const STATE_FILE = { what: "scaler state", parse: parseState };
 
-/** Reads JSON with a `version` and keys in snake case by the schema for that version, the highest being this program's. */
+/** Reads JSON by the schema for its `version`, the highest being this program's. */
 export function parseVersions<T>(text: string, schemas: Readonly<Record<number, z.ZodType<T>>>): T {
   let json: unknown;
   try {
@@ -208,7 +208,7 @@ function onClock(state: KeptState, past: (ms: number) => number, until: (ms: num
   };
 }
 
-/** Where each target is, by its name: state is of a host, and a name may come to stand for another. */
+/** Where each target is: a name may come to stand for another host. */
 export type Targets = ReadonlyMap<string, string>;
 
 /** What is remembered from a tick on, and what the fleet knows at its end or later. */
@@ -226,7 +226,7 @@ export interface StateToSave {
 /** A few hundred lines at a time: making them never holds the event loop up for long. */
 const LINES_PER_PIECE = 250;
 
-/** The state file's text in pieces, to be made one by one. Nothing it reads changes in the meantime. */
+/** The state file's text, a piece at a time. Nothing it reads changes meanwhile. */
 export function* statePieces({ groups, targets, fleet, lastHold }: StateToSave): Generator<string> {
   const { bases, snapshot } = fleet;
   const wall = (us: number) => Math.round(snapshot.wallMs * 1000 + us - snapshot.nowUs) / 1000;
@@ -296,7 +296,7 @@ export interface RestoreOptions {
   readonly targets: Targets;
 }
 
-/** What a saved state is worth now. `bases.tickUs` is of the last tick if ticks simply go on: only then do counters count. */
+/** `bases.tickUs` is null where too much time has passed for ticks to simply go on. */
 export interface Restored extends FleetBefore {
   readonly groups: ReadonlyMap<GroupKey, RememberedGroup>;
   readonly lastHolds: ReadonlyMap<GroupKey, string>;
@@ -386,7 +386,7 @@ export function restoreState(saved: SavedState, options: RestoreOptions): Restor
 /** What a target was called that had no name in an earlier program. */
 const FORMER_DEFAULT_NAME = "local";
 
-/** The target that stands for a saved host now; null where there is none, or another host has the name. */
+/** The target that stands for a saved host now; null where there is none. */
 function hostsNow(saved: SavedState, targets: Targets): (host: string) => string | null {
   const endpoints = new Map(saved.hosts.map(({ host, endpoint }) => [host, endpoint]));
   const [only] = targets.size === 1 ? targets.keys() : [];

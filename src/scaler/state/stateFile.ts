@@ -31,7 +31,7 @@ export class WholeFile<T> {
   readonly #options: WholeFileOptions<T>;
   /** what is to be written next; a newer one takes its place */
   #pending: () => Iterable<string> = () => [];
-  /** a write that has not begun, and the last one asked for: whether it did what it was to do */
+  /** a write that has not begun, and the last one asked for */
   #next: Promise<boolean> | null = null;
   #last: Promise<boolean> = Promise.resolve(true);
   #isFailing = false;
@@ -41,7 +41,7 @@ export class WholeFile<T> {
     this.#options = options;
   }
 
-  /** What was saved last; null for a fresh start. A damaged file is renamed. Throws an UnreadableState where it cannot be read. */
+  /** Null for a fresh start. A damaged file is renamed. Throws an UnreadableState. */
   load(): T | null {
     const text = readText(this.path);
     if (text === null) return null;
@@ -55,7 +55,7 @@ export class WholeFile<T> {
     }
   }
 
-  /** Saves what `pieces` makes, later, or a newer one. Resolves to whether it is on the disk; failures are said and counted. */
+  /** Saves what `pieces` makes, or a newer one. Resolves to whether it is on the disk. */
   save(pieces: () => Iterable<string>): Promise<boolean> {
     this.#pending = pieces;
     // a tick does not wait for disks
@@ -132,7 +132,7 @@ export class StateFolderError extends Error {
   override readonly name = "StateFolderError";
 }
 
-/** Keeps other programs off this file's folder, where it can be written; resolves to what lets them. Throws a StateFolderError. */
+/** Keeps other programs off the folder; resolves to what lets them. Throws a StateFolderError. */
 export async function lockStateFolder(path: string, log: Logger): Promise<() => Promise<void>> {
   const folder = dirname(await linkedFile(path));
   const unlocked = (err: unknown, why: string) => {
@@ -176,7 +176,7 @@ async function writeWhole(path: string, pieces: Iterable<string>): Promise<void>
   try {
     await rename(temporary, file);
   } catch (error) {
-    // a file that is mounted by itself, as into a container, can only be written in its place
+    // mounted by itself, as into a container
     if (!isErrno(error, "EBUSY")) throw error;
     await copyFile(temporary, file);
     await synced(open(file, "r+"));
