@@ -2,7 +2,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { loadSection } from "../../src/config/promql.ts";
 import { LABELLED, tableFamily } from "../../src/exposition/row.ts";
-import { explain } from "../../src/scaler/report/json.ts";
+import type { Logger } from "../../src/log.ts";
+import { decisionJson, explain } from "../../src/scaler/report/json.ts";
+import { logDecision } from "../../src/scaler/report/log.ts";
 import { GroupItems, scalerGroupRows } from "../../src/scaler/report/metrics.ts";
 import { describe as describeDecision } from "../../src/scaler/report/words.ts";
 import { LOAD_OUTCOMES, type LoadAnswer } from "../../src/scaler/rules/types.ts";
@@ -133,6 +135,19 @@ test.each<[name: string, load: number, members: Members, threshold: string]>([
   expect(describeDecision(evaluation, 60 * MINUTE)).toBe(
     `Remove web-clone-1: the load of ${given} is below ${threshold} for 5 evaluations in a row.`,
   );
+});
+
+test.each([
+  [0.004_567_8, 0.004_568],
+  [151.136_363, 151.14],
+  [1e308, 1e308],
+])("the program's log has a load of %d as %d", (answer, logged) => {
+  const { evaluation } = run(asked(answer, { 0: 1 }));
+  const events: object[] = [];
+  const log = { isLevelEnabled: () => true, info: (event: object) => events.push(event) };
+  const decision = { ...decisionJson(evaluation, 0), mode: "dry_run", text: "" };
+  logDecision(log as unknown as Logger, evaluation, decision);
+  expect(events).toMatchObject([{ load: logged }]);
 });
 
 describe("a load that is not known", () => {

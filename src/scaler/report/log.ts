@@ -221,9 +221,10 @@ export function logDecision(log: Logger, { policy }: Evaluation, logged: LoggedD
   log[level](event, logged.decision === "hold" ? "scaler holds" : "scale decision");
 }
 
-/** To a hundredth: the decision log has every digit. */
+/** To a hundredth, or to four digits where it is less than 1, as a load may be: the decision log has every digit. */
 function rounded<T>(value: T): T | number {
-  return typeof value === "number" ? Math.round(value * 100) / 100 : value;
+  if (typeof value !== "number") return value;
+  return Number(Math.abs(value) < 1 ? value.toPrecision(4) : value.toFixed(2));
 }
 
 /** So many scale decisions are kept, and as many changes of hold: some 10 MB. */
