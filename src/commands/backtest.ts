@@ -3,8 +3,8 @@ import type { BacktestFlags } from "../backtest/backtest.ts";
 import { SETTABLE_KEYS } from "../backtest/variants.ts";
 import type { WhatIfFlags } from "../backtest/whatIf.ts";
 import { usualFile } from "../config/load.ts";
-import { formatDuration, parseDuration } from "../config/units.ts";
-import { flagValue, path } from "./shared.ts";
+import { formatDuration } from "../config/units.ts";
+import { durationFlag, path } from "./shared.ts";
 
 /** `backtest TRACE...`: what would the scaler have done? */
 export function register(program: Command): void {
@@ -98,7 +98,7 @@ function whatIfOf({ whatIf, startDelay, plot }: Options, command: Command): What
 
 const START_DELAY_MS = 20_000;
 
-const durationMs = flagValue("a duration such as 20s or 1m30s, 0s for none", parseDuration);
+const durationMs = durationFlag("a duration such as 20s or 1m30s, 0s for none", 0);
 
 function append(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];

@@ -1,9 +1,9 @@
 import { closeSync, existsSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
-import { formatDuration, parseDuration } from "../config/units.ts";
+import { formatDuration } from "../config/units.ts";
 import { plainMessage } from "../systemError.ts";
 import { formatName, isValidLabel } from "../wire/names.ts";
-import { flagValue, path } from "./shared.ts";
+import { durationFlag, flagValue, path } from "./shared.ts";
 
 const DEFAULT_VALID_MS = 90 * 86_400_000;
 
@@ -45,12 +45,7 @@ export function register(program: Command): void {
     )
     .addOption(
       new Option("--valid <duration>", "how long it is good; no longer than its issuer is")
-        .argParser(
-          flagValue("a duration such as 90d or 12h, from 1m to 3650d", (text) => {
-            const ms = parseDuration(text);
-            return ms === null || ms < 60_000 || ms > 3650 * 86_400_000 ? null : ms;
-          }),
-        )
+        .argParser(durationFlag("a duration such as 90d or 12h, from 1m to 3650d", 60_000, 3650 * 86_400_000))
         .default(DEFAULT_VALID_MS, formatDuration(DEFAULT_VALID_MS)),
     )
     .requiredOption("-o, --output <file>", "where it goes; its key goes to the same name with .key", path)

@@ -1,9 +1,9 @@
 import { type Command, Option } from "commander";
 import { systemClock } from "../clock.ts";
-import { formatDuration, parseDuration } from "../config/units.ts";
+import { formatDuration } from "../config/units.ts";
 import { createLogger } from "../log.ts";
 import { untilSignal } from "../signals.ts";
-import { type AccessFlags, accessOf, flagValue, path, withAccessFlags } from "./shared.ts";
+import { type AccessFlags, accessOf, durationFlag, flagValue, path, withAccessFlags } from "./shared.ts";
 
 const DEFAULT_URL = "http://127.0.0.1:10042";
 const DEFAULT_DURATION_MS = 3_600_000;
@@ -129,4 +129,4 @@ const exporterUrl = flagValue(URL_ALLOWED, (text) => {
   return url !== null && /^https?:$/.test(url.protocol) && url.password === "" ? text : null;
 });
 
-const durationMs = flagValue("a duration such as 10m or 1h30m", (text) => parseDuration(text) || null);
+const durationMs = durationFlag("a duration such as 10m or 1h30m", 1);

@@ -1,5 +1,6 @@
 import type { RequestOptions } from "node:https";
 import { type Command, InvalidArgumentError } from "commander";
+import { parseDuration } from "../config/units.ts";
 
 /** Reads a flag's value for commander: null is refused with what is allowed. */
 export function flagValue<T>(allowed: string, read: (text: string) => T | null): (text: string) => T {
@@ -14,6 +15,14 @@ export function flagValue<T>(allowed: string, read: (text: string) => T | null):
 export function wholeNumber(text: string, max: number): number | null {
   const isShort = text.length <= String(max).length;
   return /^\d+$/.test(text) && isShort && Number(text) <= max ? Number(text) : null;
+}
+
+/** Reads a duration, in ms. */
+export function durationFlag(allowed: string, minMs: number, maxMs = Number.POSITIVE_INFINITY) {
+  return flagValue(allowed, (text) => {
+    const ms = parseDuration(text);
+    return ms === null || ms < minMs || ms > maxMs ? null : ms;
+  });
 }
 
 /** The path of a file or directory; what is at it shows when it is used. */

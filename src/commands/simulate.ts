@@ -5,13 +5,13 @@ import { systemClock } from "../clock.ts";
 import { formatProblem } from "../config/checkedYaml.ts";
 import { Refused } from "../config/fields.ts";
 import { type ListenAddress, listenAddress } from "../config/sections.ts";
-import { formatDuration, parseDuration } from "../config/units.ts";
+import { formatDuration } from "../config/units.ts";
 import { untilSignal } from "../signals.ts";
 import { BUILTIN_SCENARIOS } from "../simulator/builtin.ts";
 import { elapsed } from "../simulator/elapsed.ts";
 import type { Scenario } from "../simulator/model.ts";
 import { plainMessage } from "../systemError.ts";
-import { flagValue, path, wholeNumber } from "./shared.ts";
+import { durationFlag, flagValue, path, wholeNumber } from "./shared.ts";
 
 const DEFAULT_SCENARIO = "demo";
 
@@ -39,10 +39,7 @@ export function register(program: Command): void {
     .option(
       "--interval <duration>",
       "time between two samples of a VM, instead of the scenario's",
-      flagValue("a duration such as 500ms or 2s, from 100ms", (text) => {
-        const ms = parseDuration(text);
-        return ms === null || ms < 100 ? null : ms;
-      }),
+      durationFlag("a duration such as 500ms or 2s, from 100ms", 100),
     )
     .option(
       "--seed <number>",

@@ -13,8 +13,8 @@ import {
   scopeOf,
 } from "../../src/client/certificates.ts";
 import { CERTIFICATE_EXTENSION, type Command, decodeCertificateCommand } from "../../src/wire/messages.ts";
+import { INFO, type Kind, type Made, make, PemFolder, policyOf, SUBSCRIBE } from "../support/certificates.ts";
 import { certificateExtensions } from "../wire/support/vectors.ts";
-import { INFO, type Kind, type Made, make, PemFolder, policyOf, SUBSCRIBE } from "./support/ca.ts";
 
 const TEN_MINUTES_MS = 600_000;
 const DESTROY: Command = { class: "unikernel", command: "destroy" };

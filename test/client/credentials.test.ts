@@ -2,7 +2,15 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readCredentials } from "../../src/client/credentials.ts";
 import type { HolderFiles, TlsConfig } from "../../src/config/target.ts";
 import { formatName } from "../../src/wire/names.ts";
-import { INFO, type Made, make, PemFolder, POLICY_INFO, policyOf, SUBSCRIBE } from "./support/ca.ts";
+import {
+  INFO,
+  type Made,
+  make,
+  PemFolder,
+  POLICY_INFO,
+  policyOf,
+  SUBSCRIBE,
+} from "../support/certificates.ts";
 
 const folder = new PemFolder();
 const SETTINGS = { subscribe: [] as string[], enforcesPolicy: false };

@@ -6,10 +6,10 @@ import { TlsEndpoint } from "../../src/client/tls.ts";
 import { VmmdClient } from "../../src/client/vmmd.ts";
 import type { TlsConfig } from "../../src/config/target.ts";
 import { formatName, parseName, ROOT } from "../../src/wire/names.ts";
+import { INFO, type Made, make, POLICY_INFO, policyOf, SUBSCRIBE } from "../support/certificates.ts";
 import { eventually, settle } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { exchangeBytes } from "../wire/support/vectors.ts";
-import { INFO, type Made, make, POLICY_INFO, policyOf, SUBSCRIBE } from "./support/ca.ts";
 import { chainAsTold, TlsHost } from "./support/tlsHost.ts";
 
 const SETTINGS = { subscribe: [], enforcesPolicy: true, allowRoot: true };

@@ -8,11 +8,11 @@ import { failureReply } from "../../src/simulator/messages.ts";
 import { encodeFrame, FrameReader } from "../../src/wire/framing.ts";
 import { decodeMessage, encodeMessage, type Payload } from "../../src/wire/messages.ts";
 import { formatName, parseName } from "../../src/wire/names.ts";
+import { type Made, make, policyOf } from "../support/certificates.ts";
 import { eventually, settle } from "../support/eventually.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { exchangeBytes, exchanges } from "../wire/support/vectors.ts";
 import { imageOf, kindOf, PLAIN } from "./support/acting.ts";
-import { type Made, make, policyOf } from "./support/ca.ts";
 import { chainAsTold, TlsHost, type Visit } from "./support/tlsHost.ts";
 
 const words = (text: string) =>
@@ -61,7 +61,7 @@ const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
     "stats-daemon-restart stats-displaced",
   ),
   "alerts: in test/client/tlsRefusals.test.ts": words("expired notyet wrongca"),
-  "certificates that are refused here: in test/client/certificates.test.ts and credentials.test.ts": words(
+  "certificates that are refused here: in test/client/tlsRefusals.test.ts": words(
     "version6 version4 unknown-tag noext critical badname pathcn inter-cmd",
   ),
   "commands that are never written here": words("forbidden forbidden2"),

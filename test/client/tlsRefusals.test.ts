@@ -13,8 +13,8 @@ import type { Refusal } from "../../src/simulator/certificates.ts";
 import type { Fault } from "../../src/simulator/faults.ts";
 import { subscriber } from "../simulator/support.ts";
 import { issuerOf } from "../simulator/tlsClient.ts";
+import { INFO, type Made, make, policyOf, type Wish } from "../support/certificates.ts";
 import { eventually, PATIENCE_MS, settle } from "../support/eventually.ts";
-import { INFO, type Made, make, policyOf, type Wish } from "./support/ca.ts";
 import { both, expectTold, NOW_MS, Scene, type Told, WELL } from "./support/tlsScene.ts";
 
 /** What the simulated endpoint does otherwise than albatross-tls-endpoint would with certificates of ours. */

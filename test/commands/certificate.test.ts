@@ -6,7 +6,7 @@ import { parse } from "yaml";
 import { askedBy, readCertificates, readHolder } from "../../src/client/certificates.ts";
 import { runCommandLine } from "../../src/commands/program.ts";
 import { formatName } from "../../src/wire/names.ts";
-import { type Made, make, PemFolder, policyOf } from "../client/support/ca.ts";
+import { type Made, make, PemFolder, policyOf } from "../support/certificates.ts";
 
 const DAY_MS = 86_400_000;
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { formatProblem } from "../../src/config/checkedYaml.ts";
 import { loadWebConfig } from "../../src/config/webConfig.ts";
-import { issue } from "../support/certificates.ts";
+import { make } from "../support/certificates.ts";
 import { runHere } from "../support/program.ts";
 
 const HASH = "$2y$10$abcdefghijklmnopqrstuuG7KXZ5Qh9fJ0Zz3vYb1cW2dX4eF6gHi";
@@ -15,16 +15,16 @@ let folder: string;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "web-config-"));
-  const server = await issue("localhost", { sans: [{ type: "dns", value: "localhost" }] });
-  const ca = await issue("clients", { isCa: true });
+  const server = await make("localhost", { names: [{ type: "dns", value: "localhost" }] });
+  const ca = await make("clients");
   const write = (name: string, text: string) => writeFileSync(join(folder, name), text);
-  write("server.crt", server.cert);
+  write("server.crt", server.pem);
   write("server.key", server.key);
   write("other.key", ca.key);
-  write("ca.crt", ca.cert);
-  write("two.crt", ca.cert + server.cert);
+  write("ca.crt", ca.pem);
+  write("two.crt", ca.pem + server.pem);
   write("empty.pem", "");
-  write("damaged.crt", server.cert.replace(/\n.{20}/, "\nAAAAAAAAAAAAAAAAAAAA"));
+  write("damaged.crt", server.pem.replace(/\n.{20}/, "\nAAAAAAAAAAAAAAAAAAAA"));
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const locked = { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "secret" } as const;
   write("locked.key", privateKey.export(locked).toString());

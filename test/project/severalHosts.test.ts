@@ -9,10 +9,10 @@ import { issue, readCertificates, readHolder } from "../../src/client/certificat
 import { loadConfig } from "../../src/config/load.ts";
 import { CERTIFICATE_EXTENSION } from "../../src/wire/messages.ts";
 import { formatName } from "../../src/wire/names.ts";
-import { INFO } from "../client/support/ca.ts";
 import { infoIn } from "../simulator/recordings.ts";
 import { startHost, vm } from "../simulator/support.ts";
 import { dialTls } from "../simulator/tlsClient.ts";
+import { INFO } from "../support/certificates.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { certificateExtensions } from "../wire/support/vectors.ts";
 

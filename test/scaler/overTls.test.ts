@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { parseName } from "../../src/wire/names.ts";
-import { INFO, make, PemFolder, POLICY_INFO, policyOf, SUBSCRIBE } from "../client/support/ca.ts";
 import { vm } from "../simulator/support.ts";
 import { issuerOf } from "../simulator/tlsClient.ts";
+import { INFO, make, PemFolder, POLICY_INFO, policyOf, SUBSCRIBE } from "../support/certificates.ts";
 import { eventually } from "../support/eventually.ts";
 import { acting, Machine, Program } from "./acting.ts";
 

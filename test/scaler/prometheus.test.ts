@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { filesFrom } from "../../src/config/keys.ts";
 import { prometheusSection } from "../../src/config/promql.ts";
 import { connectPrometheus } from "../../src/scaler/sources/prometheus.ts";
-import { issue } from "../support/certificates.ts";
+import { make } from "../support/certificates.ts";
 import { serve, success, vector } from "../support/prometheusStub.ts";
 
 let folder = "";
@@ -212,25 +212,24 @@ describe("a server", () => {
   });
 
   test("is trusted over TLS by tls_config alone, and shown a certificate where there is one", async () => {
-    const ca = await issue("ca", { isCa: true });
-    const server = await issue(
-      "prometheus.example",
-      { sans: [{ type: "dns", value: "prometheus.example" }] },
-      ca,
-    );
-    const client = await issue("scaler", {}, ca);
+    const ca = await make("ca");
+    const server = await make("prometheus.example", {
+      issuer: ca,
+      names: [{ type: "dns", value: "prometheus.example" }],
+    });
+    const client = await make("scaler", { issuer: ca });
     const write = (name: string, text: string) => writeFileSync(join(folder, name), text);
-    write("ca.pem", ca.cert);
-    write("client.pem", client.cert);
+    write("ca.pem", ca.pem);
+    write("client.pem", client.pem);
     write("client.key", client.key);
-    const { cert, key } = server;
+    const { pem: cert, key } = server;
     const shown: unknown[] = [];
     const url = await serve(
       (request, response) => {
         shown.push((request.socket as TLSSocket).getPeerCertificate().subject?.CN);
         response.end(JSON.stringify(success(vector("1"))));
       },
-      { cert, key, ca: ca.cert, requestCert: true, rejectUnauthorized: false },
+      { cert, key, ca: ca.pem, requestCert: true, rejectUnauthorized: false },
     );
     const outcome = async (tls_config: object) => (await ask({ url, tls_config })).outcome;
     const trust = { ca_file: "ca.pem", server_name: "prometheus.example" };

@@ -9,7 +9,7 @@ import { type Config, NO_LIMIT, type Scenario } from "../../src/simulator/model.
 import { encodeFrame } from "../../src/wire/framing.ts";
 import { type Command, encodeCertificateCommand, encodeMessage } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
-import { INFO, type Made, make, POLICY_INFO, policyOf, SUBSCRIBE } from "../client/support/ca.ts";
+import { INFO, type Made, make, POLICY_INFO, policyOf, SUBSCRIBE } from "../support/certificates.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { scenarioOf } from "../support/simulated.ts";
 import { exchangeBytes, exchanges } from "../wire/support/vectors.ts";

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { X509Certificate } from "@peculiar/x509";
-import type { Made } from "../client/support/ca.ts";
+import type { Made } from "../support/certificates.ts";
 import { Client } from "./support.ts";
 
 /** A host with a TLS endpoint, and what its clients need. */

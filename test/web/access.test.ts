@@ -9,30 +9,30 @@ import { hashSync } from "bcryptjs";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createLogger } from "../../src/log.ts";
 import { Access } from "../../src/web/access.ts";
-import { type Issued, issue } from "../support/certificates.ts";
+import { type Made, make } from "../support/certificates.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { type Answer, ask, type RunningWeb, startWeb } from "../support/web.ts";
 
-let ca: Issued;
-let server: Issued;
-let alice: Issued;
-let stranger: Issued;
+let ca: Made;
+let server: Made;
+let alice: Made;
+let stranger: Made;
 let folder: string;
 let web: RunningWeb;
 let access: Access;
 let clock: FakeClock;
 
 beforeAll(async () => {
-  ca = await issue("CA", { isCa: true });
+  ca = await make("CA");
   const local = [{ type: "dns", value: "localhost" } as const];
-  server = await issue("localhost", { sans: local }, ca);
+  server = await make("localhost", { issuer: ca, kind: "P-256", names: local });
   const names = [
     { type: "dns", value: "alice.example" },
     { type: "ip", value: "::1" },
     { type: "url", value: "spiffe://cluster/a,b" },
   ] as const;
-  alice = await issue("alice", { sans: [...names] }, ca);
-  stranger = await issue("stranger", { sans: [{ type: "dns", value: "alice.example" }] });
+  alice = await make("alice", { issuer: ca, names: [...names] });
+  stranger = await make("stranger", { names: [{ type: "dns", value: "alice.example" }] });
 });
 
 beforeEach(() => {
@@ -52,7 +52,7 @@ const TLS = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key
 
 /** Serves with this web configuration, the files of a certificate beside it. */
 async function serve(text: string): Promise<void> {
-  write({ "web.yaml": text, "server.crt": server.cert, "server.key": server.key, "ca.crt": ca.cert });
+  write({ "web.yaml": text, "server.crt": server.pem, "server.key": server.key, "ca.crt": ca.pem });
   clock = new FakeClock();
   const lines: string[] = [];
   const log = createLogger({ level: "debug", format: "logfmt" }, { write: (line) => void lines.push(line) });
@@ -66,7 +66,7 @@ async function serve(text: string): Promise<void> {
 function askSecurely(path = "/-/healthy", options: RequestOptions = {}): Promise<Answer> {
   const { port } = web;
   return new Promise((resolve, reject) => {
-    const usual = { host: "127.0.0.1", port, path, servername: "localhost", ca: ca.cert, agent: false };
+    const usual = { host: "127.0.0.1", port, path, servername: "localhost", ca: ca.pem, agent: false };
     const request = httpsRequest({ ...usual, ...options }, async (response) => {
       const pieces: Buffer[] = [];
       for await (const piece of response) pieces.push(piece);
@@ -96,7 +96,7 @@ describe("TLS", () => {
 
   test("carries a large response, and several requests on one connection", async () => {
     await serve(TLS);
-    const socket = connect({ port: web.port, host: "127.0.0.1", servername: "localhost", ca: ca.cert });
+    const socket = connect({ port: web.port, host: "127.0.0.1", servername: "localhost", ca: ca.pem });
     let text = "";
     socket.setEncoding("latin1").on("data", (piece: string) => {
       text += piece;
@@ -118,7 +118,7 @@ describe("TLS", () => {
     await serve(`${TLS}  ${line}\n`);
     const ciphers = "DEFAULT:@SECLEVEL=0";
     const options = {
-      ca: ca.cert,
+      ca: ca.pem,
       servername: "localhost",
       minVersion: "TLSv1.1",
       maxVersion,
@@ -138,17 +138,21 @@ describe("TLS", () => {
     await serve(
       `${TLS}  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]\n  curve_preferences: [CurveP384]\n`,
     );
-    const secured = { ca: ca.cert, maxVersion: "TLSv1.2" } as const;
+    const secured = { ca: ca.pem, maxVersion: "TLSv1.2" } as const;
     expect(await status({ ...secured, ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" })).toBe(200);
     await expect(status({ ...secured, ciphers: "ECDHE-ECDSA-CHACHA20-POLY1305" })).rejects.toThrow();
-    expect(await status({ ca: ca.cert, ecdhCurve: "P-384" })).toBe(200);
-    await expect(status({ ca: ca.cert, ecdhCurve: "P-521" })).rejects.toThrow();
+    expect(await status({ ca: ca.pem, ecdhCurve: "P-384" })).toBe(200);
+    await expect(status({ ca: ca.pem, ecdhCurve: "P-521" })).rejects.toThrow();
   });
 
   test("takes a new certificate within a second of its being there, bad ones not at all", async () => {
     await serve(TLS);
-    const other = await issue("other", { sans: [{ type: "dns", value: "other" }] }, ca);
-    write({ "server.crt": other.cert });
+    const other = await make("other", {
+      issuer: ca,
+      kind: "P-256",
+      names: [{ type: "dns", value: "other" }],
+    });
+    write({ "server.crt": other.pem });
     clock.advance(1000);
     expect(await status()).toBe(200);
     expect(web.log.join()).toMatch(
@@ -164,7 +168,7 @@ describe("TLS", () => {
   test("is stopped with connections on which nothing was asked, or no hand shaken", async () => {
     await serve(TLS);
     const host = { port: web.port, host: "127.0.0.1" };
-    const secured = connect({ ...host, ca: ca.cert, servername: "localhost" });
+    const secured = connect({ ...host, ca: ca.pem, servername: "localhost" });
     const silent = connectPlainly(host);
     await Promise.all([once(secured, "secureConnect"), once(silent, "connect")]);
     const closed = [secured, silent].map((socket) => once(socket.resume(), "close"));
@@ -175,7 +179,7 @@ describe("TLS", () => {
 
 describe("client certificates", () => {
   const none = {};
-  const of = ({ cert, key }: Issued) => ({ cert, key });
+  const of = ({ pem, key }: Made) => ({ cert: pem, key });
   const isServed = (options: RequestOptions) =>
     status(options).then(
       (code) => code === 200,
@@ -214,7 +218,7 @@ describe("client certificates", () => {
     await serve(`${TLS}  ${[auth, ...lines].join("\n  ")}\n`);
     expect(await isServed(of(alice))).toBe(expected);
     if (!expected) expect(web.log.join()).toContain("client_allowed_sans has none of the client's names");
-    const nameless = await issue("nameless", {}, ca);
+    const nameless = await make("nameless", { issuer: ca });
     expect(await isServed(of(nameless))).toBe(false);
   });
 

@@ -4,7 +4,7 @@ import { createServer, type DetailedPeerCertificate, type Server, type TLSSocket
 import { X509Certificate } from "@peculiar/x509";
 import type { TlsConfig } from "../../../src/config/target.ts";
 import { CERTIFICATE_EXTENSION, type Command, decodeCertificateCommand } from "../../../src/wire/messages.ts";
-import { type Made, make, PemFolder } from "./ca.ts";
+import { type Made, make, PemFolder } from "../../support/certificates.ts";
 
 /** One client of the endpoint. */
 export interface Visit {

@@ -9,10 +9,19 @@ import { parseName } from "../../../src/wire/names.ts";
 import { config, exposition, seriesOf } from "../../exporter/records.ts";
 import { type Running, startHost, vm } from "../../simulator/support.ts";
 import { issuerOf } from "../../simulator/tlsClient.ts";
+import {
+  INFO,
+  type Made,
+  make,
+  PemFolder,
+  POLICY_INFO,
+  policyOf,
+  SUBSCRIBE,
+  type Wish,
+} from "../../support/certificates.ts";
 import { PATIENCE_MS, settle } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fakeClock.ts";
 import { readable, webDeps } from "../../support/web.ts";
-import { INFO, type Made, make, PemFolder, POLICY_INFO, policyOf, SUBSCRIBE, type Wish } from "./ca.ts";
 import { RecordingLog, RecordingSink, tlsTargetConfig } from "./host.ts";
 
 export const NOW_MS = Date.parse("2026-06-01T12:00:00Z");

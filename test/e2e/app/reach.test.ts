@@ -3,18 +3,18 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { hashSync } from "bcryptjs";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { type Issued, issue } from "../../support/certificates.ts";
+import { type Made, make } from "../../support/certificates.ts";
 import { MAIN, Serving, startSimulatedHost, temporaryFolder, until } from "../../support/serving.ts";
 
 /** A web configuration with TLS, clients' certificates where `clients` has a CA, and the user alice. */
-async function webConfig(folder: string, clients?: Issued): Promise<string> {
-  const server = await issue("localhost", { sans: [{ type: "dns", value: "localhost" }] });
+async function webConfig(folder: string, clients?: Made): Promise<string> {
+  const server = await make("localhost", { names: [{ type: "dns", value: "localhost" }] });
   const file = join(folder, "web.yaml");
   const auth = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: clients.crt\n";
   const tls = `tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n${clients ? auth : ""}`;
-  await writeFile(join(folder, "server.crt"), server.cert);
+  await writeFile(join(folder, "server.crt"), server.pem);
   await writeFile(join(folder, "server.key"), server.key);
-  if (clients) await writeFile(join(folder, "clients.crt"), clients.cert);
+  if (clients) await writeFile(join(folder, "clients.crt"), clients.pem);
   await writeFile(file, `${tls}basic_auth_users: { alice: ${hashSync("secret", 4)} }\n`);
   await writeFile(join(folder, "password"), "secret\n");
   return file;
@@ -39,7 +39,7 @@ describe("record from an exporter with a web configuration", () => {
   test("asks as the user of the URL, with a password from a file or the environment and certificates", async () => {
     const folder = await temporaryFolder();
     await startSimulatedHost(folder, 1, 200);
-    const client = await issue("client", { isCa: true });
+    const client = await make("client");
     const web = await webConfig(folder, client);
     const config = `targets: [{ name: demo, socket_dir: ${folder} }]\nweb: { listen_addresses: ["127.0.0.1:0"] }\n`;
     const serving = await Serving.start(folder, config, ["--web.config.file", web]);

@@ -7,7 +7,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { hashSync } from "bcryptjs";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { issue } from "../../support/certificates.ts";
+import { make } from "../../support/certificates.ts";
 import { MAIN, Serving, startSimulatedHost, temporaryFolder, until } from "../../support/serving.ts";
 
 const CONFIG = 'web: { listen_addresses: ["127.0.0.1:0"] }\n';
@@ -15,11 +15,11 @@ const CONFIG = 'web: { listen_addresses: ["127.0.0.1:0"] }\n';
 describe("with a web configuration", () => {
   test("only users are served, over TLS; a broken one is refused at a reload and at the start", async () => {
     const folder = await temporaryFolder();
-    const server = await issue("localhost", { sans: [{ type: "dns", value: "localhost" }] });
+    const server = await make("localhost", { names: [{ type: "dns", value: "localhost" }] });
     const file = join(folder, "web.yaml");
     const web = (password: string) =>
       `tls_server_config: { cert_file: server.crt, key_file: server.key }\nbasic_auth_users: { alice: ${hashSync(password, 4)} }\n`;
-    await writeFile(join(folder, "server.crt"), server.cert);
+    await writeFile(join(folder, "server.crt"), server.pem);
     await writeFile(join(folder, "server.key"), server.key);
     await writeFile(file, web("secret"));
     const serving = await Serving.start(folder, CONFIG, ["--web.config.file", file]);
@@ -27,7 +27,7 @@ describe("with a web configuration", () => {
     const status = (password: string) =>
       new Promise<number | undefined>((resolve, reject) => {
         const auth = `alice:${password}`;
-        const options = { ca: server.cert, servername: "localhost", agent: false, auth };
+        const options = { ca: server.pem, servername: "localhost", agent: false, auth };
         request(`${serving.url}/-/ready`, options, (response) => {
           response.resume();
           resolve(response.statusCode);
