@@ -137,10 +137,7 @@ export class Exporter {
     });
   }
 
-  /**
-   * Listens and begins to read the targets. Throws, nothing begun, a ListenError or, when another
-   * program has the state's folder, a StateFolderError.
-   */
+  /** Listens and begins to read the targets. Throws, nothing begun, what `isRefusal` knows. */
   async start(): Promise<void> {
     await this.#take(this.#config);
     await this.#read(this.#config.targets);
@@ -229,10 +226,7 @@ export class Exporter {
     await before?.release();
   }
 
-  /**
-   * Makes the running targets those of `configs`. One whose settings are as before goes on undisturbed;
-   * the others are stopped before any is started, lest two connections want the same subscription.
-   */
+  /** Those whose settings are as before go on; the others stop before any starts, lest two want one subscription. */
   async #read(configs: readonly TargetConfig[]): Promise<void> {
     const kept = this.#running.filter(
       ({ config, isOutdated }) => !isOutdated && configs.some((other) => isDeepStrictEqual(config, other)),

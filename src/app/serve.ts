@@ -13,10 +13,7 @@ const STOP_DEADLINE_MS = 4_800;
 /** For the state alone, when a second signal asks for an end at once. */
 const STATE_DEADLINE_MS = 1_000;
 
-/**
- * Serves metrics until `stop` resolves with what asks for the end, reading the configuration again on
- * SIGHUP. Resolves to the process' exit code: 1 when it could not start.
- */
+/** Serves until `stop` resolves with the reason. Resolves to the exit code: 1 when it could not start. */
 export async function serve(given: ServeFlags, stop: Promise<string>): Promise<number> {
   const flags = given.systemdSocket ? onSystemdSockets(given) : given;
   const settings = loadSettings(flags);

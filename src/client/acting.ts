@@ -57,10 +57,7 @@ export type Outcome<T> =
 
 /** What the sender of an action is told, and how it stops it. */
 export interface Sending {
-  /**
-   * Awaited when the connection is open and nothing is sent yet; over TLS, when the server has proved to be the host's and
-   * does not know yet who asks for what, since that is in the certificate. Nothing is sent where this throws.
-   */
+  /** Awaited before the first byte that says who asks for what (over TLS the certificate does). Throwing sends nothing. */
   beforeFirstByte(): Promise<void>;
   /** The whole request is with the system: albatrossd carries it out whoever waits for the reply. */
   afterLastByte?(): void;
@@ -159,10 +156,7 @@ export class ActingClient {
     });
   }
 
-  /**
-   * Writes the image of a unikernel to `file` as it arrives, at most `maxBytes` of it. albatrossd does nothing else
-   * meanwhile: 25 ms a MiB. Whether the digest is the right one is for the caller to see.
-   */
+  /** Writes at most `maxBytes` of image to `file`. albatrossd does nothing else meanwhile: 25 ms a MiB. */
   get(
     name: Name,
     file: Pick<FileHandle, "writeFile">,

@@ -5,10 +5,7 @@ import { type KnownInfo, namesakeOf, VmmdError } from "./vmmd.ts";
 const MIN_CEILING_MS = 2_000;
 const MAX_CEILING_MS = 60_000;
 
-/**
- * How long to wait before the next attempt, in ms: half to all (by `random`, 0 to 1) of 2 s, 4 s, 8 s, ... 60 s after
- * `failures` others. So exporters that lost the same daemon do not come back in step.
- */
+/** In ms: half to all (by `random`, 0 to 1) of 2 s, 4 s, ... 60 s, so that exporters do not come back in step. */
 export function backoffMs(failures: number, random: number): number {
   const ceilingMs = Math.min(MIN_CEILING_MS * 2 ** failures, MAX_CEILING_MS);
   return Math.round((ceilingMs / 2) * (1 + random));

@@ -65,10 +65,7 @@ export class StatsInterval {
     return this.knownUs ?? DEFAULT_INTERVAL_US;
   }
 
-  /**
-   * The best guess in µs, for telling queued samples from those of two ticks: until it is known the smallest gap within
-   * 0.5 s to 10 s. Of a daemon that ticks every second, 10 s would make one burst of five samples.
-   */
+  /** The best guess in µs, for telling queued samples from two ticks': until known, the smallest gap of 0.5 s to 10 s. */
   get sampleUs(): number {
     const { knownUs } = this;
     if (knownUs !== null) return knownUs;

@@ -127,10 +127,7 @@ export class VmmdClient {
     return (await this.#inTurns(entriesOf(name, found))).length > 0;
   }
 
-  /**
-   * The policies that hold for the subscriptions (for one to a unikernel that of its path), named by full path. Throws a
-   * VmmdError.
-   */
+  /** The policies of the subscriptions' paths, named by full path. Throws a VmmdError. */
   async policiesOf(subscriptions: readonly Name[]): Promise<readonly NamedPolicy[]> {
     const answers = new Map<string, readonly NamedPolicy[]>();
     const policies = new Map<string, NamedPolicy>();

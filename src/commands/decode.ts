@@ -52,10 +52,7 @@ interface DecodeStreams {
   readonly report: (line: string) => void;
 }
 
-/**
- * Prints the messages of a stream, taking in no more than `output` lets go. Resolves to the exit code: 1
- * after damage or a failure; 0 at the end of a whole stream, or when nobody reads the output any more.
- */
+/** Resolves to the exit code: 1 after damage or a failure; 0 at the end, or when nobody reads the output any more. */
 export async function decodeStream({ input, source, output, report }: DecodeStreams): Promise<number> {
   const problems: string[] = [];
   try {

@@ -68,10 +68,7 @@ export type Checked<T> =
 /** What is larger is the wrong file. */
 const MAX_FILE_BYTES = 2 ** 20;
 
-/**
- * The text of a file; never throws. What is no file, or too large, is told without reading it: a FIFO would wait for a
- * writer, a device may never end.
- */
+/** The text of a file; never throws. A FIFO or device is not read: it would wait for a writer, or never end. */
 export function readTextFile(file: string): Checked<{ readonly text: string }> {
   const unreadable = (text: string) => refused(file, text);
   let fd: number | null = null;

@@ -65,10 +65,7 @@ export function compileGlobs(patterns: readonly string[]): (name: string) => boo
   return (name) => globs.some((glob) => matchesGlob(glob, name));
 }
 
-/**
- * Whether `wide` matches all that `narrow` matches: tried on names of `narrow`, with each character where it takes any,
- * with nothing, one and several of it where it takes a run.
- */
+/** Whether `wide` matches all that `narrow` does: tried on names with nothing, one and several of each character. */
 export function globCovers(wide: Glob, narrow: Glob): boolean {
   return Array.from(NAME_CHARACTERS).every((char) =>
     ["", char, char.repeat(3)].every((run) => {

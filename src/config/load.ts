@@ -53,10 +53,7 @@ export interface ServeFlags {
   readonly dryRun?: boolean;
 }
 
-/**
- * The configuration that `serve` runs with: of the named file, else of config.yaml in the working directory if there is
- * one, else the defaults. `file` is the one that was read. A file that is empty at a reload went wrong in writing.
- */
+/** The configuration of the named `file`, else of config.yaml in the working directory if there is one, else the defaults. */
 export function loadSettings(
   flags: ServeFlags,
   options: { isReload?: boolean } = {},

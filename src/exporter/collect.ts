@@ -47,10 +47,7 @@ export interface CollectCounts extends DuplicateCount {
   vmsDropped(vms: number): void;
 }
 
-/**
- * The families of targets, hosts, policies, groups and VMs, in that order. Filters, cap and collectors act here only:
- * groups come from all VMs. The work is done as families are written.
- */
+/** Filters, cap and collectors act here only: groups come from all VMs. The work is done as families are written. */
 export function collectFamilies({ snapshot, targets, config, counts, isAsked }: CollectInput): Family[] {
   const { exporter } = config;
   const { vms, dropped } = selectVms(snapshot.served, exporter);

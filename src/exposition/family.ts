@@ -48,10 +48,7 @@ export type Value = number | bigint | string;
 
 export type MetricType = "counter" | "gauge" | "histogram";
 
-/**
- * Where a family's series go. `more` follows labels that are not empty and has few values: `,kind="minor"`. Joining the
- * two would cost as much as writing the whole line.
- */
+/** `more` follows labels that are not empty: `,kind="minor"`. Joining the two would cost as much as the whole line. */
 export interface SeriesSink {
   series(labels: Labels, value: Value, more?: string): void;
   /** A series whose name is the family's plus `suffix`: `_bucket`, `_sum`, `_count` of a histogram. */

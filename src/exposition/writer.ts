@@ -23,10 +23,7 @@ const CHUNK_BYTES = 128 * 1024;
 const SLICE_US = 5_000;
 const ITEMS_PER_LOOK = 128;
 
-/**
- * Renders families as one exposition, as buffers that the consumer pulls: nothing is rendered ahead of what it has
- * taken. Each slice of work is a turn of the event loop. Throws what a family's `emit` throws.
- */
+/** Buffers that the consumer pulls, each slice a turn of the event loop. Throws what a family's `emit` throws. */
 export async function* renderExposition(
   families: Iterable<Family>,
   format: ExpositionFormat,

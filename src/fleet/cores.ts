@@ -19,10 +19,7 @@ export class HostCores {
   /** by `cpuids` as text: many VMs have the same ones */
   readonly #pinned = new Map<string, readonly MutableCore[]>();
 
-  /**
-   * Takes in a VM that uses so many percent of its CPUs, spread evenly over its cpuids; null where that is not known.
-   * Returns its cores, whose figures go on changing as other VMs are taken in.
-   */
+  /** Spreads a VM's usage (null: not known) over its cpuids; returns its cores, whose figures go on changing. */
   take({ cpuids, cpus }: Pins, usagePercent: number | null): readonly Core[] {
     const cores = this.#coresOf(cpuids);
     if (usagePercent === null) return cores;

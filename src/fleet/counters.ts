@@ -70,10 +70,7 @@ export function startWindow(point: CpuPoint): RateWindow {
   return { base: null, burstStart: point, latest: point };
 }
 
-/**
- * After one more sample of the incarnation. One that comes less than half a stats interval after the one before is of its
- * burst (albatross-stats queues samples for a slow reader) and replaces it; the base stays.
- */
+/** A sample within half a stats interval is of its burst (queued for a slow reader): it replaces it, the base stays. */
 export function extendWindow(window: RateWindow, point: CpuPoint, intervalUs: number): RateWindow {
   const gapUs = point.arrivalUs - window.latest.arrivalUs;
   if (gapUs > 0 && gapUs * 2 >= intervalUs) return { base: window.latest, burstStart: point, latest: point };

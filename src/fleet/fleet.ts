@@ -25,10 +25,7 @@ export interface FleetOptions extends HostOptions {
   readonly deathTimeoutMs: number;
 }
 
-/**
- * What is known about the VMs of all hosts now. Samples and infos go in as they arrive; whoever reads takes a snapshot.
- * No timers: VMs that are gone are let go as others are heard.
- */
+/** What is known about the VMs of all hosts now. No timers: VMs that are gone are let go as others are heard. */
 export class Fleet {
   readonly #clock: Clock;
   readonly #options: HostOptions;
@@ -53,18 +50,12 @@ export class Fleet {
     this.#host(host).infoAskedUs ??= askedUs;
   }
 
-  /**
-   * Says what an earlier run of the program knew of the VM with this full name: until it is heard it is told of apart, and
-   * it is gone by the rules by which others are.
-   */
+  /** What an earlier run of the program knew of a VM: told of apart until it is heard, gone by the rules for others. */
   expect(host: string, name: Name, before: ExpectedVm): void {
     this.#host(host).expect(name, before);
   }
 
-  /**
-   * Takes in an answer of the host's albatrossd to unikernel info: the VMs of all subscriptions together, with full names.
-   * `askedAtUs` is the monotonic time at which (the first of) the questions was sent.
-   */
+  /** Takes in unikernel info of all subscriptions, with full names, asked for at `askedAtUs` (monotonic). */
   recordInfo(host: string, entries: readonly NamedInfo[], askedAtUs: number): void {
     for (const _ of this.infoSteps(host, entries, askedAtUs));
   }
@@ -83,10 +74,7 @@ export class Fleet {
     this.#host(host).recordPolicies(entries, this.#clock.nowUs());
   }
 
-  /**
-   * Says whether a host's statistics are arriving; a host nobody says anything about is live from its first sample on.
-   * The VMs of a host that is not live are kept, but not served.
-   */
+  /** Says whether a host's statistics arrive (without a word: from its first sample on); its VMs are served only then. */
   setLive(host: string, up: boolean): void {
     this.#host(host).saidLive = up;
   }
@@ -155,10 +143,7 @@ export class Fleet {
     return { nowUs, wallMs, hosts, vms, states, served, policies, unheard, groups, servedGroups };
   }
 
-  /**
-   * How many VMs are held, how many of those gone are still remembered, and how many of those expected have neither been
-   * heard nor been found gone.
-   */
+  /** VMs held, gone ones still remembered, and those that only an earlier run of the program has heard. */
   get sizes(): { readonly vms: number; readonly departed: number; readonly unheard: number } {
     const sum = { vms: 0, departed: 0, unheard: 0 };
     for (const { sizes } of this.#hosts.values()) {

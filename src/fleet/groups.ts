@@ -16,10 +16,7 @@ export const MAX_CLONE_ID = 999_999_999;
 /** `PRIMARY-clone-N`, N of 1 to 9 digits without a leading zero. */
 const CLONE_NAME = /^(.+)-clone-([1-9][0-9]{0,8})$/;
 
-/**
- * The group that a VM's label places it in, and its id there; 0 for a primary. `web-clone-2` is clone 2 of `web`, but a
- * clone of a clone is nothing that is made here: `web-clone-1-clone-2` is a primary of that name.
- */
+/** A label's group and id, 0 for a primary. A clone of a clone is none: `web-clone-1-clone-2` is a primary. */
 export function splitCloneName(label: string): { readonly primary: string; readonly cloneId: number } {
   const match = CLONE_NAME.exec(label);
   const primary = match?.[1];
@@ -29,11 +26,7 @@ export function splitCloneName(label: string): { readonly primary: string; reado
   return { primary, cloneId: Number(match?.[2]) };
 }
 
-/**
- * The groups of a snapshot's VMs, in order of host, path and name. Those that have been heard stand in that order, and by
- * clone id within it, so that each group has a run of them. Every VM is in exactly one group, and a group lives as long as
- * its members do.
- */
+/** In order of host, path and name. Heard VMs stand in that order and by clone id, so each group has a run of them. */
 export function deriveGroups(parts: SnapshotParts): Group[] {
   const { vms, groupStarts: starts } = parts;
   const unheard = byGroup(parts.unheard);

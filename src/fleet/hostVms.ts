@@ -132,10 +132,7 @@ export class HostVms implements VmHost {
     this.#vms.put(this.#welcome(identity, sample), index);
   }
 
-  /**
-   * Takes in, in steps, what info said, for all subscriptions together. An answer asked for before the last one is
-   * ignored. Samples may be recorded and snapshots taken between two steps.
-   */
+  /** Takes in info in steps, between which samples and snapshots may come. An answer older than the last is ignored. */
   *infoSteps(entries: readonly NamedInfo[], askedAtUs: number, nowUs: number): Generator<void> {
     const infos = new Map<string, VmInfo>();
     for (const { name, info } of entries) {
@@ -309,10 +306,7 @@ export class HostVms implements VmHost {
     return nowUs < goneAtUs ? null : goneAtUs;
   }
 
-  /**
-   * Lets go of those of `vms` that are gone, and of those not heard. `unlistedAtUs`: when unikernel info stopped to list
-   * them, where that is what makes them gone.
-   */
+  /** `unlistedAtUs`: when unikernel info stopped to list them, where that is what makes them gone. */
   #dropGone(vms: readonly Vm[], nowUs: number, unlistedAtUs = 0): void {
     const gone = new Set<string>();
     for (const { fullName } of vms) {

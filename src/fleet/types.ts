@@ -118,10 +118,7 @@ export interface PolicyUse {
   memoryBytes: number;
 }
 
-/**
- * Of a VM that is not gone: `fresh` has a gauge, `warming` none yet; `missing` has been silent for stale_after, `silent` for
- * death_timeout, and info lists it.
- */
+/** `fresh` has a gauge, `warming` none yet; `missing` is silent for stale_after, `silent` for death_timeout but listed. */
 export type MemberState = "fresh" | "warming" | "missing" | "silent";
 
 export interface GroupMember {
@@ -163,10 +160,7 @@ export interface HostRecord {
   readonly implausible: Readonly<Record<ImplausibleKind, number>>;
 }
 
-/**
- * The fleet at one moment. VMs are in order of host, path, primary and clone id (`web`, `web-clone-2`, `web-clone-10`,
- * `web-server`), groups likewise.
- */
+/** The fleet at one moment, in order of host, path, primary and clone id: `web`, `web-clone-2`, `web-server`. */
 export interface FleetSnapshot {
   readonly nowUs: number;
   readonly wallMs: number;

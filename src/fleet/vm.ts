@@ -228,10 +228,7 @@ function measured(vm: Mutable<Vm>, nowUs: number, host: VmHost): Vm {
   return vm;
 }
 
-/**
- * How many CPUs a VM has; null while unikernel info is expected to say so soon. A clone that info never listed has as
- * many as its primary.
- */
+/** Null while info is expected to say so soon. A clone that info never listed has as many CPUs as its primary. */
 function knownCpus(vm: Vm, nowUs: number, host: VmHost): number | null {
   const given = pinsOf(vm);
   if (given !== null) return given.cpus;
@@ -245,10 +242,7 @@ export function pinsOf({ info, pinsBefore }: Pick<VmRecord, "info" | "pinsBefore
   return info ?? pinsBefore;
 }
 
-/**
- * Whether a decrease to this point may be none of a restart, and info will tell: a small one (FreeBSD's CPU time goes back by
- * milliseconds), or the way back from where the VM never was.
- */
+/** Whether a decrease may be no restart: FreeBSD's CPU time goes back by milliseconds; or back from where it never was. */
 function isDoubtful({ info, startedMs, cpuUs, isImplausible }: Vm, point: CpuPoint | null): boolean {
   if ((info === null ? startedMs : info.startedMs) === null) return false;
   return isImplausible || (cpuUs !== null && point !== null && cpuUs - point.cpuUs < SMALL_DECREASE_US);

@@ -18,10 +18,7 @@ export interface TraceOutput {
   readonly name: string;
   /** The time of the last line that is there already; null without one. */
   readonly lastMs: number | null;
-  /**
-   * Resolves when all `lines` have reached the file, taking no more at a time than it takes. Throws a RecordError when
-   * they cannot be written.
-   */
+  /** Resolves when all `lines`, taken no faster than written, are in the file. Throws a RecordError. */
   write(lines: AsyncIterable<string>): Promise<void>;
   /** Lets others write. */
   close(): Promise<void>;
@@ -35,10 +32,7 @@ export interface TraceFileOptions {
 /** What is compressed and not yet written is lost with the process. */
 const FLUSH_US = 10_000_000;
 
-/**
- * Opens a file to append a trace to, a gzip member of its own when its name ends in `.gz`. A line that was cut off is cut
- * back first. Throws a RecordError when the file cannot be written, is no trace, or another recorder writes to it.
- */
+/** A `.gz` gets a gzip member of its own. Throws a RecordError where it cannot be written, is no trace or is in use. */
 export async function openTraceFile(file: string, { clock, report }: TraceFileOptions): Promise<TraceOutput> {
   const isPacked = file.endsWith(".gz");
   const mend = isPacked ? mendPacked : mendPlain;

@@ -316,10 +316,7 @@ export interface TargetSource {
   readonly signal: AbortSignal;
 }
 
-/**
- * Subscribes to the target itself, which takes its subscriptions from whoever has them, and yields the lines of the trace
- * until `signal` is aborted. Throws a RecordError when they are not taken fast enough.
- */
+/** Takes the target's subscriptions, until `signal` is aborted. Throws a RecordError when lines are not taken fast enough. */
 export async function* subscribedLines({ config, clock, log, signal }: TargetSource): AsyncGenerator<string> {
   if (signal.aborted) return;
   const waiting = new Readable({ encoding: "utf8", read: () => undefined });

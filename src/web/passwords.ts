@@ -15,10 +15,7 @@ interface PasswordDeps {
   readonly compare?: Compare;
 }
 
-/**
- * Checks users' passwords, one bcrypt hash at a time. What was right is remembered for a while as a keyed
- * digest, so that a scrape costs no hash; who is unknown costs one as well, which tells nobody who is known.
- */
+/** One bcrypt hash at a time, none for what was right lately; who is unknown costs one as well, which tells nothing. */
 export class Passwords {
   readonly #clock: Pick<Clock, "nowUs">;
   readonly #compare: Compare;

@@ -46,10 +46,7 @@ export class Part<T, J extends JsonValue = JsonValue> {
   /** Throws a WireError that calls the value `what`. */
   readonly read: Read<T>;
   readonly write: Write<T>;
-  /**
-   * As `decode` prints it: 64-bit values as signed decimal strings, other integers as numbers up to 2^53 and strings
-   * beyond, octets in hex, times in RFC 3339.
-   */
+  /** As `decode` prints it: 64-bit values as decimal strings, octets in hex, times in RFC 3339. */
   readonly json: Json<T, J>;
 
   constructor(tag: number, read: Read<T>, write: Write<T>, json: Json<T, J>) {
@@ -263,10 +260,7 @@ export function fixed<T extends JsonValue>(value: T): Part<T> {
   return new Part<T>(-1, itself, () => NOTHING, itself);
 }
 
-/**
- * The members of an object, one after the other without anything around them. In errors they are called by `prefix` and
- * their printed names, which leave out the `Ms` of times.
- */
+/** Members without anything around them, in errors called by `prefix` and their printed names, without the `Ms` of times. */
 export function fields<S extends Shape>(shape: S, prefix = ""): Members<Values<S>> {
   const rows = Object.entries(shape).map(([key, part]) => {
     const printed = key.replace(/Ms$/, "").replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -29,10 +29,7 @@ const GENERALIZED_TIME = /^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(?:\.(\d{1,
 const MAX_INTEGER = 2n ** 62n - 1n;
 const MIN_INTEGER = -(2n ** 62n);
 
-/**
- * Reads strict DER front to back. `pos` is the next byte, `end` that of the innermost element entered; `what` is a field's
- * name for errors. All reading methods throw WireError.
- */
+/** Strict DER; `end` is that of the innermost element, `what` a field's name for errors. Methods throw WireError. */
 export class DerReader {
   /** only a Buffer makes text of a part without a view of that part */
   readonly bytes: Buffer;

@@ -6,10 +6,7 @@ interface Entry<T> {
 const FNV_OFFSET_BASIS = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
-/**
- * Values of short runs of bytes that come again and again: names of unikernels and devices. Each run may take two places,
- * from others if need be: whatever a peer sends, the table keeps no more than `places` values.
- */
+/** Values of short runs of bytes that come again and again, such as names: no more than `places`, whatever a peer sends. */
 export class InternTable<T> {
   readonly #entries: (Entry<T> | undefined)[];
   readonly #mask: number;

@@ -323,10 +323,7 @@ export type NamedInfo = Extract<Success, { result: "unikernel_info" }>["unikerne
 
 export type InfoCommand = Extract<UnikernelCommand["command"], `${string}info${string}`>;
 
-/**
- * Decodes the content of a frame. Images and block data are views of it, everything else is copied. Throws a WireError
- * "der", "version", "name" or "message", never anything else.
- */
+/** Images and block data are views of the frame. Throws a WireError "der", "version", "name" or "message" only. */
 export function decodeMessage(frame: Uint8Array, options?: DecodeOptions): Message {
   return decodeUsualStats(frame) ?? decodeAnyMessage(frame, options);
 }
@@ -359,10 +356,7 @@ export function encodeMessage(value: Message): Buffer {
   return element(Tag.sequence, message.write(value));
 }
 
-/**
- * The two parts of a create command, without its length prefix, between which `imageBytes` of image belong: an image may
- * be too large to hold.
- */
+/** A create command around `imageBytes` of image, which may be too large to hold; without a length prefix. */
 export function encodeCreate(
   to: Header,
   unikernel: NewUnikernel,

@@ -41,10 +41,7 @@ export function isValidLabel(text: string): boolean {
   return LABEL.test(text);
 }
 
-/**
- * Reads a name in any form Albatross takes: `:`, `user:`, `user:web`, `:web`, `web`, all but the first with or without a
- * leading colon. Throws a WireError "name", at byte `offset`, for anything else.
- */
+/** Reads `:`, `user:`, `user:web`, `:web` or `web`. Throws a WireError "name", at byte `offset`, for anything else. */
 export function parseName(text: string, offset = 0): Name {
   const name = tryParseName(text);
   if (name === null) {
@@ -100,10 +97,7 @@ export function subscriptionCovers(subscribed: Name, name: Name): boolean {
   return isBelow && subscribed.path.length === name.path.length && subscribed.label === name.label;
 }
 
-/**
- * Where albatross-stats keeps a subscription. Its trie goes by labels alone: whoever subscribes to `user:web` pushes out
- * the subscriber of the path `user:web:`.
- */
+/** Where albatross-stats keeps a subscription: by labels alone, `user:web` pushes out the path `user:web:`. */
 export function subscriptionPlace({ path, label }: Name): string {
   return [...path, ...(label === null ? [] : [label])].join(":");
 }
