@@ -4,7 +4,7 @@ import type { CollectorName, Config, ExporterConfig } from "../config/sections.t
 import type { Family } from "../exposition/family.ts";
 import { tableFamily } from "../exposition/row.ts";
 import type { FleetSnapshot, VmIdentity, VmRecord } from "../fleet/types.ts";
-import { type AnyTable, type DuplicateCount, itemLabels, type Table, VmFamilies } from "./families.ts";
+import { type AnyTable, type DuplicateCount, itemLabels, type Table, vmFamilies } from "./families.ts";
 import {
   coreFamilies,
   coreTable,
@@ -52,7 +52,7 @@ export function collectFamilies({ snapshot, targets, config, counts, isAsked }: 
   const { exporter } = config;
   const { vms, dropped } = selectVms(snapshot.served, exporter);
   counts.vmsDropped(dropped);
-  const ofVms = new VmFamilies(vms, config.targets, exporter.unfilledFields);
+  const ofVms = vmFamilies(vms, config.targets, exporter.unfilledFields);
   const wants = ({ collector }: Pick<AnyTable, "collector">) =>
     collector === undefined || (exporter.collectors[collector] && isAsked?.(collector) !== false);
   const hosts = targets.map((target) => ({ ...target, host: target.name }));

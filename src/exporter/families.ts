@@ -3,7 +3,6 @@ import type { TargetConfig, TargetOs } from "../config/target.ts";
 import { escapeLabelValue, type Family } from "../exposition/family.ts";
 import {
   familyHead,
-  type ItemFacts,
   type LabelDoc,
   type PlainTableRow,
   plainEmitter,
@@ -64,62 +63,50 @@ export interface DuplicateCount {
   duplicateSeries(series: number): void;
 }
 
-/** The VMs of one scrape, and what their tables need beside. */
-export class VmFamilies {
-  readonly #vms: readonly VmRecord[];
-  readonly #facts: ItemFacts<VmRecord, HostFacts>;
-  readonly #unfilledFields: boolean;
+/** Makes families of the VMs of one scrape. `unfilledFields`: export fields that the host's system does not fill, too. */
+export function vmFamilies(
+  vms: readonly VmRecord[],
+  targets: readonly TargetConfig[],
+  unfilledFields: boolean,
+) {
+  const factsOf = factsFrom(targets);
+  const contextOf = ({ host }: VmRecord) => factsOf(host);
+  // by index: a look into an array is cheaper than one into the map, and there are fifty for each VM
+  const labels: Uint8Array[] = [];
+  const labelsOf = ({ identity }: VmRecord, index: number) => (labels[index] ??= vmLabels(identity));
 
-  /** `unfilledFields`: export fields that the host's operating system does not fill, too. */
-  constructor(vms: readonly VmRecord[], targets: readonly TargetConfig[], unfilledFields: boolean) {
-    const factsOf = factsFrom(targets);
-    // by index: a look into an array is cheaper than one into the map, and there are fifty for each VM
-    const labels: Uint8Array[] = [];
-    this.#vms = vms;
-    this.#facts = {
-      labelsOf: ({ identity }, index) => (labels[index] ??= vmLabels(identity)),
-      contextOf: ({ host }) => factsOf(host),
+  /** The family without the VMs of hosts whose operating system leaves the field unfilled. */
+  const filled = ({ unfilledOn }: RowMeta, family: Family<VmRecord>): Family<VmRecord> => {
+    if (unfilledFields || unfilledOn === undefined) return family;
+    return {
+      ...family,
+      emit: (vm, out, index) => {
+        if (!unfilledOn.includes(contextOf(vm).os)) family.emit(vm, out, index);
+      },
     };
-    this.#unfilledFields = unfilledFields;
-  }
+  };
 
-  of({ rows }: Table<VmRecord>): Family<VmRecord>[] {
-    return rows.map((row) => this.#filled(row, tableFamily(row, this.#vms, this.#facts)));
-  }
+  return {
+    of: ({ rows }: Table<VmRecord>): Family<VmRecord>[] =>
+      rows.map((row) => filled(row, tableFamily(row, vms, { labelsOf, contextOf }))),
 
-  /** The same for each part of each VM. Of equal label sets within one VM the first wins. */
-  ofParts<P>({ rows, partsOf, labelOf }: PartTable<P>, counts: DuplicateCount): Family<VmRecord>[] {
-    const { labelsOf, contextOf } = this.#facts;
-    return rows.map((row) => {
-      const emit = plainEmitter(row);
-      const family: Family<VmRecord> = {
-        ...familyHead(row),
-        items: this.#vms,
-        emit: (vm, out, index) => {
+    /** The same for each part of each VM. Of equal label sets within one VM the first wins. */
+    ofParts: <P>({ rows, partsOf, labelOf }: PartTable<P>, counts: DuplicateCount): Family<VmRecord>[] =>
+      rows.map((row) => {
+        const emitPart = plainEmitter(row);
+        const emit: Family<VmRecord>["emit"] = (vm, out, index) => {
           const parts = partsOf(vm);
           const seen = parts.length > 1 ? new Set<string>() : null;
           for (const part of parts) {
             const label = labelOf(part);
             if (seen?.has(label)) counts.duplicateSeries(1);
-            else emit(part, labelsOf(vm, index), label, contextOf(vm), out);
+            else emitPart(part, labelsOf(vm, index), label, contextOf(vm), out);
             seen?.add(label);
           }
-        },
-      };
-      return this.#filled(row, family);
-    });
-  }
-
-  /** The family without the VMs of hosts whose operating system leaves the field unfilled. */
-  #filled({ unfilledOn }: RowMeta, family: Family<VmRecord>): Family<VmRecord> {
-    if (this.#unfilledFields || unfilledOn === undefined) return family;
-    return {
-      ...family,
-      emit: (vm, out, index) => {
-        if (!unfilledOn.includes(this.#facts.contextOf(vm).os)) family.emit(vm, out, index);
-      },
-    };
-  }
+        };
+        return filled(row, { ...familyHead(row), items: vms, emit });
+      }),
+  };
 }
 
 /** A target that the configuration no longer has may still have VMs for a moment after a reload. */

@@ -48,9 +48,9 @@ export function deriveGroups(parts: SnapshotParts): Group[] {
 function byGroup(vms: readonly UnheardVm[]): Map<string, UnheardVm[]> {
   const groups = new Map<string, UnheardVm[]>();
   for (const vm of vms) {
-    const members = groups.get(keyOf(vm));
-    if (members === undefined) groups.set(keyOf(vm), [vm]);
-    else members.push(vm);
+    const members = groups.get(keyOf(vm)) ?? [];
+    members.push(vm);
+    groups.set(keyOf(vm), members);
   }
   return groups;
 }
@@ -59,39 +59,30 @@ function keyOf({ host, path, primary }: VmIdentity): string {
   return `${host}\n${path}\n${primary}`;
 }
 
-/** A run of VMs that have been heard, the primary first if there is one, and others. All is worked out when somebody asks. */
+/** A run of VMs that have been heard, the primary first if there is one, and others. Figures are worked out when asked for. */
 class GroupOfVms implements Group {
+  readonly host: string;
+  readonly path: string;
+  readonly group: string;
+  readonly orphaned: boolean;
+  readonly clones: number;
   readonly #parts: SnapshotParts;
   readonly #start: number;
   readonly #end: number;
   readonly #unheard: readonly UnheardVm[];
 
   constructor(parts: SnapshotParts, start: number, end: number, unheard: readonly UnheardVm[]) {
+    const first: VmIdentity | undefined = start < end ? parts.vms[start] : unheard[0];
+    if (first === undefined) throw new Error("a group has at least one member");
+    this.host = first.host;
+    this.path = first.path;
+    this.group = first.primary;
+    this.orphaned = first.cloneId !== 0 && unheard.every(({ cloneId }) => cloneId !== 0);
+    this.clones = end - start + unheard.length - (this.orphaned ? 0 : 1);
     this.#parts = parts;
     this.#start = start;
     this.#end = end;
     this.#unheard = unheard;
-  }
-
-  get host(): string {
-    return this.#first.host;
-  }
-
-  get path(): string {
-    return this.#first.path;
-  }
-
-  get group(): string {
-    return this.#first.primary;
-  }
-
-  get orphaned(): boolean {
-    return this.#first.cloneId !== 0 && this.#unheard.every(({ cloneId }) => cloneId !== 0);
-  }
-
-  get clones(): number {
-    const members = this.#end - this.#start + this.#unheard.length;
-    return this.orphaned ? members : members - 1;
   }
 
   get members(): readonly GroupMember[] {
@@ -116,12 +107,6 @@ class GroupOfVms implements Group {
       fresh += 1;
     }
     return fresh === 0 ? null : sum / fresh;
-  }
-
-  get #first(): VmIdentity {
-    const first = this.#start < this.#end ? this.#parts.vms[this.#start] : this.#unheard[0];
-    if (first === undefined) throw new Error("a group has at least one member");
-    return first;
   }
 }
 
