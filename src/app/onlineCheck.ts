@@ -3,7 +3,7 @@ import { endpointFor } from "../client/target.ts";
 import { TlsEndpoint } from "../client/tls.ts";
 import { VmmdClient, VmmdError } from "../client/vmmd.ts";
 import type { Clock } from "../clock.ts";
-import { matchesGlob, parseGlob } from "../config/glob.ts";
+import { matcherOf } from "../config/glob.ts";
 import { fillIn, type Load, type QueryVariables } from "../config/promql.ts";
 import type { ScalerPolicy } from "../config/scaler.ts";
 import type { Config } from "../config/sections.ts";
@@ -26,30 +26,35 @@ export async function checkOnline(
   print: (line: string) => void,
 ): Promise<boolean> {
   const { policies, prometheus, defaults } = scaler;
-  const withLoad = policies.flatMap(({ load, ...policy }) => (load === null ? [] : [{ ...policy, load }]));
-  if (prometheus === null || withLoad.length === 0) {
+  if (prometheus === null || policies.every(({ load }) => load === null)) {
     print("no policy asks Prometheus for its load");
     return true;
   }
-  const groups = await listedGroups(targets, defaults.deathTimeoutMs, clock);
+  const isFor = policies.map(matcherOf);
+  /** the first group of each policy, by the policy's index */
+  const listed = new Map<number, QueryVariables>();
+  for (const group of await listedGroups(targets, defaults.deathTimeoutMs, clock)) {
+    const index = isFor.findIndex((matches) => matches(group.host, `${group.path}:${group.group}`));
+    if (!listed.has(index)) listed.set(index, group);
+  }
   const connection = connectPrometheus(prometheus);
   const check = async (policy: PolicyWithLoad): Promise<Checked> => {
-    const { match, host, load, enabled } = policy;
+    const { match, load, enabled, group } = policy;
     const notAsked = (why: string) => {
       return { isPassed: true, line: [match, load.query.text, "-", "-", `not asked: ${why}`] };
     };
     if (!enabled) return notAsked("the policy is disabled");
-    const isOf = (one: QueryVariables) => {
-      const holds = policies.find((policy) => matches(policy, one.host, `${one.path}:${one.group}`));
-      return holds?.match === match && holds.host === host;
-    };
-    const group = groups.find(isOf) ?? spelledOut(policy, targets);
     if (group === null) return notAsked("no target that answers lists a group of this policy");
     const query = fillIn(load.query, group);
     const answer = await connection.ask(query, AbortSignal.timeout(prometheus.timeoutMs));
     const line = [match, query, ...verdict(answer, policy, group)];
     return { isPassed: answer.outcome === "ok", line };
   };
+  const withLoad = policies.flatMap((policy, index) => {
+    const { load } = policy;
+    const group = listed.get(index) ?? spelledOut(policy, targets);
+    return load === null ? [] : [{ ...policy, load, group }];
+  });
   const checked: Checked[] = [];
   const waiting = withLoad.entries();
   // the time of a query begins when it is sent: none waits for a connection
@@ -62,15 +67,15 @@ export async function checkOnline(
   return checked.every(({ isPassed }) => isPassed);
 }
 
-type PolicyWithLoad = ScalerPolicy & { readonly load: Load };
+interface PolicyWithLoad extends ScalerPolicy {
+  readonly load: Load;
+  /** which the query is filled in for */
+  readonly group: QueryVariables | null;
+}
 
 interface Checked {
   readonly isPassed: boolean;
   readonly line: readonly string[];
-}
-
-function matches({ match, host }: ScalerPolicy, onHost: string, name: string): boolean {
-  return (host === null || host === onHost) && matchesGlob(parseGlob(match), name);
 }
 
 /** The group that the policy's glob is the name of; null where it may be many. */

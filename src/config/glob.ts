@@ -54,6 +54,13 @@ function nameCharacter(char: string): string {
   throw new GlobError(`holds ${JSON.stringify(char)}, which no name holds`);
 }
 
+/** Whether a policy is for the unikernel with this full name, lower-cased, on this host. */
+export function matcherOf(policy: { readonly match: string; readonly host: string | null }) {
+  const glob = parseGlob(policy.match);
+  return (host: string, name: string): boolean =>
+    (policy.host === null || policy.host === host) && matchesGlob(glob, name);
+}
+
 /** Whether the glob matches a full name, lower-cased. */
 export function matchesGlob({ regExp }: Glob, name: string): boolean {
   return regExp.test(name);

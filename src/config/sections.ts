@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import type { z } from "zod";
 import { formatName, parseName } from "../wire/names.ts";
 import { duration, flag, integer, oneOf, type Reader, Refused, reader } from "./fields.ts";
-import { glob, matchesGlob, parseGlob } from "./glob.ts";
+import { glob, matcherOf } from "./glob.ts";
 import { type Key, key, keyOrNull, listOf, sectionOf, type Values } from "./keys.ts";
 import { type ScalerConfig, scalerSection } from "./scaler.ts";
 import { type Machine, type TargetConfig, targetsKey } from "./target.ts";
@@ -245,9 +245,7 @@ export function withoutTheirClones({
     subscribe.flatMap((unikernel): BlindPolicy[] => {
       if (unikernel.endsWith(":")) return [];
       const full = formatName(parseName(unikernel));
-      const index = policies.findIndex(
-        ({ match, host }) => (host === null || host === name) && matchesGlob(parseGlob(match), full),
-      );
+      const index = policies.findIndex((policy) => matcherOf(policy)(name, full));
       const policy = policies[index];
       if (!policy?.enabled) return [];
       const acts = mode === "execute" && policy.mode === "execute";

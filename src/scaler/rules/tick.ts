@@ -1,5 +1,5 @@
 /** One tick over all groups. */
-import { type Glob, matchesGlob, parseGlob } from "../../config/glob.ts";
+import { matcherOf } from "../../config/glob.ts";
 import type { ScalerConfig } from "../../config/scaler.ts";
 import { afterAbsence, withoutOutstanding, withoutRows } from "./cloneChanges.ts";
 import { evaluate } from "./evaluate.ts";
@@ -134,16 +134,13 @@ export function policyLookup({
 }: ScalerConfig): (group: GroupName) => GroupPolicy | null {
   const { deathTimeoutMs } = defaults;
   const rules = policies.map((policy) => ({
-    glob: parseGlob(policy.match),
-    host: policy.host,
+    isFor: matcherOf(policy),
     // it acts where both say so
     policy: { ...policy, deathTimeoutMs, mode: mode === "execute" ? policy.mode : mode },
   }));
   return ({ host, path, group }) => {
     const name = `${path}:${group}`;
-    const matches = (rule: { glob: Glob; host: string | null }) =>
-      (rule.host === null || rule.host === host) && matchesGlob(rule.glob, name);
-    return rules.find(matches)?.policy ?? null;
+    return rules.find(({ isFor }) => isFor(host, name))?.policy ?? null;
   };
 }
 
