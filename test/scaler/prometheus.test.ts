@@ -109,6 +109,7 @@ describe("an answer", () => {
       { status: "error", errorType: "timeout", error: "query timed out in expression evaluation" },
       503,
     ],
+    ["error", "Prometheus is not ready (503)", "Service Unavailable", 503],
     ["error", "the answer is none of Prometheus' (200): <html>", "<html>"],
     ["error", "the answer is none of Prometheus' (502): Bad gateway", "Bad gateway\u0007", 502],
     ["error", "the answer is packed as gzip, unasked", "\u001f\u008b", 200, { "content-encoding": "gzip" }],

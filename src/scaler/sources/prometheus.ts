@@ -177,6 +177,8 @@ function answerOf(
     const packing = headers["content-encoding"];
     if (packing !== undefined) return no("error", `the answer is packed as ${shown(packing)}, unasked`);
     const said = text === "" ? "" : `: ${shown(text)}`;
+    // as it reads its own files at its start
+    if (text === "Service Unavailable") return no("error", `Prometheus is not ready (${statusCode})`);
     return no("error", `the answer is none of Prometheus' (${statusCode}${where})${said}`);
   }
   const warning = answer.warnings?.find((text) => !text.startsWith("PromQL info:"));
