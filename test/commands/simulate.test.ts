@@ -107,57 +107,47 @@ describe("simulate", () => {
     expect(loadScenario("demo.yaml", stdout).ok).toBe(true);
   });
 
-  test.each([
-    {
-      name: "a file that is not there",
-      args: ["no/such.yaml", "--socket-dir", "x"],
-      code: 1,
-      stderr: "no/such.yaml: no such file (built in: demo, load, faults)",
-    },
-    {
-      name: "a wrong scenario",
-      args: ["test/fixtures/scenarios/bad/twice.yaml", "--socket-dir", "x"],
-      code: 1,
-      stderr: "twice.yaml:2:1: interval: key given twice",
-    },
-    {
-      name: "a request log that cannot be written",
-      args: ["demo", "--socket-dir", "x", "--request-log", "no/such/log"],
-      code: 1,
-      stderr: "cannot write the request log no/such/log: no such file or directory",
-    },
-    {
-      name: "no socket directory",
-      args: ["demo"],
-      code: 2,
-      stderr: "required option '--socket-dir <dir>' not specified",
-    },
-    {
-      name: "a TLS address that is none",
-      args: ["demo", "--socket-dir", "x", "--tls-listen", "1025"],
-      code: 2,
-      stderr: "allowed: an address to listen on such as 127.0.0.1:1025",
-    },
-    {
-      name: "a folder for certificates and no endpoint",
-      args: ["demo", "--socket-dir", "x", "--tls-dir", "y"],
-      code: 2,
-      stderr: "option '--tls-dir <dir>' needs '--tls-listen <address>'",
-    },
-    {
-      name: "a wrong interval",
-      args: ["demo", "--socket-dir", "x", "--interval", "2"],
-      code: 2,
-      stderr: "allowed: a duration such as 500ms or 2s, from 100ms",
-    },
-    {
-      name: "a wrong seed",
-      args: ["demo", "--socket-dir", "x", "--seed", "-3"],
-      code: 2,
-      stderr: "allowed: a whole number from 0 to 4294967295",
-    },
-  ])("refuses $name with exit code $code", async ({ args, code, stderr }) => {
-    const refused = await runHere(["simulate", ...args]);
+  test.each<[string, number, string, string]>([
+    [
+      "a file that is not there",
+      1,
+      "no/such.yaml --socket-dir x",
+      "no/such.yaml: no such file (built in: demo, load, faults)",
+    ],
+    [
+      "a wrong scenario",
+      1,
+      "test/fixtures/scenarios/bad/twice.yaml --socket-dir x",
+      "twice.yaml:2:1: interval: key given twice",
+    ],
+    [
+      "a request log that cannot be written",
+      1,
+      "demo --socket-dir x --request-log no/such/log",
+      "cannot write the request log no/such/log: no such file or directory",
+    ],
+    ["no socket directory", 2, "demo", "required option '--socket-dir <dir>' not specified"],
+    [
+      "a TLS address that is none",
+      2,
+      "demo --socket-dir x --tls-listen 1025",
+      "allowed: an address to listen on such as 127.0.0.1:1025",
+    ],
+    [
+      "a folder for certificates and no endpoint",
+      2,
+      "demo --socket-dir x --tls-dir y",
+      "option '--tls-dir <dir>' needs '--tls-listen <address>'",
+    ],
+    [
+      "a wrong interval",
+      2,
+      "demo --socket-dir x --interval 2",
+      "allowed: a duration such as 500ms or 2s, from 100ms",
+    ],
+    ["a wrong seed", 2, "demo --socket-dir x --seed -3", "allowed: a whole number from 0 to 4294967295"],
+  ])("refuses %s with exit code %i", async (_, code, args, stderr) => {
+    const refused = await runHere(["simulate", ...args.split(" ")]);
     expect(refused.stderr).toContain(stderr);
     expect(refused).toMatchObject({ code, stdout: "" });
   });

@@ -30,13 +30,14 @@ interface Story {
 const POLICIES = `policies: [
   { match: ":pool", min_clones: 1 }, { match: "ops:*", paused: true }, { match: ":short*", max_clones: 0 },
   { match: "user:*" }]`;
+const THRESHOLDS = "scale_up_threshold_percent: 80, scale_up_trigger_ticks: 3, scale_down_trigger_ticks: 4";
 
 const FAULTS: Story = {
   minutes: 60,
   statsInterval: "10s",
   stepMs: 1_000,
-  scaler: `poll_interval: 29731ms, ${POLICIES}, defaults: { scale_up_threshold_percent: 80, scale_up_trigger_ticks: 3,
-    scale_down_trigger_ticks: 4, cooldown_period: 3m, death_timeout: 2m, warmup_period: 45s }`,
+  scaler: `poll_interval: 29731ms, ${POLICIES}, defaults: { ${THRESHOLDS},
+    cooldown_period: 3m, death_timeout: 2m, warmup_period: 45s }`,
   // no fault lasts until the next one
   everyS: 150,
   laterS: 50,
@@ -62,8 +63,8 @@ const RESTARTS: Story = {
   minutes: 20,
   statsInterval: "2s",
   stepMs: 500,
-  scaler: `poll_interval: 7331ms, ${POLICIES}, defaults: { scale_up_threshold_percent: 80, scale_up_trigger_ticks: 3,
-    scale_down_trigger_ticks: 4, cooldown_period: 40s, death_timeout: 30s, warmup_period: 9s }`,
+  scaler: `poll_interval: 7331ms, ${POLICIES}, defaults: { ${THRESHOLDS},
+    cooldown_period: 40s, death_timeout: 30s, warmup_period: 9s }`,
   everyS: 15,
   laterS: 14,
   events: [

@@ -9,6 +9,7 @@ import {
   DISTINCT_KINFO,
   DISTINCT_RUSAGE,
   device,
+  everyField,
   exposition,
   policy,
   record,
@@ -72,18 +73,7 @@ describe("the cap on VMs", () => {
 
 describe("collectors", () => {
   const full = {
-    vms: [
-      record("local", "user", "web", {
-        usagePercent: 1,
-        info: SOLO5_INFO,
-        stats: stats({
-          rusage: DISTINCT_RUSAGE,
-          kinfoMem: DISTINCT_KINFO,
-          ifdata: [device("service")],
-          vmm: [{ key: "a", value: 1 }],
-        }),
-      }),
-    ],
+    vms: [record("local", "user", "web", { usagePercent: 1, info: SOLO5_INFO, stats: everyField })],
     policies: [policy("local", "user", { unikernels: 1, memoryBytes: 1, blockBytes: 1 })],
     targets: [targetSnapshot("local")],
   };

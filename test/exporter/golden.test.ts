@@ -7,6 +7,7 @@ import {
   DISTINCT_KINFO,
   DISTINCT_RUSAGE,
   device,
+  everyField,
   exposition,
   policy,
   record,
@@ -29,17 +30,6 @@ const receiving = subscriptionSnapshot(":", {
   connects: 2,
   lastMessageWallMs: Date.parse("2026-01-01T00:01:40.250Z"),
   intervalUs: 2_000_000,
-});
-
-/** Every field is filled and has a value of its own: nothing may be left out, nothing taken for something else. */
-const everyField = stats({
-  rusage: DISTINCT_RUSAGE,
-  kinfoMem: DISTINCT_KINFO,
-  vmm: [
-    { key: "vm exits due to external interrupt", value: 12_345 },
-    { key: "Resident memory", value: 33_554_432 },
-  ],
-  ifdata: [device("service"), device("management", { inputBytes: 401, outputBytes: 402, mtu: 9000 })],
 });
 
 const linux: Scene = {

@@ -311,3 +311,14 @@ export async function exposition(
 export function seriesOf(text: string, prefix: string): string[] {
   return text.split("\n").filter((line) => line.startsWith(prefix));
 }
+
+/** Every field is filled and has a value of its own: nothing may be left out, nothing taken for something else. */
+export const everyField = stats({
+  rusage: DISTINCT_RUSAGE,
+  kinfoMem: DISTINCT_KINFO,
+  vmm: [
+    { key: "vm exits due to external interrupt", value: 12_345 },
+    { key: "Resident memory", value: 33_554_432 },
+  ],
+  ifdata: [device("service"), device("management", { inputBytes: 401, outputBytes: 402, mtu: 9000 })],
+});

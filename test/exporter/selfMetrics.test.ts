@@ -6,16 +6,14 @@ import { requireProgram } from "../support/requireProgram.ts";
 import {
   Counts,
   config,
-  DISTINCT_KINFO,
-  DISTINCT_RUSAGE,
   device,
+  everyField,
   policy,
   record,
   render,
   SOLO5_INFO,
   seriesOf,
   snapshot,
-  stats,
   target,
   targetSnapshot,
 } from "./records.ts";
@@ -135,15 +133,10 @@ describe("the exporter's own metrics", () => {
 
 describe.skipIf(!requireProgram("promtool"))("promtool check metrics", { tags: ["process"] }, () => {
   const everything = (os: "linux" | "freebsd") => {
-    const sample = stats({
-      rusage: DISTINCT_RUSAGE,
-      kinfoMem: DISTINCT_KINFO,
-      vmm: [{ key: "Resident memory", value: 1 }],
-      ifdata: [device("service"), device('odd "name"\n\\')],
-    });
+    const odd = { ...everyField, ifdata: [...everyField.ifdata, device('odd "name"\n\\')] };
     return collectFamilies({
       snapshot: snapshot({
-        vms: [record("local", "user", "web", { usagePercent: 50, info: SOLO5_INFO, stats: sample })],
+        vms: [record("local", "user", "web", { usagePercent: 50, info: SOLO5_INFO, stats: odd })],
         policies: [policy("local", "user", { unikernels: 1, memoryBytes: 2, blockBytes: 3 })],
       }),
       targets: [targetSnapshot("local")],

@@ -1,6 +1,6 @@
 /** What paths, hosts and groups use over time. */
 import { toGroup } from "../shared/links.ts";
-import { graph, ranking } from "../shared/panels.ts";
+import { eventBars, graph, ranking } from "../shared/panels.ts";
 import {
   BY_HOST,
   BY_VM,
@@ -58,24 +58,16 @@ export const network = graph({
   ],
 });
 
-export const restartsOverTime = graph(
-  {
-    title: "Restarts by VM",
-    means: "Restarts of each VM around each moment; VMs without any are left out.",
-    todo: "One VM again and again: read its console. Many at once: the host or albatrossd restarted.",
-    unit: "none",
-    decimals: 0,
-    colours: ["red"],
-    queries: [
-      [
-        `round(sum by (${BY_VM}) (increase(albatross_vm_restarts_total{${PATHS}}[$__rate_interval]))) > 0`,
-        ofExporter(VM_LEGEND),
-      ],
-    ],
-    noValue: "no restarts",
-  },
-  { bars: true, min: 0, interval: "1m" },
-);
+export const restartsOverTime = eventBars({
+  title: "Restarts by VM",
+  means: "Restarts of each VM around each moment; VMs without any are left out.",
+  todo: "One VM again and again: read its console. Many at once: the host or albatrossd restarted.",
+  colours: ["red"],
+  counter: `albatross_vm_restarts_total{${PATHS}}`,
+  by: BY_VM,
+  legend: ofExporter(VM_LEGEND),
+  noValue: "no restarts",
+});
 
 export const members = graph(
   {

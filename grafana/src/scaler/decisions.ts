@@ -1,5 +1,5 @@
 /** What was decided, how often and why. */
-import { graph, ranking } from "../shared/panels.ts";
+import { eventBars, graph, ranking } from "../shared/panels.ts";
 import { BY_EXPORTER, BY_GROUP, EXPORTERS, GROUP_LEGEND, GROUPS, ofExporter } from "../shared/selectors.ts";
 import { SCALED } from "../shared/states.ts";
 import { type Column, placed, table } from "../shared/tables.ts";
@@ -38,45 +38,29 @@ export const decisionsOverTime = graph(
   { stacked: true, min: 0, interval: "1m" },
 );
 
-export const scaleDecisions = graph(
-  {
-    title: "Scale decisions",
-    means:
-      "Decisions to create or remove a clone around each moment, by group; they are also marked in the graphs above.",
-    todo: "Up and down by turns within an hour: thresholds are too close to each other, or the cooldown is too short.",
-    unit: "none",
-    decimals: 0,
-    colours: ["green"],
-    queries: [
-      [
-        `round(sum by (${BY_GROUP}, decision, reason) (increase(albatross_scaler_decisions_total{${GROUPS},${SCALED}}[$__rate_interval]))) > 0`,
-        `${GROUP_LEGEND} {{decision}}: {{reason}}`,
-      ],
-    ],
-    noValue: "no scale decisions",
-  },
-  { bars: true, min: 0, interval: "1m" },
-);
+export const scaleDecisions = eventBars({
+  title: "Scale decisions",
+  means:
+    "Decisions to create or remove a clone around each moment, by group; they are also marked in the graphs above.",
+  todo: "Up and down by turns within an hour: thresholds are too close to each other, or the cooldown is too short.",
+  colours: ["green"],
+  counter: `albatross_scaler_decisions_total{${GROUPS},${SCALED}}`,
+  by: `${BY_GROUP}, decision, reason`,
+  legend: `${GROUP_LEGEND} {{decision}}: {{reason}}`,
+  noValue: "no scale decisions",
+});
 
-export const actions = graph(
-  {
-    title: "Actions",
-    means:
-      "Clones created and destroyed by the scaler around each moment, by what came of it: verified, or refused, failed, lost or abandoned, and why. Only groups whose policy says execute have any.",
-    todo: "Anything but verified: `/api/v1/actions` of the exporter has each action step by step. Quota or name in use: the host refused it.",
-    unit: "none",
-    decimals: 0,
-    colours: ["green"],
-    queries: [
-      [
-        `round(sum by (${BY_GROUP}, operation, outcome, reason) (increase(albatross_scaler_actions_total{${GROUPS}}[$__rate_interval]))) > 0`,
-        `${GROUP_LEGEND} {{operation}} {{outcome}}: {{reason}}`,
-      ],
-    ],
-    noValue: "no actions",
-  },
-  { bars: true, min: 0, interval: "1m" },
-);
+export const actions = eventBars({
+  title: "Actions",
+  means:
+    "Clones created and destroyed by the scaler around each moment, by what came of it: verified, or refused, failed, lost or abandoned, and why. Only groups whose policy says execute have any.",
+  todo: "Anything but verified: `/api/v1/actions` of the exporter has each action step by step. Quota or name in use: the host refused it.",
+  colours: ["green"],
+  counter: `albatross_scaler_actions_total{${GROUPS}}`,
+  by: `${BY_GROUP}, operation, outcome, reason`,
+  legend: `${GROUP_LEGEND} {{operation}} {{outcome}}: {{reason}}`,
+  noValue: "no actions",
+});
 
 export const actionDuration = graph(
   {

@@ -118,6 +118,22 @@ export function graph(facts: PanelFacts, look: GraphLook = {}): Builder<Panel> {
   return withQueries(panel, facts.queries, "range");
 }
 
+/** Events around each moment, a bar for each series that has any: `counter` summed by the labels `by`. */
+export function eventBars({
+  counter,
+  by,
+  legend,
+  ...facts
+}: Omit<PanelFacts, "unit" | "decimals" | "queries"> & {
+  readonly counter: string;
+  readonly by: string;
+  readonly legend: string;
+}): Builder<Panel> {
+  const count = `round(sum by (${by}) (increase(${counter}[$__rate_interval]))) > 0`;
+  const look = { bars: true, min: 0, interval: "1m" };
+  return graph({ ...facts, unit: "none", decimals: 0, queries: [[count, legend]] }, look);
+}
+
 /** One figure for each series, as of now, with names where there are several; `named`: always. */
 export function figure(facts: PanelFacts, look: { readonly named?: boolean } = {}): Builder<Panel> {
   const panel = dressed(new stat.PanelBuilder(), facts)
