@@ -64,6 +64,14 @@ describe("an answer", () => {
     expect(await at(301)).toEqual({ outcome: "stale", text: "the answer's sample is 5m1s old" });
   });
 
+  test("of thousands of samples costs the time of two", async () => {
+    const samples = [..."12"].map((n) => ({ metric: { n }, value: [now(), n] }));
+    // whoever looks at each of them finds these
+    const result = [...samples, ...Array(5_000).fill("no sample")];
+    const text = 'the answer has 5002 samples, such as {"n":"1"} and {"n":"2"}: sum() makes one of them';
+    expect(await answered(success({ resultType: "vector", result }))).toEqual({ outcome: "several", text });
+  });
+
   const histogram = { resultType: "vector", result: [{ metric: {}, histogram: [now(), {}] }] };
   test.each<
     [outcome: string, text: string, body: unknown, status?: number, headers?: Record<string, string>]

@@ -140,10 +140,15 @@ async function read(response: IncomingMessage): Promise<string | null> {
 
 const point = z.tuple([z.number(), z.string()]);
 const sample = z.object({ metric: z.record(z.string(), z.string()), value: point.optional() });
+/** Of thousands of samples, each of which would take its time, more than one is all that is told. */
+const vector = z
+  .array(z.unknown())
+  .transform((samples) => ({ count: samples.length, told: samples.slice(0, 2) }))
+  .pipe(z.object({ count: z.number(), told: z.array(sample) }));
 const ANSWER = z.object({
   status: z.literal("success"),
   data: z.discriminatedUnion("resultType", [
-    z.object({ resultType: z.literal("vector"), result: z.array(sample) }),
+    z.object({ resultType: z.literal("vector"), result: vector }),
     z.object({ resultType: z.literal("scalar"), result: point }),
     z.object({ resultType: z.enum(["matrix", "string"]) }),
   ]),
@@ -195,12 +200,13 @@ function loadOf(
 ): LoadAnswer {
   const { resultType } = data;
   if (!("result" in data)) return no("not_a_number", `the answer is a ${resultType}, not one number`);
-  const samples = data.resultType === "vector" ? data.result : [{ metric: {}, value: data.result }];
-  const [first, second] = samples;
+  const { count, told } =
+    data.resultType === "vector" ? data.result : { count: 1, told: [{ metric: {}, value: data.result }] };
+  const [first, second] = told;
   if (first === undefined) return no("no_sample", "the answer has no sample");
   if (second !== undefined) {
     const [one, other] = [first, second].map(({ metric }) => shown(JSON.stringify(metric)));
-    const such = `${samples.length} samples, such as ${one} and ${other}`;
+    const such = `${count} samples, such as ${one} and ${other}`;
     return no("several", `the answer has ${such}: sum() makes one of them`);
   }
   if (first.value === undefined) return no("not_a_number", "the answer is a histogram");
