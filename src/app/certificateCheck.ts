@@ -1,6 +1,12 @@
 /** `check-config`: whether the certificates of targets that are reached by TLS are what their settings say. */
-import type { Certificate, Holder } from "../client/certificates.ts";
-import { type Credentials, describePolicy, readCredentials, SettingError } from "../client/credentials.ts";
+import type { Certificate } from "../client/certificates.ts";
+import {
+  type Credentials,
+  describePolicy,
+  holdersOf,
+  readCredentials,
+  SettingError,
+} from "../client/credentials.ts";
 import { type Path, type Problem, readTextFile, YamlFile } from "../config/checkedYaml.ts";
 import type { Config } from "../config/sections.ts";
 import { overlapOf, type TargetConfig } from "../config/target.ts";
@@ -81,14 +87,6 @@ export async function checkCertificates(
     }
   }
   return report;
-}
-
-function holdersOf({ issuer, leaves }: Credentials): { readonly setting: Path; readonly holder: Holder }[] {
-  if (issuer !== null) return [{ setting: ["issuer"], holder: issuer.holder }];
-  return leaves.map(({ use, holder }, index) => ({
-    setting: ["certificates", Math.floor(index / 3), use],
-    holder,
-  }));
 }
 
 function checkTimes(

@@ -11,6 +11,11 @@ import {
 } from "../wire/messages.ts";
 import { isValidLabel, type Name } from "../wire/names.ts";
 
+/** `unikernel info` */
+export function kindOf({ class: kind, command }: Command): string {
+  return `${kind} ${command}`;
+}
+
 /** What is wrong with a file of a certificate or a key. */
 export class CertificateError extends Error {
   override name = "CertificateError";
@@ -40,6 +45,8 @@ export interface Holder {
   /** what is shown of it: from it to the one that the CA issued; none of the CA itself */
   readonly chain: readonly Certificate[];
   readonly key: KeyObject;
+  /** the key's, as WebCrypto calls it */
+  readonly algorithm: Algorithm;
   readonly keyFile: string;
   /** The key's file may be read by everyone on this machine. */
   readonly isKeyOpen: boolean;
@@ -57,11 +64,10 @@ export interface Scope {
   }[];
 }
 
-/** What a client shows, as PEM, and until when it is good. Never written or logged: it may hold arguments. */
+/** What a client shows, as PEM. Never written or logged: it may hold arguments. */
 export interface Identity {
   readonly certificates: string;
   readonly key: string;
-  readonly notAfterMs: number;
 }
 
 const CERTIFICATE_PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
@@ -71,10 +77,11 @@ const BACKDATED_MS = 60 * 60_000;
 const READABLE_BY_ALL = 0o004;
 
 /** The kinds of keys that Albatross' own programs make, as WebCrypto calls them. */
-const ALGORITHMS = {
+const ALGORITHMS: Readonly<Record<string, Algorithm>> = {
   ed25519: { name: "Ed25519" },
   prime256v1: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
-} as const;
+};
+type Algorithm = { readonly name: string; readonly namedCurve?: string; readonly hash?: string };
 
 /** 150 ms and 20 MB, only for who has hosts to reach by TLS. It needs reflect-metadata before itself. */
 async function x509Library() {
@@ -136,14 +143,16 @@ export async function readHolder(files: HolderFiles, ca: readonly Certificate[] 
       `${files.certificate}: the CA's certificate is before others; allowed: it at the end, or not at all`,
     );
   const key = readKey(files.key, await readText(files.key));
-  if (algorithmOf(key) === undefined) {
+  const algorithm = ALGORITHMS[key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType ?? ""];
+  if (algorithm === undefined) {
     throw new CertificateError(`${files.key}: a key of another kind; allowed: Ed25519, P-256`);
   }
   if (!certificate.x509.checkPrivateKey(key)) {
     throw new CertificateError(`${files.key}: is not the key of ${files.certificate}`);
   }
   const { mode } = await stat(files.key);
-  return { certificate, chain, key, keyFile: files.key, isKeyOpen: (mode & READABLE_BY_ALL) !== 0 };
+  const isKeyOpen = (mode & READABLE_BY_ALL) !== 0;
+  return { certificate, chain, key, algorithm, keyFile: files.key, isKeyOpen };
 }
 
 /** Whether `issuer` has signed it, whatever either may be used for. */
@@ -165,9 +174,8 @@ export function scopeOf(above: readonly Certificate[]): Scope {
   for (const { command, commonName, file } of above.toReversed()) {
     if (command === null) continue;
     if (command.class !== "policy" || command.command !== "add") {
-      const found = `${command.class} ${command.command}`;
       throw new CertificateError(
-        `${file}: an issuer's Albatross extension is ${found}, which the endpoint refuses; allowed: a policy`,
+        `${file}: an issuer's Albatross extension is ${kindOf(command)}, which the endpoint refuses; allowed: a policy`,
       );
     }
     const label = commonName ?? "";
@@ -201,9 +209,13 @@ function isOneLabel(text: string): boolean {
   return text !== "." && isValidLabel(text);
 }
 
-/** What to show where a leaf was made beforehand. */
-export function identityOf({ chain, key }: Holder): Identity {
-  return identity(chain, key);
+/** What a chain, a leaf first, shows. */
+export function identityOf(chain: readonly Pick<Certificate, "x509">[], key: KeyObject): Identity {
+  return {
+    // ends with a line feed each
+    certificates: chain.map(({ x509 }) => x509.toString()).join(""),
+    key: key.export({ type: "pkcs8", format: "pem" }).toString(),
+  };
 }
 
 /**
@@ -211,14 +223,12 @@ export function identityOf({ chain, key }: Holder): Identity {
  * issuer has, good from an hour before `nowMs` until `validMs` after it.
  */
 export async function issue(
-  { certificate, chain, key }: Holder,
+  { certificate, chain, key, algorithm }: Holder,
   leaf: { readonly label: string | null; readonly command: Command },
   nowMs: number,
   validMs: number,
 ): Promise<Identity> {
   const library = await x509Library();
-  const algorithm = algorithmOf(key);
-  if (algorithm === undefined) throw new TypeError("the issuer's key is of another kind");
   const { subtle } = webcrypto;
   const made = (await subtle.generateKey(algorithm, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
   const pkcs8 = key.export({ type: "pkcs8", format: "der" });
@@ -237,22 +247,8 @@ export async function issue(
     },
     webcrypto,
   );
-  const own = { x509: new X509Certificate(x509.toString("pem")), notAfterMs: nowMs + validMs };
-  return identity([own, ...chain], KeyObject.from(made.privateKey));
-}
-
-function identity(chain: readonly Pick<Certificate, "x509" | "notAfterMs">[], key: KeyObject): Identity {
-  return {
-    // ends with a line feed each
-    certificates: chain.map(({ x509 }) => x509.toString()).join(""),
-    key: key.export({ type: "pkcs8", format: "pem" }).toString(),
-    notAfterMs: Math.min(...chain.map((one) => one.notAfterMs)),
-  };
-}
-
-function algorithmOf(key: KeyObject) {
-  const kind = key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType ?? "";
-  return Object.entries(ALGORITHMS).find(([name]) => name === kind)?.[1];
+  const own = { x509: new X509Certificate(x509.toString("pem")) };
+  return identityOf([own, ...chain], KeyObject.from(made.privateKey));
 }
 
 function readKey(file: string, text: string): KeyObject {

@@ -9,6 +9,7 @@ import {
   type Holder,
   type HolderFiles,
   isIssuedBy,
+  kindOf,
   readCertificates,
   readHolder,
   type Scope,
@@ -62,12 +63,12 @@ export async function readCredentials(tls: TlsConfig, settings: Settings): Promi
   });
   const { policies, ...read } =
     tls.issuer === null ? await readLeaves(tls, ca) : await readIssuer(tls.issuer, ca, settings);
-  if (policies.length > 0 && !settings.enforcesPolicy) {
-    const [first] = policies.toReversed();
-    const what = first === undefined ? "" : `${pathText(first.path)}: (${describePolicy(first.policy)})`;
+  const last = policies.at(-1);
+  if (last !== undefined && !settings.enforcesPolicy) {
+    const what = `${last.file} for ${pathText(last.path)}: (${describePolicy(last.policy)})`;
     throw new SettingError(
       ["enforces_policy"],
-      `each question puts the policy of ${first?.file} for ${what} in force on the host again, and undoes a newer one; allowed: true, if that is what you want`,
+      `each question puts the policy of ${what} in force on the host again, and undoes a newer one; allowed: true, if that is what you want`,
     );
   }
   return { ca, policies, ...read };
@@ -101,40 +102,48 @@ async function readLeaves({ certificates }: TlsConfig, ca: readonly Certificate[
   const policies: Scope["policies"][number][] = [];
   for (const [index, entry] of (certificates ?? []).entries()) {
     for (const use of ["subscribe", "info", "policy"] as const) {
-      const { leaf, scope } = await of(["tls", "certificates", index, use], () =>
-        readLeaf(entry[use], use, ca),
-      );
-      const asked = leaves.findLast((one) => one.use === "subscribe");
-      checkName(leaf, asked, ["tls", "certificates", index, use], leaves);
+      const leaf = await of(["tls", "certificates", index, use], async () => {
+        const read = await readLeaf(entry[use], use, ca);
+        checkName(read, leaves);
+        return read;
+      });
       leaves.push(leaf);
       // albatross-stats knows no policies
-      if (use !== "subscribe") policies.push(...scope.policies);
+      if (use !== "subscribe") policies.push(...scopeOf(leaf.holder.chain.slice(1)).policies);
     }
   }
   const subscribe = leaves.filter(({ use }) => use === "subscribe").map(({ name }) => name);
   return { issuer: null, leaves, policies, subscribe };
 }
 
-async function readLeaf(files: HolderFiles, use: Use, ca: readonly Certificate[]) {
+async function readLeaf(files: HolderFiles, use: Use, ca: readonly Certificate[]): Promise<Leaf> {
   const holder = await readHolder(files, ca);
   const { name, command } = askedBy(holder);
-  const wanted = USES[use];
-  if (command.class !== wanted.class || command.command !== wanted.command) {
-    const [found, allowed] = [command, wanted].map((one) => `${one.class} ${one.command}`);
+  const [found, allowed] = [kindOf(command), kindOf(USES[use])];
+  if (found !== allowed) {
     throw new CertificateError(
       `${files.certificate}: is a certificate for ${found}; allowed: one for ${allowed}`,
     );
   }
-  return { leaf: { use, holder, name }, scope: scopeOf(holder.chain.slice(1)) };
+  return { use, holder, name };
+}
+
+/** Each certificate with a key, and the way to its setting below `tls`. */
+export function holdersOf({ issuer, leaves }: Credentials): readonly {
+  readonly use: Use | "issuer";
+  readonly setting: SettingError["setting"];
+  readonly holder: Holder;
+}[] {
+  if (issuer !== null) return [{ use: "issuer", setting: ["issuer"], holder: issuer.holder }];
+  return leaves.map(({ use, holder }, index) => ({
+    use,
+    setting: ["certificates", Math.floor(index / 3), use],
+    holder,
+  }));
 }
 
 /** The three of one entry are about the same; no two entries overlap. */
-function checkName(
-  { use, name, holder }: Leaf,
-  asked: Leaf | undefined,
-  setting: SettingError["setting"],
-  earlier: readonly Leaf[],
-): void {
+function checkName({ use, name, holder }: Leaf, earlier: readonly Leaf[]): void {
   const { file } = holder.certificate;
   const is = `${file}: is a certificate for ${formatName(name)}`;
   if (use === "subscribe") {
@@ -143,12 +152,13 @@ function checkName(
     );
     if (overlapping === undefined) return;
     const other = `${formatName(overlapping.name)} of ${overlapping.holder.certificate.file}`;
-    throw new SettingError(setting, `${is}, which overlaps ${other}; allowed: names that share no unikernel`);
+    throw new CertificateError(`${is}, which overlaps ${other}; allowed: names that share no unikernel`);
   }
+  const asked = earlier.findLast((one) => one.use === "subscribe");
   if (asked === undefined) return;
   const wanted = use === "info" ? asked.name : { path: asked.name.path, label: null };
   if (formatName(name) === formatName(wanted)) return;
-  throw new SettingError(setting, `${is}; allowed: one for ${formatName(wanted)}, as the one to subscribe`);
+  throw new CertificateError(`${is}; allowed: one for ${formatName(wanted)}, as the one to subscribe`);
 }
 
 /** `10 unikernels, 512 MB, cpuids 0 and 1, ...` */

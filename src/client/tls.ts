@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { createSecureContext, type SecureContext } from "node:tls";
 import type { Clock } from "../clock.ts";
 import type { TargetConfig, TlsConfig } from "../config/target.ts";
-import type { Command, NamedPolicy } from "../wire/messages.ts";
+import type { NamedPolicy } from "../wire/messages.ts";
 import { formatName, type Name, pathText } from "../wire/names.ts";
 import {
   type Certificate,
@@ -13,8 +13,9 @@ import {
   identityOf,
   isServerOf,
   issue,
+  kindOf,
 } from "./certificates.ts";
-import { type Credentials, describePolicy, readCredentials, USES } from "./credentials.ts";
+import { type Credentials, describePolicy, holdersOf, readCredentials, USES } from "./credentials.ts";
 import {
   DAEMON_ENDED,
   type Daemon,
@@ -81,23 +82,16 @@ export class TlsEndpoint implements Endpoint {
 
   get certificates(): readonly CertificateStatus[] {
     if (this.#credentials === null) return [];
-    const { ca, issuer, leaves } = this.#credentials;
-    const status = (use: CertificateStatus["use"], files: readonly Certificate[]) => ({
+    const status = (use: CertificateStatus["use"], files: readonly Certificate[]): CertificateStatus => ({
       certificate: files[0]?.file ?? "",
       use,
       notAfterMs: Math.min(...files.map((one) => one.notAfterMs)),
     });
-    const own = ({ certificate, chain }: Holder) => (chain.length === 0 ? [certificate] : chain);
-    const server: CertificateStatus[] =
-      this.#serverNotAfterMs === null
-        ? []
-        : [{ certificate: "server", use: "server", notAfterMs: this.#serverNotAfterMs }];
-    const all = [
-      status("ca", ca),
-      ...(issuer === null ? [] : [status("issuer", own(issuer.holder))]),
-      ...leaves.map(({ use, holder }) => status(use, own(holder))),
-      ...server,
-    ];
+    const all = [status("ca", this.#credentials.ca)];
+    for (const { use, holder } of holdersOf(this.#credentials))
+      all.push(status(use, holder.chain.length === 0 ? [holder.certificate] : holder.chain));
+    if (this.#serverNotAfterMs !== null)
+      all.push({ certificate: "server", use: "server", notAfterMs: this.#serverNotAfterMs });
     // a file may be in more than one place
     return [...new Map(all.map((one) => [one.certificate, one])).values()];
   }
@@ -108,9 +102,7 @@ export class TlsEndpoint implements Endpoint {
   }
 
   get #holders(): readonly Holder[] {
-    if (this.#credentials === null) return [];
-    const { issuer, leaves } = this.#credentials;
-    return [...(issuer === null ? [] : [issuer.holder]), ...leaves.map(({ holder }) => holder)];
+    return this.#credentials === null ? [] : holdersOf(this.#credentials).map(({ holder }) => holder);
   }
 
   /** Reads the files if they are others than before. What is wrong with them is in `problem` then. True for new ones. */
@@ -190,7 +182,7 @@ export class TlsEndpoint implements Endpoint {
 
   async #context(credentials: Credentials, put: Put): Promise<SecureContext> {
     const nowMs = this.#clock.wallMs();
-    const key = `${put.command.class} ${put.command.command} ${formatName(put.name)}`;
+    const key = `${kindOf(put.command)} ${formatName(put.name)}`;
     const known = this.#shown.get(key);
     if (known !== undefined && known.fromMs <= nowMs && nowMs < known.untilMs) return known.context;
     const { certificates, key: ownKey } = await identityFor(credentials, put, nowMs);
@@ -308,11 +300,7 @@ function isBelow(path: readonly string[], { path: of, label }: Name): boolean {
 }
 
 function isQuestion({ command }: Put): boolean {
-  return Object.values(USES).some((use) => isSame(use, command));
-}
-
-function isSame(one: Pick<Command, "class" | "command">, other: Pick<Command, "class" | "command">): boolean {
-  return one.class === other.class && one.command === other.command;
+  return Object.values(USES).some((use) => kindOf(use) === kindOf(command));
 }
 
 /** Makes the certificate that holds a command, or finds it among those made beforehand. Throws a DialError. */
@@ -323,10 +311,10 @@ async function identityFor({ issuer, leaves }: Credentials, put: Put, nowMs: num
     return issue(issuer.holder, { label: name.label, command }, nowMs, LEAF_VALID_MS);
   }
   const leaf = leaves.find(
-    (one) => isSame(USES[one.use], command) && formatName(one.name) === formatName(name),
+    (one) => kindOf(USES[one.use]) === kindOf(command) && formatName(one.name) === formatName(name),
   );
   if (leaf === undefined) throw new DialError(isQuestion(put) ? "TLS_PATH" : "TLS_READ_ONLY");
-  return identityOf(leaf.holder);
+  return identityOf(leaf.holder.chain, leaf.holder.key);
 }
 
 /** Changes whenever a file may have. */

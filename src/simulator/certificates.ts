@@ -156,6 +156,9 @@ function chainRefusal(
   return null;
 }
 
+/** The one command of a class that may be given; of other classes every one may. */
+const ONLY: Readonly<Record<string, string>> = { console: "subscribe", stats: "subscribe", policy: "info" };
+
 /** Throws where the certificates hold no order that may be given. */
 function readOrder([leaf, ...above]: readonly X509Certificate[]): Order {
   const own = leaf === undefined ? null : contentOf(leaf);
@@ -170,10 +173,11 @@ function readOrder([leaf, ...above]: readonly X509Certificate[]): Order {
     path.push(labelOf(commonName));
     policies.push({ name: { path: [...path], label: null }, policy: command.policy });
   }
-  if (!isAllowed(own.command)) throw new Error(`${own.command.class} ${own.command.command} is not allowed`);
-  const { commonName } = own;
+  const { commonName, command: asked } = own;
+  if ((ONLY[asked.class] ?? asked.command) !== asked.command)
+    throw new Error(`${asked.class} ${asked.command} is not allowed`);
   const label = commonName === "" || commonName === "." ? null : labelOf(commonName);
-  return { name: { path, label }, command: own.command, policies };
+  return { name: { path, label }, command: asked, policies };
 }
 
 function contentOf(certificate: X509Certificate): { commonName: string; command: Command | undefined } {
@@ -188,16 +192,4 @@ function contentOf(certificate: X509Certificate): { commonName: string; command:
 function labelOf(commonName: string): string {
   if (isValidLabel(commonName)) return commonName.toLowerCase();
   throw new Error(`the common name ${JSON.stringify(commonName)} is no label`);
-}
-
-function isAllowed({ class: kind, command }: Command): boolean {
-  switch (kind) {
-    case "console":
-    case "stats":
-      return command === "subscribe";
-    case "policy":
-      return command === "info";
-    default:
-      return true;
-  }
 }
