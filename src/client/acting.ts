@@ -104,6 +104,11 @@ const SHORTEST_IMAGE_BYTES = 64;
 /** A frame has at most 2^31 - 1 bytes; what is around the image is far from a MiB. */
 const LONGEST_IMAGE_BYTES = 2 ** 31 - MIB;
 
+/** How long a command with an image of so many bytes may take, once it begins to be sent. */
+export function replyTimeoutMs(imageBytes = 0): number {
+  return REPLY_TIMEOUT_MS + Math.ceil((imageBytes / MIB) * TIMEOUT_MS_PER_MIB);
+}
+
 /** Ends an exchange with this outcome. */
 class Ended extends Error {
   readonly outcome: Exclude<Outcome<never>, { type: "success" }>;
@@ -244,8 +249,7 @@ export class ActingClient {
       await beforeFirstByte?.().catch((error) => {
         throw new Ended(failure("refused", messageOf(error)));
       });
-      const imageMib = (from?.image.bytes ?? 0) / MIB;
-      allow(REPLY_TIMEOUT_MS + Math.ceil(imageMib * TIMEOUT_MS_PER_MIB));
+      allow(replyTimeoutMs(from?.image.bytes));
       if (from !== undefined) {
         await line.begin();
         await sendImage(line, from);

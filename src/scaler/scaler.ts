@@ -1,11 +1,11 @@
 import { dirname, join } from "node:path";
+import type { Endpoint } from "../client/endpoint.ts";
 import type { Sample } from "../client/receiver.ts";
 import { type Cancel, type Clock, yieldToEventLoop } from "../clock.ts";
 import { policyJson, type ScalerConfig } from "../config/scaler.ts";
 import type { Family } from "../exposition/family.ts";
 import type { VmIdentity } from "../fleet/types.ts";
 import type { Logger } from "../log.ts";
-import type { ActingHost } from "./actions/action.ts";
 import { actsOn, Executor } from "./actions/executor.ts";
 import type { PostHook } from "./actions/hooks.ts";
 import { ImageCache } from "./actions/images.ts";
@@ -97,7 +97,14 @@ export interface ScalerOptions {
   readonly onTick?: (atUs: number) => void;
 }
 
-export interface Reach extends Pick<ActingHost, "endpoint" | "address" | "subscribe" | "maxFrameBytes"> {
+export interface Reach {
+  readonly endpoint: Endpoint;
+  /** where that is, as state and record say it */
+  readonly address: string;
+  /** what its statistics are subscribed for */
+  readonly subscribe: readonly string[];
+  /** of a reply, images apart */
+  readonly maxFrameBytes: number;
   /** has unikernel info asked for at once: an action has changed what is listed */
   readonly askInfoSoon: () => void;
 }

@@ -1,34 +1,21 @@
 /** One action that is being carried out. */
 import { ActingClient, type Outcome } from "../../client/acting.ts";
-import type { Endpoint } from "../../client/endpoint.ts";
 import { type Clock, sleep } from "../../clock.ts";
 import type { Hook } from "../../config/clone.ts";
+import type { VmRecord } from "../../fleet/types.ts";
 import type { UnikernelInfo } from "../../wire/messages.ts";
 import { formatName, type Name, parseName } from "../../wire/names.ts";
 import { type ActionChange, isSameDecision } from "../rules/actionChanges.ts";
 import type { GroupName, GroupPolicy, Outstanding, Phase } from "../rules/types.ts";
+import type { Reach } from "../scaler.ts";
 import { type Carried, isListed, verify } from "./carryOut.ts";
 import type { Executor } from "./executor.ts";
 import type { HookEvent } from "./hooks.ts";
 import type { CloneBridge } from "./plan.ts";
 import { type ActionRecord, actionJson, changeOf, type Ending } from "./record.ts";
 
-/** A target as actions see it. */
-export interface ActingHost {
-  readonly endpoint: Endpoint;
-  /** where that is, as state and record say it */
-  readonly address: string;
-  /** what its statistics are subscribed for */
-  readonly subscribe: readonly string[];
-  /** of a reply, images apart */
-  readonly maxFrameBytes: number;
-  /** now; a created clone is heard within some of these */
-  readonly intervalMs: () => number;
-  /** how many VMs are pinned to each cpuid */
-  readonly pinned: () => ReadonlyMap<string, number>;
-  /** its statistics arrive */
-  readonly live: () => boolean;
-}
+/** Where no sample has told the stats interval, albatross-stats' own. */
+const USUAL_INTERVAL_US = 10_000_000;
 
 export class Action {
   readonly executor: Executor;
@@ -36,7 +23,7 @@ export class Action {
   readonly group: GroupName;
   readonly decision: Outstanding;
   /** as it was when the action began; null before, and where it is no target */
-  #reached: { readonly host: ActingHost; readonly client: ActingClient } | null = null;
+  #reached: { readonly host: Reach; readonly client: ActingClient } | null = null;
   readonly #more: boolean;
   #bridges: readonly CloneBridge[] = [];
   /** that was told of its end, and is told if it does not come */
@@ -52,7 +39,7 @@ export class Action {
     this.#more = more;
   }
 
-  get host(): ActingHost {
+  get host(): Reach {
     return this.#reach.host;
   }
 
@@ -71,6 +58,16 @@ export class Action {
 
   get policy(): GroupPolicy | null {
     return this.executor.groupOf(this.group).policy;
+  }
+
+  /** VMs of its host that were heard, the newest samples of the last tick. */
+  get hostVms(): readonly VmRecord[] {
+    return this.executor.options.fleet.vmsOf(this.group.host);
+  }
+
+  /** The host's stats interval. */
+  get intervalMs(): number {
+    return (this.hostVms[0]?.sample.intervalUs ?? USUAL_INTERVAL_US) / 1000;
   }
 
   get name(): Name {
@@ -113,23 +110,22 @@ export class Action {
 
   /** Whether its host is the target that it was, which is reached as is said now. */
   #isInPlace(): boolean {
-    const host = this.executor.hostOf(this.group.host);
+    const host = this.executor.options.reach(this.group.host);
     if (host === null || this.isElsewhere(host)) return false;
     const { endpoint, maxFrameBytes } = host;
     this.#reached = { host, client: new ActingClient({ endpoint, maxFrameBytes, clock: this.clock }) };
     return true;
   }
 
-  isElsewhere(host = this.executor.hostOf(this.group.host)): boolean {
+  isElsewhere(host = this.executor.options.reach(this.group.host)): boolean {
     return host?.address !== this.record.endpoint;
   }
 
   /** Why nothing may be sent for it now; null where all still holds. */
   whyNot(): Ending | null {
-    const host = this.executor.hostOf(this.group.host);
     const { policy, state } = this.executor.groupOf(this.group);
     if (this.executor.isStopping) return abandoned("stopped", "the program ends");
-    if (this.isElsewhere(host)) return MOVED;
+    if (this.isElsewhere()) return MOVED;
     if (policy === null) return abandoned("no_policy", "no policy matches its group any more");
     if (policy.mode !== "execute") return abandoned("dry_run", "its group is in dry run now");
     if (!policy.enabled) return abandoned("disabled", "its policy says enabled: false now");
@@ -137,8 +133,8 @@ export class Action {
     if (!isSameDecision(state.outstanding, this.decision)) {
       return abandoned("overtaken", "it is not called for any more");
     }
-    if (!host?.live()) return abandoned("no_data", "no statistics arrive from its host");
-    return null;
+    const isLive = this.executor.options.fleet.isLive(this.group.host);
+    return isLive ? null : abandoned("no_data", "no statistics arrive from its host");
   }
 
   /** Puts facts on record, to be written later. */

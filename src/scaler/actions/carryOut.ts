@@ -1,5 +1,5 @@
 /** What is done for one action, from its plan to what came of it. */
-import type { ActingClient, Outcome, Sending } from "../../client/acting.ts";
+import { type ActingClient, type Outcome, replyTimeoutMs, type Sending } from "../../client/acting.ts";
 import type { UnikernelInfo } from "../../wire/messages.ts";
 import { parseName } from "../../wire/names.ts";
 import type { Action } from "./action.ts";
@@ -10,6 +10,7 @@ import {
   type DestroyPlan,
   identityOf,
   isSame,
+  pinnedVms,
   planCreate,
   planDestroy,
 } from "./plan.ts";
@@ -18,10 +19,6 @@ import type { ActionRecord, Ending } from "./record.ts";
 /** `done`: albatrossd has done it. Null: it is to be settled when the program runs again. */
 export type Carried = Ending | "done" | null;
 
-/** Beside the reply's timeout for an image. */
-const REPLY_MS = 30_000;
-const REPLY_MS_PER_MIB = 2_000;
-const MIB = 2 ** 20;
 /** How long after the reply a created clone has to be heard, and stats intervals more. */
 const SAMPLE_MS = 60_000;
 const SAMPLE_INTERVALS = 3;
@@ -66,8 +63,7 @@ export async function create(action: Action): Promise<Carried> {
 async function sendCreate(action: Action, digest: string, { file, image }: OpenImage): Promise<Sent> {
   const plan = action.whyNot() ?? (await askAndPlan(action, digest));
   if ("outcome" in plan) return plan;
-  const replyMs = REPLY_MS + Math.ceil((image.bytes / MIB) * REPLY_MS_PER_MIB);
-  return send(action, replyMs, (sending) =>
+  return send(action, replyTimeoutMs(image.bytes), (sending) =>
     action.client.create(plan.name, plan.unikernel, file, image, sending),
   );
 }
@@ -94,7 +90,7 @@ async function askAndPlan(action: Action, digestBefore: string | null): Promise<
     primary: primary.value,
     clone: clone.value,
     policy: policy.value,
-    pinned: host.pinned(),
+    pinned: pinnedVms(action.hostVms.flatMap(({ info }) => info ?? [])),
     digestBefore,
   });
 }
@@ -119,7 +115,7 @@ export async function destroy(action: Action): Promise<Carried> {
   };
   const sent = await action.inTurn(async () => {
     const request = (sending: Sending) => client.destroy(name, sending);
-    return (await lookAgain()) ?? send(action, REPLY_MS, request, lookAgain);
+    return (await lookAgain()) ?? send(action, replyTimeoutMs(), request, lookAgain);
   });
   return settled(action, sent);
 }
@@ -194,10 +190,10 @@ export function settle(action: Action, why: Lost, text: string): Promise<Carried
 
 /** Whether what albatrossd says to have done can be seen. */
 export async function verify(action: Action): Promise<Ending | null> {
-  const { clock, host, record } = action;
+  const { clock, record } = action;
   const isCreate = record.operation === "create";
   if (isCreate) {
-    const untilMs = clock.wallMs() + SAMPLE_MS + SAMPLE_INTERVALS * host.intervalMs();
+    const untilMs = clock.wallMs() + SAMPLE_MS + SAMPLE_INTERVALS * action.intervalMs;
     action.note({ deadlineMs: untilMs });
     const isHeard = await action.isHeard(untilMs);
     if (action.signal.aborted) return null;

@@ -23,11 +23,10 @@ import {
 import type { ScalerOptions } from "../scaler.ts";
 import { groupOfVm } from "../sources/fleet.ts";
 import type { StateFileOutcome, Store } from "../state/stateFile.ts";
-import { type ActingHost, Action, abandoned, MOVED } from "./action.ts";
+import { Action, abandoned, MOVED } from "./action.ts";
 import { type Carried, create, destroy, settle, verify } from "./carryOut.ts";
 import type { HookEvent, HookSubject } from "./hooks.ts";
 import type { ImageCache } from "./images.ts";
-import { pinnedVms } from "./plan.ts";
 import {
   type ActionJson,
   type ActionRecord,
@@ -50,9 +49,6 @@ export interface ExecutorOptions
 }
 
 export const MAX_ACTIONS_TOLD = 1_000;
-
-/** Where no sample has told the stats interval, albatross-stats' own. */
-const USUAL_INTERVAL_US = 10_000_000;
 
 export class Executor {
   readonly options: ExecutorOptions;
@@ -202,18 +198,6 @@ export class Executor {
     return Array.from(this.#open, ({ record }) => record);
   }
 
-  hostOf(host: string): ActingHost | null {
-    const { reach, fleet } = this.options;
-    const found = reach(host);
-    if (found === null) return null;
-    return {
-      ...found,
-      live: () => fleet.isLive(host),
-      intervalMs: () => (fleet.vmsOf(host)[0]?.sample.intervalUs ?? USUAL_INTERVAL_US) / 1000,
-      pinned: () => pinnedVms(fleet.vmsOf(host).flatMap(({ info }) => info ?? [])),
-    };
-  }
-
   groupOf(name: GroupName): Group {
     return this.options.rules().groupOf(name);
   }
@@ -297,7 +281,7 @@ export class Executor {
     return {
       id: randomUUID(),
       host,
-      endpoint: this.hostOf(host)?.address ?? "",
+      endpoint: this.options.reach(host)?.address ?? "",
       path,
       group,
       operation: isCreate ? "create" : "destroy",

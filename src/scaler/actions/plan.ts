@@ -55,8 +55,7 @@ export function planCreate(question: CreateQuestion): CreatePlan | Ending {
     return refused("reserved", `${fullName} is subscribed to as a path`);
   }
   if (primary === null) return refused("no_primary", `${path}:${group} does not run`);
-  const blockDevices = primary.blockDevices.length;
-  const why = whyNotCloneable({ type: primary.typ, blockDevices, arguments: settings.arguments });
+  const why = whyNotCloneable(primary.typ, primary.blockDevices.length, settings.arguments);
   if (why !== null || settings.arguments === null) return refused("not_cloneable", `${why}`);
   if (clone !== null) return refused("exists", `${fullName} runs already`);
   const { digest } = identityOf(primary);
@@ -124,15 +123,11 @@ export function isSame(one: Identity, other: Identity): boolean {
 }
 
 /** Why no clone can be made of such a unikernel; null where nothing speaks against it. */
-export function whyNotCloneable({
-  type,
-  blockDevices,
-  arguments: given,
-}: {
-  readonly type: UnikernelInfo["typ"];
-  readonly blockDevices: number;
-  readonly arguments: readonly string[] | null;
-}): string | null {
+export function whyNotCloneable(
+  type: UnikernelInfo["typ"],
+  blockDevices: number,
+  given: readonly string[] | null,
+): string | null {
   if (type === "bhyve") return "the primary is a bhyve VM, of which albatrossd has no image";
   if (blockDevices > 0) return "the primary has block devices, which two unikernels cannot share";
   if (given === null) return "its policy does not say clone.arguments";

@@ -36,7 +36,7 @@ export function describe(evaluation: Evaluation, nowMs: number): string {
 export function whyNoClone({ policy, observation: { primary } }: Evaluation): string | null {
   if (policy === null) return null;
   const { type, blockDevices } = primary ?? { type: "solo5", blockDevices: 0 };
-  return whyNotCloneable({ type, blockDevices, arguments: policy.clone.arguments });
+  return whyNotCloneable(type, blockDevices, policy.clone.arguments);
 }
 
 /** What is added of a clone count out of bounds, or of a decision that waits. */

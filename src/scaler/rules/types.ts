@@ -43,7 +43,7 @@ export interface Observation extends GroupName {
   /** what info says of the primary; null where it does not */
   readonly primary: Pick<VmInfo, "type" | "blockDevices"> | null;
   /** of the host's cores that info pins VMs to; null where it says of none */
-  readonly leastUsedCpu: CpuUse | null;
+  readonly leastUsedCpu: { readonly cpu: number; readonly usagePercent: number } | null;
   /** what the query of the group's policy was answered; null where it has none */
   readonly load: LoadAnswer | null;
 }
@@ -67,11 +67,6 @@ export type LoadOutcome = (typeof LOAD_OUTCOMES)[number];
 export type LoadAnswer =
   | { readonly outcome: "ok"; readonly value: number }
   | { readonly outcome: Exclude<LoadOutcome, "ok">; readonly text: string };
-
-export interface CpuUse {
-  readonly cpu: number;
-  readonly usagePercent: number;
-}
 
 export const HOLD_REASONS = [
   "no_policy",

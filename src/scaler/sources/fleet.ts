@@ -166,13 +166,6 @@ export interface ObserveInput extends Pick<Tick, "firstSampleUs" | "groupOf"> {
   readonly bases: Bases;
 }
 
-export interface Observed {
-  readonly observations: readonly Observation[];
-  /** clones on the way out: what is heard of them from now on is of other incarnations */
-  readonly gone: readonly VmIdentity[];
-  readonly bases: Bases;
-}
-
 /** What holds for all members of a group at one tick. */
 interface TickFacts {
   readonly snapshot: FleetSnapshot;
@@ -184,12 +177,13 @@ interface TickFacts {
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** One observation per group of the snapshot, at the snapshot's time. Pure. */
-export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: ObserveInput): Observed {
+export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: ObserveInput) {
   const { nowUs } = snapshot;
   const windowUs = nowUs - (bases.tickUs ?? firstSampleUs);
   const hosts = new Map(snapshot.hosts.map(({ host, live }) => [host, { live, cores: new HostCores() }]));
   const readings = new Map<GroupKey, readonly Reading[]>();
   const missedTicks = new Map<string, number>();
+  // clones on the way out: what is heard of them from now on is of other incarnations
   const gone: VmIdentity[] = [];
   const observations: Mutable<Observation>[] = [];
   const pinned: { readonly member: Mutable<MemberObservation>; readonly cores: readonly Core[] }[] = [];
@@ -208,7 +202,14 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
     for (const { record, state, cloneId } of known) {
       const base = readingsBefore?.find((reading) => reading.cloneId === cloneId);
       const usagePercent = usageOf(record, state, base, facts);
-      const member = observeMember(record, state, usagePercent, facts);
+      const observed = stateOf(record, state, usagePercent, facts);
+      const member: Mutable<MemberObservation> = {
+        vm: record.vm,
+        cloneId,
+        state: observed,
+        usagePercent: observed === "fresh" ? usagePercent : null,
+        starved: false,
+      };
       const reading = newestReading(record, base);
       if (reading !== undefined) after.push(reading);
       if (cloneId === 0 && record.sample !== null) primary = record.info;
@@ -291,22 +292,16 @@ function usageOf(
   return clampPercent((100 * (cpuUs - start.cpuUs)) / elapsedUs / cpus);
 }
 
-function observeMember(
+function stateOf(
   record: GroupMember["record"],
   state: MemberState,
   usagePercent: number | null,
   { snapshot, bases, warmupMs }: TickFacts,
-): MemberObservation {
-  if (record.sample === null) return unmeasured(record, state);
-  if (state === "silent") return unmeasured(record, "silent");
-  if (bases.tickUs !== null && record.sample.arrivalUs <= bases.tickUs) return unmeasured(record, "missing");
+): ObservedState {
+  if (record.sample === null || state === "silent") return state;
+  if (bases.tickUs !== null && record.sample.arrivalUs <= bases.tickUs) return "missing";
   const isYoung = warmupMs > 0 && ageMs(record, snapshot) < warmupMs;
-  if (usagePercent === null || isYoung) return unmeasured(record, "warming");
-  return { vm: record.vm, cloneId: record.cloneId, state: "fresh", usagePercent, starved: false };
-}
-
-function unmeasured({ vm, cloneId }: VmIdentity, state: ObservedState): MemberObservation {
-  return { vm, cloneId, state, usagePercent: null, starved: false };
+  return usagePercent === null || isYoung ? "warming" : "fresh";
 }
 
 /** The VM's reading at the previous tick, or the first sample that rates may begin at. */
