@@ -304,7 +304,7 @@ export class Scaler {
     if (tick === null || evaluation === undefined) return null;
     const nowMs = this.#options.clock.nowUs() / 1000;
     const open = this.#acting.open.filter((action) => groupKey(action) === key);
-    return { ...explain({ evaluation, tick, nowMs }), actions: open.map(actionJson) };
+    return { ...explain(evaluation, tick, nowMs), actions: open.map(actionJson) };
   }
 
   get isActing(): boolean {

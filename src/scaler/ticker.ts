@@ -18,10 +18,7 @@ export interface TickerOptions {
  * does not add up. A late tick is followed by half an interval at least: a shorter window gives no rates.
  */
 export class Ticker {
-  readonly #clock: Clock;
-  readonly #tick: (lagUs: number) => void;
-  readonly #caughtUp: () => boolean;
-  readonly #ahead: TickerOptions["ahead"];
+  readonly #options: TickerOptions;
   #intervalUs: number;
   #firstSampleUs: number | null = null;
   /** the last ideal time, or the first samples; null before them */
@@ -32,13 +29,10 @@ export class Ticker {
   #cancelAhead: Cancel = () => undefined;
   #stopped = true;
 
-  constructor({ clock, intervalMs, tick, lastTickUs, caughtUp, ahead }: TickerOptions) {
-    this.#clock = clock;
-    this.#tick = tick;
-    this.#caughtUp = caughtUp ?? (() => true);
-    this.#ahead = ahead;
-    this.#intervalUs = intervalMs * 1000;
-    this.#originUs = lastTickUs ?? null;
+  constructor(options: TickerOptions) {
+    this.#options = options;
+    this.#intervalUs = options.intervalMs * 1000;
+    this.#originUs = options.lastTickUs ?? null;
     this.#isCatchingUp = this.#originUs !== null;
   }
 
@@ -60,8 +54,8 @@ export class Ticker {
       if (this.#nextUs === null) this.#schedule();
     }
     if (!this.#isCatchingUp || this.#stopped || this.#nextUs === null) return;
-    const isPutOff = this.#clock.nowUs() >= this.#nextUs;
-    if (isPutOff && this.#caughtUp()) this.#waitUntil(this.#nextUs);
+    const isPutOff = this.#options.clock.nowUs() >= this.#nextUs;
+    if (isPutOff && this.#hasCaughtUp) this.#waitUntil(this.#nextUs);
   }
 
   /** Another interval, counted from the last ideal time; or what `ahead` says has changed. */
@@ -83,33 +77,37 @@ export class Ticker {
   /** Sets the next tick to the first ideal time that has not passed. */
   #schedule(): void {
     if (this.#originUs === null || this.#stopped) return;
-    const passed = Math.ceil((this.#clock.nowUs() - this.#originUs) / this.#intervalUs);
+    const passed = Math.ceil((this.#options.clock.nowUs() - this.#originUs) / this.#intervalUs);
     this.#nextUs = this.#originUs + Math.max(1, passed) * this.#intervalUs;
     this.#waitUntil(this.#nextUs);
     this.#prepareFor(this.#nextUs);
   }
 
+  get #hasCaughtUp(): boolean {
+    return this.#options.caughtUp?.() ?? true;
+  }
+
   #prepareFor(us: number, isAgain = false): void {
-    const leadMs = this.#ahead?.leadMs() ?? 0;
-    const waitMs = Math.ceil((us - this.#clock.nowUs()) / 1000 - leadMs);
+    const leadMs = this.#options.ahead?.leadMs() ?? 0;
+    const waitMs = Math.ceil((us - this.#options.clock.nowUs()) / 1000 - leadMs);
     // what may have begun goes on
     if (isAgain && waitMs < 0) return;
     this.#cancelAhead();
     if (leadMs === 0 || this.#stopped) return;
-    this.#cancelAhead = this.#clock.after(Math.max(0, waitMs), () => this.#ahead?.prepare());
+    this.#cancelAhead = this.#options.clock.after(Math.max(0, waitMs), () => this.#options.ahead?.prepare());
   }
 
   #waitUntil(us: number): void {
     this.#cancel();
-    const waitMs = Math.ceil((us - this.#clock.nowUs()) / 1000);
-    this.#cancel = this.#clock.after(Math.max(0, waitMs), () => this.#due());
+    const waitMs = Math.ceil((us - this.#options.clock.nowUs()) / 1000);
+    this.#cancel = this.#options.clock.after(Math.max(0, waitMs), () => this.#due());
   }
 
   #due(): void {
     const idealUs = this.#nextUs;
     if (idealUs === null) return;
-    const nowUs = this.#clock.nowUs();
-    const latestUs = this.#isCatchingUp && !this.#caughtUp() ? idealUs + this.#intervalUs : idealUs;
+    const nowUs = this.#options.clock.nowUs();
+    const latestUs = this.#isCatchingUp && !this.#hasCaughtUp ? idealUs + this.#intervalUs : idealUs;
     // timers may fire a little early
     const dueUs = nowUs < idealUs ? idealUs : latestUs;
     if (nowUs < dueUs) {
@@ -120,7 +118,7 @@ export class Ticker {
     this.#originUs = idealUs;
     this.#nextUs = idealUs + Math.ceil((nowUs - idealUs) / this.#intervalUs + 0.5) * this.#intervalUs;
     this.#waitUntil(this.#nextUs);
-    this.#tick(nowUs - idealUs);
+    this.#options.tick(nowUs - idealUs);
     this.#prepareFor(this.#nextUs);
   }
 }

@@ -1,19 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { cloneDefaults } from "../../src/config/clone.ts";
-import { type ExplainInput, explain } from "../../src/scaler/report/json.ts";
+import { explain, type TickFacts } from "../../src/scaler/report/json.ts";
 import type { GroupPolicy, Observation } from "../../src/scaler/rules/types.ts";
 import { type Case, MINUTE, ours, outstanding, run } from "./rules.ts";
 
 const TICK_MS = 60 * MINUTE;
 const TICK_WALL_MS = Date.parse("2026-01-01T12:00:00Z");
 
-function explained(given: Case, times: Partial<ExplainInput> = {}) {
-  return explain({
-    ...run(given),
-    tick: { nowMs: TICK_MS, wallMs: TICK_WALL_MS },
-    nowMs: TICK_MS,
-    ...times,
-  });
+function explained(given: Case, times: { tick?: TickFacts; nowMs?: number } = {}) {
+  const { tick = { nowMs: TICK_MS, wallMs: TICK_WALL_MS }, nowMs = TICK_MS } = times;
+  return explain(run(given).evaluation, tick, nowMs);
 }
 
 test("an explanation holds what was measured, the bounds, the counts, and what is remembered", () => {

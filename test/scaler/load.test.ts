@@ -179,7 +179,7 @@ describe("a load that is not known", () => {
 test("an explanation has the answer and the thresholds in the query's unit, or why there is none", () => {
   const explained = (given: Case) => {
     const tick = { nowMs: 0, wallMs: 0, mode: "dry_run" };
-    return explain({ ...run(given), tick, nowMs: 0 });
+    return explain(run(given).evaluation, tick, 0);
   };
   expect(explained(asked(300, { 0: 1, 1: "warming" }))).toMatchObject({
     load: 300,

@@ -26,7 +26,7 @@ function scalerOf(evaluations: readonly Evaluation[], history = new History()): 
     evaluations,
     explain: (name) => {
       const evaluation = byKey.get(groupKey(name));
-      return evaluation ? { ...explain({ evaluation, tick, nowMs: NOW_MS }), actions: [] } : null;
+      return evaluation ? { ...explain(evaluation, tick, NOW_MS), actions: [] } : null;
     },
     history: (name) => history.of(groupKey(name), NOW_MS),
     summary: () => ({

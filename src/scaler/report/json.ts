@@ -64,15 +64,8 @@ function loadJson({ observation: { load }, averages }: Evaluation, policy: Group
   };
 }
 
-export interface ExplainInput {
-  readonly evaluation: Evaluation;
-  readonly tick: TickFacts;
-  /** now, on the clock of its times */
-  readonly nowMs: number;
-}
-
-/** As `/api/v1/groups` explains it. What is left of the cooldown is as of now. */
-export function explain({ evaluation, tick, nowMs }: ExplainInput) {
+/** As `/api/v1/groups` explains a tick's evaluation. What is left of the cooldown is as of `nowMs`. */
+export function explain(evaluation: Evaluation, tick: TickFacts, nowMs: number) {
   const { host, path, group, ...decision } = decisionJson(evaluation, tick.wallMs);
   const { policy, observation, averages, state } = evaluation;
   const { outstanding } = state;

@@ -99,7 +99,7 @@ export function evaluate(input: EvaluateInput): Evaluation {
 
   // 11. a paused group keeps its counters; nothing begins
   if (policy.paused) return outcome(measured, state, { decision: "hold", reason: "paused", would: wanted });
-  return outcome(measured, act(state, wanted, observation.group, policy, nowMs), wanted);
+  return outcome(measured, act(state, wanted, policy, nowMs), wanted);
 }
 
 function outcome(
@@ -175,10 +175,6 @@ function whyBarred(
   return null;
 }
 
-function idOf(group: string, clone: string): number {
-  return Number(clone.slice(`${group}-clone-`.length));
-}
-
 /** Step 8: how many clones more would bring the average to `target_percent`. */
 function clonesCalledFor({ forUp, members }: Averages, { targetPercent }: GroupPolicy): number {
   // what floats lose must not call for a clone
@@ -226,8 +222,8 @@ function chooseVictim(
 }
 
 /** What a scale decision leaves behind. */
-function act(state: GroupState, scale: Scale, group: string, policy: GroupPolicy, nowMs: number): GroupState {
-  const cloneId = idOf(group, scale.clone);
+function act(state: GroupState, scale: Scale, policy: GroupPolicy, nowMs: number): GroupState {
+  const { cloneId } = splitCloneName(scale.clone);
   const acts = policy.mode === "execute";
   const begun = {
     ...withoutRows(state),
