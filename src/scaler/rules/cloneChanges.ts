@@ -17,20 +17,10 @@ export function idsOfClones(
   members: readonly MemberObservation[],
   known: readonly number[] | null,
 ): readonly number[] {
-  if (known !== null && isInOrder(members, known)) return known;
   const ids: number[] = [];
   for (const { cloneId } of members) if (cloneId > 0) ids.push(cloneId);
-  return ids.sort((a, b) => a - b);
-}
-
-function isInOrder(members: readonly MemberObservation[], ids: readonly number[]): boolean {
-  let count = 0;
-  for (const { cloneId } of members) {
-    if (cloneId === 0) continue;
-    if (ids[count] !== cloneId) return false;
-    count += 1;
-  }
-  return count === ids.length;
+  ids.sort((a, b) => a - b);
+  return known?.length === ids.length && known.every((id, i) => id === ids[i]) ? known : ids;
 }
 
 /** The state with other counters; itself when they are the same. */
@@ -48,7 +38,7 @@ export function rememberClones(
   nowMs: number,
 ): GroupState {
   const known = state.knownClones;
-  const isSame = known !== null && (known === cloneIds || sameIds(known, cloneIds));
+  const isSame = known === cloneIds;
   const expires = state.tombstones.some((t) => nowMs >= t.untilMs);
   if (isSame && !expires && state.ours.every(({ goneMs }) => goneMs === null)) return state;
   const isChanged = known !== null && !isSame;
@@ -120,10 +110,6 @@ export const NOTHING_IN_A_ROW = { highTicks: 0, lowTicks: 0, side: null, row: 0 
 export function withoutRows(state: GroupState): GroupState {
   const { highTicks, lowTicks, row } = state;
   return highTicks === 0 && lowTicks === 0 && row === 0 ? state : { ...state, ...NOTHING_IN_A_ROW };
-}
-
-function sameIds(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((id, i) => id === b[i]);
 }
 
 /** The state without an outstanding decision; itself when there is none. */

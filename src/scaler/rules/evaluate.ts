@@ -56,7 +56,9 @@ export function evaluate(input: EvaluateInput): Evaluation {
   const averages = average(observation, policy);
   const cloneIds = idsOfClones(observation.members, input.state.knownClones);
   const remembered = rememberClones(input.state, cloneIds, policy, nowMs);
-  const measured = { observation, policy, averages, clones: cloneIds.length };
+  const outcome = (state: GroupState, decision: Decision): Evaluation => {
+    return { observation, policy, decision, averages, clones: cloneIds.length, state };
+  };
 
   // 1. nothing may be decided at all
   const barred = whyBarred(policy, observation, averages);
@@ -64,7 +66,7 @@ export function evaluate(input: EvaluateInput): Evaluation {
     // an outage leaves it outstanding; where nothing is scaled nobody is to carry it out
     const isKept = barred === "no_data" || remembered.action === "sent";
     const state = isKept ? remembered : withoutOutstanding(remembered);
-    return outcome(measured, withoutRows(state), hold(barred ?? "no_policy"));
+    return outcome(withoutRows(state), hold(barred ?? "no_policy"));
   }
 
   // 2., 3.
@@ -76,7 +78,7 @@ export function evaluate(input: EvaluateInput): Evaluation {
   const unsettled =
     remembered.action === "sent" ? remembered : settleOutstanding(remembered, cloneIds, averages, policy);
   const settled = withSide(unsettled, sideOf(unsettled, cloneIds.length, policy));
-  if (settled.action !== null) return outcome(measured, withTicks(settled, 0, 0), hold("acting"));
+  if (settled.action !== null) return outcome(withTicks(settled, 0, 0), hold("acting"));
 
   // 5.
   const cools = (direction: Direction) =>
@@ -84,7 +86,7 @@ export function evaluate(input: EvaluateInput): Evaluation {
   const upCools = cools("up");
   const downCools = cools("down");
   if (upCools && downCools) {
-    return outcome(measured, withTicks(settled, 0, 0), hold(whyCooling(["up", "down"], input, settled)));
+    return outcome(withTicks(settled, 0, 0), hold(whyCooling(["up", "down"], input, settled)));
   }
 
   // 6.
@@ -95,19 +97,11 @@ export function evaluate(input: EvaluateInput): Evaluation {
   );
 
   const wanted = decide({ input, policy, averages, cloneIds, state, high, low, upCools, downCools });
-  if (wanted.decision === "hold") return outcome(measured, state, wanted);
+  if (wanted.decision === "hold") return outcome(state, wanted);
 
   // 11. a paused group keeps its counters; nothing begins
-  if (policy.paused) return outcome(measured, state, { decision: "hold", reason: "paused", would: wanted });
-  return outcome(measured, act(state, wanted, policy, nowMs), wanted);
-}
-
-function outcome(
-  { observation, policy, averages, clones }: Omit<Evaluation, "decision" | "state">,
-  state: GroupState,
-  decision: Decision,
-): Evaluation {
-  return { observation, policy, decision, averages, clones, state };
+  if (policy.paused) return outcome(state, { decision: "hold", reason: "paused", would: wanted });
+  return outcome(act(state, wanted, policy, nowMs), wanted);
 }
 
 /** Steps 7 to 10. */
