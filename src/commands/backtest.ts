@@ -30,7 +30,7 @@ export function register(program: Command): void {
     .option(
       "--set <key=value>",
       "try another value; of one key given twice or more, compare the values",
-      append,
+      (value: string, before: readonly string[] = []) => [...before, value],
     )
     .option(
       "--what-if",
@@ -99,7 +99,3 @@ function whatIfOf({ whatIf, startDelay, plot }: Options, command: Command): What
 const START_DELAY_MS = 20_000;
 
 const durationMs = durationFlag("a duration such as 20s or 1m30s, 0s for none", 0);
-
-function append(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, value];
-}

@@ -33,27 +33,19 @@ Arguments of unikernels are printed too: they may hold secrets.
 Example: albatross-exporter decode stats.bin | jq .payload.rusage`,
     )
     .action(async (file = "-") => {
-      process.exitCode = await decodeStream({
-        input: file === "-" ? process.stdin : createReadStream(file),
-        source: file === "-" ? "standard input" : file,
-        output: process.stdout,
-        report: (line) => console.error(line),
-      });
+      const input = file === "-" ? process.stdin : createReadStream(file);
+      const source = file === "-" ? "standard input" : file;
+      process.exitCode = await decodeStream(input, source, process.stdout, (line) => console.error(line));
     });
 }
 
-interface DecodeStreams {
-  readonly input: Readable;
-  /** the input's name in an error */
-  readonly source: string;
-  /** left open */
-  readonly output: Writable;
-  /** gets the one line that says what went wrong */
-  readonly report: (line: string) => void;
-}
-
 /** Resolves to the exit code: 1 after damage or a failure; 0 at the end, or when nobody reads the output any more. */
-export async function decodeStream({ input, source, output, report }: DecodeStreams): Promise<number> {
+export async function decodeStream(
+  input: Readable,
+  source: string,
+  output: Writable,
+  report: (line: string) => void,
+): Promise<number> {
   const problems: string[] = [];
   try {
     await pipeline(decodedLines(input, source, problems), output, { end: false });

@@ -1,6 +1,6 @@
 /** What a clone is made of besides its primary, and who is told of it. */
 import { duration, integer, type Reader, Refused, reader, secret, size, text, unshown } from "./fields.ts";
-import { type Codec, key, listOf, sectionOf, type Values } from "./keys.ts";
+import { type Codec, defaultsOf, key, keyOrNull, listOf, sectionOf, type Values } from "./keys.ts";
 import { formatSize } from "./units.ts";
 
 /** `{id}` and `{id+100}` in an argument: the clone's id, or a number that follows from it. */
@@ -47,33 +47,27 @@ const hook: Codec<Hook> = {
   schema: unshown(hookSection.schema, "a mapping with the keys url, timeout, wait"),
 };
 
-const argumentList = listOf(argument, "arguments");
+const argumentsRead = listOf(argument, "arguments");
+const argumentList: Codec<readonly string[]> = {
+  ...argumentsRead,
+  schema: unshown(argumentsRead.schema, "a list of arguments; [] for those of the primary"),
+};
 const cloneKeys = {
   /** Over those of the primary; null where it is not said, so that there can be no clone. */
-  arguments: key<readonly string[] | null>("arguments", {
-    ...argumentList,
-    schema: unshown(argumentList.schema, "a list of arguments; [] for those of the primary"),
-  }),
+  arguments: keyOrNull("arguments", argumentList),
   /** Null is the primary's. */
-  memoryBytes: key<number | null>("memory", memory),
+  memoryBytes: keyOrNull("memory", memory),
   /** Null is the least used one. */
-  cpuids: key<readonly number[] | null>("cpuids", listOf(integer({ min: 0, max: 65_535 }), "cpuids")),
+  cpuids: keyOrNull("cpuids", listOf(integer({ min: 0, max: 65_535 }), "cpuids")),
   /** The largest image that is fetched and kept. */
-  maxImageBytes: key("max_image_bytes", size({ min: 4096, max: 2 ** 30 })),
+  maxImageBytes: key("max_image_bytes", size({ min: 4096, max: 2 ** 30 }), 64 * 2 ** 20),
   /** Told of each clone when it serves, and before it goes. */
-  afterCreate: key<Hook | null>("after_create", hook),
-  beforeDestroy: key<Hook | null>("before_destroy", hook),
+  afterCreate: keyOrNull("after_create", hook),
+  beforeDestroy: keyOrNull("before_destroy", hook),
 };
 export type CloneSettings = Values<typeof cloneKeys>;
 
-export const cloneDefaults: CloneSettings = {
-  arguments: null,
-  memoryBytes: null,
-  cpuids: null,
-  maxImageBytes: 64 * 2 ** 20,
-  afterCreate: null,
-  beforeDestroy: null,
-};
+export const cloneDefaults: CloneSettings = defaultsOf(cloneKeys);
 
 /** What a policy leaves out is as in the defaults. */
 export const cloneSection = sectionOf(

@@ -1,6 +1,6 @@
 import type { Sample } from "../client/receiver.ts";
 import type { Clock } from "../clock.ts";
-import type { ListedVms, VmInfo } from "../fleet/types.ts";
+import type { Group, ListedVms, VmInfo } from "../fleet/types.ts";
 import { vmInfoFrom } from "../fleet/vmInfo.ts";
 import { messageToJson, type NamedInfo, statsMessage } from "../wire/messages.ts";
 import { formatName } from "../wire/names.ts";
@@ -11,13 +11,6 @@ export type TraceMessage = string | (() => Iterable<string>);
 
 /** Who takes the lines of a trace; topics are hosts. */
 export type TraceListener = Pick<Broadcast<TraceMessage>, "hasSubscribers" | "publish">;
-
-/** Which group of clones. */
-interface GroupName {
-  readonly host: string;
-  readonly path: string;
-  readonly group: string;
-}
 
 /** VMs in one line of an info; all but the last line of a list say that more follow. */
 const MAX_LISTED = 1_000;
@@ -74,7 +67,11 @@ export class TraceLines {
   }
 
   /** What a group's query was answered for the tick at `atUs` (monotonic); null for no load. To be told before the tick. */
-  load({ host, path, group }: GroupName, value: number | null, atUs: number): void {
+  load(
+    { host, path, group }: Pick<Group, "host" | "path" | "group">,
+    value: number | null,
+    atUs: number,
+  ): void {
     if (!this.#listener.hasSubscribers) return;
     const line = { time: this.#time(atUs), event: "load", host, path, group, value };
     this.#listener.publish(JSON.stringify(line), host);

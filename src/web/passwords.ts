@@ -10,11 +10,6 @@ const REMEMBERED_MS = 10 * 60_000;
 /** Whether a password has that hash. A hash takes 100 ms or more: not on the main thread. */
 type Compare = (password: string, hash: string) => Promise<boolean>;
 
-interface PasswordDeps {
-  readonly clock: Pick<Clock, "nowUs">;
-  readonly compare?: Compare;
-}
-
 /** One bcrypt hash at a time, none for what was right lately; who is unknown costs one as well, which tells nothing. */
 export class Passwords {
   readonly #clock: Pick<Clock, "nowUs">;
@@ -27,7 +22,7 @@ export class Passwords {
   #last: Promise<unknown> = Promise.resolve();
   #requests = 0;
 
-  constructor({ clock, compare = bcryptWorker() }: PasswordDeps) {
+  constructor({ clock, compare = bcryptWorker() }: { clock: Pick<Clock, "nowUs">; compare?: Compare }) {
     this.#clock = clock;
     this.#compare = compare;
   }

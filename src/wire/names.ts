@@ -45,11 +45,9 @@ export function isValidLabel(text: string): boolean {
 export function parseName(text: string, offset = 0): Name {
   const name = tryParseName(text);
   if (name === null) {
-    throw new WireError(
-      "name",
-      offset,
-      `name ${quote(text)}: expected labels of 1 to 63 letters, digits, "." or "-" (not first), joined by ":", ${MAX_NAME_LENGTH} in all`,
-    );
+    const found = JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+    const allowed = `labels of 1 to 63 letters, digits, "." or "-" (not first), joined by ":"`;
+    throw new WireError("name", offset, `name ${found}: expected ${allowed}, ${MAX_NAME_LENGTH} in all`);
   }
   return name;
 }
@@ -100,8 +98,4 @@ export function subscriptionCovers(subscribed: Name, name: Name): boolean {
 /** Where albatross-stats keeps a subscription: by labels alone, `user:web` pushes out the path `user:web:`. */
 export function subscriptionPlace({ path, label }: Name): string {
   return [...path, ...(label === null ? [] : [label])].join(":");
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

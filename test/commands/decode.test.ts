@@ -20,12 +20,12 @@ class Kept extends Writable {
 async function decode(input: Readable | readonly Uint8Array[]) {
   const output = new Kept();
   const errors: string[] = [];
-  const exitCode = await decodeStream({
-    input: input instanceof Readable ? input : Readable.from(input),
-    source: "stream.bin",
+  const exitCode = await decodeStream(
+    input instanceof Readable ? input : Readable.from(input),
+    "stream.bin",
     output,
-    report: (line) => errors.push(line),
-  });
+    (line) => errors.push(line),
+  );
   const lines = output.text.split("\n");
   expect(lines.pop()).toBe("");
   return { exitCode, errors, messages: lines.map((line): unknown => JSON.parse(line)) };
@@ -182,7 +182,7 @@ describe("output", () => {
 
   async function decodeInto(output: Writable, input: Readable) {
     const errors: string[] = [];
-    const exitCode = await decodeStream({ input, source: "x", output, report: (line) => errors.push(line) });
+    const exitCode = await decodeStream(input, "x", output, (line) => errors.push(line));
     return { exitCode, errors };
   }
 
