@@ -174,7 +174,6 @@ export class Exporter {
     return this.#listeners.addresses.map(({ url }) => url);
   }
 
-  /** Puts another configuration in force. Throws as `start` does, the one before in force. */
   async change(config: Config): Promise<void> {
     await this.#take(config);
     this.#config = config;
@@ -184,7 +183,6 @@ export class Exporter {
     this.configRead();
   }
 
-  /** A configuration was read, to be counted and shown: taken, or refused for these problems. */
   configRead(problems: readonly string[] = []): void {
     this.#lastReload = { timeMs: this.#clock.wallMs(), problems };
     this.#metrics.configRead(problems.length === 0, this.#lastReload.timeMs);

@@ -1,4 +1,3 @@
-/** When a subscription may be opened, and how long to wait before that is tried again. */
 import { formatName, type Name } from "../wire/names.ts";
 import { type KnownInfo, namesakeOf, VmmdError } from "./vmmd.ts";
 
@@ -51,7 +50,6 @@ export function describeDisplacement(subscription: string, retryMs: number): str
   );
 }
 
-/** An answer older than this is asked again before a subscription to a path is opened. */
 const FRESH_US = 5 * 1_000_000;
 
 export type Permission =

@@ -339,7 +339,6 @@ export class Subscription {
   }
 }
 
-/** Over only when a subscription has held for a while; others as soon as one is acknowledged. */
 const UNTIL_HELD: ReadonlySet<string> = new Set(["displaced", "closed", "lost", "framing", "watchdog"]);
 
 /** Says what is wrong with one subscription, once for however many attempts. */

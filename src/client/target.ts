@@ -9,7 +9,6 @@ import { Subscription, type SubscriptionOptions, type SubscriptionSnapshot } fro
 import { TlsEndpoint } from "./tls.ts";
 import { type SubscriptionInfo, VMMD_ERROR_REASONS, VmmdClient, VmmdError } from "./vmmd.ts";
 
-/** From question to question to albatrossd; and where somebody waits for the answer. */
 const POLL_US = 30_000_000;
 const SOON_US = 2_000_000;
 /** from an answer to the next question, however long the answer took */
@@ -164,7 +163,6 @@ export class Target {
     this.#cancelPoll = this.#clock.after(Math.max(waitUs, 0) / 1000, () => this.#ask());
   }
 
-  /** Reads the certificates if they have changed, and begins to subscribe when there are some for the first time. */
   async #refresh(tls: TlsEndpoint): Promise<void> {
     const before = tls.problem;
     if (await tls.refresh()) {
@@ -224,7 +222,6 @@ export class Target {
     this.#policyDifference = difference;
   }
 
-  /** Takes an answer, or why there is none, which is said when the reason is another than before. */
   async #take<T>(
     what: Question,
     answer: T | VmmdError,

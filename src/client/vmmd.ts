@@ -76,7 +76,6 @@ export interface KeptInfo {
   readonly askedAtUs: number;
   readonly answeredAtUs: number;
   readonly namesakeRuns: boolean | null;
-  /** since when every answer listed a unikernel of the subscription; null where the last did not */
   readonly listedSinceUs: number | null;
 }
 

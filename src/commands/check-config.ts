@@ -44,7 +44,6 @@ Example: albatross-exporter check-web-config web.yaml`,
     });
 }
 
-/** The configuration with what is to be said of its certificates; what the targets reach is printed. */
 async function withCertificates(
   file: string,
   result: Extract<ConfigResult, { ok: true }>,

@@ -60,7 +60,6 @@ export async function decodeStream(
   return 1;
 }
 
-/** The lines of the messages that each chunk completes, up to the first of `problems`. */
 async function* decodedLines(input: Readable, source: string, problems: string[]): AsyncGenerator<string> {
   const reader = new FrameReader(MAX_FRAME_BYTES);
   let frames = 0;

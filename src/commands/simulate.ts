@@ -144,7 +144,6 @@ function openLog(file: string): number {
   }
 }
 
-/** The built-in scenario of that name, else the file; null when it is wrong, which is said. */
 async function readScenario(source: string): Promise<Scenario | null> {
   const { loadScenario, loadScenarioFile } = await import("../simulator/scenarioFile.ts");
   const builtin = BUILTIN_SCENARIOS[source];

@@ -106,7 +106,6 @@ function refused(file: string, text: string) {
   return { ok: false, problems: [{ file, position: null, path: "", text }] } as const;
 }
 
-/** What is left when writing a file went wrong, or a template had nothing to fill in. */
 const SAYS_NOTHING = /^(?:\s|---|null\b|~)*$/;
 
 function kindOf(stats: Stats): string {
@@ -189,7 +188,6 @@ export class YamlFile {
     return this.#find(path).whole;
   }
 
-  /** A problem with the value at `path` (`ofKey`: with its key), or with what is there of the way to it. */
   problem(path: Path, text: string, { ofKey = false } = {}): Problem {
     const { place, whole } = this.#find(path);
     return this.#problemAt(ofKey && whole ? place.keyOffset : place.offset, path, text);
@@ -206,7 +204,6 @@ export class YamlFile {
     return { place, whole: true };
   }
 
-  /** The value of a node with the places of its parts; of a key given twice the first. */
   #read(node: unknown, path: Path, keyOffset: number, aliased = false): Place {
     const below = new Map<string | number, Place>();
     const offset = (isNode(node) && node.range?.[0]) || keyOffset;
@@ -280,7 +277,6 @@ export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** All that YAML objects to, in the order of the file, each once; or only that it is nested too deeply. */
 function distinct(all: readonly YAMLError[]): readonly YAMLError[] {
   const errors = all.toSorted((a, b) => a.pos[0] - b.pos[0]);
   const tooDeep = errors.find(({ code }) => code === "RESOURCE_EXHAUSTION");

@@ -141,7 +141,6 @@ export function list<T>(item: z.ZodType<T, unknown>, what: string): z.ZodArray<z
   return z.array(item, { error: ({ input }) => new Refused(`a list of ${what}`).about(input) });
 }
 
-/** What stands where a mapping belongs; a text may have swallowed all that should be in there. */
 function structure(value: unknown): unknown {
   return typeof value === "string" ? shownOf(value) : value;
 }

@@ -126,7 +126,6 @@ const UNDER_SCALER = {
   [scalerKeys.mode.key]: "under scaler and in policies",
 };
 
-/** Two settings of which the first has to stay below the second, or may at most equal it. */
 const BOUNDS = [
   { low: "scaleDownThresholdPercent", high: "scaleUpThresholdPercent", equal: false },
   { low: "minClones", high: "maxClones", equal: true },
@@ -136,7 +135,6 @@ const BOUNDS = [
 
 type Given = Partial<Said>;
 
-/** Reports a bound the wrong way round, at the key of it that was written in this place. */
 function checkBound(
   { low, high, equal }: (typeof BOUNDS)[number],
   given: Given,

@@ -40,11 +40,7 @@ type MetricJson = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>[number];
 /** `metricName` is there for a histogram's series; the typings leave it out of the JSON form. */
 type ValueJson = MetricJson["values"][number] & { readonly metricName?: string };
 
-/**
- * The metrics of a prom-client registry as families, with their values of this moment, without exemplars. (Its own
- * OpenMetrics rendering renames counters in the registry itself: the next text scrape would get wrong names.) Throws on
- * summaries, which the writer does not know.
- */
+/** Values of this moment, as families; its own OpenMetrics renames counters in the registry. Throws on summaries. */
 export async function promClientFamilies(registry: Pick<Registry, "getMetricsAsJSON">): Promise<Family[]> {
   const metrics = await registry.getMetricsAsJSON();
   return metrics.map(toFamily);

@@ -217,7 +217,6 @@ function copyOf(vm: Vm): Mutable<Vm> {
   };
 }
 
-/** Fills in what follows from the rest, as of `nowUs`: start, number of CPUs and the gauge. */
 function measured(vm: Mutable<Vm>, nowUs: number, host: VmHost): Vm {
   // info has not been compared with the last restart: what it said is of the incarnation before
   if (vm.evidence.kind === "decrease") vm.startedMs = null;

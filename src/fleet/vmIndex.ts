@@ -11,7 +11,6 @@ interface Place {
   readonly group: { readonly key: string; readonly id: number; members: number };
 }
 
-/** A host's VMs by path, group and clone id, and what a pass over all of them needs of each. Good until the next change. */
 export interface VmColumns {
   readonly vms: readonly Vm[];
   readonly heardUs: Float64Array;
@@ -120,7 +119,6 @@ export class VmIndex {
     return low;
   }
 
-  /** Makes the columns anew: what stood at `order[i]` then stands at i. Plain loops: there may be 100,000. */
   #arrange(order: Int32Array, capacity = this.#heardUs.length): void {
     const { length } = order;
     const vms = new Array<Vm>(length);

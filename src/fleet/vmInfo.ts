@@ -7,11 +7,7 @@ const BYTES_PER_MB = 1_048_576;
 /** OCaml's max_int: how albatrossd writes "no limit". */
 const NO_LIMIT = 2n ** 62n - 1n;
 
-/**
- * What is kept of a unikernel's info. Its arguments are not: they hold secrets. Where it says what is known already,
- * `known` itself comes back, so that records that hold it stay as they are; nothing is made to find that out, because
- * every poll says it again of every VM.
- */
+/** What is kept of info, without its arguments, which hold secrets; `known` itself where it says the same, made of nothing. */
 export function vmInfoFrom(info: UnikernelInfo, known?: VmInfo): VmInfo {
   if (known !== undefined && saysTheSame(info, known)) return known;
   return {

@@ -110,7 +110,6 @@ const HEAD_BYTES = 64;
 const LINE_BEGINNING = '{"time":"';
 const TIME = /^\{"time":"([^"]+)"/;
 
-/** Cuts half a line off the end of a trace, and returns the time of its last whole line. */
 async function mendPlain(file: string, report: (line: string) => void): Promise<number | null> {
   const handle = await openThere(file);
   if (handle === null) return null;
@@ -173,7 +172,6 @@ async function mendPacked(file: string, report: (line: string) => void): Promise
   return seen.lastMs;
 }
 
-/** Whole lines, as far as the file can be unpacked; what follows the last of them makes it `isTorn`. */
 async function* unpackedLines(
   file: string,
   finishFlush: number,

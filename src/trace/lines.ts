@@ -12,18 +12,12 @@ export type TraceMessage = string | (() => Iterable<string>);
 /** Who takes the lines of a trace; topics are hosts. */
 export type TraceListener = Pick<Broadcast<TraceMessage>, "hasSubscribers" | "publish">;
 
-/** VMs in one line of an info; all but the last line of a list say that more follow. */
 const MAX_LISTED = 1_000;
 
-/**
- * Turns what arrives into the lines of a trace, for as long as somebody listens. Their times are wall time at the start
- * plus monotonic time since, so they never go back. What comes after a tick is later than it by a millisecond at least: a
- * replay gives a tick the samples of its very time.
- */
+/** Lines of a trace while somebody listens; times never go back, and what follows a tick is later than it. */
 export class TraceLines {
   readonly #listener: TraceListener;
   readonly #clock: Clock;
-  /** whole, so that times differ by as many milliseconds here as on the scaler's own clock */
   readonly #offsetMs: number;
   /** hosts whose statistics have stopped to arrive */
   readonly #lost = new Set<string>();
@@ -61,7 +55,6 @@ export class TraceLines {
     this.#listener.publish(JSON.stringify(line), host);
   }
 
-  /** What somebody who begins to listen now has to know first: what unikernel info listed last. */
   *known(lists: Iterable<ListedVms>): Generator<Published<TraceMessage>> {
     for (const { host, vms } of lists) yield { message: () => this.#infoLines(host, vms), topic: host };
   }

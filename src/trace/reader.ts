@@ -141,7 +141,6 @@ export class TraceSource {
   }
 }
 
-/** The lines that each chunk completes, and in the end what is left: the last line needs no newline. */
 async function* batchesOfLines(raw: Readable): AsyncGenerator<readonly string[], undefined> {
   const utf8 = new StringDecoder("utf8");
   let rest = "";
@@ -164,7 +163,6 @@ const PACKERS: Readonly<Record<string, string>> = {
 };
 const KIND_BYTES = 4;
 
-/** The bytes of a file, unpacked where they are gzip's. Throws a TraceError for a kind of file that is no trace. */
 async function unpacked(raw: Readable): Promise<AsyncIterable<Buffer>> {
   const chunks: AsyncIterator<Buffer> = raw[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
@@ -241,7 +239,6 @@ function readLine(line: string): TraceEvent | null {
   return name === null || stats === null ? null : { kind: "sample", timeMs, host, name, stats };
 }
 
-/** What stands in `json` under these keys, one within the other; undefined where there is no such thing. */
 function at(json: unknown, ...keys: readonly string[]): unknown {
   let value = json;
   for (const key of keys)

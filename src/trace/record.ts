@@ -104,7 +104,6 @@ class Tally {
 
 const PROGRESS_MS = 1_000;
 
-/** Shows `text` on one line of a terminal, if there is one. Returns what ends and clears it. */
 function showProgress(terminal: Recording["progress"], clock: Clock, text: () => string): () => void {
   if (terminal === null) return () => undefined;
   const clearLine = "\r\u001b[K";
@@ -154,11 +153,7 @@ export interface StreamSource {
   readonly signal: AbortSignal;
 }
 
-/**
- * Connects to a running exporter's stream: whole lines, as many at a time as have arrived, until `signal` is aborted.
- * Throws a RecordError when the exporter cannot be reached, is something else or does not have the host; the lines throw
- * one when the stream ends by itself or is no trace.
- */
+/** Whole lines until `signal` is aborted. Throws a RecordError, as the lines do, where there is no such stream or it ends. */
 export async function openStream(source: StreamSource): Promise<AsyncIterable<string>> {
   const { url, host, signal } = source;
   if (host !== null) await checkHost(source, host);
@@ -168,7 +163,6 @@ export async function openStream(source: StreamSource): Promise<AsyncIterable<st
   return linesOf(arriving(response), url, signal);
 }
 
-/** What arrives, from now on. A connection that breaks is told after all that came before. */
 function arriving(response: IncomingMessage): { readonly text: PassThrough; failure: unknown } {
   const arrived = { text: response.pipe(new PassThrough({ encoding: "utf8" })), failure: null as unknown };
   response.on("error", (error) => {

@@ -4,7 +4,6 @@ import type { Clock } from "../clock.ts";
 
 /** Requests whose password waits for others' hashes; more are told to come back. */
 const MAX_WAITING = 20;
-/** How long a password that was right is known without another hash, from its last use. */
 const REMEMBERED_MS = 10 * 60_000;
 
 /** Whether a password has that hash. A hash takes 100 ms or more: not on the main thread. */
@@ -78,7 +77,6 @@ parentPort.on("message", async ([password, hash]) => {
   parentPort.postMessage(compareSync(password, hash));
 });`;
 
-/** bcrypt in a thread that begins with the first password. To be asked one at a time. */
 function bcryptWorker(): Compare {
   let worker: Worker | null = null;
   return (password, hash) =>

@@ -71,7 +71,6 @@ function refusal({ clientAuth, allowedSans }: Tls, socket: TLSSocket): string | 
   return `client_allowed_sans has none of the client's names: ${names.join(", ") || "it has none"}`;
 }
 
-/** DNS names, addresses, e-mail addresses and URIs as Node lists them, one that could mislead in quotes. */
 function alternativeNames(list: string): readonly string[] {
   const names = list.matchAll(/(?:^|, )(DNS|IP Address|email|URI):("(?:[^"\\]|\\.)*"|[^,]*)/g);
   return Array.from(names, ([, type, name = ""]) => {

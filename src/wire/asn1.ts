@@ -41,7 +41,6 @@ type Json<T, J> = { json(value: T): J }["json"];
 
 /** A part of the grammar, for values of type T that are printed as J. */
 export class Part<T, J extends JsonValue = JsonValue> {
-  /** the identifier byte that a value begins with; -1 where that depends on the value */
   readonly tag: number;
   /** Throws a WireError that calls the value `what`. */
   readonly read: Read<T>;
@@ -61,7 +60,6 @@ export class Part<T, J extends JsonValue = JsonValue> {
     return new Part(this.tag, (reader) => this.read(reader, what), this.write, this.json);
   }
 
-  /** The part in a constructed element: for members, an element of their own or an IMPLICIT tag. */
   inside(tag: number): Part<T, J> {
     const read = (reader: MessageReader, what: string) => {
       const outer = reader.enter(tag, what);

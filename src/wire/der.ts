@@ -22,7 +22,6 @@ export function context(number: number): number {
 
 export const CONTEXT_CONSTRUCTED = 0xa0;
 export const CLASS_AND_FORM = 0xe0;
-/** the low bits of an identifier byte that announces more of them: tag numbers from 31 on */
 const HIGH_TAG = 0x1f;
 
 const GENERALIZED_TIME = /^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(?:\.(\d{1,9}))?Z$/;

@@ -82,7 +82,6 @@ const infoBridge = sequence({
   mac,
 });
 const started = time.explicit(3).optional();
-/** From the memory (MB) to the start time: where albatrossd does not say, Albatross prints the epoch. */
 const infoFromMemory = {
   memory: integer,
   digest: octets.mapped(copyOf, (digest) => digest),
@@ -376,10 +375,7 @@ export function encodeCreate(
 /** What may stand before the image of a reply: a name of up to 1,024 bytes is the most of it. */
 export const IMAGE_HEAD_BYTES = 2_048;
 
-/**
- * Where in a reply of `frameBytes` its image begins, which reaches up to the end; null for a reply without an image. Takes
- * the first IMAGE_HEAD_BYTES of the reply, or all of a shorter one. Throws as `decodeMessage`.
- */
+/** Where a reply's image begins, by its first IMAGE_HEAD_BYTES; null without one. Throws as `decodeMessage`. */
 export function readImageHead(
   start: Uint8Array,
   frameBytes: number,

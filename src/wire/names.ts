@@ -80,10 +80,7 @@ export function pathText(path: readonly string[]): string {
   return path.length === 1 ? (path[0] ?? "") : path.join(":");
 }
 
-/**
- * The full name behind one that came in answer to `subscribed`: albatross-stats cuts its path off the names it sends,
- * albatrossd does for a query by path. (Its answers to a query by name hold full names.)
- */
+/** albatross-stats cuts the path of `subscribed` off names, albatrossd does for a query by path, not by name. */
 export function resolveName(subscribed: Name, relative: Name): Name {
   if (subscribed.path.length === 0) return relative;
   return { path: [...subscribed.path, ...relative.path], label: relative.label };

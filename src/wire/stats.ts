@@ -86,11 +86,7 @@ export const stats = wireOrder.printedAs((value) => {
   return { ...rest, vmm, ifdata };
 });
 
-/**
- * Reads statistics by their structure (tags of Albatross 2.8 and later): the content of the tag, or the SEQUENCE in it,
- * begins with resource usage. What follows in any order is told by what it holds, bare or under any context tag, IMPLICIT or
- * EXPLICIT; what cannot be told is skipped. Null for something else, which is used up then.
- */
+/** By structure (Albatross 2.8 and later): usage first, the rest told by what it holds. Null for others, used up then. */
 export function readStatsByStructure(reader: MessageReader): Stats | null {
   const { end } = reader;
   const found = attempt(reader, readParts);
@@ -135,7 +131,6 @@ function tellPart(reader: MessageReader): Partial<Stats> | null {
   );
 }
 
-/** Tries one reading of what comes next; where it does not fit, `reader` stands where it stood. */
 function attempt<T>(reader: MessageReader, read: (reader: MessageReader) => T): T | null {
   const { pos, end } = reader;
   try {
@@ -157,7 +152,6 @@ const INTERNED_TEXT_BYTES = 64;
 
 const texts = new InternTable<string>(INTERNED_TEXTS, INTERNED_TEXT_BYTES, (text) => text);
 
-/** More than any host's statistics: the view below must not keep a huge chunk alive. */
 const MAX_BYTES = 64 * 1024;
 // V8 folds a constant, but not a property of `Tag`, into the code around it.
 const SEQUENCE = 0x30;
@@ -313,7 +307,6 @@ function nextTag(): number {
   return at < end ? view.getUint8(at) : -1;
 }
 
-/** Steps into an element and returns where its content ends; a length in one to three bytes. */
 function enter(tag: number): number {
   if (at + 2 > end || view.getUint8(at) !== tag) return unusual();
   let length = view.getUint8(at + 1);
