@@ -163,13 +163,13 @@ export function* groupsJson(snapshot: FleetSnapshot, scaler: Pick<Scaler, "expla
 
 /** Every target with its subscriptions. */
 export function targetsJson(targets: readonly TargetSnapshot[]): object[] {
-  return targets.map(({ name, up, infoReadable, infoError, infoErrors, subscriptions, ...target }) => ({
-    name,
-    up,
-    info_readable: infoReadable,
-    info_error: infoError,
-    info_errors: infoErrors,
-    subscriptions: subscriptions.map((snapshot) => ({
+  return targets.map((target) => ({
+    name: target.name,
+    up: target.up,
+    info_readable: target.infoReadable,
+    info_error: target.infoError,
+    info_errors: target.infoErrors,
+    subscriptions: target.subscriptions.map((snapshot) => ({
       subscription: snapshot.subscription,
       state: snapshot.state,
       messages: snapshot.messages,

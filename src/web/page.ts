@@ -91,16 +91,19 @@ ${more > 0 ? html`<p>And ${more.toLocaleString("en")} more: the groups among the
 </section>`;
 }
 
+function bad(what: string | Html, why: string, todo: string): Concern {
+  return { mood: "bad", what, why, todo };
+}
+
 function reloadConcerns({ timeMs, problems }: LastReload, nowMs: number): readonly Concern[] {
   if (problems.length === 0) return [];
   const more = problems.length - MOST_SHOWN;
   return [
-    {
-      mood: "bad",
-      what: html`The configuration was not reloaded ${ago(timeMs, nowMs)}: the one before stays in force`,
-      why: `${problems.slice(0, MOST_SHOWN).join("; ")}${more > 0 ? `; and ${more} more` : ""}`,
-      todo: "Mend the file, try it with check-config, and reload again (SIGHUP).",
-    },
+    bad(
+      html`The configuration was not reloaded ${ago(timeMs, nowMs)}: the one before stays in force`,
+      `${problems.slice(0, MOST_SHOWN).join("; ")}${more > 0 ? `; and ${more} more` : ""}`,
+      "Mend the file, try it with check-config, and reload again (SIGHUP).",
+    ),
   ];
 }
 
@@ -109,29 +112,25 @@ function targetConcerns(target: TargetSnapshot, nowMs: number): readonly Concern
   const wrong = subscriptions.find(({ state }) => SUBSCRIPTIONS[state].mood === "bad");
   const concerns: Concern[] = [];
   if (!up || wrong !== undefined) {
+    const { words = null, todo = LOOK_AT_STATS } = wrong ? SUBSCRIPTIONS[wrong.state] : {};
     const none = subscriptions.length === 0 ? infoError : null;
-    const why =
-      wrong?.lastError ?? (wrong && SUBSCRIPTIONS[wrong.state].words) ?? none ?? "No sample arrives.";
-    concerns.push({
-      mood: "bad",
-      what: up ? `Subscription ${wrong?.subscription} of ${name} does not work` : `Host ${name} is down`,
-      why,
-      todo:
-        (wrong && SUBSCRIPTIONS[wrong.state].todo) ??
-        "Look whether albatross-stats runs there and is reached as configured: until then its VMs are not served and its groups not scaled.",
-    });
+    const what = up ? `Subscription ${wrong?.subscription} of ${name} does not work` : `Host ${name} is down`;
+    concerns.push(bad(what, wrong?.lastError ?? words ?? none ?? "No sample arrives.", todo));
   }
   if (up && infoReadable === false) {
-    concerns.push({
-      mood: "bad",
-      what: `Unikernel info of ${name} cannot be read`,
-      why: infoError ?? "albatrossd does not answer",
-      todo: "Look whether albatrossd runs there and is reached as configured: limits, CPUs and policies are missing.",
-    });
+    concerns.push(
+      bad(
+        `Unikernel info of ${name} cannot be read`,
+        infoError ?? "albatrossd does not answer",
+        "Look whether albatrossd runs there and is reached as configured: limits, CPUs and policies are missing.",
+      ),
+    );
   }
   return [...concerns, ...certificateConcerns(target, nowMs)];
 }
 
+const LOOK_AT_STATS =
+  "Look whether albatross-stats runs there and is reached as configured: until then its VMs are not served and its groups not scaled.";
 const SOON_MS = 14 * 86_400_000;
 
 function certificateConcerns(
@@ -143,26 +142,23 @@ function certificateConcerns(
   // where there are none before them, that is said already
   if (certificateError !== null && certificates.length > 0) {
     const what = `New certificates of ${name} cannot be used: those before stay in use`;
-    concerns.push({ mood: "bad", what, why: certificateError, todo });
+    concerns.push(bad(what, certificateError, todo));
   }
   if (policyDifference !== null) {
-    concerns.push({
-      mood: "bad",
-      what: `The policy on ${name} is not its certificate's: somebody else changes it`,
-      why: policyDifference,
-      todo: "Make a certificate with the policy that is wanted, or have nobody else set one: until then each undoes what the other set.",
-    });
+    concerns.push(
+      bad(
+        `The policy on ${name} is not its certificate's: somebody else changes it`,
+        policyDifference,
+        "Make a certificate with the policy that is wanted, or have nobody else set one: until then each undoes what the other set.",
+      ),
+    );
   }
   for (const { certificate, notAfterMs } of certificates) {
     if (notAfterMs - nowMs > SOON_MS) continue;
     const date = new Date(notAfterMs).toISOString().slice(0, 16).replace("T", " ");
     const verb = notAfterMs < nowMs ? "has expired" : "expires soon";
-    concerns.push({
-      mood: "bad",
-      what: `A certificate of ${name} ${verb}`,
-      why: `${certificate === "server" ? "The one that the host shows" : certificate} is valid until ${date} UTC.`,
-      todo,
-    });
+    const which = certificate === "server" ? "The one that the host shows" : certificate;
+    concerns.push(bad(`A certificate of ${name} ${verb}`, `${which} is valid until ${date} UTC.`, todo));
   }
   return concerns;
 }
@@ -171,24 +167,21 @@ function scalerConcerns(
   { isOff, lastTickMs, pollIntervalMs }: ScalerSummary,
   nowMs: number,
 ): readonly Concern[] {
-  if (isOff) {
+  if (isOff)
     return [
-      {
-        mood: "bad",
-        what: "Nothing is scaled: the scaler's state cannot be read",
-        why: "Without it a decision might be taken twice, so no group is evaluated; it is tried again every minute.",
-        todo: "The log says which file and why: make it readable for this program.",
-      },
+      bad(
+        "Nothing is scaled: the scaler's state cannot be read",
+        "Without it a decision might be taken twice, so no group is evaluated; it is tried again every minute.",
+        "The log says which file and why: make it readable for this program.",
+      ),
     ];
-  }
   if (lastTickMs === null || nowMs - lastTickMs < 3 * pollIntervalMs + 1_000) return [];
   return [
-    {
-      mood: "bad",
-      what: `No group has been evaluated for ${age(nowMs - lastTickMs)}`,
-      why: `poll_interval is ${age(pollIntervalMs)}: evaluations should come as often.`,
-      todo: "Look at the log, and at how busy this machine is.",
-    },
+    bad(
+      `No group has been evaluated for ${age(nowMs - lastTickMs)}`,
+      `poll_interval is ${age(pollIntervalMs)}: evaluations should come as often.`,
+      "Look at the log, and at how busy this machine is.",
+    ),
   ];
 }
 
