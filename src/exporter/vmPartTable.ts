@@ -6,6 +6,10 @@ const deviceLabel = labelMaker("device");
 const statLabel = labelMaker("stat");
 const NO_STATS: readonly VmmStat[] = [];
 
+function from(field: string, influx: string) {
+  return { source: `ifdata.${field}`, influx: `interface: ${influx}` };
+}
+
 export const networkTable: PartTable<IfData> = {
   title: "Network of a VM",
   text: "Seen from the VM: Albatross counts on the host's side of the tap, where input is what the VM transmits.",
@@ -17,74 +21,64 @@ export const networkTable: PartTable<IfData> = {
     {
       name: "albatross_vm_network_transmit_bytes_total",
       help: "Bytes that the VM sent: `input-bytes` of the host's side.",
-      source: "ifdata.input_bytes",
-      influx: "interface: vm_to_host_bytes",
+      ...from("input_bytes", "vm_to_host_bytes"),
       value: (device) => unsigned(device.inputBytes),
     },
     {
       name: "albatross_vm_network_transmit_packets_total",
       help: "Packets that the VM sent: `input-packets` of the host's side.",
-      source: "ifdata.input_packets",
-      influx: "interface: vm_to_host_packets",
+      ...from("input_packets", "vm_to_host_packets"),
       value: (device) => unsigned(device.inputPackets),
     },
     {
       name: "albatross_vm_network_transmit_errors_total",
       help: "Errors on packets that the VM sent: `input-errors` of the host's side.",
-      source: "ifdata.input_errors",
-      influx: "interface: vm_to_host_errors",
+      ...from("input_errors", "vm_to_host_errors"),
       value: (device) => unsigned(device.inputErrors),
     },
     {
       name: "albatross_vm_network_transmit_dropped_total",
       help: "Packets that the VM sent and the host dropped: `input-dropped` of the host's side.",
-      source: "ifdata.input_dropped",
-      influx: "interface: vm_to_host_dropped",
+      ...from("input_dropped", "vm_to_host_dropped"),
       unit: "packets",
       value: (device) => unsigned(device.inputDropped),
     },
     {
       name: "albatross_vm_network_transmit_multicast_total",
       help: "Multicast packets that the VM sent: `input-mcast` of the host's side.",
-      source: "ifdata.input_mcast",
-      influx: "interface: vm_to_host_mcast",
+      ...from("input_mcast", "vm_to_host_mcast"),
       unit: "packets",
       value: (device) => unsigned(device.inputMcast),
     },
     {
       name: "albatross_vm_network_receive_bytes_total",
       help: "Bytes that the VM was sent: `output-bytes` of the host's side.",
-      source: "ifdata.output_bytes",
-      influx: "interface: host_to_vm_bytes",
+      ...from("output_bytes", "host_to_vm_bytes"),
       value: (device) => unsigned(device.outputBytes),
     },
     {
       name: "albatross_vm_network_receive_packets_total",
       help: "Packets that the VM was sent: `output-packets` of the host's side.",
-      source: "ifdata.output_packets",
-      influx: "interface: host_to_vm_packets",
+      ...from("output_packets", "host_to_vm_packets"),
       value: (device) => unsigned(device.outputPackets),
     },
     {
       name: "albatross_vm_network_receive_errors_total",
       help: "Errors on packets that the VM was sent: `output-errors` of the host's side.",
-      source: "ifdata.output_errors",
-      influx: "interface: host_to_vm_errors",
+      ...from("output_errors", "host_to_vm_errors"),
       value: (device) => unsigned(device.outputErrors),
     },
     {
       name: "albatross_vm_network_receive_dropped_total",
       help: "Packets for the VM that were dropped: `output-dropped` of the host's side.",
-      source: "ifdata.output_dropped",
-      influx: "interface: host_to_vm_dropped",
+      ...from("output_dropped", "host_to_vm_dropped"),
       unit: "packets",
       value: (device) => unsigned(device.outputDropped),
     },
     {
       name: "albatross_vm_network_receive_multicast_total",
       help: "Multicast packets that the VM was sent: `output-mcast` of the host's side.",
-      source: "ifdata.output_mcast",
-      influx: "interface: host_to_vm_mcast",
+      ...from("output_mcast", "host_to_vm_mcast"),
       unit: "packets",
       unfilledOn: ["linux"],
       value: (device) => unsigned(device.outputMcast),
@@ -92,22 +86,19 @@ export const networkTable: PartTable<IfData> = {
     {
       name: "albatross_vm_network_collisions_total",
       help: "Collisions: `collisions`.",
-      source: "ifdata.collisions",
-      influx: "interface: collisions",
+      ...from("collisions", "collisions"),
       value: (device) => unsigned(device.collisions),
     },
     {
       name: "albatross_vm_network_mtu_bytes",
       help: "Largest packet that the device takes: `mtu`.",
-      source: "ifdata.mtu",
-      influx: "interface: mtu",
+      ...from("mtu", "mtu"),
       value: (device) => unsigned(device.mtu),
     },
     {
       name: "albatross_vm_network_speed_bytes",
       help: "Link speed in bytes per second: `baudrate`, bits per second on the wire.",
-      source: "ifdata.baudrate",
-      influx: "interface: baudrate",
+      ...from("baudrate", "baudrate"),
       unit: "bytes per second",
       unfilledOn: ["linux"],
       value: (device) => bitsAsBytes(device.baudrate),
@@ -115,8 +106,7 @@ export const networkTable: PartTable<IfData> = {
     {
       name: "albatross_vm_network_send_queue_length",
       help: "Packets waiting in the host's send queue to the VM: `send-length`.",
-      source: "ifdata.send_length",
-      influx: "interface: send_queue_length",
+      ...from("send_length", "send_queue_length"),
       unit: "packets",
       unfilledOn: ["linux"],
       value: (device) => unsigned(device.sendLength),
@@ -124,8 +114,7 @@ export const networkTable: PartTable<IfData> = {
     {
       name: "albatross_vm_network_send_queue_capacity",
       help: "Packets that the host's send queue to the VM holds at most: `max-send-length`.",
-      source: "ifdata.max_send_length",
-      influx: "interface: max_send_queue_length",
+      ...from("max_send_length", "max_send_queue_length"),
       unit: "packets",
       unfilledOn: ["linux"],
       value: (device) => unsigned(device.maxSendLength),
@@ -133,8 +122,7 @@ export const networkTable: PartTable<IfData> = {
     {
       name: "albatross_vm_network_send_queue_drops_total",
       help: "Packets dropped from the host's send queue to the VM: `send-drops`.",
-      source: "ifdata.send_drops",
-      influx: "interface: send_queue_drops",
+      ...from("send_drops", "send_queue_drops"),
       unit: "packets",
       unfilledOn: ["linux"],
       value: (device) => unsigned(device.sendDrops),

@@ -7,6 +7,13 @@ import { microsAsSeconds, millisAsSeconds, seconds, times, unsigned } from "./nu
 
 const KIB = 1024;
 
+/** What a row's figures come from, here and in albatross-influx. */
+function from(struct: "rusage" | "kinfo_mem", ...fields: readonly string[]) {
+  const measurement = { rusage: "resource_usage", kinfo_mem: "kinfo_mem" }[struct];
+  const source = fields.map((field) => `${struct}.${field}`).join(", ");
+  return { source, influx: `${measurement}: ${fields.join(", ")}` };
+}
+
 export const cpuTable: Table<VmRecord> = {
   title: "CPU of a VM",
   collector: "cpu",
@@ -21,8 +28,7 @@ export const cpuTable: Table<VmRecord> = {
     {
       name: "albatross_vm_cpu_seconds_total",
       help: "CPU time used: `utime` (user) and `stime` (system). 10 ms steps on Linux.",
-      source: "rusage.utime, rusage.stime",
-      influx: "resource_usage: utime, stime",
+      ...from("rusage", "utime", "stime"),
       by: "mode",
       values: {
         user: (vm) => seconds(rusage(vm).utimeSec, rusage(vm).utimeUsec),
@@ -32,8 +38,7 @@ export const cpuTable: Table<VmRecord> = {
     {
       name: "albatross_vm_cpu_runtime_seconds_total",
       help: "CPU time used as the scheduler accounts for it: `runtime` of kinfo_mem, microseconds on the wire.",
-      source: "kinfo_mem.runtime",
-      influx: "kinfo_mem: runtime",
+      ...from("kinfo_mem", "runtime"),
       value: ofKinfo((kinfoMem) => microsAsSeconds(kinfoMem.runtime)),
     },
   ],
@@ -54,45 +59,39 @@ export const memoryTable: Table<VmRecord> = {
     {
       name: "albatross_vm_memory_virtual_bytes",
       help: "Virtual size: `vsize` of kinfo_mem.",
-      source: "kinfo_mem.vsize",
-      influx: "kinfo_mem: vsize",
+      ...from("kinfo_mem", "vsize"),
       value: ofKinfo((kinfoMem) => unsigned(kinfoMem.vsize)),
     },
     {
       name: "albatross_vm_memory_text_bytes",
       help: "Text (code) size: `tsize` of kinfo_mem times the page size.",
-      source: "kinfo_mem.tsize",
-      influx: "kinfo_mem: tsize",
+      ...from("kinfo_mem", "tsize"),
       value: ofKinfo((kinfoMem, host) => times(kinfoMem.tsize, host.pageSizeBytes)),
     },
     {
       name: "albatross_vm_memory_data_bytes",
       help: "Data size: `dsize` of kinfo_mem times the page size. On Linux it includes the stack.",
-      source: "kinfo_mem.dsize",
-      influx: "kinfo_mem: dsize",
+      ...from("kinfo_mem", "dsize"),
       value: ofKinfo((kinfoMem, host) => times(kinfoMem.dsize, host.pageSizeBytes)),
     },
     {
       name: "albatross_vm_memory_stack_bytes",
       help: "Stack size: `ssize` of kinfo_mem times the page size. On Linux the field repeats `dsize`.",
-      source: "kinfo_mem.ssize",
-      influx: "kinfo_mem: ssize",
+      ...from("kinfo_mem", "ssize"),
       unfilledOn: ["linux"],
       value: ofKinfo((kinfoMem, host) => times(kinfoMem.ssize, host.pageSizeBytes)),
     },
     {
       name: "albatross_vm_memory_max_resident_bytes",
       help: "Largest resident set so far: `maxrss`, KiB on the wire. On Linux the field is the current resident set, in pages.",
-      source: "rusage.maxrss",
-      influx: "resource_usage: maxrss",
+      ...from("rusage", "maxrss"),
       unfilledOn: ["linux"],
       value: (vm, host) => times(rusage(vm).maxrss, host.os === "linux" ? host.pageSizeBytes : KIB),
     },
     {
       name: "albatross_vm_memory_integral_total",
       help: "Memory used over CPU time, in KiB times clock ticks: `ixrss` (text), `idrss` (data), `isrss` (stack).",
-      source: "rusage.ixrss, rusage.idrss, rusage.isrss",
-      influx: "resource_usage: ixrss, idrss, isrss",
+      ...from("rusage", "ixrss", "idrss", "isrss"),
       unit: "KiB x ticks",
       unfilledOn: ["linux"],
       by: "segment",
@@ -113,7 +112,7 @@ export const processTable: Table<VmRecord> = {
     {
       name: "albatross_vm_page_faults_total",
       help: "Page faults: `minflt` (minor, served without I/O) and `majflt` (major).",
-      source: "rusage.minflt, rusage.majflt",
+      ...from("rusage", "minflt", "majflt"),
       influx: "resource_usage: minflt, maxflt (sic)",
       by: "kind",
       values: {
@@ -124,8 +123,7 @@ export const processTable: Table<VmRecord> = {
     {
       name: "albatross_vm_context_switches_total",
       help: "Context switches: `nvcsw` (voluntary) and `nivcsw` (involuntary).",
-      source: "rusage.nvcsw, rusage.nivcsw",
-      influx: "resource_usage: nvcsw, nivcsw",
+      ...from("rusage", "nvcsw", "nivcsw"),
       by: "kind",
       values: {
         voluntary: (vm) => unsigned(rusage(vm).nvcsw),
@@ -135,16 +133,14 @@ export const processTable: Table<VmRecord> = {
     {
       name: "albatross_vm_swaps_total",
       help: "Times the process was swapped out: `nswap`.",
-      source: "rusage.nswap",
-      influx: "resource_usage: nswap",
+      ...from("rusage", "nswap"),
       unfilledOn: ["linux"],
       value: (vm) => unsigned(rusage(vm).nswap),
     },
     {
       name: "albatross_vm_block_operations_total",
       help: "Block input and output operations: `inblock` (in) and `outblock` (out).",
-      source: "rusage.inblock, rusage.outblock",
-      influx: "resource_usage: inblock, outblock",
+      ...from("rusage", "inblock", "outblock"),
       unfilledOn: ["linux"],
       by: "direction",
       values: {
@@ -155,8 +151,7 @@ export const processTable: Table<VmRecord> = {
     {
       name: "albatross_vm_ipc_messages_total",
       help: "IPC messages: `msgsnd` (out, sent) and `msgrcv` (in, received).",
-      source: "rusage.msgrcv, rusage.msgsnd",
-      influx: "resource_usage: msgrcv, msgsnd",
+      ...from("rusage", "msgrcv", "msgsnd"),
       unfilledOn: ["linux"],
       by: "direction",
       values: {
@@ -167,15 +162,14 @@ export const processTable: Table<VmRecord> = {
     {
       name: "albatross_vm_signals_total",
       help: "Signals received: `nsignals`.",
-      source: "rusage.nsignals",
-      influx: "resource_usage: nsignals",
+      ...from("rusage", "nsignals"),
       unfilledOn: ["linux"],
       value: (vm) => unsigned(rusage(vm).nsignals),
     },
     {
       name: "albatross_vm_cow_faults_total",
       help: "Copy-on-write faults: `cow` of kinfo_mem.",
-      source: "kinfo_mem.cow",
+      ...from("kinfo_mem", "cow"),
       influx: "kinfo_mem: cow_fauls (sic; cow_faults in 2.8)",
       unfilledOn: ["linux"],
       value: ofKinfo((kinfoMem) => unsigned(kinfoMem.cow)),
