@@ -163,9 +163,9 @@ function targetSection(machine: () => Machine) {
       /** open a path slot although unikernel info cannot be read to check that it is safe */
       allowUncheckedPath: key("allow_unchecked_path", flag, false),
       /** TLS: the policy of each intermediate is applied to the host again with each command */
-      enforcesPolicy: key<boolean | null>("enforces_policy", flag, false),
+      enforcesPolicy: keyOrNull("enforces_policy", flag),
       /** TLS: the issuer's leaves not only read, but act at the root, where no policy is checked */
-      allowRoot: key<boolean | null>("allow_root", flag, false),
+      allowRoot: keyOrNull("allow_root", flag),
       displacedRetryMs: key("displaced_retry", duration({ min: 1000 }), 5 * 60_000),
       maxFrameBytes: key(
         "max_frame_bytes",
@@ -199,12 +199,14 @@ function targetSection(machine: () => Machine) {
     },
   );
   const schema = section.schema.transform(({ tls, socketDir, subscribe, ...target }) => {
-    const os = target.os ?? (tls === null ? machine().os : "linux");
+    const remote = tls && ({ name: tls.address.host, os: "linux", pageSizeBytes: 4096 } as const);
+    const usual = remote ?? machine();
+    const os = target.os ?? usual.os;
     const rest = {
       ...target,
       os,
-      name: target.name ?? (tls === null ? machine().name : tls.address.host),
-      pageSizeBytes: target.pageSizeBytes ?? (tls === null ? machine().pageSizeBytes : 4096),
+      name: target.name ?? usual.name,
+      pageSizeBytes: target.pageSizeBytes ?? usual.pageSizeBytes,
       /** none: what follows from the certificates */
       subscribe: subscribe ?? (tls === null ? [":"] : []),
       enforcesPolicy: target.enforcesPolicy ?? false,
@@ -283,21 +285,18 @@ function checkSharedHosts(entries: readonly Partial<TargetConfig>[], report: Rep
   }
 }
 
+const SLOTS_APART =
+  'allowed: slots that share no unikernel (":" holds every other, "user:" holds "user:web" and "user:sub:")';
+
 /** What to say about the first of `others` that would deliver a unikernel of `slot`, or push it out; or null. */
 export function overlapOf(slot: Name, others: readonly Name[]): string | null {
-  const place = subscriptionPlace(slot);
-  const other = others.find(
-    (other) =>
-      subscriptionCovers(slot, other) ||
-      subscriptionCovers(other, slot) ||
-      subscriptionPlace(other) === place,
-  );
+  const isSamePlace = (one: Name) => subscriptionPlace(one) === subscriptionPlace(slot);
+  const covers = (one: Name) => subscriptionCovers(slot, one) || subscriptionCovers(one, slot);
+  const other = others.find((one) => covers(one) || isSamePlace(one));
   if (other === undefined) return null;
   const [text, otherText] = [formatName(slot), formatName(other)];
-  const samePlace = subscriptionPlace(other) === place;
-  if (text !== otherText && samePlace) {
-    return `slot "${text}" overlaps "${otherText}": albatross-stats keeps one subscriber for both; allowed: one of them`;
-  }
-  const what = samePlace ? `slot "${text}" is there twice` : `slot "${text}" overlaps "${otherText}"`;
-  return `${what}; allowed: slots that share no unikernel (":" holds every other, "user:" holds "user:web" and "user:sub:")`;
+  if (text === otherText) return `slot "${text}" is there twice; ${SLOTS_APART}`;
+  const overlaps = `slot "${text}" overlaps "${otherText}"`;
+  if (!isSamePlace(other)) return `${overlaps}; ${SLOTS_APART}`;
+  return `${overlaps}: albatross-stats keeps one subscriber for both; allowed: one of them`;
 }
