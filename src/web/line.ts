@@ -77,12 +77,12 @@ export function chart(
 <text class="act" x="${x}" y="12" text-anchor="middle">${sign}<title>${text}</title></text>`;
   });
   const thresholds = thresholdsOf(points, limits).at(-1);
-  // at the right, because they are those of now
+  // at the right, because they are those of now; where the load is many times what is 100 %, within the edge
   const names =
     thresholds === undefined
       ? NOTHING
       : html`<text class="high" x="100%" dx="-6" y="${y(thresholds.up)}" dy="-5" text-anchor="end">above ${bound(thresholds.up, limits)}: scale up</text>
-<text class="low" x="100%" dx="-6" y="${y(thresholds.down)}" dy="15" text-anchor="end">below ${bound(thresholds.down, limits)}: scale down</text>`;
+<text class="low" x="100%" dx="-6" y="${y(Math.max(thresholds.down, top / 10))}" dy="15" text-anchor="end">below ${bound(thresholds.down, limits)}: scale down</text>`;
   return html`<figure class="card">
 <svg class="chart" role="img" aria-label="${lineWords(points, limits)}">
 <svg viewBox="0 0 ${CHART.width} ${CHART.height}" preserveAspectRatio="none">

@@ -142,6 +142,19 @@ describe("groups on the front page", () => {
     );
   });
 
+  test("keep the names of the thresholds within the chart, however large the load", async () => {
+    const load = loadSection.schema.parse({ query: "q", capacity_per_member: 200 });
+    const known = { load: { outcome: "ok", value: 20_000 } } as const;
+    const over = group("web", { members: { 0: 5 }, policy: { load, maxClones: 0 }, facts: known });
+    await frontPage(scalerOf([over]));
+    const own = (await ask(`${web.url}/groups/h/user:web`)).body.toString();
+    const places = [...own.matchAll(/y="([\d.]+)%" dy="(-?\d+)"/g)].map((match) => match.slice(1));
+    expect(places).toEqual([
+      ["99.1", "-5"],
+      ["90.0", "15"],
+    ]);
+  });
+
   test("keep each figure and its unit on one line, but for what somebody has written", async () => {
     const scaler = scalerOf([group("web", { members: { 0: 95 } }), group("db", { members: { 0: 50 } })]);
     const page = await frontPage(scaler, "?group=5+%25");
