@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
 import type { ExpectedVm } from "../../src/fleet/types.ts";
-import { parseName } from "../../src/wire/names.ts";
 import { TestFleet } from "./testFleet.ts";
 
 const HOST = "h";
@@ -11,26 +10,8 @@ function restarted(known: Partial<ExpectedVm> & { heardS?: number; infoS?: numbe
   const fleet = new TestFleet().at(START_S);
   const { heardS = START_S - 10, infoS, ...before } = known;
   if (infoS !== undefined) fleet.fleet.expectInfo(HOST, infoS * 1e6);
-  fleet.fleet.expect(HOST, parseName("user:web-clone-2"), {
-    ...ALIVE,
-    heardUs: heardS * 1e6,
-    firstSeenUs: 100e6,
-    ...before,
-  });
-  return fleet;
+  return fleet.expect("user:web-clone-2", { heardUs: heardS * 1e6, firstSeenUs: 100e6, ...before });
 }
-
-const ALIVE: ExpectedVm = {
-  heardUs: 0,
-  firstSeenUs: 0,
-  startSeen: false,
-  startedMs: null,
-  cpuUs: null,
-  pins: null,
-  listed: false,
-  missedInfos: 0,
-  unlistedPolls: 0,
-};
 
 function unheard(fleet: TestFleet): [name: string, state: string][] {
   return fleet.snapshot().unheard.map(({ fullName, state }) => [fullName, state]);
@@ -48,9 +29,15 @@ describe("a VM that was alive when the program last ran", () => {
         fullName: "user:web-clone-2",
         primary: "web",
         cloneId: 2,
-        ...ALIVE,
         heardUs: 990e6,
         firstSeenUs: 100e6,
+        startSeen: false,
+        startedMs: null,
+        cpuUs: null,
+        pins: null,
+        listed: false,
+        missedInfos: 0,
+        unlistedPolls: 0,
         state: "missing",
         sample: null,
         usagePercent: null,
@@ -76,7 +63,7 @@ describe("a VM that was alive when the program last ran", () => {
 
   test("is not expected when it has been heard already", () => {
     const fleet = new TestFleet().at(START_S).sample("user:web", 1);
-    fleet.fleet.expect(HOST, parseName("user:web"), ALIVE);
+    fleet.expect("user:web");
     expect(unheard(fleet)).toEqual([]);
   });
 

@@ -1,6 +1,6 @@
 import { Fleet } from "../../src/fleet/fleet.ts";
 import type { VmWarning } from "../../src/fleet/hostVms.ts";
-import type { FleetSnapshot, Group, MemberState, VmRecord } from "../../src/fleet/types.ts";
+import type { ExpectedVm, FleetSnapshot, Group, MemberState, VmRecord } from "../../src/fleet/types.ts";
 import type { Policy, Rusage, UnikernelInfo } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
@@ -34,6 +34,23 @@ export class TestFleet {
   /** Moves on to `seconds` after the start. */
   at(seconds: number): this {
     this.clock.advance(seconds * 1000 - this.clock.nowUs() / 1000);
+    return this;
+  }
+
+  /** The state file knows that this VM was alive: heard at the start, where `before` does not say otherwise. */
+  expect(vm: string, before: Partial<ExpectedVm> = {}): this {
+    this.fleet.expect(HOST, parseName(vm), {
+      heardUs: 0,
+      firstSeenUs: 0,
+      startSeen: false,
+      startedMs: null,
+      cpuUs: null,
+      pins: null,
+      listed: false,
+      missedInfos: 0,
+      unlistedPolls: 0,
+      ...before,
+    });
     return this;
   }
 

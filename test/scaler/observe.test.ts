@@ -2,7 +2,6 @@ import { describe, expect, test } from "vitest";
 import type { CpuPoint, ExpectedVm } from "../../src/fleet/types.ts";
 import { FRESH_STATE, type GroupState, groupKey, type Observation } from "../../src/scaler/rules/types.ts";
 import { type Bases, NO_BASES, type ObserveInput, observeFleet } from "../../src/scaler/sources/fleet.ts";
-import { parseName } from "../../src/wire/names.ts";
 import { TestFleet } from "../fleet/testFleet.ts";
 import { outstanding, policy } from "./rules.ts";
 
@@ -283,20 +282,7 @@ describe("a reading from the state file", () => {
 
 /** A fleet that knows from the state file that this VM was alive. */
 function expecting(vm: string, before: Partial<ExpectedVm> = {}): TestFleet {
-  const fleet = new TestFleet();
-  fleet.fleet.expect("h", parseName(vm), {
-    heardUs: -1e6,
-    firstSeenUs: -900e6,
-    startSeen: false,
-    startedMs: null,
-    cpuUs: null,
-    pins: null,
-    listed: false,
-    missedInfos: 0,
-    unlistedPolls: 0,
-    ...before,
-  });
-  return fleet;
+  return new TestFleet().expect(vm, { heardUs: -1e6, firstSeenUs: -900e6, ...before });
 }
 
 describe("clones that were decided to go", () => {
