@@ -182,7 +182,7 @@ export class Scaler {
       const restored = this.#restore();
       const { bases, expected, lastHolds } = restored;
       fleet.restore(restored);
-      this.#rules = new Rules(this.#config, this.#acting.groupsWith(recorded, restored.groups));
+      this.#rules = new Rules(this.#config, this.#acting.cautious(restored.groups));
       this.#acting.resume(recorded);
       this.#transitions = new Transitions(lastHolds);
       const awaited = expected.filter(({ isAwaited }) => isAwaited);

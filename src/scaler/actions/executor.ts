@@ -11,7 +11,6 @@ import { withAction, withFailure, withoutFailures } from "../rules/actionChanges
 import type { Rules } from "../rules/tick.ts";
 import {
   type Evaluation,
-  FRESH_STATE,
   type Group,
   type GroupKey,
   type GroupName,
@@ -23,7 +22,7 @@ import {
 import type { ScalerOptions } from "../scaler.ts";
 import { groupOfVm } from "../sources/fleet.ts";
 import type { StateFileOutcome, Store } from "../state/stateFile.ts";
-import { Action, abandoned, MOVED } from "./action.ts";
+import { Action, abandoned } from "./action.ts";
 import { type Carried, create, destroy, settle, verify } from "./carryOut.ts";
 import type { HookEvent, HookSubject } from "./hooks.ts";
 import type { ImageCache } from "./images.ts";
@@ -86,38 +85,28 @@ export class Executor {
     return this.#file.load() ?? [];
   }
 
-  /** The groups as they were saved, and those that only the record knows. */
-  groupsWith(
-    recorded: readonly ActionRecord[],
-    saved: ReadonlyMap<GroupKey, RememberedGroup>,
-  ): ReadonlyMap<GroupKey, RememberedGroup> {
-    const groups = new Map(saved);
-    for (const { host, path, group } of recorded) {
-      const key = groupKey({ host, path, group });
-      if (!groups.has(key)) groups.set(key, { key, host, path, group, state: FRESH_STATE });
-    }
+  /** The groups as they were saved or, after a damaged record, as just after an action: something may be under way. */
+  cautious(groups: ReadonlyMap<GroupKey, RememberedGroup>): ReadonlyMap<GroupKey, RememberedGroup> {
     if (!this.#isRecordDamaged || !actsOn(this.#config)) return groups;
-    // something may be under way: nothing new is begun for as long as after an action
     const lastActionMs = Math.floor(this.options.clock.nowUs() / 1000);
-    for (const [key, one] of groups) groups.set(key, { ...one, state: { ...one.state, lastActionMs } });
-    return groups;
+    return new Map(
+      Array.from(groups, ([key, one]) => [key, { ...one, state: { ...one.state, lastActionMs } }]),
+    );
   }
 
+  /** Puts what is on record to use: its effects on the groups, and what is to be settled. */
   resume(recorded: readonly ActionRecord[]): void {
-    const { clock, reach, rules } = this.options;
     for (const record of recorded) {
-      const change = changeOf(record, clock);
-      const isThere = reach(record.host)?.address === record.endpoint;
-      if (isThere) rules().amend(record, (state) => withAction(state, change));
+      const action = new Action(this, record, changeOf(record, this.options.clock).decision);
+      this.#amend(action);
       this.keep(record);
-      const action = new Action(this, record, change.decision);
       if (record.hooked && !isOpen(record)) void action.tellKept();
       if (isOpen(record)) {
         this.#open.add(action);
         this.#follow(groupKey(record), () => this.#run(action, resumed));
       } else if (record.deadlineMs !== null) void this.#try(action);
     }
-    rules().dropUnacted();
+    this.options.rules().dropUnacted();
   }
 
   /** Begins what a tick's decisions ask for, once they are told. */
@@ -225,12 +214,15 @@ export class Executor {
   }
 
   /** An action has come to another phase: its group follows, and the record. */
-  changed({ record, change }: Action): void {
-    // of a host that is gone the groups are forgotten
-    if (record.reason !== MOVED.reason) {
-      this.options.rules().amend(record, (state) => withAction(state, change));
-    }
+  changed(action: Action): void {
+    this.#amend(action);
     void this.save();
+  }
+
+  /** What it means to its group; those of a host that is gone are forgotten. */
+  #amend(action: Action): void {
+    if (action.isElsewhere()) return;
+    this.options.rules().amend(action.record, (state) => withAction(state, action.change));
   }
 
   async callHook(hook: Hook, event: HookEvent, subject: HookSubject, signal?: AbortSignal) {

@@ -19,12 +19,6 @@ import {
 } from "../rules/types.ts";
 import { desiredClones, type TickFacts } from "./json.ts";
 
-/** What is done about scale decisions in each mode. */
-const MODES: Readonly<Record<Mode, string>> = {
-  dry_run: "counted, not carried out",
-  execute: "carried out",
-};
-
 /** What is counted of a group, by the labels that follow its own. */
 export interface Counted {
   readonly labels: string;
@@ -52,12 +46,7 @@ const decisionsRow: TableRow<Counted> = {
   labels: [
     { name: "decision", holds: "scale_up, scale_down, hold" },
     { name: "reason", holds: "why, such as overloaded, cooldown, normal" },
-    {
-      name: "mode",
-      holds: Object.entries(MODES)
-        .map(([name, does]) => `${name}: ${does}`)
-        .join(", "),
-    },
+    { name: "mode", holds: "dry_run: counted, not carried out, execute: carried out" },
   ],
   emit: emitCounts,
 };
@@ -110,10 +99,7 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
     source: "`load`",
     unit: "queries",
     labels: [{ name: "outcome", holds: LOAD_OUTCOMES.join(", ") }],
-    emit: ({ labels, queries }, out) => {
-      for (const [outcome, count] of Object.entries(queries ?? {}))
-        out.series(labels, count, `,outcome="${outcome}"`);
-    },
+    emit: ({ labels, queries }, out) => emitCounts({ labels, counts: queries }, out),
   },
   {
     name: "albatross_scaler_ticks",
@@ -223,8 +209,8 @@ export const scalerGroupRows: readonly TableRow<GroupItem>[] = [
 export interface GroupItem extends Counted {
   readonly evaluation: Evaluation;
   readonly policy: GroupPolicy;
-  /** by outcome; null for a group without `load` */
-  readonly queries: Readonly<Record<LoadOutcome, number>> | null;
+  /** by outcome; none for a group without `load` */
+  readonly queries: Counted["counts"];
   /** wall times, in seconds; null while there has been no scale decision */
   readonly coolingUntilSeconds: Readonly<Record<Direction, number | null>>;
   readonly lastSeconds: Readonly<Record<Decision["decision"], number | null>>;
@@ -280,18 +266,16 @@ export class GroupItems {
   }
 }
 
-const NO_QUERIES = Object.fromEntries(LOAD_OUTCOMES.map((outcome) => [outcome, 0])) as Record<
-  LoadOutcome,
-  number
->;
+const NO_QUERIES: Counted["counts"] = Object.fromEntries(
+  LOAD_OUTCOMES.map((outcome) => [outcomeLabel(outcome), 0]),
+);
 
-function queriesAfter(
-  { observation: { load } }: Evaluation,
-  before: GroupItem["queries"] = null,
-): GroupItem["queries"] {
-  if (load === null) return before;
-  const counts = before ?? NO_QUERIES;
-  return { ...counts, [load.outcome]: counts[load.outcome] + 1 };
+function outcomeLabel(outcome: LoadOutcome): string {
+  return `,outcome="${outcome}"`;
+}
+
+function queriesAfter({ observation: { load } }: Evaluation, before: Counted["counts"]) {
+  return load === null ? before : oneMore({ ...NO_QUERIES, ...before }, outcomeLabel(load.outcome));
 }
 
 function countedAnew(group: GroupName, mode: Mode): Counted {
@@ -315,7 +299,7 @@ function itemAfter(
     labels,
     evaluation,
     policy,
-    queries: policy.load === null ? null : queriesAfter(evaluation, before?.queries),
+    queries: policy.load === null ? {} : queriesAfter(evaluation, before?.queries ?? {}),
     counts: oneMore(begun, decisionLabels(decision.decision, decision.reason, mode)),
     coolingUntilSeconds: {
       up: wallSeconds(coolingUntilMs(evaluation, "up"), facts, before?.coolingUntilSeconds.up),

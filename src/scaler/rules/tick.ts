@@ -52,12 +52,10 @@ export class Rules {
     return this.#switched.size;
   }
 
-  /** What became of an action, put into the state of its group, if that is known. */
+  /** What became of an action, put into the state of its group. */
   amend(name: GroupName, change: (state: GroupState) => GroupState): void {
-    const key = groupKey(name);
-    const group = this.#groups.get(key);
-    if (group === undefined) return;
-    this.#groups = new Map(this.#groups).set(key, { ...group, state: change(group.state) });
+    const group = this.groupOf(name);
+    this.#groups = new Map(this.#groups).set(group.key, { ...group, state: change(group.state) });
   }
 
   /** Drops decisions that nobody carries out: of a former process, or of a dry run. */
