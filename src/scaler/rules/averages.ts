@@ -58,10 +58,7 @@ export function knownLoad({ load }: Observation): number | null {
   return load?.outcome === "ok" ? load.value : null;
 }
 
-/**
- * The loads above which a group with `load` is too busy and below which it is too idle, with the members that it has, in
- * its query's unit; null for other groups, and where there are no members to carry any.
- */
+/** The thresholds of a group with `load` in its query's unit; null where there are no members to carry any. */
 export function loadThresholds(
   { scaleUpThresholdPercent, scaleDownThresholdPercent, load }: GroupPolicy,
   { members, membersForDown }: Averages,

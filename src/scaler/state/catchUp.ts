@@ -1,16 +1,11 @@
 import type { Sample } from "../../client/receiver.ts";
 import { INTERVALS_UNTIL_ALL_HEARD } from "../../fleet/hostVms.ts";
 
-interface Hearing {
-  readonly firstUs: number;
-  readonly intervalUs: number;
-}
-
 /** Whether, after a restart, every VM that is waited for has had the time to be heard. */
 export class CatchUp {
   readonly #allHeard: () => boolean;
-  /** by host; null for one not heard yet */
-  readonly #hosts: Map<string, Hearing | null>;
+  /** when each was first heard, and its stats interval; null for one not heard yet */
+  readonly #hosts: Map<string, Pick<Sample, "arrivalUs" | "intervalUs"> | null>;
 
   /** `allHeard`: all VMs that are waited for have been heard, or are gone. */
   constructor(hosts: Iterable<string>, allHeard: () => boolean) {
@@ -22,14 +17,14 @@ export class CatchUp {
   sampleArrived({ host, arrivalUs, intervalUs }: Sample): void {
     const hearing = this.#hosts.get(host);
     if (hearing === undefined || hearing?.intervalUs === intervalUs) return;
-    this.#hosts.set(host, { firstUs: hearing?.firstUs ?? arrivalUs, intervalUs });
+    this.#hosts.set(host, { arrivalUs: hearing?.arrivalUs ?? arrivalUs, intervalUs });
   }
 
   isDone(nowUs: number): boolean {
     if (this.#allHeard()) return true;
     for (const hearing of this.#hosts.values()) {
       if (hearing === null) return false;
-      if (nowUs - hearing.firstUs < INTERVALS_UNTIL_ALL_HEARD * hearing.intervalUs) return false;
+      if (nowUs - hearing.arrivalUs < INTERVALS_UNTIL_ALL_HEARD * hearing.intervalUs) return false;
     }
     return true;
   }
