@@ -7,7 +7,7 @@ import { type Endpoint, SocketDirectory } from "./endpoint.ts";
 import { type Sample, zeroCounts } from "./receiver.ts";
 import { Subscription, type SubscriptionOptions, type SubscriptionSnapshot } from "./subscription.ts";
 import { TlsEndpoint } from "./tls.ts";
-import { type SubscriptionInfo, VMMD_ERROR_REASONS, VmmdClient, VmmdError } from "./vmmd.ts";
+import { VMMD_ERROR_REASONS, VmmdClient, VmmdError } from "./vmmd.ts";
 
 const POLL_US = 30_000_000;
 const SOON_US = 2_000_000;
@@ -195,16 +195,11 @@ export class Target {
     const policies = isHopeless ? null : await this.#vmmd.policiesOf(names).catch(orThrow);
     if (this.#stopped) return;
     this.#infoReadable = !(infos instanceof VmmdError);
-    const tellInfos = (all: readonly SubscriptionInfo[]) => {
+    await this.#take("info", infos, (all) => {
       const entries = all.flatMap((info) => info.entries);
       return this.#sink.info(entries, askedAtUs);
-    };
-    await this.#take("info", infos, tellInfos);
-    const tellPolicies = (all: readonly NamedPolicy[]) => {
-      this.#comparePolicies(all);
-      this.#sink.policies(all);
-    };
-    if (policies !== null) await this.#take("policies", policies, tellPolicies);
+    });
+    if (policies !== null) await this.#take("policies", policies, (all) => this.#takePolicies(all));
     if (this.#stopped) return;
     this.#asking = null;
     this.#answeredAtUs = this.#clock.nowUs();
@@ -215,11 +210,12 @@ export class Target {
     }
   }
 
-  #comparePolicies(found: readonly NamedPolicy[]): void {
+  #takePolicies(found: readonly NamedPolicy[]): void {
     const difference = this.#tls?.policyDifference(found) ?? null;
     if (difference !== null && difference !== this.#policyDifference)
       this.#log.warn({ difference }, "the host's policy is not the certificate's: somebody else changes it");
     this.#policyDifference = difference;
+    this.#sink.policies(found);
   }
 
   async #take<T>(

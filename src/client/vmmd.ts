@@ -112,18 +112,20 @@ export class VmmdClient {
   async infosOf(subscriptions: readonly Name[]): Promise<readonly SubscriptionInfo[]> {
     const infos: SubscriptionInfo[] = [];
     for (const asked of subscriptions) {
-      const entries = await this.#inTurns(entriesOf(asked, await this.unikernels(asked)));
+      const entries = await this.#entriesOf(asked);
       infos.push({ entries, namesakeRuns: await this.#runs(namesakeOf(asked)) });
     }
     return infos;
   }
 
+  async #entriesOf(asked: Name): Promise<readonly NamedInfo[]> {
+    return this.#inTurns(entriesOf(asked, await this.unikernels(asked)));
+  }
+
   /** Null where that cannot be asked. */
   async #runs(name: Name | null): Promise<boolean | null> {
     if (name === null) return false;
-    if (!this.#options.endpoint.reaches(name)) return null;
-    const found = await this.unikernels(name);
-    return (await this.#inTurns(entriesOf(name, found))).length > 0;
+    return this.#options.endpoint.reaches(name) ? (await this.#entriesOf(name)).length > 0 : null;
   }
 
   /** The policies of the subscriptions' paths, named by full path. Throws a VmmdError. */
@@ -133,9 +135,11 @@ export class VmmdClient {
     function* take({ path, label }: Name, answer: readonly NamedPolicy[]): Generator<void> {
       for (const { name, policy } of answer) {
         yield;
-        const full = asPath(resolveName({ path, label: null }, name));
-        const holds = label === null || full.path.length === path.length;
-        if (holds) policies.set(pathText(full.path), { name: full, policy });
+        const full = resolveName({ path, label: null }, name);
+        // a policy belongs to a path, however its name is written: `user` means `user:`
+        const of = full.label === null ? full.path : [...full.path, full.label];
+        const holds = label === null || of.length === path.length;
+        if (holds) policies.set(pathText(of), { name: { path: of, label: null }, policy });
       }
     }
     for (const asked of subscriptions) {
@@ -316,11 +320,6 @@ function* entriesOf(asked: Name, found: readonly NamedInfo[]): Generator<void, r
     entries.push(name === entry.name ? entry : { ...entry, name });
   }
   return entries;
-}
-
-/** A policy belongs to a path, however its name is written: `user` means `user:`. */
-function asPath({ path, label }: Name): Name {
-  return { path: label === null ? path : [...path, label], label: null };
 }
 
 function isNoReply(error: unknown): boolean {
