@@ -60,7 +60,6 @@ export class Exporter {
   #config: Config;
   /** the folder of the state file, kept from other programs */
   #stateLock: { readonly folder: string; readonly release: () => Promise<void> } | null = null;
-  /** the targets that are read, in the order of the configuration */
   #running: readonly Target[] = [];
   #ready = false;
   #lastReload: LastReload = { timeMs: 0, problems: [] };

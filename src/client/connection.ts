@@ -43,7 +43,6 @@ export type ConnectionEnd =
 
 export interface ConnectionHandlers {
   opened?(): void;
-  /** of each chunk, before its frames */
   received?(bytes: number): void;
   /** `frame` may be a view of a buffer that is used again. */
   frame(frame: Uint8Array, arrival: Arrival): void;

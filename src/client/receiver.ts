@@ -8,7 +8,6 @@ import type { StatsInterval } from "./interval.ts";
 /** One statistics message as it arrived: made once, and handed on as it is. */
 export interface Sample {
   readonly host: string;
-  /** the VM's full name */
   readonly name: Name;
   readonly stats: Stats;
   /** monotonic µs, the same for all messages that were read at once */
@@ -30,7 +29,6 @@ export const DECODE_ERROR_REASONS = [
 export type DecodeErrorReason = (typeof DECODE_ERROR_REASONS)[number];
 
 export interface ReceiverOptions {
-  /** the target's name */
   readonly host: string;
   readonly name: Name;
   readonly onSample: (sample: Sample) => void;

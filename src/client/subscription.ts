@@ -46,7 +46,6 @@ export type DisconnectReason = (typeof DISCONNECT_REASONS)[number];
 
 export type SubscriptionSnapshot = Readonly<ReturnType<Subscription["snapshot"]>>;
 
-/** from the attempt to connect to the acknowledged subscription */
 const SUBSCRIBE_TIMEOUT_MS = 10_000;
 /** A subscription held for so long is good without a unikernel to prove it. */
 const HELD_WITHOUT_DATA_US = 5 * 60 * 1_000_000;
@@ -80,7 +79,6 @@ export class Subscription {
 
   #phase: Phase = { type: "stopped" };
   #info: KnownInfo = null;
-  /** since the last subscription that held */
   #failures = 0;
   #timer: Cancel | null = null;
 
@@ -151,7 +149,6 @@ export class Subscription {
       /** ms since the epoch; null before the first */
       lastMessageWallMs: this.#receiver.lastSample?.wallMs ?? null,
       intervalUs: this.#interval.us,
-      /** what is wrong now */
       lastError: this.#problems.text,
     };
   }

@@ -53,7 +53,6 @@ export class Target {
   #asking: Promise<void> | null = null;
   #askedAtUs = 0;
   #answeredAtUs = 0;
-  /** how its daemons are reached */
   readonly endpoint: Endpoint;
   #isWaitedFor = false;
   #cancelPoll: Cancel = () => undefined;
@@ -89,7 +88,6 @@ export class Target {
       this.#subscriptions = config.subscribe.map((text) => this.#subscriptionTo(parseName(text)));
   }
 
-  /** What is subscribed to, as text. */
   get subscribed(): readonly string[] {
     return this.#subscriptions.map(({ name }) => formatName(name));
   }
@@ -127,7 +125,6 @@ export class Target {
       certificateError: this.#tls?.problem ?? null,
       /** where the host has another policy than the certificates put in force */
       policyDifference: this.#policyDifference,
-      /** questions to albatrossd that failed */
       infoErrors: { ...this.#infoErrors },
       subscriptions,
     };

@@ -199,7 +199,6 @@ export class VmmdClient {
     }
   }
 
-  /** A failure reply is thrown, too. */
   async #ask(request: Request): Promise<Exclude<Payload, { readonly type: "failure" }>> {
     const payload = await this.#decode(await this.#exchange(request));
     if (payload.type !== "failure") return payload;

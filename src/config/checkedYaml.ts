@@ -44,7 +44,6 @@ export interface Problem {
   readonly position: { readonly line: number; readonly column: number } | null;
   /** `targets[0].name`; empty for the whole file */
   readonly path: string;
-  /** What is wrong and what is allowed. */
   readonly text: string;
 }
 
@@ -193,7 +192,6 @@ export class YamlFile {
     return this.#problemAt(ofKey && whole ? place.keyOffset : place.offset, path, text);
   }
 
-  /** Follows `path` as far as it goes. */
   #find(path: Path): { readonly place: Place; readonly whole: boolean } {
     let place = this.#root;
     for (const step of path) {
@@ -265,7 +263,6 @@ export class YamlFile {
   }
 }
 
-/** The mappings that a merge key names: one, or a list whose first wins. */
 function mergedBy(place: Place, refuse: (text: string) => void): readonly Place[] {
   const all = Array.isArray(place.value) ? [...place.below.values()] : [place];
   if (all.every(({ value }) => isMapping(value))) return all;
@@ -287,7 +284,6 @@ function distinct(all: readonly YAMLError[]): readonly YAMLError[] {
   });
 }
 
-/** The library's words, except where they speak to a programmer. */
 function syntaxText({ code, message }: YAMLError): string {
   if (code === "RESOURCE_EXHAUSTION") return "nested too deeply";
   if (code === "MULTIPLE_DOCS") return "a second document (---); allowed: one";

@@ -29,7 +29,6 @@ export function reader<T>(read: (value: unknown) => T | Refused, write: (value: 
   return Object.assign(read, { write });
 }
 
-/** A schema whose only issue is what the reader says. */
 export function field<T>(read: Reader<T>): z.ZodType<T, unknown> {
   return z.unknown().transform((value, context) => {
     const result = read(value);
@@ -199,7 +198,6 @@ function typingErrors(a: string, b: string): number {
   return Math.min(distance(a, b), ...swapped.map((word) => 1 + distance(word, b)));
 }
 
-/** Tells of a problem below the value that a rule looks at. */
 export type Report = (path: Path, message: string) => void;
 
 /** A rule between keys of a mapping. Runs when they are right, whatever is wrong elsewhere: one run tells every error. */

@@ -229,7 +229,6 @@ const webSection = sectionOf(webKeys, {
 interface BlindPolicy {
   readonly index: number;
   readonly acts: boolean;
-  /** what is wrong */
   readonly text: string;
 }
 

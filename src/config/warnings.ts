@@ -117,7 +117,6 @@ function warnOfScaler({ scaler }: Config, file: YamlFile, warn: Report): void {
   warnOfActing(scaler, warn);
 }
 
-/** What keeps policies from acting as they are meant to. */
 function warnOfActing({ mode, policies }: ScalerConfig, warn: Report): void {
   if (mode === "execute" && !policies.some((policy) => policy.mode === mode))
     warn(["scaler", "mode"], "has no effect: no policy says mode: execute, too");
@@ -163,7 +162,6 @@ function shadows(earlier: ScalerPolicy, later: ScalerPolicy): boolean {
   return everyHost && globCovers(parseGlob(earlier.match), parseGlob(later.match));
 }
 
-/** Settings of which others leave nothing or less. */
 function warnOfSettings(
   settings: PolicySettings,
   path: Path,

@@ -65,7 +65,6 @@ const CLIENT_AUTH_TYPES = [
 ] as const;
 type ClientAuthType = (typeof CLIENT_AUTH_TYPES)[number];
 
-/** Text that is as good as absent where it is empty. */
 const optionalText =
   (what: string): Reader<string | null> =>
   (value) => {
@@ -103,7 +102,6 @@ const tlsKeys = {
   ),
 };
 
-/** A value that may also be left empty (`cipher_suites:`). */
 function optional<T>({ schema, write }: Codec<T>): Codec<T | null> {
   return { schema: z.nullable(schema), write: (value) => (value === null ? null : write(value)) };
 }
@@ -244,7 +242,6 @@ const SYSTEM_ROOTS = [
   "/etc/ssl/cert.pem",
 ];
 
-/** What `tls_server_config` names is read and checked. */
 class TlsSection {
   readonly problems: Problem[] = [];
   readonly warnings: Problem[] = [];
@@ -260,7 +257,6 @@ class TlsSection {
     this.#values = values;
   }
 
-  /** What a server's context is made of; null where there are problems. */
   context(http2: boolean): SecureContextOptions | null {
     const values = this.#values;
     const cert = this.#pem("cert", values.certFile, values.cert);
@@ -393,7 +389,6 @@ class TlsSection {
   }
 }
 
-/** Where it stands, and what. */
 interface Pem {
   readonly at: string;
   readonly text: string;

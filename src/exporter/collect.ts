@@ -17,7 +17,6 @@ import {
 import { networkTable, vmmTable } from "./vmPartTable.ts";
 import { cpuTable, infoTable, memoryTable, processTable } from "./vmTable.ts";
 
-/** Every table, in the order of docs/metrics.md. */
 export const metricTables: readonly AnyTable[] = [
   cpuTable,
   memoryTable,

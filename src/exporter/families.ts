@@ -26,7 +26,6 @@ interface RowMeta extends RowHead {
 /** Metrics of the same things. `H` is what their values may ask of an item's host. */
 export interface Table<T, H = HostFacts, R = TableRow<T, H>> {
   readonly title: string;
-  /** what docs/metrics.md says of the table beside */
   readonly text?: string;
   /** of `exporter.collectors`; without one it is always exported */
   readonly collector?: CollectorName;

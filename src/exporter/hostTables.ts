@@ -104,7 +104,6 @@ export const groupTable: Table<Group, null> = {
   ],
 };
 
-/** A target as its rows see it, and a subscription of one. */
 export type TargetItem = TargetSnapshot & { readonly host: string };
 export type SubscriptionItem = SubscriptionSnapshot & { readonly host: string };
 

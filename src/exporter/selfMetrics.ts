@@ -5,7 +5,6 @@ import type { RowHead } from "../exposition/row.ts";
 import type { CollectCounts } from "./collect.ts";
 import { millisAsSeconds } from "./numbers.ts";
 
-/** What the exporter says about itself, without VM or group labels. */
 export interface SelfRow extends Omit<RowHead, "source"> {
   readonly labels?: readonly string[];
   /** left out by `web.disable_exporter_metrics` */

@@ -4,26 +4,21 @@ import type { Family, Labels, MetricType, SeriesSink, Value } from "./family.ts"
 /** What a metric row yields; null for "not known, so no series". */
 export type Sample = Value | null;
 
-/** A label and what it holds. */
 export interface LabelDoc {
   readonly name: string;
   readonly holds: string;
 }
 
 export interface RowHead {
-  /** the whole name, as text format 0.0.4 writes it */
   readonly name: string;
   /** where the name does not tell */
   readonly type?: "histogram";
-  /** a sentence */
   readonly help: string;
-  /** where the figure comes from */
   readonly source: string;
   /** where the last word of the name does not tell */
   readonly unit?: string;
 }
 
-/** A row of a figure that prom-client holds. */
 export type InstrumentRow = RowHead & { readonly labels?: readonly LabelDoc[] };
 
 /** One series per item, or one per item and value of the label `by`. `C` is what a value may ask beside the item. */
@@ -33,7 +28,6 @@ export type PlainTableRow<T, C = null> = RowHead &
     | { readonly by: string; readonly values: Readonly<Record<string, (item: T, context: C) => Sample>> }
   );
 
-/** Or series whose labels are only known from the item. */
 export type TableRow<T, C = null> =
   | PlainTableRow<T, C>
   | (RowHead & { readonly labels: readonly LabelDoc[]; readonly emit: (item: T, out: SeriesSink) => void });
@@ -51,7 +45,6 @@ export interface ItemFacts<T, C> {
   readonly contextOf: (item: T) => C;
 }
 
-/** A row as a family over `items`. */
 export function tableFamily<T, C>(
   row: TableRow<T, C>,
   items: readonly T[],

@@ -13,7 +13,6 @@ const CLOSE_BRACE = 0x7d;
 const SPACE = 0x20;
 const NEWLINE = 0x0a;
 const MAX_UTF8_BYTES_PER_CODE_UNIT = 3;
-/** braces, space, newline */
 const PUNCTUATION_BYTES = 4;
 const NOTHING = Buffer.alloc(0);
 /** Far more device names and the like than hosts have; what a hostile peer invents beyond is encoded each time. */

@@ -3,9 +3,7 @@ import type { Pins } from "./types.ts";
 /** From 95 % on a CPU has nothing left to give to the VMs that are pinned to it; floats lose a little in adding up. */
 const SATURATED_PERCENT = 95 - 1e-9;
 
-/** One CPU of a host, and what the VMs that are pinned to it use of it. */
 export interface Core {
-  /** its cpuid */
   readonly cpu: number;
   /** null while none of its VMs has a usage */
   readonly usagePercent: number | null;

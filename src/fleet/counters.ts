@@ -65,7 +65,6 @@ export interface RateWindow {
   readonly latest: CpuPoint;
 }
 
-/** At the first sample of an incarnation. */
 export function startWindow(point: CpuPoint): RateWindow {
   return { base: null, burstStart: point, latest: point };
 }
@@ -90,7 +89,6 @@ export function measuredPercent(window: RateWindow, cpus: number): number | null
   return (100 * (window.latest.cpuUs - window.base.cpuUs)) / (elapsedUs * cpus);
 }
 
-/** A percentage as it is shown: 0..100. */
 export function clampPercent(percent: number): number {
   return Math.min(100, Math.max(0, percent));
 }

@@ -105,7 +105,6 @@ export class Fleet {
     });
   }
 
-  /** Whether a host's statistics are arriving. */
   isLive(host: string): boolean {
     return this.#hosts.get(host)?.live === true;
   }

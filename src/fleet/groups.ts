@@ -10,7 +10,6 @@ import type {
 } from "./types.ts";
 import { compareText } from "./vmIndex.ts";
 
-/** Ids have at most nine digits. */
 export const MAX_CLONE_ID = 999_999_999;
 
 /** `PRIMARY-clone-N`, N of 1 to 9 digits without a leading zero. */

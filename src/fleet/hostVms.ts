@@ -55,7 +55,6 @@ const MIN_LISTING_US = 15 * 60_000_000;
 
 const NOTHING_USED: PolicyUse = { unikernels: 0, memoryBytes: 0 };
 
-/** What outlives a VM for `death_timeout`. */
 type DepartedVm = Pick<VmRecord, "restarts"> & { readonly goneAtUs: number };
 
 type Unheard = Omit<UnheardVm, "state">;
@@ -190,7 +189,6 @@ export class HostVms implements VmHost {
     }
   }
 
-  /** Replaces the host's policies by these. */
   recordPolicies(entries: readonly NamedPolicy[], nowUs: number): void {
     const records = entries.map(({ name, policy }) => policyRecordFrom(this.host, name, policy));
     records.sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -371,7 +369,6 @@ function signsOf({ sample, listed, missedInfos }: VmRecord): SignsOfLife {
   return { heardUs: sample.arrivalUs, listed, missedInfos };
 }
 
-/** A VM that has not been heard after what info says of it, if anything. */
 function unheardAfter(vm: Unheard, info: VmInfo | undefined): Unheard {
   if (info !== undefined) {
     // what was known of one that was heard is to be compared with info when it is heard again

@@ -13,14 +13,12 @@ export type RestartEvidence =
   | {
       readonly kind: "announced";
       readonly count: number;
-      /** when the info was asked for */
       readonly askedAtUs: number;
       /** a decrease that arrives later is another restart; null until a sample has arrived */
       readonly untilUs: number | null;
     };
 
 export interface RestartVerdict {
-  /** so many more restarts */
   readonly counted: number;
   /** arrival of the first sample of another incarnation, if one is known to have come */
   readonly beganUs: number | null;
@@ -41,7 +39,6 @@ export interface SampleSigns {
 /** How long info is waited for: two polls of 30 s, and one for the second to fail. */
 export const INFO_PATIENCE_US = 90_000_000;
 
-/** What a sample says about restarts. */
 export function judgeSample(evidence: RestartEvidence, sample: SampleSigns): RestartVerdict {
   const { decreased, arrivalUs } = sample;
   if (evidence.kind === "announced") {

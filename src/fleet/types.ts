@@ -17,7 +17,6 @@ export interface VmInfo {
   readonly memoryLimitBytes: Int64;
   /** at least 1 */
   readonly cpus: number;
-  /** how many it has */
   readonly blockDevices: number;
   /** ms since the epoch */
   readonly startedMs: number | null;
@@ -31,7 +30,6 @@ export interface VmIdentity {
   readonly host: string;
   /** `user:sub`, empty at the root */
   readonly path: string;
-  /** the label: `web` */
   readonly vm: string;
   /** `user:sub:web`, `:web` at the root */
   readonly fullName: string;
@@ -44,7 +42,6 @@ export interface VmIdentity {
 /** What is known about one VM. Replaced by the next sample or info, never changed. */
 export interface VmRecord extends VmIdentity {
   readonly identity: VmIdentity;
-  /** the last one */
   readonly sample: Sample;
   /** utime + stime of it in microseconds; null where that is no safe integer */
   readonly cpuUs: number | null;
