@@ -22,6 +22,7 @@ import {
   type Endpoint,
   isCertificateRefused,
   type Line,
+  POLICY_REFUSED,
   type Put,
   SERVICE_DOWN,
 } from "./endpoint.ts";
@@ -274,7 +275,8 @@ export class ActingClient {
       // The endpoint has read nothing then but the certificate.
       if (isCertificateRefused(code)) return failure("certificate", endpoint.describe("vmmd", code));
       if (phase === "connecting") return failure("unreachable", endpoint.describe("vmmd", code));
-      const text = `the connection to albatrossd broke: ${code}`;
+      const local = `the connection to albatrossd broke: ${code}`;
+      const text = endpoint.isRemote ? endpoint.describe("vmmd", code) : local;
       return phase === "sent" ? unknown("lost", text) : failure("unsent", text);
     } finally {
       cancelTimeout();
@@ -433,8 +435,9 @@ const TEXTS: readonly (readonly [RegExp, FailureReason])[] = [
 function refusal(message: string, endpoint: Endpoint) {
   if (endpoint.isRemote && message === DAEMON_ENDED)
     return unknown("no_reply", endpoint.explain("vmmd", message));
-  const reason = TEXTS.find(([pattern]) => pattern.test(message))?.[1] ?? "other";
-  const text = endpoint.isRemote && reason === "other" ? endpoint.explain("vmmd", message) : message;
+  const other = endpoint.isRemote && POLICY_REFUSED.test(message) ? "certificate" : "other";
+  const reason = TEXTS.find(([pattern]) => pattern.test(message))?.[1] ?? other;
+  const text = endpoint.isRemote && reason === other ? endpoint.explain("vmmd", message) : message;
   const isDown = endpoint.isRemote && message === SERVICE_DOWN;
   return failure(isDown ? "unreachable" : reason, text.slice(0, TEXT_CHARACTERS));
 }

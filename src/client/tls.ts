@@ -205,6 +205,7 @@ export class TlsEndpoint implements Endpoint {
       return `${at} refuses the certificate as not valid now: ${this.#whoseClock()}`;
     switch (code) {
       case null:
+      case "EPIPE": // closed while something was written
         return (
           `${at} closes the connection without a reason: ${ONLY_ITS_LOG}; likely: ` +
           `${SERVICES[daemon]} or the endpoint ended in the middle, or this Albatross is older than 2.7`
@@ -331,5 +332,5 @@ async function fingerprintOf({ ca, issuer, certificates }: TlsConfig): Promise<s
 }
 
 function timeText(ms: number): string {
-  return new Date(ms).toISOString().replace(".000Z", "Z");
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }

@@ -58,7 +58,8 @@ export async function dialTls(
     const gate = new Gate(network);
     // Albatross checks no host names: the CA is the host's own.
     const socket = connect({ socket: gate, secureContext, checkServerIdentity: () => undefined });
-    socket.on("error", () => undefined);
+    // Node tells of an alert, and leaves what is being written waiting
+    socket.on("error", (error) => socket.destroy(error));
     socket.on("close", () => network.destroy());
     network.on("error", (error) => socket.destroy(error));
     await once(socket, "secureConnect", within);

@@ -45,7 +45,7 @@ const CREATE = {
   "tls-inter-noext-create": "success",
   "tls-small-create1": "success",
   "tls-small-create2": "failure quota",
-  "tls-inter-policyfail": "failure other",
+  "tls-inter-policyfail": "failure certificate",
 };
 const DESTROY = words(
   "root-destroy user-destroy user-destroy-missing inter-noext-create-destroy small-destroy",
