@@ -93,6 +93,8 @@ async function makeCertificate(options: Options, command: Command): Promise<void
     [output, certificates, 0o644],
   ]);
 
+  if (issuer.isKeyOpen)
+    console.error(`${issuer.keyFile}: everyone on this machine may read it: chmod 600, or 640 (warning)`);
   const name = formatName({ path, label });
   const isShorter = untilMs < nowMs + validMs ? ", when its issuer expires" : "";
   console.log(`${output}: a certificate for ${use} of ${name}, with its key in ${keyFile}`);

@@ -89,6 +89,14 @@ In the configuration, beside those for the other two:
   expect(said.join("\n")).not.toContain("PRIVATE");
 });
 
+test("an issuer's key that everyone may read is warned of", async () => {
+  const { certificate } = folder.holder("issuer", user);
+  const key = folder.write("open.key", user.key, 0o644);
+  const issuer = ["--issuer.certificate", certificate, "--issuer.key", key];
+  expect(await runCommandLine(["certificate", ...issuer, "--for", "info", "-o", at("out.pem")])).toBe(0);
+  expect(errors).toEqual(["open.key: everyone on this machine may read it: chmod 600, or 640 (warning)"]);
+});
+
 test("the CA's subscribe to the root, and put no policy in force", async () => {
   expect(await run(root, "--for", "subscribe", "-o", at("all.pem"))).toBe(0);
   expect(said[0]).toBe("all.pem: a certificate for subscribe of :, with its key in all.key");

@@ -7,6 +7,7 @@ import { leftOut, losses, scrapeDuration, scrapeSize, scrapes } from "./scrapes.
 import {
   age,
   bytes,
+  certificates,
   connections,
   decodeErrors,
   decodeErrorsNow,
@@ -25,9 +26,10 @@ const sections: readonly Section[] = [
       {
         height: 8,
         panels: [
-          [8, connections],
-          [8, decodeErrors],
-          [8, bytes],
+          [6, connections],
+          [6, decodeErrors],
+          [6, bytes],
+          [6, certificates],
         ],
       },
     ],

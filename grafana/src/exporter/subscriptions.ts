@@ -149,3 +149,20 @@ export const bytes = graph(
   },
   { min: 0 },
 );
+
+export const certificates = graph({
+  title: "Certificates expire in",
+  means:
+    "How long the certificates are still valid with which hosts are reached by TLS: by file, or server for the host's own.",
+  todo: "Less than two weeks: have another issued. It is read when it lies in place of the old one.",
+  unit: "s",
+  decimals: 0,
+  colours: ["green"],
+  queries: [
+    [
+      `min by (${BY_HOST}, certificate) (albatross_target_certificate_not_after_timestamp_seconds{${HOSTS}} - time())`,
+      ofExporter("{{host}} {{certificate}}"),
+    ],
+  ],
+  noValue: "no host by TLS",
+});
