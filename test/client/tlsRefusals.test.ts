@@ -13,7 +13,7 @@ import type { Refusal } from "../../src/simulator/certificates.ts";
 import type { Fault } from "../../src/simulator/faults.ts";
 import { subscriber } from "../simulator/support.ts";
 import { issuerOf } from "../simulator/tlsClient.ts";
-import { INFO, type Made, make, policyOf, type Wish } from "../support/certificates.ts";
+import { INFO, type Made, make, policyOf, SUBSCRIBE, type Wish } from "../support/certificates.ts";
 import { eventually, PATIENCE_MS, settle } from "../support/eventually.ts";
 import { both, expectTold, NOW_MS, Scene, type Told, WELL } from "./support/tlsScene.ts";
 
@@ -57,7 +57,8 @@ describe("after the handshake comes", () => {
     [
       "alert 45: a certificate has expired",
       {
-        tls: (scene) => scene.leaves({ untilMs: NOW_MS - HOUR_MS }),
+        tls: async ({ ca, folder }) =>
+          folder.leaves({ issuer: await ca, fromMs: 0, untilMs: NOW_MS - HOUR_MS }),
         told: both(
           `${REFUSED}: subscribe.pem has expired at 2026-06-01T11:00:00Z: put a new one in its place`,
           "certificate",
@@ -67,7 +68,8 @@ describe("after the handshake comes", () => {
     [
       "alert 45: a certificate is not valid yet",
       {
-        tls: (scene) => scene.leaves({ fromMs: NOW_MS + HOUR_MS, untilMs: NOW_MS + 2 * HOUR_MS }),
+        tls: async ({ ca, folder }) =>
+          folder.leaves({ issuer: await ca, fromMs: NOW_MS + HOUR_MS, untilMs: NOW_MS + 2 * HOUR_MS }),
         told: both(
           `${REFUSED}: subscribe.pem is valid from 2026-06-01T13:00:00Z on, and it is 2026-06-01T12:00:00Z here`,
           "certificate",
@@ -89,7 +91,7 @@ describe("after the handshake comes", () => {
           const foreign = await make("another CA", { fromMs: 0 });
           const cas = `${readFileSync(scene.file("ca.pem"), "utf8")}${foreign.pem}`;
           const user = await make("user", { issuer: foreign, command: policyOf(8), fromMs: 0 });
-          return { ca: scene.folder.write("both.pem", cas), issuer: scene.holder("foreign", user) };
+          return { ca: scene.folder.write("both.pem", cas), issuer: scene.folder.holder("foreign", user) };
         },
         told: both(
           "metal:1025 does not accept the certificate (ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE): it trusts another CA than the CA of both.pem",
@@ -102,7 +104,7 @@ describe("after the handshake comes", () => {
       {
         tls: async (scene) => {
           const full = await make("small", { issuer: await scene.ca, command: policyOf(0), fromMs: 0 });
-          return { issuer: scene.holder("full", full) };
+          return { issuer: scene.folder.holder("full", full) };
         },
         told: {
           info: 'albatrossd refuses the policy of full.pem for small: with "host [unikernel: small:]: command failed unikernel would exceed running unikernel limit set by policy to 0, running 1": does more run there than it allows?',
@@ -316,6 +318,11 @@ describe("before a handshake is done comes", () => {
       "the certificate of metal:1025 is not issued by the CA of ca.pem (UNABLE_TO_VERIFY_LEAF_SIGNATURE)",
     ],
     [
+      "a client's certificate as the server's",
+      async (issuer) => [await make("server", { issuer, isCa: false, purposes: ["1.3.6.1.5.5.7.3.2"] })],
+      "the certificate of metal:1025, or its CA's, says that it is for something else than this (INVALID_PURPOSE)",
+    ],
+    [
       "a server's certificate that a tenant has issued",
       async (issuer) => {
         const tenant = await make("tenant", { issuer, command: policyOf(1) });
@@ -457,12 +464,19 @@ describe("what the endpoint would refuse by alert 42 or a close is read in the f
       {},
       "an issuer's Albatross extension is unikernel info, which the endpoint refuses; allowed: a policy",
     ],
-  ])("%s", async (exchange, wish, text, commonName) => {
+  ])("%s", async (exchange, wish, text, commonName = ".") => {
     const scene = await Scene.start();
     const ca = await scene.ca;
     const above =
       exchange === "tls-inter-cmd" ? [await make("user", { issuer: ca, command: INFO, fromMs: 0 })] : [];
-    scene.reach(await scene.leaves(wish, commonName, above));
+    const usual = { issuer: above[0] ?? ca, fromMs: 0, isCa: false };
+    const tls = await scene.folder.leaves(usual, ...above);
+    scene.folder.holder(
+      "subscribe",
+      await make(commonName, { ...usual, command: SUBSCRIBE, ...wish }),
+      ...above,
+    );
+    scene.reach(tls);
     await expectTold(scene, {
       ...WELL,
       info: `subscribe.pem: ${text}`,

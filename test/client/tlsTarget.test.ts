@@ -116,14 +116,7 @@ test("a path needs the operator's word, since a unikernel of its name cannot be 
 });
 
 test("certificates made beforehand are shown, each for its question", async () => {
-  const files = async (name: string, command: typeof INFO) =>
-    host.folder.holder(name, await make(".", { issuer: user, command, isCa: false }), user);
-  const entry = {
-    subscribe: await files("subscribe", SUBSCRIBE),
-    info: await files("info", INFO),
-    policy: await files("policy", POLICY_INFO),
-  };
-  const target = await started({ tls: { issuer: null, certificates: [entry] } });
+  const target = await started({ tls: await host.folder.leaves({ issuer: user }, user) });
   await eventually("a sample", () => sink.samples.length > 0);
   expect(stateOf(target)).toEqual(["user: receiving"]);
   expect(sink.infos.map(({ names }) => names)).toEqual([["user:web"]]);

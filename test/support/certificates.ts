@@ -108,6 +108,18 @@ export class PemFolder {
     return { certificate, key: this.write(`${name}.key`, made.key) };
   }
 
+  /** Those of an issuer's path that only read, made beforehand: `subscribe.pem`, `info.pem` and `policy.pem`. */
+  async leaves(wish: Wish & { readonly issuer: Made }, ...above: readonly Made[]) {
+    const leaf = async (name: string, command: Command) =>
+      this.holder(name, await make(".", { isCa: false, ...wish, command }), ...above);
+    const entry = {
+      subscribe: await leaf("subscribe", SUBSCRIBE),
+      info: await leaf("info", INFO),
+      policy: await leaf("policy", POLICY_INFO),
+    };
+    return { issuer: null, certificates: [entry] };
+  }
+
   remove(): void {
     rmSync(this.path, { recursive: true, force: true });
   }

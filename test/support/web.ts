@@ -154,6 +154,7 @@ export function readable(page: string): string {
     .replaceAll("&lt;", "<")
     .replaceAll("&gt;", ">")
     .replaceAll("&#39;", "'")
+    .replaceAll("&quot;", '"')
     .replaceAll("&amp;", "&")
     .replace(/\s+/g, " ")
     .replace(/ (?=[.;])/g, "");

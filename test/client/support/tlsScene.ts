@@ -9,16 +9,7 @@ import { parseName } from "../../../src/wire/names.ts";
 import { config, exposition, seriesOf } from "../../exporter/records.ts";
 import { type Running, startHost, vm } from "../../simulator/support.ts";
 import { issuerOf } from "../../simulator/tlsClient.ts";
-import {
-  INFO,
-  type Made,
-  make,
-  PemFolder,
-  POLICY_INFO,
-  policyOf,
-  SUBSCRIBE,
-  type Wish,
-} from "../../support/certificates.ts";
+import { type Made, PemFolder, policyOf } from "../../support/certificates.ts";
 import { PATIENCE_MS, settle } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fakeClock.ts";
 import { readable, webDeps } from "../../support/web.ts";
@@ -62,11 +53,6 @@ export class Scene {
     return join(this.running.tlsFolder, name);
   }
 
-  /** A PEM file of those given. */
-  holder(name: string, made: Made, ...above: Made[]) {
-    return this.folder.holder(name, made, ...above);
-  }
-
   reach(tls: Partial<TlsConfig> = {}, allowUncheckedPath = true): void {
     const [, port = ""] = (this.running.host.tlsAddress ?? "").split(":");
     const user = { certificate: this.file("issuer-user.pem"), key: this.file("issuer-user.key") };
@@ -75,28 +61,6 @@ export class Scene {
     const config = tlsTargetConfig({ ...issued, ...tls }, { allowUncheckedPath, allowRoot: true });
     this.target = new Target(config, this.sink, this.clock, this.log, { random: () => 0 });
     this.target.start();
-  }
-
-  /** Certificates made beforehand, for the CA's own path. */
-  async leaves(wish: Wish, commonName = ".", above: Made[] = []) {
-    const issuer = above[0] ?? (await this.ca);
-    const made = async (name: string, command: typeof INFO, given: Wish) => {
-      const leaf = await make(name === "subscribe" ? commonName : ".", {
-        ...{ issuer, isCa: false, fromMs: 0, command },
-        ...given,
-      });
-      return this.holder(name, leaf, ...above);
-    };
-    const times = {
-      ...(wish.fromMs && { fromMs: wish.fromMs }),
-      ...(wish.untilMs && { untilMs: wish.untilMs }),
-    };
-    const entry = {
-      subscribe: await made("subscribe", SUBSCRIBE, wish),
-      info: await made("info", INFO, times),
-      policy: await made("policy", POLICY_INFO, times),
-    };
-    return { issuer: null, certificates: [entry] };
   }
 }
 
@@ -126,7 +90,7 @@ async function told({ target, log, folders }: Seen): Promise<Told> {
   const info = api.info_error;
   const subscription = api.subscriptions[0]?.last_error ?? null;
   const { text } = landingPage(webDeps({ targets: () => [snapshot] }).deps, groupsQuery({}));
-  const page = readable(text).replaceAll("&quot;", '"');
+  const page = readable(text);
   if (info !== null) {
     expect(log.fields).toContainEqual(expect.objectContaining({ reason: info }));
     expect(page).toContain(`cannot be read ${info}`);
