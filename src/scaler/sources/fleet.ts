@@ -227,10 +227,10 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
         members.push(member);
         continue;
       }
-      const isLeaving = leaving.has(cloneId);
+      const isLeaving = leaving.includes(cloneId);
       // one that only info knows of is warming, too: it is not missed yet
       const isMissed = isLeaving && isPrimaryHeard && member.state !== "warming";
-      const before = bases.missedTicks.size === 0 ? 0 : (bases.missedTicks.get(vmKey(record)) ?? 0);
+      const before = bases.missedTicks.get(vmKey(record)) ?? 0;
       const missed = before + (isMissed ? 1 : 0);
       // it stays gone until it is heard again or only info still knows it
       const isGone = missed >= MISSED_TICKS_UNTIL_GONE && (isLeaving || member.state !== "silent");
@@ -262,16 +262,10 @@ export function observeFleet({ snapshot, bases, firstSampleUs, groupOf }: Observ
   return { observations, gone, bases: { tickUs: nowUs, readings, missedTicks } };
 }
 
-const NO_CLONES: ReadonlySet<number> = new Set();
-
 /** Ids of the clones that were decided to go. */
-function clonesLeaving({ tombstones, outstanding }: GroupState, nowMs: number): ReadonlySet<number> {
-  const isLeaving = outstanding?.decision === "scale_down";
-  if (tombstones.length === 0 && !isLeaving) return NO_CLONES;
-  const ids = new Set<number>();
-  for (const { cloneId, untilMs } of tombstones) if (nowMs < untilMs) ids.add(cloneId);
-  if (isLeaving) ids.add(outstanding.cloneId);
-  return ids;
+function clonesLeaving({ tombstones, outstanding }: GroupState, nowMs: number): readonly number[] {
+  const ids = tombstones.filter(({ untilMs }) => nowMs < untilMs).map(({ cloneId }) => cloneId);
+  return outstanding?.decision === "scale_down" ? [...ids, outstanding.cloneId] : ids;
 }
 
 /** Percent of its CPUs that a VM used over its window; null where there is none. */
