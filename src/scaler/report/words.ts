@@ -114,9 +114,9 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused" | "no_policy">, H
     return `Its last ${last === up ? "scale-up" : "scale-down"} came to nothing${row}: ${coolingList(evaluation, nowMs)}.`;
   },
   at_max: (evaluation, policy) =>
-    `Too busy (${above(evaluation, policy, "forUp")}), but it has ${clonesText(evaluation.clones)} and max_clones is ${policy.maxClones}.`,
+    `Too busy (${beyondThreshold("above", evaluation, policy, "forUp")}), but it has ${clonesText(evaluation.clones)} and max_clones is ${policy.maxClones}.`,
   at_min: (evaluation, policy) =>
-    `Idle enough to give a clone up (${below(evaluation, policy, "forDown")}), but it has ${clonesText(evaluation.clones)} and min_clones is ${policy.minClones}.`,
+    `Idle enough to give a clone up (${beyondThreshold("below", evaluation, policy, "forDown")}), but it has ${clonesText(evaluation.clones)} and min_clones is ${policy.minClones}.`,
   outstanding: ({ state: { outstanding }, clones }) => {
     const step = outstanding?.step ?? 0;
     const awaited = clonesAwaited(outstanding, clones);
@@ -132,8 +132,8 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused" | "no_policy">, H
     `A clone is called for, but max_scale_ups_per_tick of ${observation.host} is used up at this evaluation: the busiest groups go first.`,
   would_overload: (evaluation, policy) =>
     evaluation.averages.membersForDown > 1
-      ? `A clone could go (${below(evaluation, policy, "forDown")}), but the others would then be above ${policy.scaleUpThresholdPercent} %.`
-      : `A clone could go (${below(evaluation, policy, "forDown")}), but it is the only member that is heard.`,
+      ? `A clone could go (${beyondThreshold("below", evaluation, policy, "forDown")}), but the others would then be above ${policy.scaleUpThresholdPercent} %.`
+      : `A clone could go (${beyondThreshold("below", evaluation, policy, "forDown")}), but it is the only member that is heard.`,
   not_ours: ({ clones, state }, policy) =>
     `${state.side === "above" ? `It has ${clonesText(clones)} and max_clones is ${policy.maxClones}` : "A clone could go"}, but none of them was made by this scaler, and its policy says adopt_clones: false.`,
   incomplete_data: incompleteWords,
@@ -141,7 +141,7 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused" | "no_policy">, H
   pending_up: (evaluation, policy) => busyWords(evaluation, policy) + asideWords(evaluation, policy),
   pending_down: (evaluation, policy) => {
     const { state } = evaluation;
-    return `Idle (${below(evaluation, policy, "forDown")}): evaluation ${state.lowTicks} of the ${triggerTicks(policy, "down")} in a row that give a clone up.${asideWords(evaluation, policy)}`;
+    return `Idle (${beyondThreshold("below", evaluation, policy, "forDown")}): evaluation ${state.lowTicks} of the ${triggerTicks(policy, "down")} in a row that give a clone up.${asideWords(evaluation, policy)}`;
   },
   normal: (evaluation, policy) => {
     const up = compared(evaluation, policy, "forUp", "up");
@@ -155,7 +155,7 @@ const HOLD_WORDS: Readonly<Record<Exclude<HoldReason, "paused" | "no_policy">, H
 };
 
 function busyWords(evaluation: Evaluation, policy: GroupPolicy): string {
-  return `Busy (${above(evaluation, policy, "forUp")}): evaluation ${evaluation.state.highTicks} of the ${triggerTicks(policy, "up")} in a row that call for a clone.`;
+  return `Busy (${beyondThreshold("above", evaluation, policy, "forUp")}): evaluation ${evaluation.state.highTicks} of the ${triggerTicks(policy, "up")} in a row that call for a clone.`;
 }
 
 function coolingWords(evaluation: Evaluation, _: GroupPolicy, nowMs: number): string {
@@ -183,11 +183,11 @@ function incompleteWords(evaluation: Evaluation, policy: GroupPolicy): string {
   const { fresh, forUp, forDownAsMeasured } = averages;
   if (policy.load !== null) {
     const { threshold } = compared(evaluation, policy, "forUp", "up");
-    return `Those measured are busy (${above(evaluation, policy, "fresh")}), but with ${unknown} to carry it, too, it is not above ${threshold}.`;
+    return `Those measured are busy (${beyondThreshold("above", evaluation, policy, "fresh")}), but with ${unknown} to carry it, too, it is not above ${threshold}.`;
   }
   return fresh !== null && fresh > policy.scaleUpThresholdPercent
-    ? `Those measured are busy (${above(evaluation, policy, "fresh")}), but with ${unknown} as 0 % it is ${percent(forUp, policy.scaleUpThresholdPercent)}.`
-    : `Those measured are idle (${below(evaluation, policy, "fresh")}), but with ${unknown} as 100 % it is ${percent(forDownAsMeasured, policy.scaleDownThresholdPercent)}.`;
+    ? `Those measured are busy (${beyondThreshold("above", evaluation, policy, "fresh")}), but with ${unknown} as 0 % it is ${percent(forUp, policy.scaleUpThresholdPercent)}.`
+    : `Those measured are idle (${beyondThreshold("below", evaluation, policy, "fresh")}), but with ${unknown} as 100 % it is ${percent(forDownAsMeasured, policy.scaleDownThresholdPercent)}.`;
 }
 
 function saturatedWords(evaluation: Evaluation, policy: GroupPolicy): string {
@@ -201,7 +201,7 @@ function saturatedWords(evaluation: Evaluation, policy: GroupPolicy): string {
   const counted = members.filter((member) => member.starved || isUnknown(member));
   const words = allStarved
     ? `Every measured member is starved: all cores that it is pinned to are busy, so its usage (${percent(fresh)} on average) says what it got, not what it needed.`
-    : `Those measured are idle (${below(evaluation, policy, "fresh")}), but with ${named(counted)} as 100 % it is ${percent(forDown)}: a starved member's cores are busy, and it may need more than it got.`;
+    : `Those measured are idle (${beyondThreshold("below", evaluation, policy, "fresh")}), but with ${named(counted)} as 100 % it is ${percent(forDown)}: a starved member's cores are busy, and it may need more than it got.`;
   const busy = state.highTicks > 0 ? ` ${busyWords(evaluation, policy)}` : "";
   return words + least + busy;
 }
@@ -232,14 +232,11 @@ function whyNoName(primary: string, cloneId: number): string {
 
 type Average = "fresh" | "forUp" | "forDown";
 
-function above(evaluation: Evaluation, policy: GroupPolicy, average: Average): string {
-  const { article, measured, threshold } = compared(evaluation, policy, average, "up");
-  return `${article} ${measured}, above ${threshold}`;
-}
-
-function below(evaluation: Evaluation, policy: GroupPolicy, average: Average): string {
-  const { article, measured, threshold } = compared(evaluation, policy, average, "down");
-  return `${article} ${measured}, below ${threshold}`;
+/** `an average of 95 %, above 90 %`. */
+function beyondThreshold(side: Side, evaluation: Evaluation, policy: GroupPolicy, average: Average): string {
+  const direction = side === "above" ? "up" : "down";
+  const { article, measured, threshold } = compared(evaluation, policy, average, direction);
+  return `${article} ${measured}, ${side} ${threshold}`;
 }
 
 /** `average of 95 %` and `90 %`, or `load of 412` and `360 (90 % of 2 members at 200 each)`. */

@@ -205,13 +205,8 @@ function chooseVictim(
     .sort((a, b) => Number(b.state === "silent") - Number(a.state === "silent") || b.cloneId - a.cloneId);
   if (victim === undefined) return hold("not_ours");
   const isInAverages = policy.load === null ? victim.state !== "silent" : victim.state === "fresh";
-  if (
-    reason === "underloaded" &&
-    isInAverages &&
-    averageWithoutOne(averages) > policy.scaleUpThresholdPercent
-  ) {
-    return hold("would_overload");
-  }
+  const wouldOverload = isInAverages && averageWithoutOne(averages) > policy.scaleUpThresholdPercent;
+  if (reason === "underloaded" && wouldOverload) return hold("would_overload");
   return { decision: "scale_down", reason, clone: victim.vm, step: 1 };
 }
 

@@ -148,6 +148,7 @@ function withinHostLimit(
   limit: number,
   again: (observation: Observation, clonesLeft: number) => Evaluation,
 ): ReadonlyMap<Evaluation, Evaluation> {
+  const loadOf = ({ averages }: Evaluation) => averages.forUp ?? 0;
   const byLoad = evaluations
     .filter(({ decision }) => decision.decision === "scale_up")
     .sort((a, b) => loadOf(b) - loadOf(a) || (a.observation.key < b.observation.key ? -1 : 1));
@@ -163,8 +164,4 @@ function withinHostLimit(
     left.set(observation.host, clonesLeft - taken);
   }
   return changed;
-}
-
-function loadOf({ averages }: Evaluation): number {
-  return averages.forUp ?? 0;
 }

@@ -249,11 +249,9 @@ export function* statePieces({ groups, targets, fleet, lastHold }: StateToSave):
 
 function* lines<T>(items: Iterable<T>, toSave: (item: T) => object): Generator<string> {
   let piece = "";
-  let separator = "\n";
   let count = 0;
   for (const item of items) {
-    piece += separator + JSON.stringify(inSnakeCase(toSave(item)));
-    separator = ",\n";
+    piece += `${count === 0 ? "\n" : ",\n"}${JSON.stringify(inSnakeCase(toSave(item)))}`;
     if (++count % LINES_PER_PIECE > 0) continue;
     yield piece;
     piece = "";
