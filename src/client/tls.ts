@@ -183,7 +183,9 @@ export class TlsEndpoint implements Endpoint {
   async #context(credentials: Credentials, put: Put): Promise<SecureContext> {
     const nowMs = this.#clock.wallMs();
     const key = `${kindOf(put.command)} ${formatName(put.name)}`;
-    const known = this.#shown.get(key);
+    // of these files: others may be read while a leaf is made
+    const all = this.#shown;
+    const known = all.get(key);
     if (known !== undefined && known.fromMs <= nowMs && nowMs < known.untilMs) return known.context;
     const { certificates, key: ownKey } = await identityFor(credentials, put, nowMs);
     const context = createSecureContext({
@@ -193,9 +195,9 @@ export class TlsEndpoint implements Endpoint {
       minVersion: "TLSv1.3",
     });
     const shown = { context, fromMs: nowMs, untilMs: nowMs + LEAF_VALID_MS - LEAF_MARGIN_MS };
-    for (const [old, { untilMs }] of this.#shown) if (untilMs <= nowMs) this.#shown.delete(old);
+    for (const [old, { untilMs }] of all) if (untilMs <= nowMs) all.delete(old);
     // One that acts may hold secrets, and is used once.
-    if (isQuestion(put)) this.#shown.set(key, shown);
+    if (isQuestion(put)) all.set(key, shown);
     return context;
   }
 
