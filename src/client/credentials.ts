@@ -68,7 +68,7 @@ export async function readCredentials(tls: TlsConfig, settings: Settings): Promi
     const what = `${last.file} for ${pathText(last.path)}: (${describePolicy(last.policy)})`;
     throw new SettingError(
       ["enforces_policy"],
-      `each question puts the policy of ${what} in force on the host again, and undoes a newer one; allowed: true, if that is what you want`,
+      `each question puts the policy of ${what} in force on the host again, and undoes a newer one; allowed: enforces_policy: true, if that is what you want`,
     );
   }
   return { ca, policies, ...read };

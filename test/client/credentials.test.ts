@@ -92,7 +92,7 @@ describe("settings that do not fit the certificates are told of, with what is al
         return [
           { issuer },
           "enforces_policy",
-          `each question puts the policy of ${at(issuer)} for user: (10 unikernels; 512 MB; cpuids 0, 1; bridges service; no block devices) in force on the host again, and undoes a newer one; allowed: true, if that is what you want`,
+          `each question puts the policy of ${at(issuer)} for user: (10 unikernels; 512 MB; cpuids 0, 1; bridges service; no block devices) in force on the host again, and undoes a newer one; allowed: enforces_policy: true, if that is what you want`,
           SETTINGS,
         ];
       },
