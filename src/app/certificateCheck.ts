@@ -54,8 +54,8 @@ export async function checkCertificates(
         told("warnings", at("enforces_policy"), "has no effect: the certificates hold no policy");
       if (target.allowRoot && found.issuer?.path.length !== 0)
         told("warnings", at("allow_root"), "has no effect: the certificates do not act at the root");
-      for (const { setting, holder } of holdersOf(found)) {
-        for (const one of [holder.certificate, ...holder.chain.slice(1)])
+      for (const { setting, holder, files } of holdersOf(found)) {
+        for (const one of files)
           checkTimes(one, nowMs, (kind, text) => told(kind, at("tls", ...setting), text));
         if (holder.isKeyOpen)
           told(

@@ -128,18 +128,16 @@ async function readLeaf(files: HolderFiles, use: Use, ca: readonly Certificate[]
   return { use, holder, name };
 }
 
-/** Each certificate with a key, and the way to its setting below `tls`. */
-export function holdersOf({ issuer, leaves }: Credentials): readonly {
-  readonly use: Use | "issuer";
-  readonly setting: SettingError["setting"];
-  readonly holder: Holder;
-}[] {
-  if (issuer !== null) return [{ use: "issuer", setting: ["issuer"], holder: issuer.holder }];
-  return leaves.map(({ use, holder }, index) => ({
-    use,
-    setting: ["certificates", Math.floor(index / 3), use],
-    holder,
-  }));
+/** Each certificate with a key, the way to its setting below `tls`, and it with those above it that it depends on. */
+export function holdersOf({ issuer, leaves }: Credentials) {
+  const entry = (use: Use | "issuer", holder: Holder, ...setting: SettingError["setting"]) => {
+    const { chain, certificate } = holder;
+    return { use, setting, holder, files: chain.length === 0 ? [certificate] : chain };
+  };
+  if (issuer !== null) return [entry("issuer", issuer.holder, "issuer")];
+  return leaves.map(({ use, holder }, index) =>
+    entry(use, holder, "certificates", Math.floor(index / 3), use),
+  );
 }
 
 /** The three of one entry are about the same; no two entries overlap. */

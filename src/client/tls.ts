@@ -8,7 +8,6 @@ import { formatName, type Name, pathText } from "../wire/names.ts";
 import {
   type Certificate,
   CertificateError,
-  type Holder,
   type Identity,
   identityOf,
   isServerOf,
@@ -88,8 +87,7 @@ export class TlsEndpoint implements Endpoint {
       notAfterMs: Math.min(...files.map((one) => one.notAfterMs)),
     });
     const all = [status("ca", this.#credentials.ca)];
-    for (const { use, holder } of holdersOf(this.#credentials))
-      all.push(status(use, holder.chain.length === 0 ? [holder.certificate] : holder.chain));
+    for (const { use, files } of this.#holders) all.push(status(use, files));
     if (this.#serverNotAfterMs !== null)
       all.push({ certificate: "server", use: "server", notAfterMs: this.#serverNotAfterMs });
     // a file may be in more than one place
@@ -98,11 +96,11 @@ export class TlsEndpoint implements Endpoint {
 
   /** Key files that everyone on this machine may read. */
   get openKeys(): readonly string[] {
-    return this.#holders.filter(({ isKeyOpen }) => isKeyOpen).map(({ keyFile }) => keyFile);
+    return this.#holders.flatMap(({ holder }) => (holder.isKeyOpen ? [holder.keyFile] : []));
   }
 
-  get #holders(): readonly Holder[] {
-    return this.#credentials === null ? [] : holdersOf(this.#credentials).map(({ holder }) => holder);
+  get #holders() {
+    return this.#credentials === null ? [] : holdersOf(this.#credentials);
   }
 
   /** Reads the files if they are others than before. What is wrong with them is in `problem` then. True for new ones. */
@@ -269,7 +267,7 @@ export class TlsEndpoint implements Endpoint {
   /** Both expired and not yet valid are alert 45. */
   #whoseClock(): string {
     const nowMs = this.#clock.wallMs();
-    const all = this.#holders.flatMap(({ certificate, chain }) => [certificate, ...chain]);
+    const all = this.#holders.flatMap(({ files }) => files);
     const isOver = all.find(({ notAfterMs }) => notAfterMs < nowMs);
     if (isOver !== undefined)
       return `${isOver.file} has expired at ${timeText(isOver.notAfterMs)}: put a new one in its place`;
