@@ -80,6 +80,20 @@ describe("a group that acts", () => {
     await program.stop();
   });
 
+  test("creates the clone of one group before it plans that of the next, whose image is there then", async () => {
+    const machine = new Machine();
+    const vms = ["user:web", "user:api"].map((name) => vm(name, { percent: 150, image: "web" }));
+    const { requests } = await machine.addHost("h", { vms });
+    const program = new Program(machine, acting({ maxClones: 1 }, { maxScaleUpsPerTick: 2 })).start();
+    await program.until("two clones", () => program.told.filter((one) => /verified/.test(one)).length === 2);
+    const asked = requests.map(({ command, name }) => `${command} ${name}`);
+    const [first = "", second = ""] = machine.commands();
+    const primaryOf = (create: string) => create.replace("create ", "info ").replace("-clone-1", "");
+    expect(asked.indexOf(first)).toBeLessThan(asked.indexOf(primaryOf(second)));
+    expect(asked.filter((one) => one.startsWith("get "))).toHaveLength(1);
+    await program.stop();
+  });
+
   test("creates several clones one after the other, and stops at the first that does not come", async () => {
     const keys = { scaleUpMaxStep: 3, targetPercent: 50 };
     const { machine, program } = await running(190, keys, {});

@@ -88,7 +88,7 @@ const STORIES: readonly Story[] = [
     ],
     happenings: [[grown, idles]],
     end: (play) => play.rests(0),
-    gates: 132,
+    gates: 120,
   },
   {
     name: "an albatrossd that dies before it has created, and after",
@@ -99,7 +99,7 @@ const STORIES: readonly Story[] = [
     ],
     happenings: [],
     end: grown,
-    gates: 100,
+    gates: 92,
   },
   {
     name: "a pause while a hook is waited for, and a victim that somebody makes anew",

@@ -1,9 +1,8 @@
 /** What is done for one action, from its plan to what came of it. */
-import { type ActingClient, type Outcome, replyTimeoutMs, type Sending } from "../../client/acting.ts";
+import { type Outcome, replyTimeoutMs, type Sending } from "../../client/acting.ts";
 import type { UnikernelInfo } from "../../wire/messages.ts";
 import { parseName } from "../../wire/names.ts";
 import type { Action } from "./action.ts";
-import type { OpenImage } from "./images.ts";
 import {
   bridgesOf,
   type CreatePlan,
@@ -40,32 +39,37 @@ export function isListed(
 
 /** Plans a create and sends it. */
 export async function create(action: Action): Promise<Carried> {
+  return settled(action, await action.inTurn(() => planAndSend(action)));
+}
+
+/**
+ * In one turn of its host: the plan is still good when it is sent, others do not wait behind plans alone, and an image is
+ * there for whoever comes next.
+ */
+async function planAndSend(action: Action): Promise<Sent> {
   const { client, signal, record } = action;
-  const plan = action.whyNot() ?? (await action.inTurn(() => askAndPlan(action, null)));
-  if ("outcome" in plan) return plan;
-  const { digest } = plan;
+  const first = action.whyNot() ?? (await askAndPlan(action, null));
+  if ("outcome" in first) return first;
+  const { digest } = first;
   action.note({ digest });
-  const get: ActingClient["get"] = (...wanted) => action.inTurn(() => client.get(...wanted));
   const maxBytes = action.policy?.clone.maxImageBytes ?? 0;
   const from = parseName(`${record.path}:${record.group}`);
-  const opened = await action.executor.images.open({ from, digest, maxBytes, signal }, { get });
+  const opened = await action.executor.images.open({ from, digest, maxBytes, signal }, client);
   if (opened.type === "failure" && opened.reason === "changed") {
     return { outcome: "refused", reason: "changed", text: opened.text };
   }
   if (opened.type !== "success") return notAsked(opened);
+  const { file, image, isKept } = opened.value;
   try {
-    return await settled(action, await action.inTurn(() => sendCreate(action, digest, opened.value)));
+    // an image takes its time to come
+    const plan = isKept ? first : (action.whyNot() ?? (await askAndPlan(action, digest)));
+    if ("outcome" in plan) return plan;
+    return await send(action, replyTimeoutMs(image.bytes), (sending) =>
+      client.create(plan.name, plan.unikernel, file, image, sending),
+    );
   } finally {
-    await opened.value.file.close();
+    await file.close();
   }
-}
-
-async function sendCreate(action: Action, digest: string, { file, image }: OpenImage): Promise<Sent> {
-  const plan = action.whyNot() ?? (await askAndPlan(action, digest));
-  if ("outcome" in plan) return plan;
-  return send(action, replyTimeoutMs(image.bytes), (sending) =>
-    action.client.create(plan.name, plan.unikernel, file, image, sending),
-  );
 }
 
 async function askAndPlan(action: Action, digestBefore: string | null): Promise<CreatePlan | Ending> {

@@ -19,6 +19,8 @@ const UNFINISHED = /^[0-9a-f]{64}\..*\.part$/;
 export interface OpenImage {
   readonly file: FileHandle;
   readonly image: Image;
+  /** albatrossd was not asked for it */
+  readonly isKept: boolean;
 }
 
 interface ImageWanted {
@@ -74,7 +76,7 @@ export class ImageCache {
       file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
       const stats = await file.stat();
       const found = stats.isFile() && stats.size <= maxBytes ? await imageIn(file) : null;
-      if (found?.digest === digest) return { file, image: found };
+      if (found?.digest === digest) return { file, image: found, isKept: true };
       this.#log.warn({ file: path }, "a kept image is not what it was, or too large: it is fetched again");
     } catch (error) {
       if (!isErrno(error, "ENOENT"))
@@ -102,7 +104,7 @@ export class ImageCache {
       await rename(unfinished, path);
       await synced(open(this.folder, "r"));
       isDone = true;
-      return { type: "success" as const, value: { file, image: fetched.value } };
+      return { type: "success" as const, value: { file, image: fetched.value, isKept: false } };
     } catch (error) {
       return failure("image", `the image cannot be kept in ${this.folder}: ${plainMessage(error)}`);
     } finally {
