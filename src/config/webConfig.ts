@@ -343,37 +343,30 @@ class TlsSection {
 
   #checkClients(caAt: string | null): void {
     const { clientAuthType, clientAllowedSans } = this.#values;
-    const isRequired = clientAuthType.startsWith("Require");
     if (caAt !== null && clientAuthType === "NoClientCert")
       this.#report(caAt, "has no effect without client_auth_type, such as RequireAndVerifyClientCert");
     if (clientAllowedSans === null) return;
     const at = "client_allowed_sans";
     if (clientAllowedSans.length === 0) this.#report(at, "names nobody; allowed: one name or more");
-    if (!isRequired)
+    if (!clientAuthType.startsWith("Require"))
       this.#report(at, "needs a client_auth_type of RequireAnyClientCert or RequireAndVerifyClientCert");
   }
 
   #checkVersions(http2: boolean): void {
     const { minVersion, maxVersion, cipherSuites } = this.#values;
-    const isBefore13 = minVersion !== "TLS13";
+    const below = `${maxVersion} is below min_version ${minVersion}; allowed: the same, or above`;
     if (VERSION_NAMES.indexOf(minVersion) > VERSION_NAMES.indexOf(maxVersion))
-      this.#report(
-        "max_version",
-        `${maxVersion} is below min_version ${minVersion}; allowed: the same, or above`,
-      );
-    const isWithout = !cipherSuites?.some((name) => HTTP2_CIPHERS.includes(name));
-    if (cipherSuites?.length && http2 && isBefore13 && isWithout) {
-      const text = `lacks what HTTP/2 needs; allowed: ${HTTP2_CIPHERS.join(" or ")} among them, or http_server_config.http2: false`;
-      this.#report("cipher_suites", text);
-    }
+      this.#report("max_version", below);
+    if (!http2 || minVersion === "TLS13" || !cipherSuites?.length) return;
+    if (cipherSuites.some((name) => HTTP2_CIPHERS.includes(name))) return;
+    const allowed = `${HTTP2_CIPHERS.join(" or ")} among them, or http_server_config.http2: false`;
+    this.#report("cipher_suites", `lacks what HTTP/2 needs; allowed: ${allowed}`);
   }
 
   #ciphers(): string {
     const { cipherSuites, minVersion } = this.#values;
-    const named = cipherSuites?.length
-      ? [...TLS13_CIPHERS, ...cipherSuites.map((name) => CIPHERS[name])]
-      : null;
-    const ciphers = named === null ? DEFAULT_CIPHERS : [...new Set(named)].join(":");
+    const named = new Set([...TLS13_CIPHERS, ...(cipherSuites ?? []).map((name) => CIPHERS[name])]);
+    const ciphers = cipherSuites?.length ? [...named].join(":") : DEFAULT_CIPHERS;
     // the hashes of TLS 1.0 and 1.1 are below OpenSSL's usual level of security
     return ["TLS10", "TLS11"].includes(minVersion) ? `${ciphers}:@SECLEVEL=0` : ciphers;
   }
