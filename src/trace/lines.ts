@@ -31,9 +31,11 @@ export class TraceLines {
 
   /** As `decode` prints it, with its full name. */
   sample({ host, name, stats, arrivalUs }: Sample): void {
-    if (!this.#listener.hasSubscribers) return;
-    const line = { time: this.#time(arrivalUs), host, ...messageToJson(statsMessage(name, stats)) };
-    this.#listener.publish(JSON.stringify(line), host);
+    this.#tell(host, () => ({
+      time: this.#time(arrivalUs),
+      host,
+      ...messageToJson(statsMessage(name, stats)),
+    }));
   }
 
   /** An answer to unikernel info, with full names. */
@@ -50,9 +52,7 @@ export class TraceLines {
     const wasLost = this.#lost.delete(host);
     if (!up) this.#lost.add(host);
     if (up && !wasLost) return;
-    if (!this.#listener.hasSubscribers) return;
-    const line = { time: this.#time(this.#clock.nowUs()), host, event: "connection", up };
-    this.#listener.publish(JSON.stringify(line), host);
+    this.#tell(host, () => ({ time: this.#time(this.#clock.nowUs()), host, event: "connection", up }));
   }
 
   *known(lists: Iterable<ListedVms>): Generator<Published<TraceMessage>> {
@@ -65,9 +65,7 @@ export class TraceLines {
     value: number | null,
     atUs: number,
   ): void {
-    if (!this.#listener.hasSubscribers) return;
-    const line = { time: this.#time(atUs), event: "load", host, path, group, value };
-    this.#listener.publish(JSON.stringify(line), host);
+    this.#tell(host, () => ({ time: this.#time(atUs), event: "load", host, path, group, value }));
   }
 
   /** The scaler evaluated all groups at `atUs` (monotonic). */
@@ -75,6 +73,10 @@ export class TraceLines {
     if (!this.#listener.hasSubscribers) return;
     this.#listener.publish(JSON.stringify({ time: this.#time(atUs), event: "tick" }));
     this.#leastMs++;
+  }
+
+  #tell(host: string, line: () => object): void {
+    if (this.#listener.hasSubscribers) this.#listener.publish(JSON.stringify(line()), host);
   }
 
   *#infoLines(host: string, listed: Iterable<readonly [name: string, info: VmInfo]>): Generator<string> {
