@@ -5,7 +5,6 @@ import type { Clock } from "../../clock.ts";
 import type { ActionChange } from "../rules/actionChanges.ts";
 import {
   cloneId,
-  groupKey,
   label,
   OPEN_PHASES,
   OUTCOMES,
@@ -117,11 +116,12 @@ export function isOpen({ phase }: Pick<ActionRecord, "phase">): boolean {
   return (OPEN_PHASES as readonly Phase[]).includes(phase);
 }
 
+/** What tells ends from each other, first what differs most: each that ends is compared with all on record. */
+const END = ["clone", "host", "path", "operation", "phase", "reason"] as const;
+
 /** Whether an action has ended as one before it: the record need not have both. */
 export function isEndAgain(action: ActionRecord, before: ActionRecord): boolean {
-  const end = ({ operation, clone, phase, reason, ...group }: ActionRecord) =>
-    [groupKey(group), operation, clone, phase, reason].join();
-  return action.id !== before.id && !before.hooked && end(action) === end(before);
+  return action.id !== before.id && !before.hooked && END.every((key) => action[key] === before[key]);
 }
 
 /** An action as `/api/v1/actions` and the decision log show it. */
