@@ -1,5 +1,6 @@
-import { type FileHandle, readlink, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, readlink, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { isErrno } from "./systemError.ts";
 
 /** Links that are followed before they are taken for a circle, as in Linux. */
 const MAX_LINKS = 40;
@@ -20,6 +21,26 @@ export async function linkedFile(path: string): Promise<string> {
     }
   }
   return file;
+}
+
+/** Makes a folder and those above it that are missing. Node's own way never ends where none can be made, as in /proc. */
+export async function makeFolder(path: string, mode?: number): Promise<void> {
+  const folder = resolve(path);
+  const make = async () => {
+    try {
+      await mkdir(folder, { mode });
+    } catch (error) {
+      const found = await stat(folder).catch(() => null);
+      if (found?.isDirectory() !== true) throw error;
+    }
+  };
+  try {
+    await make();
+  } catch (error) {
+    if (!isErrno(error, "ENOENT") || dirname(folder) === folder) throw error;
+    await makeFolder(dirname(folder), mode);
+    await make();
+  }
 }
 
 const NEWLINE = 0x0a;

@@ -1,9 +1,10 @@
 /** A simulated host's CA, what it issues, and what is made of clients' certificates. */
 import "reflect-metadata";
 import { KeyObject, webcrypto, X509Certificate } from "node:crypto";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
+import { makeFolder } from "../files.ts";
 import { messageOf } from "../systemError.ts";
 import {
   CERTIFICATE_EXTENSION,
@@ -67,7 +68,7 @@ async function issue(
  * those above have one, too, `issuer-PATH.pem` and `issuer-PATH.key`. Throws when the CA of somebody else lies there.
  */
 export async function makeAuthority(folder: string, policies: readonly NamedPolicy[]) {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const caFile = join(folder, "ca.pem");
   const before = await readFile(caFile, "utf8").catch(() => null);
   if (before !== null && !isOurs(before))

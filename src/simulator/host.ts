@@ -1,6 +1,6 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Cancel, Clock } from "../clock.ts";
+import { makeFolder } from "../files.ts";
 import { messageOf } from "../systemError.ts";
 import { formatName, type Name, parseName } from "../wire/names.ts";
 import type { Curve } from "./curve.ts";
@@ -126,7 +126,7 @@ export class SimulatedHost {
    */
   async start(): Promise<void> {
     const { socketDir, clock } = this.#options;
-    await mkdir(socketDir, { recursive: true });
+    await makeFolder(socketDir);
     try {
       await this.#stat.start();
       await this.#vmmd.start();

@@ -1,9 +1,10 @@
 /** Images of primaries, kept by their digest. */
 import { createHash, randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { chmod, type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { chmod, type FileHandle, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ActingClient, Image, Outcome } from "../../client/acting.ts";
+import { makeFolder } from "../../files.ts";
 import type { Logger } from "../../log.ts";
 import { isErrno, plainMessage } from "../../systemError.ts";
 import type { Name } from "../../wire/names.ts";
@@ -93,7 +94,7 @@ export class ImageCache {
     let file: FileHandle | null = null;
     let isDone = false;
     try {
-      await mkdir(this.folder, { recursive: true, mode: FOLDER_MODE });
+      await makeFolder(this.folder, FOLDER_MODE);
       await chmod(this.folder, FOLDER_MODE);
       file = await open(unfinished, "wx+", FILE_MODE);
       const fetched = await client.get(from, file, maxBytes, signal);

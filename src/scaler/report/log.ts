@@ -1,9 +1,9 @@
 import { constants, existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { OneAtATime } from "../../clock.ts";
 import { type policyJson, policyNumbers, type ScalerConfig } from "../../config/scaler.ts";
-import { lineBefore, linkedFile } from "../../files.ts";
+import { lineBefore, linkedFile, makeFolder } from "../../files.ts";
 import type { Logger } from "../../log.ts";
 import type { Decision, Evaluation, GroupKey, GroupName, Scale } from "../rules/types.ts";
 import type { DecisionJson } from "./json.ts";
@@ -79,7 +79,7 @@ export class DecisionLog {
   async #writeToOneFile(lines: readonly string[]): Promise<number> {
     const { decisionLogMaxBytes: maxBytes, decisionLogFiles: files } = this.#options.config();
     const path = await linkedFile(this.#options.path);
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     let file = await openForAppending(path);
     try {
       let { size } = await file.stat();

@@ -1,9 +1,9 @@
 import { constants, readFileSync, realpathSync, renameSync, statSync } from "node:fs";
-import { access, copyFile, type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { access, copyFile, type FileHandle, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Clock } from "../../clock.ts";
 import { LongAddress, lockFile } from "../../fileLock.ts";
-import { linkedFile } from "../../files.ts";
+import { linkedFile, makeFolder } from "../../files.ts";
 import type { Logger } from "../../log.ts";
 import { isErrno, messageOf } from "../../systemError.ts";
 import { StateError, UnreadableState } from "./savedState.ts";
@@ -140,7 +140,7 @@ export async function lockStateFolder(path: string, log: Logger): Promise<() => 
     return () => Promise.resolve();
   };
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await access(folder, constants.W_OK);
   } catch (error) {
     return unlocked(error, "written: a restart will begin afresh");
@@ -170,7 +170,7 @@ function readText(path: string): string | null {
 /** Replaces the file at once, when the new one is safely on the disk. */
 async function writeWhole(path: string, pieces: Iterable<string>): Promise<void> {
   const file = await linkedFile(path);
-  await mkdir(dirname(file), { recursive: true });
+  await makeFolder(dirname(file));
   const temporary = temporaryOf(file);
   await synced(open(temporary, "w"), pieces);
   try {
