@@ -17,10 +17,20 @@ export function idsOfClones(
   members: readonly MemberObservation[],
   known: readonly number[] | null,
 ): readonly number[] {
+  if (known !== null && isInOrder(members, known)) return known;
   const ids: number[] = [];
   for (const { cloneId } of members) if (cloneId > 0) ids.push(cloneId);
-  ids.sort((a, b) => a - b);
-  return known?.length === ids.length && known.every((id, i) => id === ids[i]) ? known : ids;
+  return ids.sort((a, b) => a - b);
+}
+
+function isInOrder(members: readonly MemberObservation[], ids: readonly number[]): boolean {
+  let count = 0;
+  for (const { cloneId } of members) {
+    if (cloneId === 0) continue;
+    if (ids[count] !== cloneId) return false;
+    count += 1;
+  }
+  return count === ids.length;
 }
 
 /** The state with other counters; itself when they are the same. */
@@ -38,7 +48,7 @@ export function rememberClones(
   nowMs: number,
 ): GroupState {
   const known = state.knownClones;
-  const isSame = known === cloneIds;
+  const isSame = known === cloneIds || known?.join() === cloneIds.join();
   const expires = state.tombstones.some((t) => nowMs >= t.untilMs);
   if (isSame && !expires && state.ours.every(({ goneMs }) => goneMs === null)) return state;
   const isChanged = known !== null && !isSame;
