@@ -230,6 +230,12 @@ function noScales(mode: Mode): Counted["counts"] {
   return Object.fromEntries(scales.map((labels) => [labels, 0]));
 }
 
+/** Made once: the first tick has it for each group. */
+const NO_SCALES: Readonly<Record<Mode, Counted["counts"]>> = {
+  dry_run: noScales("dry_run"),
+  execute: noScales("execute"),
+};
+
 /** What the metrics say of each group that a policy matches. */
 export class GroupItems {
   #items: ReadonlyMap<GroupKey, GroupItem> = new Map();
@@ -279,7 +285,7 @@ function queriesAfter({ observation: { load } }: Evaluation, before: Counted["co
 }
 
 function countedAnew(group: GroupName, mode: Mode): Counted {
-  return { labels: groupLabels(group), counts: noScales(mode) };
+  return { labels: groupLabels(group), counts: NO_SCALES[mode] };
 }
 
 function itemAfter(
@@ -292,7 +298,7 @@ function itemAfter(
   const mode = modeOf(evaluation);
   const { labels, counts } = before ?? countedAnew(observation, mode);
   const isAnew = before !== undefined && modeOf(before.evaluation) !== mode;
-  const begun = isAnew ? { ...noScales(mode), ...counts } : counts;
+  const begun = isAnew ? { ...NO_SCALES[mode], ...counts } : counts;
   const last = before?.lastSeconds;
   const hold = decision.decision === "hold" ? facts.wallMs / 1000 : (last?.hold ?? null);
   return {
