@@ -8,10 +8,17 @@ import { SimulatedHost } from "../simulator/host.ts";
 import type { Scenario } from "../simulator/model.ts";
 import { messageOf } from "../systemError.ts";
 import { demoConfig, TLS_FOLDER } from "./config.ts";
-import { type Action, actionLine, type Decision, decisionLine, decisionsAfter } from "./decisionLine.ts";
 import { ask, type ExporterAt, ExporterProcess } from "./exporterProcess.ts";
 import { freePort } from "./freePort.ts";
-import { groupLine, groupsIn } from "./groupLine.ts";
+import {
+  type Action,
+  actionLine,
+  type Decision,
+  decisionLine,
+  decisionsAfter,
+  groupLine,
+  groupsIn,
+} from "./lines.ts";
 
 const GROUPS_EVERY_MS = 3_000;
 const DECISIONS_EVERY_MS = 1_000;
