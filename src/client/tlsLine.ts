@@ -21,7 +21,7 @@ export class DialError extends Error {
   }
 }
 
-export type DialCode =
+type DialCode =
   | "CONNECT_TIMEOUT"
   | "HANDSHAKE_TIMEOUT"
   | "TLS_FILES" // the certificates cannot be used
@@ -76,7 +76,7 @@ export async function dialTls(
  * What is put to a daemon is in the certificate, so `finish` (of a create, `begin`) shows that. A create takes effect with
  * the four zero bytes behind its image.
  */
-export class TlsLine implements Line {
+class TlsLine implements Line {
   readonly socket: TLSSocket;
   readonly #gate: Gate;
   readonly #hasImage: boolean;

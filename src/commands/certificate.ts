@@ -1,5 +1,6 @@
 import { closeSync, existsSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { type Command, Option } from "commander";
+import type { Use } from "../client/credentials.ts";
 import { formatDuration } from "../config/units.ts";
 import { plainMessage } from "../systemError.ts";
 import { formatName, isValidLabel } from "../wire/names.ts";
@@ -12,8 +13,7 @@ const ALLOWS = {
   subscribe: "to receive the statistics of NAME, whose one subscription it then has",
   info: "to read what unikernels NAME has: memory, CPUs, image digests, arguments",
   policy: "to read the policies of NAME and of the paths below",
-} as const;
-type Use = keyof typeof ALLOWS;
+} as const satisfies Record<Use, string>;
 
 interface Options {
   readonly "issuer.certificate": string;

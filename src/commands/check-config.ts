@@ -16,6 +16,8 @@ export function register(program: Command): void {
     .addHelpText(
       "after",
       `${HELP}
+Of a target with tls the certificates are read, too; what they reach, and which policies they put in force, is printed.
+
 --online prints a line for each policy with load: policy, query, value, percent of what the members can carry, verdict. A
 query is filled in for the first group that a target lists, by its sockets or by TLS, or the one that match spells out.
 That of a disabled policy is not asked. The exit code is 1 when a query has no answer of exactly one number.

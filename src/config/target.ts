@@ -138,8 +138,6 @@ const tlsSection = sectionOf(
   },
 );
 
-/** A certificate with its chain, and its key, as PEM files. */
-export type HolderFiles = z.output<typeof holder.schema>;
 export type TlsConfig = z.output<typeof tlsSection.schema>;
 
 /** One Albatross host. What it leaves out is as on `machine`, where its sockets are. */

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 
 /** The target's name: the value of the label `host`. */
-export const DEMO_HOST = "demo";
+const DEMO_HOST = "demo";
 
 /** Where certificates lie in the demo's folder. */
 export const TLS_FOLDER = "tls";

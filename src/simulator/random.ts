@@ -4,7 +4,7 @@
  */
 
 /** A 32-bit hash of a text, FNV-1a followed by murmur3's finaliser. */
-export function hashText(text: string): number {
+function hashText(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) {
     hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);

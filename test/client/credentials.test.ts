@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { HolderFiles } from "../../src/client/certificates.ts";
 import { readCredentials } from "../../src/client/credentials.ts";
-import type { HolderFiles, TlsConfig } from "../../src/config/target.ts";
+import type { TlsConfig } from "../../src/config/target.ts";
 import { formatName } from "../../src/wire/names.ts";
 import {
   INFO,

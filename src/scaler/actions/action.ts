@@ -236,7 +236,7 @@ export class Action {
   }
 }
 
-export const MOVED = abandoned("target", "its host is no target any more, or is elsewhere");
+const MOVED = abandoned("target", "its host is no target any more, or is elsewhere");
 
 export function abandoned(reason: Extract<Ending, { outcome: "abandoned" }>["reason"], text: string): Ending {
   return { outcome: "abandoned", reason, text };

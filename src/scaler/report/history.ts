@@ -2,7 +2,7 @@ import { knownLoad } from "../rules/averages.ts";
 import type { Evaluation, GroupKey } from "../rules/types.ts";
 
 /** What is kept: an hour, a point for each of its quarter minutes at most. */
-export const HISTORY_MS = 3_600_000;
+const HISTORY_MS = 3_600_000;
 const POINT_MS = 15_000;
 const POINTS = HISTORY_MS / POINT_MS;
 /** 240 points of three numbers of four bytes for each: three megabytes. */
