@@ -173,6 +173,7 @@ export class Exporter {
     return this.#listeners.addresses.map(({ url }) => url);
   }
 
+  /** Puts another configuration in force. Throws as `start` does, the one before in force. */
   async change(config: Config): Promise<void> {
     await this.#take(config);
     this.#config = config;

@@ -37,6 +37,7 @@ export type TargetSnapshot = Readonly<ReturnType<Target["snapshot"]>>;
 
 export type TargetOptions = Pick<SubscriptionOptions, "random" | "sampleBudgetBytes" | "forgetAfterUs">;
 
+/** One host: its subscriptions, and what albatrossd is asked every 30 s. Files of certificates are read before each poll. */
 export class Target {
   readonly config: TargetConfig;
   readonly #sink: TargetSink;
@@ -238,6 +239,7 @@ export class Target {
   }
 }
 
+/** Connects to nothing, and reads no file yet. */
 export function endpointFor(config: TargetConfig, clock: Clock): SocketDirectory | TlsEndpoint {
   return config.tls === null ? new SocketDirectory(config) : new TlsEndpoint(config.tls, config, clock);
 }

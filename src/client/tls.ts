@@ -54,6 +54,7 @@ interface Shown {
   readonly untilMs: number;
 }
 
+/** `refresh` reads the files, at first and whenever they may have changed; until then nothing is reached. */
 export class TlsEndpoint implements Endpoint {
   readonly isRemote = true;
   readonly #tls: TlsConfig;

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { type Stack, type StackOptions, startStack } from "../../scripts/stack/stack.ts";
+import { systemClock } from "../../src/clock.ts";
+import { SimulatedHost } from "../../src/simulator/host.ts";
 import type { Scenario } from "../../src/simulator/model.ts";
 import { loadScenario } from "../../src/simulator/scenarioFile.ts";
 import {
@@ -120,6 +122,8 @@ describe.skipIf(both.includes(false))("every panel", () => {
       targets: { bsd: { os: "freebsd" } },
       isAsking: true,
     });
+    let yonder: SimulatedHost | undefined;
+    afterAll(() => yonder?.stop());
     beforeAll(async () => {
       const stack = played.stack();
       await until(
@@ -127,10 +131,13 @@ describe.skipIf(both.includes(false))("every panel", () => {
         () => stack.query("albatross_up"),
         (samples) => samples.length === 3,
       );
-      // a configuration that is taken while it runs, leaves a VM out, has loads from PromQL, and acts
+      // taken while it runs: it leaves a VM out, has loads from PromQL, reaches a host by TLS, and acts
       const file = join(stack.folder, "exporter.yml");
       const config = parse(readFileSync(file, "utf8"));
       const load = (query: string) => ({ query, capacity_per_member: 100 });
+      const { host, target } = await startByTls(join(stack.folder, "yonder"));
+      yonder = host;
+      config.targets.push(target);
       Object.assign(config.scaler, {
         mode: "execute",
         prometheus: { url: stack.prometheus.url, timeout: "200ms" },
@@ -245,6 +252,19 @@ async function scalerThatAsks(atEnd: (end: () => void) => void) {
   const url = await answering(() => (asked++ % 2 === 0 ? ["50"] : []), atEnd);
   const asking = { match: "user:idle", load: { query: "load", capacity_per_member: 100 } };
   return { ...SCALER, prometheus: { url }, policies: [asking, ...SCALER.policies] };
+}
+
+/** A host with a TLS endpoint, and the target that reaches it there. */
+async function startByTls(socketDir: string) {
+  const tls = { address: { host: "127.0.0.1", port: 0 }, folder: join(socketDir, "tls") };
+  const host = new SimulatedHost(scenario(CALM), { socketDir, clock: systemClock(), tls });
+  await host.start();
+  const file = (name: string) => join(tls.folder, name);
+  const issuer = { certificate: file("issuer-user.pem"), key: file("issuer-user.key") };
+  const way = { address: host.tlsAddress, ca: file("ca.pem"), issuer };
+  // its VMs come last: max_vms leaves out them
+  const target = { name: "yonder", tls: way, enforces_policy: true, allow_unchecked_path: true };
+  return { host, target };
 }
 
 function scenario(text: string): Scenario {

@@ -3,10 +3,12 @@
 const FREEBSD_ONLY = "Linux leaves the field at zero, and the exporter leaves it out";
 const RESTARTS = "no VM restarts";
 const NO_ACTION = "in dry run nothing is carried out";
+const NO_TLS = "no host is reached by TLS";
 const NO_LOAD = "no policy has a load from PromQL";
 
 /** Dashboard and panel with the letter of its query, or annotation, and why there is no data. */
 export const EMPTY_WHILE_CALM: Readonly<Record<string, string>> = {
+  "exporter: Certificates expire in A": NO_TLS,
   "exporter: Connections made and ended B": "no connection ends",
   "exporter: Decode errors by reason A": "every message is understood",
   "exporter: Configuration taken": "nobody changes the configuration",
