@@ -21,7 +21,7 @@ import { until } from "../support/serving.ts";
 import { EMPTY_WHILE_CALM, ZERO_WHILE_CALM } from "./support/calmPanels.ts";
 import { grafanaData, hasGrafanaData } from "./support/grafanaData.ts";
 import { type Asked, askAs, type Choices, offeredValues, type PanelSeries } from "./support/panelQueries.ts";
-import { CALM, DISPLACED, FREEBSD, TROUBLED } from "./support/panelScenarios.ts";
+import { CALM, DISPLACED, EMPTY, FREEBSD, TROUBLED } from "./support/panelScenarios.ts";
 
 /** Prometheus scrapes every half a second, an hour takes two minutes. */
 const SPEED = 30;
@@ -122,8 +122,8 @@ describe.skipIf(both.includes(false))("every panel", () => {
       targets: { bsd: { os: "freebsd" } },
       isAsking: true,
     });
-    let yonder: SimulatedHost | undefined;
-    afterAll(() => yonder?.stop());
+    let far: SimulatedHost | undefined;
+    afterAll(() => far?.stop());
     beforeAll(async () => {
       const stack = played.stack();
       await until(
@@ -135,8 +135,8 @@ describe.skipIf(both.includes(false))("every panel", () => {
       const file = join(stack.folder, "exporter.yml");
       const config = parse(readFileSync(file, "utf8"));
       const load = (query: string) => ({ query, capacity_per_member: 100 });
-      const { host, target } = await startByTls(join(stack.folder, "yonder"));
-      yonder = host;
+      const { host, target } = await startByTls(join(stack.folder, "far"));
+      far = host;
       config.targets.push(target);
       Object.assign(config.scaler, {
         mode: "execute",
@@ -257,13 +257,12 @@ async function scalerThatAsks(atEnd: (end: () => void) => void) {
 /** A host with a TLS endpoint, and the target that reaches it there. */
 async function startByTls(socketDir: string) {
   const tls = { address: { host: "127.0.0.1", port: 0 }, folder: join(socketDir, "tls") };
-  const host = new SimulatedHost(scenario(CALM), { socketDir, clock: systemClock(), tls });
+  const host = new SimulatedHost(scenario(EMPTY), { socketDir, clock: systemClock(), tls });
   await host.start();
   const file = (name: string) => join(tls.folder, name);
   const issuer = { certificate: file("issuer-user.pem"), key: file("issuer-user.key") };
   const way = { address: host.tlsAddress, ca: file("ca.pem"), issuer };
-  // its VMs come last: max_vms leaves out them
-  const target = { name: "yonder", tls: way, enforces_policy: true, allow_unchecked_path: true };
+  const target = { name: "far", tls: way, enforces_policy: true, allow_unchecked_path: true };
   return { host, target };
 }
 

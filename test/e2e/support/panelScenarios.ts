@@ -55,3 +55,9 @@ vmm_stats: true
 vms:
   - { name: user:web, type: bhyve, cpus: 2, load: 60 }
 `;
+
+/** A host of which only certificates are of interest: more groups than there are have no colours of their own. */
+export const EMPTY = `
+policies: [{ path: "user:" }]
+vms: []
+`;
