@@ -206,8 +206,8 @@ export class Exporter {
   async #take({ web, scaler }: Config): Promise<void> {
     const before = this.#stateLock;
     const path = scaler.policies.length === 0 ? null : resolve(statePath(scaler.stateFile));
-    // without policies no state is kept, but what is still done stands on record there
-    const isInUse = path === null ? this.#scaler.isActing : dirname(path) === before?.folder;
+    // without policies no state is kept, but the record of what was done is
+    const isInUse = path === null ? this.#scaler.hasActed : dirname(path) === before?.folder;
     const isKept = before !== null && isInUse;
     const next =
       path === null || isKept

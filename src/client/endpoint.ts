@@ -3,7 +3,7 @@ import { readFileSync, type Stats, statSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { userInfo } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { finished } from "node:stream/promises";
+import { finished } from "node:stream";
 import type { TargetOs } from "../config/target.ts";
 import { encodeFrame, LENGTH_PREFIX_BYTES } from "../wire/framing.ts";
 import { type Command, encodeCreate, encodeMessage } from "../wire/messages.ts";
@@ -198,17 +198,23 @@ class ReusedBuffer {
   };
 
   async *chunks(socket: Socket): AsyncGenerator<Buffer, void> {
-    const over = finished(socket, { writable: false });
+    const ends: (Error | null | undefined)[] = [];
+    finished(socket, { writable: false }, (error) => {
+      ends.push(error);
+      this.#arrived();
+    });
     for (;;) {
+      // nothing of it outlives its chunk: a peer may send a byte at a time
       const arrived = new Promise<void>((resolve) => {
         this.#arrived = resolve;
       });
-      if (this.#chunk === null) await Promise.race([arrived, over]);
-      if (this.#chunk === null) return;
+      if (this.#chunk === null && ends.length === 0) await arrived;
+      if (this.#chunk === null) break;
       yield this.#chunk;
       this.#chunk = null;
       socket.resume();
     }
+    if (ends[0]) throw ends[0];
   }
 }
 

@@ -307,8 +307,9 @@ export class Scaler {
     return { ...explain(evaluation, tick, nowMs), actions: open.map(actionJson) };
   }
 
-  get isActing(): boolean {
-    return this.#acting.open.length > 0;
+  /** Whether there is a record of actions, which is written until the end. */
+  get hasActed(): boolean {
+    return this.#acting.hasActed;
   }
 
   /** Those of the last tick; none before the first. */

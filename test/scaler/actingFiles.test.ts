@@ -21,6 +21,14 @@ function imagesOf({ folder }: Machine): string[] {
   return existsSync(images) ? readdirSync(images) : [];
 }
 
+/** Has other images where the state file is `moved`. */
+class Moving extends Program {
+  override images(config = this.config) {
+    const isMoved = config.stateFile === "moved";
+    return isMoved ? new ImageCache(join(this.machine.folder, "moved"), QUIET) : super.images();
+  }
+}
+
 describe("images", () => {
   test("are deleted after a reload by which their group does not act any more", async () => {
     const machine = await overloaded();
@@ -49,17 +57,22 @@ describe("images", () => {
 
   test("do not stay in a folder from which the configuration moves them", async () => {
     const machine = await overloaded();
-    class Moving extends Program {
-      override images(config = this.config) {
-        const isMoved = config.stateFile === "moved";
-        return isMoved ? new ImageCache(join(machine.folder, "moved"), QUIET) : super.images();
-      }
-    }
     const program = new Moving(machine, acting()).start();
     await program.tells("create web-clone-1 verified done");
     expect(imagesOf(machine)).toHaveLength(1);
     program.reconfigure(acting({}, { stateFile: "moved" }));
     await program.until("no image", () => imagesOf(machine).length === 0, 30);
+    await program.stop();
+  });
+
+  test("stay in the folder to which the configuration moves them back", async () => {
+    const machine = await overloaded();
+    const program = new Moving(machine, acting()).start();
+    await program.tells("create web-clone-1 verified done");
+    program.reconfigure(acting({}, { stateFile: "moved" }));
+    program.reconfigure(acting());
+    await machine.pass(30);
+    expect(imagesOf(machine)).toHaveLength(1);
     await program.stop();
   });
 });
@@ -79,7 +92,7 @@ describe("the record", () => {
     const machine = await overloaded();
     const moved = new Map<string, string>();
     let isWritable = false;
-    class Moving extends Program {
+    class MovingRecord extends Program {
       override record(config: ScalerConfig, onOutcome: Parameters<Program["record"]>[1]) {
         const store = super.record(config, onOutcome);
         if (config.stateFile !== "moved") return store;
@@ -91,7 +104,7 @@ describe("the record", () => {
       }
     }
     await machine.fault({ type: "vmmd_no_reply", command: "create", carriedOut: true });
-    const program = new Moving(machine, acting()).start();
+    const program = new MovingRecord(machine, acting()).start();
     await program.tells("create web-clone-1 sent");
     program.reconfigure(acting({}, { stateFile: "moved" }));
     await machine.quiet();

@@ -492,6 +492,26 @@ describe("a clone in its warm-up", () => {
     await program.stop();
   });
 
+  test("fails at its end: another waits from then on, and a restart does not count it twice", async () => {
+    const keys = { warmupPeriodMs: 55_000, cooldownPeriodMs: 60_000 };
+    const { machine, program } = await running(150, keys);
+    await program.tells("create web-clone-1 verified done");
+    machine.host().host.removeVm("user:web-clone-1");
+    await program.tells("create web-clone-1 failed gone");
+    await machine.quiet();
+    const { record } = machine;
+    await machine.pass(50);
+    expect(machine.commands()).toEqual(["create user:web-clone-1"]);
+    await program.kill();
+    const rows = () => [...(machine.state ?? "").matchAll(/"in_a_row":(\d+)/g)].map(([, count]) => count);
+    expect(rows()).toEqual(["1"]);
+    machine.record = record;
+    const next = new Program(machine, acting(keys)).start();
+    await machine.pass(5);
+    await next.stop();
+    expect(rows()).toEqual(["1"]);
+  });
+
   test("is on record until it is over", async () => {
     const { machine, program } = await restarted(() => undefined);
     const phases = () => parseRecord(machine.record ?? "").map(({ phase }) => phase);

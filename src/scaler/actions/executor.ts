@@ -130,17 +130,23 @@ export class Executor {
     const isMoved = config.stateFile !== this.#config.stateFile;
     this.#config = config;
     if (isMoved) {
-      const [file, images] = [this.#file, this.images];
+      const file = this.#file;
       this.#file = this.#openFile();
-      this.images = this.options.files.images(config);
-      if (images.folder !== this.images.folder) this.#formerImages.push(images);
+      const images = this.options.files.images(config);
+      // one that stays knows which files are on their way
+      if (images.folder !== this.images.folder) {
+        this.#formerImages = [...this.#formerImages, this.images].filter(
+          (one) => one.folder !== images.folder,
+        );
+        this.images = images;
+      }
       // what is open stands in one record, the old one until the new one can be written
       void this.save().then((isSaved) => {
         if (isSaved && file.path !== this.#file.path) void file.save(() => [recordText([])]);
       });
     }
     this.#looksAtImages = true;
-    for (const action of this.#open) if (action.isElsewhere()) action.end("target");
+    for (const action of [...this.#onTrial, ...this.#open]) if (action.isElsewhere()) action.end("target");
     this.#look();
   }
 
@@ -170,7 +176,7 @@ export class Executor {
   /** Resolves when the record is on the disk and hooks have been called. */
   async flush(): Promise<void> {
     // no file to be surprised at where nothing was ever done
-    if (this.#told.size > 0) await this.save();
+    if (this.hasActed) await this.save();
     await Promise.all(this.#hooks);
   }
 
@@ -185,6 +191,11 @@ export class Executor {
 
   get open(): readonly ActionRecord[] {
     return Array.from(this.#open, ({ record }) => record);
+  }
+
+  /** Whether more may go on record. */
+  get hasActed(): boolean {
+    return this.#told.size > 0;
   }
 
   groupOf(name: GroupName): Group {
@@ -324,13 +335,11 @@ export class Executor {
     this.#onTrial.delete(action);
     if (this.isStopping) return;
     action.note({ deadlineMs: null });
-    if (isThere !== null) {
-      const after = isThere ? withoutFailures : withFailure;
-      rules().amend(action.record, (state) => after(state, action.change));
-    }
+    if (isThere === true) rules().amend(action.record, (state) => withoutFailures(state, action.change));
     if (isThere === false) {
       const text = "it was gone again within its warm-up";
       action.note({ phase: "failed", reason: "gone", text, endedMs: clock.wallMs() });
+      rules().amend(action.record, (state) => withFailure(state, action.change));
       log.warn(action.fields, "action failed");
       this.#ended(action.record);
     }

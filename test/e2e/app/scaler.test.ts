@@ -167,14 +167,18 @@ test("a second program on the folder of the state does not start; after the firs
   expect(await third.exited).toBe(0);
 });
 
-test("a reload without policies keeps the folder while an action is open", async () => {
+test.each([
+  ["is open", "vmmd_no_reply", "action sent"],
+  ["has ended, for its record is written till the end", "vmmd_fail", "action failed"],
+] as const)("a reload without policies keeps the folder where an action %s", async (_, type, logged) => {
   const folder = await temporaryFolder();
   const host = await startSimulatedHost(folder, 1);
-  await host.misbehave({ type: "vmmd_no_reply", command: "create", carriedOut: true });
+  const how = type === "vmmd_fail" ? { type, text: "no" } : { type, carriedOut: true };
+  await host.misbehave({ command: "create", ...how });
   const acts = ", mode: execute, clone: { arguments: [] }";
   const config = configFor(folder, acts).replace("scaler:", "scaler:\n  mode: execute");
   const first = await Serving.start(folder, config);
-  await first.logged("action sent");
+  await first.logged(logged);
   await writeFile(first.configFile, config.replace(/policies:.*/, "policies: []"));
   first.signal("SIGHUP");
   await first.logged("configuration reloaded");
