@@ -512,6 +512,22 @@ describe("a clone in its warm-up", () => {
     expect(rows()).toEqual(["1"]);
   });
 
+  test("fails when it has to be created anew, and each time in a row the next one waits longer", async () => {
+    const { machine, program } = await running(150, { warmupPeriodMs: 240_000, cooldownPeriodMs: 60_000 });
+    const { clock } = machine;
+    const cameMs: number[] = [];
+    while (cameMs.length < 5) {
+      await program.until("another clone", () => program.actions.at(-1)?.outcome === "verified", 900);
+      cameMs.push(clock.wallMs());
+      machine.host().host.removeVm("user:web-clone-1");
+      await program.until("its turn", () => program.actions.at(-1)?.phase !== "verified", 900);
+    }
+    const [, first = 0, , third = 0, fourth = 0] = cameMs.map((atMs, i) => atMs - (cameMs[i - 1] ?? atMs));
+    expect(third).toBeGreaterThan(1.5 * first);
+    expect(fourth).toBeGreaterThan(1.5 * third);
+    await program.stop();
+  });
+
   test("is on record until it is over", async () => {
     const { machine, program } = await restarted(() => undefined);
     const phases = () => parseRecord(machine.record ?? "").map(({ phase }) => phase);

@@ -79,7 +79,7 @@ export class Action {
     return this.#ending.signal;
   }
 
-  end(why: "target" | "stopped" | "look"): void {
+  end(why: "target" | "stopped" | "look" | "gone"): void {
     this.#ending.abort(why);
   }
 
@@ -203,7 +203,8 @@ export class Action {
   /** Whether a created clone outlives its warm-up; null where nobody can tell, or it was to go. */
   async outlives(): Promise<boolean | null> {
     await this.sleep((this.record.deadlineMs ?? 0) - this.clock.wallMs());
-    if (this.signal.aborted || !this.#isInPlace()) return null;
+    if (this.signal.aborted) return this.signal.reason === "gone" ? false : null;
+    if (!this.#isInPlace()) return null;
     const info = await this.info();
     return info.type === "success" && !this.signal.aborted ? isListed(info.value, this.record) : null;
   }

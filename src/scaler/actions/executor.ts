@@ -265,7 +265,7 @@ export class Executor {
     for (let i = 0; i < decision.step; i++) {
       const action = new Action(this, this.#planned(group, decision, i), decision, i + 1 < decision.step);
       const { operation } = action.record;
-      if (operation === "destroy") this.#endTrial(action.record);
+      if (operation === "destroy") this.#endTrial(action.record, "look");
       this.#open.add(action);
       action.advance("planned");
       const ending = await this.#run(action, operation === "create" ? create : destroy);
@@ -324,6 +324,7 @@ export class Executor {
     this.changed(action);
     this.#ended(action.record);
     if (hooked) void action.tellKept();
+    if (isCreated) this.#endTrial(action.record, "gone");
     if (deadlineMs !== null) void this.#try(action);
   }
 
@@ -346,10 +347,10 @@ export class Executor {
     void this.save();
   }
 
-  /** What is to go from here need not outlive its warm-up. */
-  #endTrial({ clone, ...group }: ActionRecord): void {
+  /** What is to go from here need not outlive its warm-up; what was created anew was gone. */
+  #endTrial({ clone, ...group }: ActionRecord, why: "look" | "gone"): void {
     for (const action of this.#onTrial) {
-      if (action.record.clone === clone && groupKey(action.group) === groupKey(group)) action.end("look");
+      if (action.record.clone === clone && groupKey(action.group) === groupKey(group)) action.end(why);
     }
   }
 
