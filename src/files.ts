@@ -30,8 +30,10 @@ export async function makeFolder(path: string, mode?: number): Promise<void> {
     try {
       await mkdir(folder, { mode });
     } catch (error) {
-      const found = await stat(folder).catch(() => null);
-      if (found?.isDirectory() !== true) throw error;
+      const found = await stat(folder).catch((why: Error) => why);
+      if (!(found instanceof Error) && found.isDirectory()) return;
+      // links that go in circles are there, too
+      throw isErrno(found, "ELOOP") ? found : error;
     }
   };
   try {

@@ -72,6 +72,8 @@ export class Machine {
   tls: Partial<TlsConfig> = {};
   /** requests and looks at files that are on the way */
   busy = 0;
+  /** images that are read: a disk takes as long as it takes, whatever the clock says */
+  reading = 0;
   /** the most requests that actions had under way at one host at once */
   mostAtOnce = 0;
 
@@ -145,6 +147,10 @@ export class Machine {
 
   async quiet(): Promise<void> {
     await settle(12);
+    while (this.reading > 0) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await settle(6);
+    }
     for (let looks = 0; this.busy > 0 && looks < 15; looks++) {
       await new Promise((resolve) => setTimeout(resolve, 1));
       await settle(6);
@@ -347,8 +353,17 @@ export class Program implements ScalerFiles {
       const opened = await open(...wanted);
       this.machine.busy -= 1;
       if (opened.type === "success") {
-        this.#files.add(opened.value.file);
-        if (!this.#isAlive) await opened.value.file.close();
+        const { file } = opened.value;
+        this.#files.add(file);
+        const read = file.read.bind(file);
+        const counted = async (...of: Parameters<typeof read>) => {
+          this.machine.reading += 1;
+          return read(...of).finally(() => {
+            this.machine.reading -= 1;
+          });
+        };
+        Object.assign(file, { read: counted });
+        if (!this.#isAlive) await file.close();
       }
       await this.#gate("image opened");
       return opened;
