@@ -351,7 +351,8 @@ scaler:
       expect(Math.max(...answers.map(({ text }) => Buffer.byteLength(text)))).toBeLessThan(300_000);
     }
     const { page, complaints } = await openPage(url, { viewport: PHONE });
-    expect((await listed(page))[0]).toBe("user:web77");
+    // a busy machine may have others in need of somebody, for a while
+    await expect.poll(async () => (await listed(page))[0], { timeout: 30_000 }).toBe("user:web77");
     expect(await listed(page)).toHaveLength(100);
     await page.getByRole("link", { name: "Next" }).click();
     expect(await page.getByText("Page 2 of 10").count()).toBe(1);
