@@ -1,9 +1,21 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 const END_TO_END = "test/e2e/**/*.test.ts";
 /** They replace modules, which would last for other files of the worker. */
 const MOCKING = ["test/scaler/decisionLog.test.ts", "test/scaler/stateFile.test.ts"];
+
+/** They take a minute and more, and are not to be the last that one worker still runs. */
+const LONGEST = /\/(installed|kill\.property|groupPages|load|demo|panels)\.test\.ts$/;
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLong = ({ moduleId }: TestSpecification) => LONGEST.test(moduleId);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
 
 export default defineConfig({
   test: {
@@ -11,6 +23,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     pool: "forks",
+    sequence: { sequencer: LongestFirst },
     // `test:fast` leaves tests out on purpose; whatever else is skipped is named.
     reporters: process.argv.includes("--tags-filter")
       ? ["default"]
