@@ -133,14 +133,16 @@ describe("an image", () => {
     truncateSync(join(folder, zeros), 64 * MIB);
     const before = process.memoryUsage();
     let most = 0;
+    let looks = 0;
     const looking = setInterval(() => {
+      looks += 1;
       const { heapUsed, external } = process.memoryUsage();
       most = Math.max(most, heapUsed + external - before.heapUsed - before.external);
     }, 1);
     const outcome = await open({ digest: zeros, maxBytes: 64 * MIB });
     clearInterval(looking);
     expect(outcome).toMatchObject({ type: "success", value: { image: { bytes: 64 * MIB } } });
-    expect(most).toBeGreaterThan(0);
+    expect(looks).toBeGreaterThan(0);
     expect(most).toBeLessThan(32 * MIB);
   });
 });
