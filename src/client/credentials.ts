@@ -1,6 +1,6 @@
 /** The certificates of a target that is reached by TLS: what they allow, and whether that is what it is set to. */
 import type { TargetConfig, TlsConfig } from "../config/target.ts";
-import type { Command, Policy } from "../wire/messages.ts";
+import { type Command, NO_LIMIT, type Policy } from "../wire/messages.ts";
 import { formatName, type Name, parseName, pathText, subscriptionCovers } from "../wire/names.ts";
 import {
   askedBy,
@@ -164,7 +164,7 @@ export function describePolicy({ unikernels, memory, cpuids, bridges, block }: P
   const list = (what: string, of: readonly unknown[]) =>
     `${what} ${of.length === 0 ? "none" : of.join(", ")}`;
   const parts = [
-    `${unikernels} unikernels`,
+    BigInt(unikernels) === NO_LIMIT ? "any number of unikernels" : `${unikernels} unikernels`,
     `${memory} MB`,
     list(
       "cpuids",

@@ -1,11 +1,9 @@
-import type { Int64, Policy, UnikernelInfo } from "../wire/messages.ts";
+import { type Int64, NO_LIMIT, type Policy, type UnikernelInfo } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 import type { PolicyRecord, PolicyUse, VmInfo } from "./types.ts";
 
 /** albatrossd counts memory and block space in MB of 2^20 bytes. */
 const BYTES_PER_MB = 1_048_576;
-/** OCaml's max_int: how albatrossd writes "no limit". */
-const NO_LIMIT = 2n ** 62n - 1n;
 
 /** What is kept of info, without its arguments, which hold secrets; `known` itself where it says the same, made of nothing. */
 export function vmInfoFrom(info: UnikernelInfo, known?: VmInfo): VmInfo {

@@ -1,5 +1,5 @@
 /** A scenario once read: names parsed, durations in ms, templates unfolded, every default filled in. */
-import type { NamedPolicy, UnikernelCommand } from "../wire/messages.ts";
+import { type NamedPolicy, NO_LIMIT, type UnikernelCommand } from "../wire/messages.ts";
 import type { Name } from "../wire/names.ts";
 import type { Curve } from "./curve.ts";
 import type { Fault } from "./faults.ts";
@@ -76,9 +76,6 @@ export type ScenarioAction =
   | { readonly type: "load"; readonly name: Name; readonly load: Curve }
   | { readonly type: "restart_albatrossd" }
   | { readonly type: "misbehave"; readonly fault: Fault; readonly forMs: number | null };
-
-/** Albatross writes "no limit" as OCaml's largest integer. */
-export const NO_LIMIT = 4611686018427387903n;
 
 /** A VM with everything but its name and load as most scenarios want it. */
 export function vmSpec(spec: Partial<VmSpec> & Pick<VmSpec, "name">): VmSpec {

@@ -25,7 +25,8 @@ export const CLASS_AND_FORM = 0xe0;
 const HIGH_TAG = 0x1f;
 
 const GENERALIZED_TIME = /^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(?:\.(\d{1,9}))?Z$/;
-const MAX_INTEGER = 2n ** 62n - 1n;
+/** OCaml's max_int. */
+export const MAX_INTEGER = 2n ** 62n - 1n;
 const MIN_INTEGER = -(2n ** 62n);
 
 /** Strict DER; `end` is that of the innermost element, `what` a field's name for errors. Methods throw WireError. */

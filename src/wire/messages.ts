@@ -29,7 +29,7 @@ import {
   utf8,
   type Value,
 } from "./asn1.ts";
-import { copyOf, element, elementHead, type Int64, Tag } from "./der.ts";
+import { copyOf, element, elementHead, type Int64, MAX_INTEGER, Tag } from "./der.ts";
 import { WireError } from "./errors.ts";
 import type { Name } from "./names.ts";
 import { decodeUsualStats, readStatsByStructure, type Stats, stats } from "./stats.ts";
@@ -310,6 +310,9 @@ const message = fields({
 export type Header = Value<typeof header>;
 export type UnikernelInfo = Value<typeof info>;
 export type Policy = Value<typeof policy>;
+
+/** How Albatross writes that a policy has no limit. */
+export const NO_LIMIT = MAX_INTEGER;
 /** `compressed` is about the image, which comes beside it. */
 export type NewUnikernel = Value<typeof beforeImage> & Value<typeof afterImage>;
 export type Message = Value<typeof message>;

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { HolderFiles } from "../../src/client/certificates.ts";
-import { readCredentials } from "../../src/client/credentials.ts";
+import { describePolicy, readCredentials } from "../../src/client/credentials.ts";
 import type { TlsConfig } from "../../src/config/target.ts";
+import { NO_LIMIT } from "../../src/wire/messages.ts";
 import { formatName } from "../../src/wire/names.ts";
 import {
   INFO,
@@ -167,4 +168,9 @@ describe("settings that do not fit the certificates are told of, with what is al
     const error = await read(over, settings).catch((error) => error);
     expect({ message: error.message, setting: error.setting?.join(".") }).toEqual({ message, setting });
   });
+});
+
+test("a policy without a limit says so", () => {
+  const text = describePolicy({ ...policyOf(0).policy, unikernels: NO_LIMIT, block: 20n });
+  expect(text).toBe("any number of unikernels; 512 MB; cpuids 0, 1; bridges service; 20 MB of block devices");
 });

@@ -1,9 +1,9 @@
 import { deflateSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { simulatedImage } from "../../src/simulator/image.ts";
-import { type Config, NO_LIMIT, type Scenario } from "../../src/simulator/model.ts";
+import type { Config, Scenario } from "../../src/simulator/model.ts";
 import { encodeFrame } from "../../src/wire/framing.ts";
-import { encodeMessage } from "../../src/wire/messages.ts";
+import { encodeMessage, NO_LIMIT } from "../../src/wire/messages.ts";
 import { parseName } from "../../src/wire/names.ts";
 import { FakeClock } from "../support/fakeClock.ts";
 import { question } from "../support/simulated.ts";

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { NO_LIMIT, rootPolicy } from "../../src/simulator/model.ts";
-import type { InfoCommand, Message } from "../../src/wire/messages.ts";
+import { rootPolicy } from "../../src/simulator/model.ts";
+import { type InfoCommand, type Message, NO_LIMIT } from "../../src/wire/messages.ts";
 import { formatName, parseName } from "../../src/wire/names.ts";
 import { eventually } from "../support/eventually.ts";
 import { policyInfoCommand, question, unikernelInfoCommand } from "../support/simulated.ts";

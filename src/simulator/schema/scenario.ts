@@ -13,11 +13,10 @@ import {
   section,
   text,
 } from "../../config/fields.ts";
-import type { NamedPolicy } from "../../wire/messages.ts";
+import { type NamedPolicy, NO_LIMIT } from "../../wire/messages.ts";
 import { formatName } from "../../wire/names.ts";
 import {
   type InfoVersion,
-  NO_LIMIT,
   rootPolicy,
   type Scenario,
   type ScenarioAction,
